@@ -1,0 +1,147 @@
+"""Named building blocks: networks, losses, errors, steps, fusions, each under the field's name for it.
+
+A block is a function or a class whose keyword-only parameters are the options that an entry may
+set. Their annotations are the contract: a name that is not there, a missing one or a wrong type is
+found before anything runs, and no `**kwargs` stands between an entry and the code.
+"""
+
+import inspect
+import types
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from vad.errors import InputError, nearest
+
+Block = TypeVar("Block", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Within:
+    """Bounds on a numeric option, for use in `Annotated`."""
+
+    low: float | None = None
+    high: float | None = None
+    above: float | None = None
+    odd: bool = False
+
+    def fault(self, value: float) -> str | None:
+        """What is wrong with `value`, or None."""
+        if self.above is not None and not value > self.above:
+            return f"must be above {self.above:g}"
+        if self.low is not None and not value >= self.low:
+            return f"must be at least {self.low:g}"
+        if self.high is not None and not value <= self.high:
+            return f"must be at most {self.high:g}"
+        if self.odd and value % 2 != 1:
+            return "must be odd"
+        return None
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option of a block: its annotation and, where it has one, its default."""
+
+    annotation: Any
+    default: Any = inspect.Parameter.empty
+
+    @property
+    def required(self) -> bool:
+        return self.default is inspect.Parameter.empty
+
+
+class Catalog(Generic[Block]):
+    """Blocks of one kind by name."""
+
+    def __init__(self, kind: str):
+        self.kind = kind
+        self._blocks: dict[str, Block] = {}
+
+    def register(self, name: str) -> Callable[[Block], Block]:
+        """Decorator: file a block under `name`. A second block of the same name is a mistake."""
+
+        def file(block: Block) -> Block:
+            if name in self._blocks:
+                raise ValueError(f"two blocks of kind {self.kind} are called {name}")
+            self._blocks[name] = block
+            return block
+
+        return file
+
+    def names(self) -> list[str]:
+        return sorted(self._blocks)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._blocks
+
+    def __getitem__(self, name: str) -> Block:
+        if name not in self._blocks:
+            raise InputError(
+                f'unknown {self.kind} "{name}"{nearest(name, self.names())} (known: {", ".join(self.names())})'
+            )
+        return self._blocks[name]
+
+    def options(self, name: str) -> dict[str, Option]:
+        """The options of a block, in the order of its signature."""
+        block = self[name]
+        target = block.__init__ if inspect.isclass(block) else block
+        hints = get_type_hints(target, include_extras=True)
+        return {
+            parameter.name: Option(hints[parameter.name], parameter.default)
+            for parameter in inspect.signature(block).parameters.values()
+            if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+        }
+
+    def bind(self, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+        """`given` checked and completed with the defaults, so that it decides the block's behaviour.
+
+        Raises InputError with every fault of `given`, one a line.
+        """
+        options = self.options(name)
+        faults = [fault for _, fault in self.faults(name, given)]
+        if faults:
+            raise InputError("\n".join(faults))
+        return {key: given.get(key, option.default) for key, option in options.items()}
+
+    def faults(self, name: str, given: Mapping[str, Any]) -> list[tuple[str | None, str]]:
+        """What is wrong with the options in `given`: pairs of the option's name and a sentence."""
+        options = self.options(name)
+        found: list[tuple[str | None, str]] = []
+        for key, value in given.items():
+            if key not in options:
+                known = f"(known: {', '.join(options)})" if options else "(it has none)"
+                found.append((key, f'{self.kind} "{name}" has no option "{key}"{nearest(key, list(options))} {known}'))
+            elif fault := mismatch(value, options[key].annotation):
+                found.append((key, f'{self.kind} "{name}": {key} {fault}, not {value!r}'))
+        missing = [key for key, option in options.items() if option.required and key not in given]
+        found += [(None, f'{self.kind} "{name}" needs the option "{key}"') for key in missing]
+        return found
+
+
+def mismatch(value: Any, annotation: Any) -> str | None:
+    """What is wrong with `value` as an instance of `annotation`, or None.
+
+    Knows int, float (an int will do), str, bool, None, Literal, unions, and Annotated with `Within`.
+    """
+    if hasattr(annotation, "__metadata__"):
+        fault = mismatch(value, annotation.__origin__)
+        bounds: Iterable[Within] = (extra for extra in annotation.__metadata__ if isinstance(extra, Within))
+        return fault or (None if value is None else next(filter(None, (b.fault(value) for b in bounds)), None))
+    origin = get_origin(annotation)
+    if origin in (Union, types.UnionType):
+        faults = [mismatch(value, choice) for choice in get_args(annotation)]
+        return None if None in faults else " or ".join(fault for fault in faults if fault)
+    if origin is Literal:
+        return None if value in get_args(annotation) else f"must be one of {', '.join(map(str, get_args(annotation)))}"
+    if annotation is type(None):
+        return None if value is None else "must be null"
+    if annotation is float:
+        good = isinstance(value, (int, float)) and not isinstance(value, bool) and value == value
+        return None if good else "must be a number"
+    if annotation is int:
+        return None if isinstance(value, int) and not isinstance(value, bool) else "must be a whole number"
+    if annotation is bool:
+        return None if isinstance(value, bool) else "must be true or false"
+    if annotation is str:
+        return None if isinstance(value, str) else "must be text"
+    raise TypeError(f"an option cannot be annotated {annotation!r}")
