@@ -1,0 +1,132 @@
+"""Each file decoded once: all sizes of a split in one pass, into memory maps of bytes.
+
+A map is uint8 of shape (N, size, size, 3), RGB, in the order of the split's index. Its name holds the
+digest of the frames, the size and the filter, so a map that is there is right. It is written under
+a temporary name and renamed when it is complete.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vad.errors import InputError
+from vad.files import replacing
+from vad.frames.decode import RESIZE_FILTER, Image, decoding_pool, read_image, read_movie, resize
+from vad.frames.frameset import Split, Video
+
+Frames = NDArray[np.uint8]
+Advance = Callable[[int], None]
+_CHUNK = 32
+
+
+class Source(Protocol):
+    """Frames that can be had: `tasks` are independent, each yields (position, RGB image) in turn."""
+
+    @property
+    def digest(self) -> str: ...
+    def __len__(self) -> int: ...
+    def tasks(self) -> list[Callable[[], Iterator[tuple[int, Image]]]]: ...
+
+
+class SplitSource:
+    """The frames of a split, read from its files."""
+
+    def __init__(self, split: Split):
+        self._split = split
+        self._shapes: dict[int, tuple[int, ...]] = {}
+
+    @property
+    def digest(self) -> str:
+        return self._split.digest
+
+    def __len__(self) -> int:
+        return len(self._split)
+
+    def tasks(self) -> list[Callable[[], Iterator[tuple[int, Image]]]]:
+        tasks: list[Callable[[], Iterator[tuple[int, Image]]]] = []
+        start = 0
+        for video in self._split.videos:
+            if video.images is None:
+                tasks.append(lambda video=video, start=start: _read_whole_movie(video, start))  # type: ignore[misc]
+            else:
+                for first in range(0, len(video.images), _CHUNK):
+                    part = slice(first, first + _CHUNK)
+                    tasks.append(lambda video=video, start=start, part=part: self._read(video, start, part))  # type: ignore[misc]
+            start += len(video.numbers)
+        return tasks
+
+    def _read(self, video: Video, start: int, part: slice) -> Iterator[tuple[int, Image]]:
+        assert video.images is not None
+        if video.id not in self._shapes:
+            self._shapes[video.id] = read_image(video.images[0]).shape
+        shape = self._shapes[video.id]
+        for offset, path in enumerate(video.images[part]):
+            image = read_image(path)
+            if image.shape != shape:
+                raise InputError(
+                    f"{path} is {image.shape[1]} x {image.shape[0]}, but {video.images[0]} of the same video is "
+                    f"{shape[1]} x {shape[0]}; the frames of a video must have one size"
+                )
+            yield start + part.start + offset, image
+
+
+def _read_whole_movie(video: Video, start: int) -> Iterator[tuple[int, Image]]:
+    assert video.movie is not None
+    wanted = {number: position for position, number in enumerate(video.numbers)}
+    found = 0
+    for number, image in enumerate(read_movie(video.movie)):
+        if number in wanted:
+            found += 1
+            yield start + wanted[number], image
+    if found != len(video.numbers):
+        raise InputError(f"{video.movie} gave {found} frames of {len(video.numbers)} this time; it may be damaged")
+
+
+def map_path(folder: Path, source: Source, size: int) -> Path:
+    return folder / f"{source.digest[:24]}-{size}-{RESIZE_FILTER}.npy"
+
+
+def open_frames(source: Source, sizes: Sequence[int], folder: Path, advance: Advance | None = None) -> dict[int, Frames]:
+    """The source's frames at each size, as read-only memory maps; decodes what is not there yet.
+
+    `advance` is told how many frames were decoded, as they are. Raises InputError that names the
+    first frame that cannot be decoded; then no map is left behind.
+    """
+    paths = {size: map_path(folder, source, size) for size in sizes}
+    missing = [size for size in paths if not _complete(paths[size], len(source), size)]
+    if missing:
+        with contextlib.ExitStack() as stack:
+            temporary = {size: stack.enter_context(replacing(paths[size])) for size in missing}
+            shape = {size: (len(source), size, size, 3) for size in missing}
+            maps = {s: np.lib.format.open_memmap(temporary[s], "w+", np.uint8, shape[s]) for s in missing}
+            _fill(source, maps, advance)
+            for written in maps.values():
+                written.flush()
+    return {size: np.load(path, mmap_mode="r") for size, path in paths.items()}
+
+
+def _fill(source: Source, maps: Mapping[int, Frames], advance: Advance | None) -> None:
+    def run(task: Callable[[], Iterator[tuple[int, Image]]]) -> int:
+        count = 0
+        for position, image in task():
+            for size, frames in maps.items():
+                frames[position] = resize(image, size)
+            count += 1
+        return count
+
+    with decoding_pool() as pool:
+        for count in pool.map(run, source.tasks()):
+            if advance:
+                advance(count)
+
+
+def _complete(path: Path, count: int, size: int) -> bool:
+    try:
+        frames = np.load(path, mmap_mode="r")
+    except (OSError, ValueError):
+        return False
+    return frames.shape == (count, size, size, 3) and frames.dtype == np.uint8

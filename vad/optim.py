@@ -1,0 +1,38 @@
+"""Optimisers and learning-rate schedules under the names that entries use."""
+
+from collections.abc import Callable, Iterable
+from typing import Annotated
+
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler
+
+from vad.catalog import Catalog, Within
+
+Parameters = Iterable[nn.Parameter]
+OPTIMIZERS: Catalog[Callable[..., torch.optim.Optimizer]] = Catalog("optimizer")
+SCHEDULES: Catalog[Callable[..., LRScheduler]] = Catalog("schedule")
+
+
+@OPTIMIZERS.register("adam")
+def adam(parameters: Parameters, lr: float, weight_decay: float) -> torch.optim.Optimizer:
+    """Adam with PyTorch's betas; weight decay is added to the gradient (L2)."""
+    return torch.optim.Adam(parameters, lr=lr, weight_decay=weight_decay, fused=True)
+
+
+@OPTIMIZERS.register("adamw")
+def adamw(parameters: Parameters, lr: float, weight_decay: float) -> torch.optim.Optimizer:
+    """Adam with decoupled weight decay."""
+    return torch.optim.AdamW(parameters, lr=lr, weight_decay=weight_decay, fused=True)
+
+
+@SCHEDULES.register("cosine")
+def cosine(
+    optimizer: torch.optim.Optimizer,
+    epochs: int,
+    *,
+    t_max: Annotated[int, Within(low=1)] | None = None,
+    eta_min: Annotated[float, Within(low=0)] = 0.0,
+) -> LRScheduler:
+    """Cosine annealing from lr to `eta_min` over `t_max` epochs (all of them by default), stepped once an epoch."""
+    return CosineAnnealingLR(optimizer, T_max=t_max or epochs, eta_min=eta_min)

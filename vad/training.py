@@ -1,0 +1,200 @@
+"""One member's training: epochs over all samples, early stopping on the training loss, best state restored.
+
+An epoch's loss is the unweighted mean of its batch losses in train mode, and the last, partial
+batch is kept, as the reference does; there is no validation split. The order of samples follows
+from the seed and the epoch alone, so a training that was cut off goes on exactly where it was.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+
+from vad.inputs import Samples
+from vad.losses import LOSSES
+from vad.member import Training
+from vad.optim import OPTIMIZERS, SCHEDULES
+from vad.precision import autocast
+from vad.weights import load_tensors, save_tensors
+
+State = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One epoch, counted from 1: its mean loss, the learning rate that it used, its wall time."""
+
+    number: int
+    loss: float
+    lr: float
+    seconds: float
+
+
+@dataclass
+class Progress:
+    """Where a training stands; with the weights, all that is needed to go on."""
+
+    epochs: list[Epoch] = field(default_factory=list)
+    best_loss: float = math.inf
+    best_epoch: int = 0
+    stale: int = 0
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What training gave: weights on the CPU, the epoch and loss they come from, and how it went."""
+
+    state: State
+    epoch: int
+    loss: float
+    epochs: tuple[Epoch, ...]
+    resumed_after: int = 0
+
+
+class Diverged(RuntimeError):
+    """The loss became NaN or infinite. `trained` holds the last good state, or None if there is none."""
+
+    def __init__(self, epoch: int, trained: Trained | None):
+        super().__init__(f"the loss became NaN or infinite in epoch {epoch}")
+        self.epoch = epoch
+        self.trained = trained
+
+
+def train(
+    network: nn.Module,
+    samples: Samples,
+    recipe: Training,
+    seed: int,
+    device: torch.device,
+    *,
+    on_batch: Callable[[int, Tensor], None] | None = None,
+    on_epoch: Callable[[Epoch], None] | None = None,
+    resume: Path | None = None,
+) -> Trained:
+    """Train `network` in place by `recipe`.
+
+    `on_batch` is told the number of samples and the loss of each batch, `on_epoch` each epoch. With
+    `resume`, the state after each epoch is kept in that file, and a state found there is taken up.
+    Raises Diverged where the loss is no longer finite.
+    """
+    network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = OPTIMIZERS[recipe.optimizer](network.parameters(), recipe.lr, recipe.weight_decay)
+    schedule = None
+    if recipe.schedule is not None:
+        schedule = SCHEDULES[recipe.schedule[0]](optimizer, recipe.epochs, **dict(recipe.schedule[1]))
+    progress, best = Progress(), _copy(network)
+    if resume is not None and resume.exists():
+        progress, best = _take_up(resume, network, optimizer, schedule, device)
+    resumed_after = len(progress.epochs)
+
+    while len(progress.epochs) < recipe.epochs and not _exhausted(progress, recipe):
+        number = len(progress.epochs) + 1
+        lr = optimizer.param_groups[0]["lr"]
+        started = time.perf_counter()
+        loss = _one_epoch(network, samples, recipe, optimizer, device, _order(len(samples), seed, number), on_batch)
+        if not math.isfinite(loss):
+            good = Trained(best, progress.best_epoch, progress.best_loss, tuple(progress.epochs), resumed_after)
+            raise Diverged(number, good if progress.best_epoch else None)
+        epoch = Epoch(number, loss, lr, time.perf_counter() - started)
+        progress.epochs.append(epoch)
+        if recipe.keep == "last" or loss < progress.best_loss - recipe.min_delta:
+            progress.best_loss, progress.best_epoch, progress.stale = loss, number, 0
+            best = _copy(network)
+        else:
+            progress.stale += 1
+        _step(schedule, loss)
+        if resume is not None:
+            _put_down(resume, network, optimizer, best, progress)
+        if on_epoch:
+            on_epoch(epoch)
+
+    network.load_state_dict(best)
+    return Trained(best, progress.best_epoch, progress.best_loss, tuple(progress.epochs), resumed_after)
+
+
+def _order(count: int, seed: int, epoch: int) -> Tensor:
+    return torch.randperm(count, generator=torch.Generator().manual_seed(seed * 1_000_003 + epoch))
+
+
+def _exhausted(progress: Progress, recipe: Training) -> bool:
+    return recipe.patience is not None and progress.stale >= recipe.patience
+
+
+def _one_epoch(
+    network: nn.Module,
+    samples: Samples,
+    recipe: Training,
+    optimizer: torch.optim.Optimizer,
+    device: torch.device,
+    order: Tensor,
+    on_batch: Callable[[int, Tensor], None] | None,
+) -> float:
+    network.train()
+    measure = LOSSES[recipe.loss]
+    total, batches = torch.zeros((), dtype=torch.float64, device=device), 0
+    for positions in order.split(recipe.batch_size):
+        batch = samples.batch(positions.numpy())
+        with autocast(recipe.precision, device):
+            output = network(batch)
+        loss = measure(output.float(), batch)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        total += loss.detach()
+        batches += 1
+        if on_batch:
+            on_batch(len(positions), loss.detach())
+    return float(total) / batches
+
+
+def _step(schedule: LRScheduler | None, loss: float) -> None:
+    if isinstance(schedule, ReduceLROnPlateau):
+        schedule.step(loss)
+    elif schedule is not None:
+        schedule.step()
+
+
+def _copy(network: nn.Module) -> State:
+    return {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in network.state_dict().items()}
+
+
+def _put_down(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, best: State, progress: Progress) -> None:
+    """Write the state after an epoch. The best weights are left out where they are the present ones."""
+    tensors = {f"now/{name}": tensor for name, tensor in network.state_dict().items()}
+    if progress.best_epoch != len(progress.epochs):
+        tensors |= {f"best/{name}": tensor for name, tensor in best.items()}
+    for number, slots in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer/{number}/{slot}": value for slot, value in slots.items()}
+    save_tensors(path, tensors, {**asdict(progress), "best_loss": repr(progress.best_loss)})
+
+
+def _take_up(
+    path: Path,
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    schedule: LRScheduler | None,
+    device: torch.device,
+) -> tuple[Progress, State]:
+    """Read what `_put_down` wrote. The schedule has no state of its own: it is stepped through the past losses."""
+    tensors, about = load_tensors(path)
+    parts: dict[str, State] = {"now": {}, "best": {}, "optimizer": {}}
+    for key, tensor in tensors.items():
+        part, name = key.split("/", 1)
+        parts[part][name] = tensor
+    network.load_state_dict(parts["now"])
+    slots: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in parts["optimizer"].items():
+        number, slot = key.split("/")
+        slots.setdefault(int(number), {})[slot] = tensor
+    epochs = [Epoch(**epoch) for epoch in about["epochs"]]
+    for epoch in epochs:
+        optimizer._opt_called = True  # type: ignore[attr-defined]  # its steps are in the state: no warning
+        _step(schedule, epoch.loss)
+    optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
+    progress = Progress(epochs, float(about["best_loss"]), about["best_epoch"], about["stale"])
+    return progress, parts["best"] or _copy(network)
