@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from torch import nn
@@ -46,7 +46,6 @@ class Member:
     size: int
     seed: int
     training: Training
-    holdout: float = field(default=0.0)
 
     @property
     def name(self) -> str:

@@ -1,0 +1,178 @@
+"""A complete ensemble: weights, recipe and the values that normalisation took, in one folder that scores frames.
+
+    ensemble.json            members, streams, the one variant, versions, SHA-256 of each file
+    weights/<member>.safetensors
+    fitted.safetensors       what fitted steps took from the run's test frames
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from vad.errors import InputError
+from vad.files import sha256
+from vad.frames.store import Frames
+from vad.inputs import INPUTS
+from vad.member import SCORING_CODE, Member, Training, digest_of
+from vad.pipeline import Fitted, Step, Stream, Variant, run_pipeline
+from vad.scores import FrameIndex, Values
+from vad.scoring import score
+from vad.weights import fit_weights, load_tensors, save_tensors
+
+Normalization = Literal["stored", "own"]
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Trained members and the way from their errors to one score a frame."""
+
+    members: dict[str, Member]
+    weights: dict[str, Path]
+    streams: dict[str, Stream]
+    variant_name: str
+    variant: Variant
+    fitted: Fitted
+
+    def sizes(self) -> list[int]:
+        return sorted({member.size for member in self.members.values()})
+
+    def score(
+        self,
+        frames: Mapping[int, Frames],
+        index: FrameIndex,
+        device: torch.device,
+        normalization: Normalization = "stored",
+        advance: Callable[[int], None] | None = None,
+    ) -> Values:
+        """Scores of the frames of `index`, float64 of shape (N,).
+
+        `frames` holds uint8 (N, size, size, 3) for each size of the ensemble. With `stored`, steps
+        that look at a whole test set use the values of the run that made the ensemble, so a video
+        alone scores as it did among the others; with `own` they take them from these frames.
+        """
+        member_scores = {}
+        for name, member in self.members.items():
+            network = self._network(name, member)
+            samples = INPUTS[member.input]().samples(frames[member.size], index, device)
+            errors = sorted({s.error for s in self.streams.values() if s.error and name in s.members})
+            for error, values in score(network, samples, errors, member.training.precision, device, advance).items():
+                member_scores[name, error] = values
+        fitted = self.fitted if normalization == "stored" else None
+        variants = {self.variant_name: self.variant}
+        return run_pipeline(self.streams, variants, member_scores, {}, index, fitted).variants[self.variant_name]
+
+    def _network(self, name: str, member: Member) -> nn.Module:
+        network = member.build()
+        state, _ = load_tensors(self.weights[name])
+        fit_weights(network, state, str(self.weights[name]))
+        return network
+
+
+def select(
+    members: Mapping[str, Member],
+    streams: Mapping[str, Stream],
+    variant_name: str,
+    variant: Variant,
+    fitted: Fitted,
+    weights: Mapping[str, Path],
+) -> Ensemble:
+    """The ensemble of one variant: only the streams and members that it needs."""
+    needed = {name: streams[name] for name in variant.streams}
+    if files := [name for name, stream in needed.items() if stream.file]:
+        raise InputError(f'variant "{variant_name}" reads predictions files ({", ".join(files)}); it cannot score frames')
+    names = sorted({member for stream in needed.values() for member in stream.members})
+    prefixes = (*(f"streams/{name}/" for name in needed), f"variants/{variant_name}/")
+    kept = {key: values for key, values in fitted.items() if key.startswith(prefixes)}
+    return Ensemble(
+        {name: members[name] for name in names},
+        {name: weights[name] for name in names},
+        needed,
+        variant_name,
+        variant,
+        kept,
+    )
+
+
+def identity(ensemble: Ensemble, member_digests: Mapping[str, str]) -> str:
+    """Digest of all that decides what the ensemble answers: members, steps, stored values."""
+    fitted = {key: [float(x) for x in values.ravel()] for key, values in ensemble.fitted.items()}
+    members = {name: member_digests[name] for name in ensemble.members}
+    about = {"members": members, "fitted": fitted, "code": SCORING_CODE, **_recipe(ensemble)}
+    return digest_of(about)
+
+
+def save(ensemble: Ensemble, folder: Path, about: Mapping[str, Any]) -> None:
+    """Write the ensemble into an empty folder, its weights as copies. `about` is kept for people to read."""
+    (folder / "weights").mkdir(parents=True)
+    digests = {}
+    for name, path in ensemble.weights.items():
+        target = folder / "weights" / f"{name}.safetensors"
+        target.write_bytes(path.read_bytes())
+        digests[f"weights/{name}.safetensors"] = sha256(target)
+    tensors = {key: torch.from_numpy(values.copy()) for key, values in ensemble.fitted.items()}
+    save_tensors(folder / "fitted.safetensors", tensors, {})
+    digests["fitted.safetensors"] = sha256(folder / "fitted.safetensors")
+    members = {name: asdict(member) for name, member in ensemble.members.items()}
+    content = {"about": dict(about), "code": SCORING_CODE, "members": members, **_recipe(ensemble), "sha256": digests}
+    (folder / "ensemble.json").write_text(json.dumps(content, indent=2))
+
+
+def load(folder: Path) -> Ensemble:
+    """Read what `save` wrote. Raises InputError for a damaged or altered file, or one of a newer program."""
+    try:
+        content = json.loads((folder / "ensemble.json").read_text())
+        code, digests = content["code"], content["sha256"]
+        members = {name: _member(value) for name, value in content["members"].items()}
+        streams = {name: _stream(value) for name, value in content["streams"].items()}
+        (variant_name, variant_value), *_ = content["variant"].items()
+        variant = _variant(variant_value)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{folder / 'ensemble.json'} is missing or damaged: {error!r}") from None
+    if code != SCORING_CODE:
+        raise InputError(f"{folder} was made by version {code} of the scoring code; this is version {SCORING_CODE}")
+    for name, digest in digests.items():
+        if not (folder / name).is_file() or sha256(folder / name) != digest:
+            raise InputError(f"{folder / name} is missing or was altered: its SHA-256 is not the one recorded")
+    tensors, _ = load_tensors(folder / "fitted.safetensors")
+    fitted = {key: tensor.numpy() for key, tensor in tensors.items()}
+    weights = {name: folder / "weights" / f"{name}.safetensors" for name in members}
+    return Ensemble(members, weights, streams, variant_name, variant, fitted)
+
+
+def _recipe(ensemble: Ensemble) -> dict[str, Any]:
+    return {
+        "streams": {name: asdict(stream) for name, stream in ensemble.streams.items()},
+        "variant": {ensemble.variant_name: asdict(ensemble.variant)},
+    }
+
+
+def _member(value: dict[str, Any]) -> Member:
+    training = dict(value["training"])
+    if training["schedule"] is not None:
+        name, options = training["schedule"]
+        training["schedule"] = (name, _pairs(options))
+    return Member(**{**value, "options": _pairs(value["options"]), "training": Training(**training)})
+
+
+def _stream(value: dict[str, Any]) -> Stream:
+    return Stream(**{**value, "members": tuple(value["members"]), "steps": _steps(value["steps"])})
+
+
+def _variant(value: dict[str, Any]) -> Variant:
+    known = {field.name for field in fields(Variant)}
+    if set(value) != known:
+        raise ValueError(f"a variant has {sorted(known)}")
+    return Variant(value["kind"], tuple(value["streams"]), tuple(value["weights"]), _steps(value["steps"]))
+
+
+def _steps(values: Sequence[dict[str, Any]]) -> tuple[Step, ...]:
+    return tuple(Step(value["name"], _pairs(value["options"])) for value in values)
+
+
+def _pairs(values: Sequence[Sequence[Any]]) -> tuple[tuple[str, Any], ...]:
+    return tuple((str(key), value) for key, value in values)
