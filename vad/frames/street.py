@@ -1,4 +1,4 @@
-"""The demo street: a small labelled data set, drawn once, for those who have no footage at hand.
+"""The demo street: a small labelled data set, made once, for those who have no footage at hand.
 
 A fixed camera sees a walkway before a building. In training people walk across it; in the tests they also
 run, throw things, cycle, come the wrong way over the lawn or stand too close. The files lie as the
@@ -8,11 +8,10 @@ competition's do, test frames pass its corruption law, and labels come as a CSV 
 import contextlib
 import io
 import json
-import math
 import os
 import shutil
 import uuid
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import cv2
@@ -24,163 +23,135 @@ from vad.frames.corruption import JPEG_QUALITY, Kind, corrupt, draw_kinds
 from vad.frames.decode import Image, decoding_pool
 from vad.frames.labels import MASKS
 from vad.frames.layouts import TEST, TRAIN
-from vad.frames.street_drawing import CAMERA, FOCAL, HEIGHT, HORIZON, WIDTH, Scenery, compose, draw_scenery
-from vad.frames.street_figures import Act, Colour, Figure, Look, Point, Thing, hand
+from vad.frames.street_drawing import HEIGHT, WIDTH, Scenery, compose, draw_scenery
+from vad.frames.street_scenes import Clip, test_clips, training_clips
 
 VERSION = 1
 SEED = 20251221
-RATE = 15.0
-TRAIN_FRAMES, TEST_FRAMES = 90, 60
+TRAIN_VIDEOS, TRAIN_FRAMES = 4, 90
+TEST_VIDEOS, TEST_FRAMES = 6, 60
+
 MARKER = "street.json"
+_MARK = {"version": VERSION, "seed": SEED}
+_VIDEOS = {TRAIN: (TRAIN_VIDEOS, TRAIN_FRAMES), TEST: (TEST_VIDEOS, TEST_FRAMES)}
 
-# A frame counts as anomalous once this many pixels of the cause are seen, not from the first fingertip on.
+# A frame is anomalous once this many pixels of the cause are seen, not from the first fingertip on.
 _SEEN = 150
-_STRIDE: dict[Act, float] = {"walk": 1.45, "run": 2.6, "stand": 4.0, "throw": 4.0, "cycle": 4.4}
+_MAT_HEADER = 116
 
 
-@dataclass(frozen=True)
-class _Actor:
-    """Somebody's way: at (x, depth) in metres at frame `start`, from then on with (vx, vz) metres a second.
+def make_street(folder: Path) -> Path:
+    """The folder with the demo street in it, which is made there unless it is; always the same bytes.
 
-    Nobody is there before frame `first` or after frame `last`; after frame `halt` they stand still.
+    A street of another version, or one that lacks files, is replaced. Several processes may do this at
+    once: each builds beside the folder, and the first one's work is taken. Raises InputError where the
+    folder holds something that is no demo street, or cannot be written.
     """
-
-    look: Look
-    act: Act
-    x: float
-    depth: float
-    vx: float
-    vz: float = 0.0
-    start: float = 0.0
-    first: float = -math.inf
-    last: float = math.inf
-    halt: float = math.inf
-    phase: float = 0.0
-    anomalous: bool = False
-
-    def at(self, time: float) -> Figure | None:
-        """The figure at a frame's time, or None where it is out of the picture."""
-        if not self.first <= time <= self.last:
-            return None
-        moved = (min(time, self.halt) - self.start) / RATE
-        scale = FOCAL / (self.depth + self.vz * moved)
-        x = WIDTH / 2 + (self.x + self.vx * moved) * scale
-        if not -0.8 * 1.9 * scale < x < WIDTH + 0.8 * 1.9 * scale:
-            return None
-        speed = math.hypot(self.vx, self.vz)
-        act: Act = "stand" if time > self.halt else self.act
-        step = self.phase + 2 * math.pi * (time / RATE if speed == 0 else moved * speed / _STRIDE[self.act])
-        heading = math.atan2(-self.vz, self.vx)
-        blur = abs(self.vx) * scale / RATE * 0.4 if self.act in ("run", "cycle") else 0.0
-        light = 0.42 if scale < 62 else 0.95
-        return Figure(
-            self.look, act, x, HORIZON + CAMERA * scale, scale, heading, step, light, blur, self.anomalous
-        )
+    if _is_complete(folder):
+        return folder
+    _refuse_foreign(folder)
+    temporary = _beside(folder)
+    try:
+        temporary.mkdir(parents=True)
+        _build(temporary)
+        _publish(temporary, folder)
+    except OSError as error:
+        raise InputError(f"cannot make the demo street in {folder}: {error.strerror or error}") from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return folder
 
 
-@dataclass(frozen=True)
-class _Throw:
-    """Something thrown by an actor at frame `first`: a flurry of sheets, or a bag that comes down again."""
-
-    actor: _Actor
-    what: str
-    first: float
-    last: float = math.inf
-
-    def at(self, time: float) -> list[Thing]:
-        figure = self.actor.at(time)
-        if figure is None or not self.first <= time <= self.last:
-            return []
-        if self.what == "bag":
-            return [_bag(figure, (time - self.first) / RATE)]
-        thrower = self.actor.at(self.first)
-        return [] if thrower is None else _sheets(thrower, (time - self.first) / RATE)
+def _beside(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:12]}.part")
 
 
-@dataclass(frozen=True)
-class _Clip:
-    """One video: its number, its frames' numbers, who is in it, and how many frames the uncut video has."""
-
-    video: int
-    numbers: tuple[int, ...]
-    actors: tuple[_Actor, ...]
-    throws: tuple[_Throw, ...]
-    length: int
-
-
-def _bag(figure: Figure, seconds: float) -> Thing:
-    """A bag tossed up and caught again, over and over, turning as it flies."""
-    period = 0.9
-    flown = seconds % period
-    x, y = hand(figure)
-    up = (4.9 * period * flown - 4.9 * flown**2) * figure.scale
-    size, turn = 0.19 * figure.scale, 2.2 * math.pi * flown
-    corners = [(-1.0, -0.7), (-0.6, -1.0), (0.6, -1.0), (1.0, -0.7), (0.9, 0.9), (-0.9, 0.9)]
-    return Thing(_placed(corners, (x, y - up), size, turn), (196, 58, 48), figure.scale + 0.5)
+def _is_complete(folder: Path) -> bool:
+    try:
+        if json.loads((folder / MARKER).read_text(encoding="utf-8")) != _MARK:
+            return False
+        whole = all((folder / name).is_file() for name in ("labels.csv", "sample_submission.csv"))
+        whole = whole and len(os.listdir(folder / MASKS)) >= TEST_VIDEOS
+        for half, (videos, frames) in _VIDEOS.items():
+            for video in range(1, videos + 1):
+                whole = whole and len(os.listdir(folder / "Dataset" / half / f"{video:02d}")) == frames
+    except (OSError, ValueError):
+        return False
+    return whole
 
 
-def _sheets(thrower: Figure, seconds: float) -> list[Thing]:
-    """Sheets of paper that burst from a hand, slow down in the air and flutter to the ground."""
-    x, y = hand(thrower)
-    random, sheets = np.random.default_rng(SEED), []
-    for _ in range(13):
-        vx, vy, spin, drag = random.uniform((-2.2, 1.4, -5, 1.4), (2.2, 3.8, 5, 2.2))
-        slowed = (1 - math.exp(-drag * seconds)) / drag
-        fall = 0.9 * (seconds - slowed) * 1.1
-        across = vx * slowed + 0.10 * math.sin(5 * seconds + spin)
-        rise = max(vy * slowed - fall, 0.05 - (thrower.y - y) / thrower.scale * -1 * -1)
-        flat = 0.35 + 0.65 * abs(math.sin(spin * seconds + vx))
-        corners = [(-1.0, -0.75 * flat), (1.0, -0.6 * flat), (0.95, 0.75 * flat), (-1.05, 0.6 * flat)]
-        place = x + across * thrower.scale, y - rise * thrower.scale
-        tone = round(205 + 40 * flat)
-        sheets.append(
-            Thing(_placed(corners, place, 0.17 * thrower.scale, spin * seconds), (tone, tone, tone), thrower.scale + vx)
-        )
-    return sheets
+def _refuse_foreign(folder: Path) -> None:
+    """Raise InputError rather than replace what nobody made here."""
+    if not folder.exists():
+        return
+    if not folder.is_dir() or (os.listdir(folder) and not (folder / MARKER).is_file()):
+        raise InputError(f"{folder} is no demo street (it has no {MARKER}); move it away or name another folder")
 
 
-def _placed(corners: list[Point], place: Point, size: float, turn: float) -> tuple[Point, ...]:
-    cosine, sine = size * math.cos(turn), size * math.sin(turn)
-    return tuple((place[0] + x * cosine - y * sine, place[1] + x * sine + y * cosine) for x, y in corners)
+def _publish(temporary: Path, folder: Path) -> None:
+    """Give a finished street its name; one that another process finished meanwhile stays."""
+    for _ in range(5):
+        if _is_complete(folder):
+            return
+        stale = _beside(folder)
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(folder, stale)
+        shutil.rmtree(stale, ignore_errors=True)
+        with contextlib.suppress(FileExistsError, OSError):
+            os.rename(temporary, folder)
+            return
+    raise InputError(f"cannot replace {folder}: other processes keep writing to it; remove it and try again")
 
 
-_COATS: tuple[Colour, ...] = (
-    (34, 38, 52), (48, 44, 46), (92, 86, 84), (126, 128, 136), (70, 84, 112), (150, 40, 40), (176, 170, 160),
-    (58, 78, 64), (120, 92, 66), (40, 60, 120), (188, 150, 60), (96, 54, 84), (60, 110, 124), (206, 204, 200),
-)
-_TROUSERS: tuple[Colour, ...] = ((30, 32, 40), (48, 54, 76), (64, 78, 112), (104, 94, 80), (150, 138, 116), (50, 48, 48))
-_SKINS: tuple[Colour, ...] = ((208, 170, 142), (188, 146, 116), (150, 108, 80), (98, 70, 54), (222, 186, 160))
-_HAIRS: tuple[Colour, ...] = ((28, 24, 22), (44, 34, 28), (84, 60, 40), (24, 24, 28), (120, 112, 104))
-_SHOES: tuple[Colour, ...] = ((30, 28, 28), (60, 48, 40), (196, 194, 190))
-_BAGS: tuple[Colour, ...] = ((40, 40, 44), (110, 44, 40), (60, 72, 96), (96, 84, 60))
+def _build(folder: Path) -> None:
+    generator = np.random.default_rng(SEED)
+    scenery = draw_scenery(generator)
+    training = training_clips(TRAIN_VIDEOS, TRAIN_FRAMES, generator)
+    tests = test_clips(TEST_FRAMES, generator)
+    kinds = iter(draw_kinds(TEST_VIDEOS * TEST_FRAMES, generator))
+    jobs: list[tuple[str, Clip, int, Kind]] = []
+    jobs += [(TRAIN, clip, number, "clean") for clip in training for number in clip.numbers]
+    jobs += [(TEST, clip, number, next(kinds)) for clip in tests for number in clip.numbers]
+    for half, clip in [*((TRAIN, clip) for clip in training), *((TEST, clip) for clip in tests)]:
+        (folder / "Dataset" / half / f"{clip.video:02d}").mkdir(parents=True)
+    (folder / MASKS).mkdir(parents=True)
+
+    with decoding_pool() as pool:
+        masks = list(pool.map(lambda job: _write_frame(folder, scenery, *job), jobs))
+        found = {(clip.video, number): mask for (half, clip, number, _), mask in zip(jobs, masks, strict=True) if half == TEST}
+        list(pool.map(lambda clip: _write_masks(folder / MASKS, clip, found), tests))
+    _write_table(folder / "labels.csv", "Label", found, lambda mask: int(mask.any()))
+    _write_table(folder / "sample_submission.csv", "Predicted", found, lambda _: 0)
+    (folder / MARKER).write_text(json.dumps(_MARK) + "\n", encoding="utf-8")
 
 
-def _look(random: np.random.Generator, coat: Colour | None = None) -> Look:
-    def one(colours: tuple[Colour, ...]) -> Colour:
-        return colours[int(random.integers(len(colours)))]
+def _write_frame(folder: Path, scenery: Scenery, half: str, clip: Clip, number: int, kind: Kind) -> Image:
+    """Draw, corrupt and store one frame; its mask, which stays upright where the frame is upside down."""
+    generator = np.random.default_rng([SEED, half == TEST, clip.video, number])
+    image, mask = compose(scenery, *clip.at(number), generator)
+    if np.count_nonzero(mask) < _SEEN:
+        mask[:] = 0
+    image = corrupt(image, kind, generator)
+    good, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    assert good
+    (folder / "Dataset" / half / f"{clip.video:02d}" / f"frame_{number:05d}.jpg").write_bytes(data.tobytes())
+    return mask
 
-    bag = one(_BAGS) if random.random() < 0.35 else None
-    return Look(
-        float(random.uniform(1.56, 1.84)), coat or one(_COATS), one(_TROUSERS), one(_SKINS), one(_HAIRS), one(_SHOES), bag
-    )
+
+def _write_masks(folder: Path, clip: Clip, masks: dict[tuple[int, int], Image]) -> None:
+    """CUHK Avenue's file: volLabel, a 1 x T cell array of masks by frame number, lost frames included."""
+    length = clip.numbers[-1] + 4
+    cells = np.empty((1, length), object)
+    for number in range(length):
+        cells[0, number] = masks.get((clip.video, number), np.zeros((HEIGHT, WIDTH), np.uint8))
+    file = io.BytesIO()
+    savemat(file, {"volLabel": cells}, do_compression=True)
+    # SciPy puts the time of day into the header's free text, and two streets would differ.
+    file.seek(0)
+    file.write(b"MATLAB 5.0 MAT-file, demo street".ljust(_MAT_HEADER))
+    (folder / f"{clip.video}_label.mat").write_bytes(file.getvalue())
 
 
-def _walkers(random: np.random.Generator, frames: int) -> list[_Actor]:
-    """People who walk across at a normal pace, some in pairs, and a few who stroll in the dark under the roof."""
-    actors = []
-    time = -70.0
-    while time < frames:
-        way = 1.0 if random.random() < 0.5 else -1.0
-        depth, speed = float(random.uniform(10.2, 13.0)), float(random.uniform(1.05, 1.5))
-        edge = -way * (WIDTH / 2 * depth / FOCAL + 0.6)
-        for beside in range(2 if random.random() < 0.3 else 1):
-            phase = float(random.uniform(0, 2 * math.pi))
-            place = edge - 0.35 * beside * way, depth + 0.7 * beside
-            actors.append(_Actor(_look(random), "walk", *place, way * speed, start=time, phase=phase))
-        time += float(random.uniform(16, 42))
-    for _ in range(3):
-        x, depth, phase = random.uniform((-5.0, 15.2, 0.0), (5.0, 17.0, 6.2)).tolist()
-        act: Act = "walk" if random.random() < 0.4 else "stand"
-        speed = float(random.choice((-0.9, 0.9))) if act == "walk" else 0.0
-        actors.append(_Actor(_look(random), act, x, depth, speed, phase=phase))
-    return actors
+def _write_table(path: Path, column: str, masks: dict[tuple[int, int], Image], value: Callable[[Image], int]) -> None:
+    rows: Iterable[str] = (f"{video}_{number},{value(mask)}\n" for (video, number), mask in sorted(masks.items()))
+    path.write_text(f"Id,{column}\n" + "".join(rows), encoding="utf-8")

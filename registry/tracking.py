@@ -1,0 +1,265 @@
+"""Runs in MLflow: the one module that speaks to its tracking client.
+
+A parent run is an entry on some data, a child run a member. Runs are found again by the digests in
+their tags, so nothing that is finished is done twice and what was cut off is taken up.
+"""
+
+import json
+import logging
+import os
+import socket
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from vad.errors import InputError
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+for noisy in ("alembic", "mlflow"):
+    logging.getLogger(noisy).setLevel(logging.ERROR)
+
+import mlflow  # noqa: E402  # after its settings
+from mlflow.entities import Metric, Param, Run, RunTag  # noqa: E402
+from mlflow.exceptions import MlflowException  # noqa: E402
+
+Kind = Literal["experiment", "member", "submission"]
+Status = Literal["FINISHED", "FAILED", "KILLED"]
+_PAGE = 1000
+
+
+def default_uri() -> str:
+    """Where runs go: `MLFLOW_TRACKING_URI`, or a SQLite file in the working folder."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path('mlflow.db').resolve()}"
+
+
+@dataclass(frozen=True)
+class Found:
+    """A run that was found: what a caller may want of it, without MLflow's types."""
+
+    run_id: str
+    name: str
+    experiment_id: str
+    experiment: str
+    status: str
+    started: float
+    metrics: dict[str, float]
+    params: dict[str, str]
+    tags: dict[str, str]
+
+
+class RunLog:
+    """One open run. Everything is sent in batches; the status is true when the process ends by itself."""
+
+    def __init__(self, client: mlflow.MlflowClient, run: Run):
+        self._client = client
+        self.run_id: str = run.info.run_id
+        self.experiment_id: str = run.info.experiment_id
+        self._params = dict(run.data.params)
+
+    def params(self, params: Mapping[str, Any]) -> None:
+        """Log parameters; one that is logged already stays as it is."""
+        new = {key: str(value)[:6000] for key, value in params.items() if key not in self._params}
+        self._client.log_batch(self.run_id, params=[Param(key, value) for key, value in new.items()])
+        self._params |= new
+
+    def metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
+        now = int(time.time() * 1000)
+        self._client.log_batch(self.run_id, metrics=[Metric(k, float(v), now, step) for k, v in metrics.items()])
+
+    def tags(self, tags: Mapping[str, Any]) -> None:
+        self._client.log_batch(self.run_id, tags=[RunTag(key, str(value)[:8000]) for key, value in tags.items()])
+
+    def describe(self, markdown: str) -> None:
+        self.tags({"mlflow.note.content": markdown})
+
+    def artifact(self, path: Path, folder: str | None = None) -> None:
+        self._client.log_artifact(self.run_id, str(path), folder)
+
+    def artifacts(self, path: Path, folder: str | None = None) -> None:
+        self._client.log_artifacts(self.run_id, str(path), folder)
+
+    def end(self, status: Status) -> None:
+        self._client.set_terminated(self.run_id, status)
+
+
+class Tracking:
+    """A tracking store. Raises InputError where it cannot be reached or made."""
+
+    def __init__(self, uri: str | None = None):
+        self.uri = uri or default_uri()
+        mlflow.set_tracking_uri(self.uri)
+        mlflow.set_registry_uri(self.uri)
+        with _reaching(self.uri):
+            self.client = mlflow.MlflowClient()
+            self._experiments = {e.experiment_id: e.name for e in self.client.search_experiments()}
+        self._mark_stale()
+
+    def experiment(self, name: str, tags: Mapping[str, str]) -> str:
+        """The id of the MLflow experiment of this name, made if it is not there."""
+        known = self.client.get_experiment_by_name(name)
+        if known is None:
+            local = self.uri.startswith("sqlite")
+            location = (Path(self.uri.removeprefix("sqlite:///")).parent / "mlartifacts").as_uri() if local else None
+            try:
+                self.client.create_experiment(name, artifact_location=location, tags=dict(tags))
+            except MlflowException:  # another process made it in the meantime
+                if self.client.get_experiment_by_name(name) is None:
+                    raise
+            known = self.client.get_experiment_by_name(name)
+        assert known is not None
+        if known.lifecycle_stage != "active":
+            raise InputError(f'the MLflow experiment "{name}" was deleted; restore it with `mlflow experiments restore`')
+        self._experiments[known.experiment_id] = name
+        return str(known.experiment_id)
+
+    def open_run(
+        self, experiment_id: str, kind: Kind, digest: str, name: str, tags: Mapping[str, Any], parent: str | None = None
+    ) -> RunLog:
+        """A run to log to: the one of this digest that was cut off, else a new one."""
+        process = {"vad.host": socket.gethostname(), "vad.pid": os.getpid(), "vad.process": _process_start(os.getpid())}
+        every = {"vad.kind": kind, "vad.digest": digest, **process, **tags}
+        unfinished = [
+            run
+            for run in self.find(kind, digest, statuses=("KILLED", "FAILED"), experiment_id=experiment_id)
+            if run.tags.get("mlflow.parentRunId") == parent
+        ]
+        if unfinished:
+            self.client.update_run(unfinished[0].run_id, status="RUNNING")
+            log = RunLog(self.client, self.client.get_run(unfinished[0].run_id))
+            log.tags(every)
+            return log
+        every |= {"mlflow.parentRunId": parent} if parent else {}
+        created = self.client.create_run(experiment_id, tags={k: str(v) for k, v in every.items()}, run_name=name)
+        return RunLog(self.client, created)
+
+    def find(
+        self,
+        kind: Kind,
+        digest: str | None = None,
+        statuses: Sequence[str] = ("FINISHED",),
+        experiment_id: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        most: int | None = None,
+    ) -> list[Found]:
+        """Runs of a kind, newest first."""
+        wanted = {"vad.kind": kind, **({"vad.digest": digest} if digest else {}), **(tags or {})}
+        query = " and ".join(f"tags.`{key}` = '{value}'" for key, value in wanted.items())
+        ids = [experiment_id] if experiment_id else list(self._experiments)
+        found: list[Found] = []
+        token = None
+        while most is None or len(found) < most:
+            page = self.client.search_runs(ids, query, max_results=_PAGE, order_by=["start_time DESC"], page_token=token)
+            found += [self._found(run) for run in page if run.info.status in statuses]
+            token = page.token
+            if not token:
+                break
+        return found[:most]
+
+    def get(self, run_id: str) -> Found:
+        """One run by id. Raises InputError where there is none."""
+        try:
+            return self._found(self.client.get_run(run_id))
+        except MlflowException:
+            raise InputError(f"there is no run {run_id} in {self.uri}") from None
+
+    def fetch(self, run_id: str, path: str, folder: Path) -> Path | None:
+        """A local copy of an artifact, or the stored file itself where the store is local; None if it is gone."""
+        try:
+            listed = [item.path for item in self.client.list_artifacts(run_id, os.path.dirname(path) or None)]
+            if path not in listed:
+                return None
+            root = self.client.get_run(run_id).info.artifact_uri
+            if root.startswith("file:"):
+                return Path(mlflow.artifacts.download_artifacts(artifact_uri=f"{root}/{path}"))
+            return Path(self.client.download_artifacts(run_id, path, str(folder)))
+        except (MlflowException, OSError):
+            return None
+
+    def link(self, run_id: str, experiment_id: str) -> str:
+        """How to name a run's page: its address on a server, else its path in `make ui`."""
+        base = self.uri if self.uri.startswith("http") else "http://127.0.0.1:5000"
+        return f"{base}/#/experiments/{experiment_id}/runs/{run_id}"
+
+    def _found(self, run: Run) -> Found:
+        info, data = run.info, run.data
+        return Found(
+            info.run_id,
+            info.run_name,
+            info.experiment_id,
+            self._experiments.get(info.experiment_id, ""),
+            info.status,
+            info.start_time / 1000,
+            dict(data.metrics),
+            dict(data.params),
+            dict(data.tags),
+        )
+
+    def _mark_stale(self) -> None:
+        """Runs of this host that say RUNNING though their process is gone were killed; say so."""
+        if not self._experiments:
+            return
+        query = f"attributes.status = 'RUNNING' and tags.`vad.host` = '{socket.gethostname()}'"
+        for run in self.client.search_runs(list(self._experiments), query, max_results=_PAGE):
+            pid, start = int(run.data.tags.get("vad.pid", 0)), run.data.tags.get("vad.process", "")
+            if _process_start(pid) != start:
+                self.client.set_terminated(run.info.run_id, "KILLED")
+
+
+def _process_start(pid: int) -> str:
+    """When a process started, in the kernel's clock ticks; empty where there is no such process."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return _process_alive(pid)
+
+
+def _process_alive(pid: int) -> str:
+    try:
+        os.kill(pid, 0)
+    except (OSError, OverflowError):
+        return ""
+    return "alive" if not Path("/proc/self/stat").exists() else ""
+
+
+@contextmanager
+def _reaching(uri: str) -> Any:
+    """Make or reach a store; one clear error where that fails, in seconds and not after minutes of retries."""
+    if uri.startswith(("http://", "https://")):
+        try:
+            urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=10).close()
+        except (urllib.error.URLError, OSError, ValueError) as error:
+            reason = getattr(error, "reason", error)
+            raise InputError(
+                f"the tracking server {uri} cannot be reached ({reason}); start it, or unset MLFLOW_TRACKING_URI"
+            ) from None
+        yield
+        return
+    if not uri.startswith("sqlite:///"):
+        yield
+        return
+    database = Path(uri.removeprefix("sqlite:///"))
+    try:
+        import fcntl
+
+        database.parent.mkdir(parents=True, exist_ok=True)
+        # Several processes that make a new database at once trip over each other's tables.
+        with database.with_name(f".{database.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+    except OSError as error:
+        raise InputError(f"cannot write {database}: {error.strerror}; set MLFLOW_TRACKING_URI") from None
+    except MlflowException as error:
+        raise InputError(f"{database} cannot be used as MLflow's database: {error}") from None
+
+
+def explain(error: BaseException) -> str | None:
+    """One line for an error that came from MLflow, or None for another."""
+    if isinstance(error, MlflowException):
+        return f"MLflow: {json.dumps(str(error).splitlines()[0])}"
+    return None
