@@ -138,6 +138,10 @@ class Tracking:
         created = self.client.create_run(experiment_id, tags={k: str(v) for k, v in every.items()}, run_name=name)
         return RunLog(self.client, created)
 
+    def reopen(self, run_id: str) -> RunLog:
+        """A finished run, to add what was found out later; its status stays."""
+        return RunLog(self.client, self.client.get_run(run_id))
+
     def find(
         self,
         kind: Kind,

@@ -187,9 +187,13 @@ def _take_up(
         part, name = key.split("/", 1)
         parts[part][name] = tensor
     network.load_state_dict(parts["now"])
+    parameters = list(network.parameters())
     slots: dict[int, dict[str, Tensor]] = {}
     for key, tensor in parts["optimizer"].items():
         number, slot = key.split("/")
+        parameter = parameters[int(number)]
+        if tensor.shape == parameter.shape:  # the fused kernels need the parameter's strides, which the file does not keep
+            tensor = torch.empty_like(parameter).copy_(tensor)
         slots.setdefault(int(number), {})[slot] = tensor
     epochs = [Epoch(**epoch) for epoch in about["epochs"]]
     for epoch in epochs:

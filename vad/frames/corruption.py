@@ -56,4 +56,4 @@ def _blobs(shape: tuple[int, ...], generator: np.random.Generator) -> _Field:
 
 
 def _add(image: Image, change: _Field) -> Image:
-    return np.clip(image + change, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(image + change, 0, 255), np.uint8)

@@ -11,7 +11,9 @@ import json
 import os
 import shutil
 import uuid
+from collections import deque
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 from pathlib import Path
 
 import cv2
@@ -23,7 +25,8 @@ from vad.frames.corruption import JPEG_QUALITY, Kind, corrupt, draw_kinds
 from vad.frames.decode import Image, decoding_pool
 from vad.frames.labels import MASKS
 from vad.frames.layouts import TEST, TRAIN
-from vad.frames.street_drawing import HEIGHT, WIDTH, Scenery, compose, draw_scenery
+from vad.frames.street_drawing import HEIGHT, WIDTH, Scenery, draw_scenery, paint, photograph
+from vad.frames.street_figures import Pixels
 from vad.frames.street_scenes import Clip, test_clips, training_clips
 
 VERSION = 1
@@ -38,6 +41,7 @@ _VIDEOS = {TRAIN: (TRAIN_VIDEOS, TRAIN_FRAMES), TEST: (TEST_VIDEOS, TEST_FRAMES)
 # A frame is anomalous once this many pixels of the cause are seen, not from the first fingertip on.
 _SEEN = 150
 _MAT_HEADER = 116
+_BACKLOG = 16
 
 
 def make_street(folder: Path) -> Path:
@@ -116,30 +120,43 @@ def _build(folder: Path) -> None:
         (folder / "Dataset" / half / f"{clip.video:02d}").mkdir(parents=True)
     (folder / MASKS).mkdir(parents=True)
 
+    masks: dict[tuple[int, int], Image] = {}
     with decoding_pool() as pool:
-        masks = list(pool.map(lambda job: _write_frame(folder, scenery, *job), jobs))
-        found = {(clip.video, number): mask for (half, clip, number, _), mask in zip(jobs, masks, strict=True) if half == TEST}
-        list(pool.map(lambda clip: _write_masks(folder / MASKS, clip, found), tests))
-    _write_table(folder / "labels.csv", "Label", found, lambda mask: int(mask.any()))
-    _write_table(folder / "sample_submission.csv", "Predicted", found, lambda _: 0)
+        # Figures are many small calls that hold the interpreter's lock, so one thread draws; noise and
+        # encoding do not, so others do that, a few frames behind.
+        behind: deque[Future[None]] = deque()
+        for half, clip, number, kind in jobs:
+            figures, things, seconds = clip.at(number)
+            canvas, mask = paint(scenery, figures, things)
+            if half == TEST:
+                masks[clip.video, number] = mask if np.count_nonzero(mask) >= _SEEN else np.zeros_like(mask)
+            path = folder / "Dataset" / half / f"{clip.video:02d}" / f"frame_{number:05d}.jpg"
+            generator = np.random.default_rng([SEED, half == TEST, clip.video, number])
+            behind.append(pool.submit(_write_frame, path, scenery, canvas, seconds, kind, generator))
+            if len(behind) > _BACKLOG:
+                behind.popleft().result()
+        for job in [*behind, *(pool.submit(_write_masks, folder / MASKS, clip, masks) for clip in tests)]:
+            job.result()
+    _write_table(folder / "labels.csv", "Label", masks, lambda mask: int(mask.any()))
+    _write_table(folder / "sample_submission.csv", "Predicted", masks, lambda _: 0)
     (folder / MARKER).write_text(json.dumps(_MARK) + "\n", encoding="utf-8")
 
 
-def _write_frame(folder: Path, scenery: Scenery, half: str, clip: Clip, number: int, kind: Kind) -> Image:
-    """Draw, corrupt and store one frame; its mask, which stays upright where the frame is upside down."""
-    generator = np.random.default_rng([SEED, half == TEST, clip.video, number])
-    image, mask = compose(scenery, *clip.at(number), generator)
-    if np.count_nonzero(mask) < _SEEN:
-        mask[:] = 0
-    image = corrupt(image, kind, generator)
+def _write_frame(
+    path: Path, scenery: Scenery, canvas: Pixels, seconds: float, kind: Kind, generator: np.random.Generator
+) -> None:
+    image = corrupt(photograph(scenery, canvas, seconds, generator), kind, generator)
     good, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    assert good
-    (folder / "Dataset" / half / f"{clip.video:02d}" / f"frame_{number:05d}.jpg").write_bytes(data.tobytes())
-    return mask
+    if not good:
+        raise InputError(f"OpenCV cannot encode {path}")
+    path.write_bytes(data.tobytes())
 
 
 def _write_masks(folder: Path, clip: Clip, masks: dict[tuple[int, int], Image]) -> None:
-    """CUHK Avenue's file: volLabel, a 1 x T cell array of masks by frame number, lost frames included."""
+    """CUHK Avenue's file: volLabel, a 1 x T cell array of masks by frame number, with empty ones for lost frames.
+
+    A mask stays upright where its frame was turned upside down, as the authors' masks do.
+    """
     length = clip.numbers[-1] + 4
     cells = np.empty((1, length), object)
     for number in range(length):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from vad.frames.decode import Image
 from vad.frames.street_figures import Colour, Figure, Pixels, Sprite, Thing, draw_figure, draw_thing
@@ -28,47 +29,50 @@ class Scenery:
     """What a video's frames have in common: the ground and facade, pillars in front of them, textures."""
 
     background: Pixels
-    pillars: Sprite
+    pillars: tuple[Sprite, ...]
     cloth: Pixels
-    clouds: Pixels
+    light: Pixels
     grain: Pixels
 
 
-def compose(
-    scenery: Scenery, figures: Sequence[Figure], things: Sequence[Thing], seconds: float, generator: np.random.Generator
-) -> tuple[Image, Image]:
-    """A frame (HEIGHT, WIDTH, 3), and the mask of what is anomalous in it, (HEIGHT, WIDTH), 1 where it is seen.
-
-    `seconds` of the clip move the clouds and the light; `generator` places the camera's grain.
-    """
-    frame = scenery.background.copy()
+def paint(scenery: Scenery, figures: Sequence[Figure], things: Sequence[Thing]) -> tuple[Pixels, Image]:
+    """What is there, float32 (HEIGHT, WIDTH, 3), and the mask of what is anomalous and seen in it, 0 or 1."""
+    canvas = scenery.background.copy()
     mask = np.zeros((HEIGHT, WIDTH), np.uint8)
     for figure in figures:
-        _paste(frame, mask, _shadow(figure), None)
-    layers: list[tuple[float, Sprite, bool]] = [(_PILLAR_SCALE, scenery.pillars, False)]
+        _paste(canvas, mask, _shadow(figure), None)
+    layers = [(_PILLAR_SCALE, pillar, False) for pillar in scenery.pillars]
     layers += [(figure.scale, draw_figure(figure, scenery.cloth), figure.anomalous) for figure in figures]
     layers += [(thing.scale, draw_thing(thing, scenery.cloth), True) for thing in things]
     for _, sprite, anomalous in sorted(layers, key=lambda layer: layer[0]):
-        _paste(frame, mask, sprite, anomalous)
-    lens = np.asarray(cv2.GaussianBlur(frame, (0, 0), 0.6), np.float32)
-    drift = int(seconds * 20) % _CLOUD_TRAVEL
-    light = 1 + 0.02 * math.sin(0.9 * seconds) + scenery.clouds[:, drift : drift + WIDTH, None]
+        _paste(canvas, mask, sprite, anomalous)
+    return canvas, mask
+
+
+def photograph(scenery: Scenery, canvas: Pixels, seconds: float, generator: np.random.Generator) -> Image:
+    """What the camera makes of it, RGB: `seconds` move the clouds and the light, `generator` places the grain."""
+    drift = int(_CLOUD_TRAVEL / 2 * (1 + math.sin(0.11 * seconds)))
     top, left = generator.integers(0, _GRAIN_TRAVEL, 2)
-    lens = lens * light + scenery.grain[top : top + HEIGHT, left : left + WIDTH]
-    return np.clip(lens + 0.5, 0, 255).astype(np.uint8), mask
+    image = np.asarray(cv2.GaussianBlur(canvas, (0, 0), 0.6), np.float32)
+    image *= scenery.light[:, drift : drift + WIDTH] + np.float32(0.02 * math.sin(0.9 * seconds))
+    image += scenery.grain[top : top + HEIGHT, left : left + WIDTH]
+    return np.asarray(np.clip(image, 0, 255, out=image), np.uint8)
 
 
-def _paste(frame: Pixels, mask: Image, sprite: Sprite, anomalous: bool | None) -> None:
-    """Lay a sprite over the frame; what shows it is anomalous or not from here on, or, with None, as it was."""
+def _paste(canvas: Pixels, mask: Image, sprite: Sprite, anomalous: bool | None) -> None:
+    """Lay a sprite over the canvas; what shows it is anomalous or not from here on, or, with None, as it was."""
     top, left = max(0, sprite.top), max(0, sprite.left)
     part = sprite.pixels[top - sprite.top : HEIGHT - sprite.top, left - sprite.left : WIDTH - sprite.left]
     if top >= HEIGHT or left >= WIDTH or not part.size:
         return
     place = slice(top, top + part.shape[0]), slice(left, left + part.shape[1])
-    frame[place] *= 1 - part[..., 3:]
-    frame[place] += part[..., :3]
+    alpha = cv2.extractChannel(part, 3)
+    below = canvas[place]
+    # OpenCV spreads alpha over channels: NumPy's broadcasting to a last axis of 3 is many times slower.
+    below -= below * cv2.cvtColor(alpha * np.float32(1 / 255), cv2.COLOR_GRAY2RGB)
+    below += cv2.cvtColor(part, cv2.COLOR_RGBA2RGB)
     if anomalous is not None:
-        mask[place][part[..., 3] > 0.5] = anomalous
+        mask[place][alpha > 127] = anomalous
 
 
 def _shadow(figure: Figure) -> Sprite:
@@ -77,7 +81,7 @@ def _shadow(figure: Figure) -> Sprite:
     high, wide = max(4, int(0.12 * size)), max(8, int(0.8 * size))
     y, x = np.linspace(-1, 1, high)[:, None], np.linspace(-1, 1, wide)[None]
     sheet = np.zeros((high, wide, 4), np.float32)
-    sheet[..., 3] = 0.55 * figure.light * np.clip(1 - x**2 - y**2, 0, 1)
+    sheet[..., 3] = 140 * figure.light * np.clip(1 - x**2 - y**2, 0, 1)
     return Sprite(sheet, int(figure.x - 0.4 * wide), int(figure.y - 0.55 * high))
 
 
@@ -86,11 +90,12 @@ def draw_scenery(generator: np.random.Generator) -> Scenery:
     ground, facade = _ground(generator), _facade(generator)
     high = np.vstack([facade, ground[facade.shape[0] :]])
     background = np.asarray(cv2.resize(high, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA), np.float32)
-    clouds = 0.05 * _noise(generator, (HEIGHT, WIDTH + _CLOUD_TRAVEL), (120, 220))
+    light = 1 + 0.05 * _noise(generator, (HEIGHT, WIDTH + _CLOUD_TRAVEL), (120, 220))
     cloth = 1 + 0.10 * _noise(generator, (720, 720), (5, 13)) + 0.05 * _noise(generator, (720, 720), (2,))
     shape = HEIGHT + _GRAIN_TRAVEL, WIDTH + _GRAIN_TRAVEL, 3
-    grain = 1.6 * generator.standard_normal(shape, np.float32)
-    return Scenery(np.clip(background, 0, 255), _pillars(generator), cloth, clouds, grain)
+    grain = 0.5 + 1.6 * generator.standard_normal(shape, np.float32)
+    spread = np.asarray(cv2.cvtColor(light, cv2.COLOR_GRAY2RGB), np.float32)
+    return Scenery(np.clip(background, 0, 255), _pillars(generator), cloth, spread, grain)
 
 
 def _noise(generator: np.random.Generator, shape: tuple[int, int], sizes: Sequence[float]) -> Pixels:
@@ -102,7 +107,7 @@ def _noise(generator: np.random.Generator, shape: tuple[int, int], sizes: Sequen
     return total / np.float32(math.sqrt(len(sizes)))
 
 
-def _mix(image: Pixels, colour: Colour, share: Pixels) -> None:
+def _mix(image: Pixels, colour: Colour, share: NDArray[np.floating]) -> None:
     image += (np.asarray(colour, np.float32) - image) * share[..., None]
 
 
@@ -152,7 +157,7 @@ def _ground(generator: np.random.Generator) -> Pixels:
     return image
 
 
-def _edge(value: Pixels) -> Pixels:
+def _edge(value: NDArray[np.floating]) -> Pixels:
     """How far a number is from the nearest whole one."""
     return np.asarray(np.abs(value - np.rint(value)), np.float32)
 
@@ -217,17 +222,17 @@ def _facade(generator: np.random.Generator) -> Pixels:
     return image
 
 
-def _pillars(generator: np.random.Generator) -> Sprite:
+def _pillars(generator: np.random.Generator) -> tuple[Sprite, ...]:
     """Two steel pillars, with a notice on one, that stand between the walkers and the building."""
     sheet = np.zeros((HEIGHT, WIDTH, 4), np.float32)
     foot = int(HORIZON + CAMERA * _PILLAR_SCALE)
     for left, right in ((152, 173), (515, 539)):
         round_shade = 0.62 + 0.38 * np.sin(np.linspace(0.5, 3.0, right - left, dtype=np.float32))
         sheet[:foot, left:right, :3] = np.asarray((190, 196, 204), np.float32) * round_shade[:, None]
-        sheet[:foot, left:right, 3] = 1
-        sheet[foot - 5 : foot, left - 3 : right + 3] = (96, 96, 96, 1)
-    sheet[110:162, 140:183] = (206, 212, 216, 1)
+        sheet[:foot, left:right, 3] = 255
+        sheet[foot - 5 : foot, left - 3 : right + 3] = (96, 96, 96, 255)
+    sheet[110:162, 140:183] = (206, 212, 216, 255)
     for left, top, right, bottom, colour in _NOTICE:
         sheet[top:bottom, left:right, :3] = colour
     sheet[:, :, :3] *= 1 + 0.02 * generator.standard_normal((HEIGHT, 1, 1), np.float32)
-    return Sprite(np.clip(sheet, 0, 255), 0, 0)
+    return tuple(Sprite(sheet[: foot + 1, left:right], left, 0) for left, right in ((136, 187), (510, 544)))

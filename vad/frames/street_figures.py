@@ -5,7 +5,7 @@ heading turns and a pen draws at twice the frame's resolution.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,6 +19,7 @@ Point = tuple[float, float]
 Pixels = NDArray[np.float32]
 
 _FINE, _BITS = 2, 4
+_CIRCLE = np.stack([np.cos(np.linspace(0, 2 * math.pi, 40)), np.sin(np.linspace(0, 2 * math.pi, 40))], 1)
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class Thing:
 
 @dataclass(frozen=True)
 class Sprite:
-    """A picture to paste at (left, top): float32 (h, w, 4), RGB times alpha and alpha, which is 0..1."""
+    """A picture to paste at (left, top): float32 (h, w, 4), RGB times alpha, and alpha, all 0..255."""
 
     pixels: Pixels
     left: int
@@ -101,6 +102,14 @@ _GAITS: dict[Act, _Gait] = {
     "throw": _Gait(0.12, 0.05, -0.08, 0.20, 0.05),
     "cycle": _Gait(0.00, 0.00, 0.55, 0.30, 0.00),
 }
+# How far a figure reaches to each side of its foot, above and below it.
+_REACH: dict[Act, tuple[float, float, float]] = {
+    "walk": (0.36, 1.04, 0.06),
+    "run": (0.60, 1.08, 0.06),
+    "stand": (0.30, 1.04, 0.06),
+    "throw": (0.36, 1.34, 0.06),
+    "cycle": (0.56, 1.08, 0.06),
+}
 _THIGH, _SHANK, _TRUNK, _UPPER, _FORE = 0.245, 0.245, 0.31, 0.165, 0.15
 _HIPS, _SHOULDERS = 0.042, 0.098
 
@@ -115,7 +124,7 @@ _STEEL: Colour = (40, 42, 48)
 def draw_figure(figure: Figure, cloth: Pixels) -> Sprite:
     """The figure as a sprite; `cloth` is a brightness texture of at least its size."""
     look, bones = figure.look, _skeleton(figure)
-    pen = _Pen(figure.x, figure.y, figure.scale * look.height, (0.72, 1.32, 0.08))
+    pen = _Pen(figure.x, figure.y, figure.scale * look.height, _REACH[figure.act])
     along, across = math.cos(figure.heading), -math.sin(figure.heading)
 
     def flat(point: Point, sideways: float = 0.0) -> Point:
@@ -214,6 +223,10 @@ def _pedal(hip: Point, phase: float) -> tuple[Point, Point, Point]:
     return knee, ankle, (sole[0] + 0.05, sole[1] + 0.01)
 
 
+# A point of a body (forward, up), and how far aside of its plane, to the page.
+_Flat = Callable[[Point, float], Point]
+
+
 class _Pen:
     """Draws in bodies' units (x to the right of the foot, y upwards) on a sheet that reaches so far around it."""
 
@@ -223,58 +236,60 @@ class _Pen:
         self._origin = x - self._left, y - self._top
         self._unit = unit
         self._shape = math.ceil(y + below) - self._top, math.ceil(x + side) - self._left
-        self._sheet = np.zeros((self._shape[0] * _FINE, self._shape[1] * _FINE, 4), np.uint8)
-
-    def _fixed(self, points: Sequence[Point]) -> NDArray[np.int32]:
-        places = np.asarray(points, np.float64) * (self._unit, -self._unit) + self._origin
-        return np.asarray(np.rint(places * (_FINE << _BITS)), np.int32)
-
-    def polygon(self, points: Sequence[Point], colour: Colour) -> None:
-        cv2.fillPoly(self._sheet, [self._fixed(points)], (*colour, 255), cv2.LINE_AA, _BITS)
-
-    def disc(self, centre: Point, radius: float, colour: Colour) -> None:
-        ((x, y),) = self._fixed([centre]).tolist()
-        size = round(radius * self._unit * (_FINE << _BITS))
-        cv2.circle(self._sheet, (x, y), size, (*colour, 255), cv2.FILLED, cv2.LINE_AA, _BITS)
-
-    def ring(self, centre: Point, wide: float, high: float, line: float, colour: Colour) -> None:
-        ((x, y),) = self._fixed([centre]).tolist()
-        axes = round(wide * self._unit * (_FINE << _BITS)), round(high * self._unit * (_FINE << _BITS))
-        thickness = max(2, round(line * self._unit * _FINE))
-        cv2.ellipse(self._sheet, (x, y), axes, 0, 0, 360, (*colour, 255), thickness, cv2.LINE_AA, _BITS)
+        self._limbs: list[tuple[float, ...]] = []
+        self._strokes: list[tuple[Colour, NDArray[np.int32] | int, float]] = []
 
     def limb(self, start: Point, end: Point, wide: float, narrow: float, colour: Colour) -> None:
         """A tapered limb with round ends; `wide` and `narrow` are half widths."""
-        length = math.dist(start, end) or 1.0
-        nx, ny = (start[1] - end[1]) / length, (end[0] - start[0]) / length
-        edge = ((start, wide), (end, narrow), (end, -narrow), (start, -wide))
-        self.polygon([(point[0] + nx * out, point[1] + ny * out) for point, out in edge], colour)
-        self.disc(start, wide, colour)
-        self.disc(end, narrow, colour)
+        self._strokes.append((colour, len(self._limbs), 0.0))
+        self._limbs.append((*start, *end, wide, narrow))
+
+    def polygon(self, points: Sequence[Point], colour: Colour) -> None:
+        self._strokes.append((colour, self._fixed(np.asarray(points)), 0.0))
+
+    def ring(self, centre: Point, wide: float, high: float, line: float, colour: Colour) -> None:
+        self._strokes.append((colour, self._fixed(_CIRCLE * (wide, high) + centre), line))
 
     def sprite(self, cloth: Pixels, light: float, blur: float) -> Sprite:
         """What was drawn, at the frame's own resolution, lit from the left and smeared by its motion."""
         high, wide = self._shape
-        small = cv2.resize(self._sheet, (wide, high), interpolation=cv2.INTER_AREA)
-        pixels = small.astype(np.float32)
-        pixels[..., 3] /= 255
-        pixels[..., :3] *= np.linspace(1.3 * light, 0.6 * light, wide, dtype=np.float32)[:, None]
-        pixels[..., :3] *= cloth[:high, :wide, None]
-        if blur >= 2:
-            pixels = np.asarray(cv2.blur(pixels, (round(blur), 1)), np.float32)
-        return Sprite(pixels, self._left, self._top)
+        sheet = np.zeros((high * _FINE, wide * _FINE, 4), np.uint8)
+        outlines = self._outlines()
+        for colour, stroke, line in self._strokes:
+            points = outlines[stroke] if isinstance(stroke, int) else stroke
+            if line:
+                thickness = max(2, round(line * self._unit * _FINE))
+                cv2.polylines(sheet, [points], True, (*colour, 255), thickness, cv2.LINE_AA, _BITS)
+            else:
+                cv2.fillPoly(sheet, [points], (*colour, 255), cv2.LINE_AA, _BITS)
+        small = cv2.resize(sheet, (wide, high), interpolation=cv2.INTER_AREA)
+        side = np.linspace(1.3 * light, 0.6 * light, wide, dtype=np.float32)
+        shaded = np.asarray(small * cv2.cvtColor(cloth[:high, :wide] * side, cv2.COLOR_GRAY2RGBA), np.float32)
+        smeared = cv2.blur(shaded, (round(blur), 1)) if blur >= 2 else shaded
+        return Sprite(np.asarray(smeared, np.float32), self._left, self._top)
+
+    def _outlines(self) -> NDArray[np.int32]:
+        """All limbs as polygons (limbs, points, 2) at once: half a circle around each end."""
+        limbs = np.asarray(self._limbs, np.float64).reshape(-1, 6)
+        start, end, wide, narrow = limbs[:, None, :2], limbs[:, None, 2:4], limbs[:, None, 4:5], limbs[:, None, 5:]
+        along = np.arctan2(*(end - start)[..., ::-1].transpose(2, 0, 1))
+        turns = along + np.linspace(-math.pi / 2, math.pi / 2, 9)
+        cap = np.stack([np.cos(turns), np.sin(turns)], 2)
+        return self._fixed(np.concatenate([start - wide * cap, end + narrow * cap], 1))
+
+    def _fixed(self, points: NDArray[np.float64]) -> NDArray[np.int32]:
+        places = points * (self._unit, -self._unit) + self._origin
+        return np.asarray(np.rint(places * (_FINE << _BITS)), np.int32)
 
 
-def _draw_arm(
-    pen: _Pen, bones: _Skeleton, side: int, flat: "_Flat", look: Look, tone: float
-) -> None:
+def _draw_arm(pen: _Pen, bones: _Skeleton, side: int, flat: _Flat, look: Look, tone: float) -> None:
     out = _SHOULDERS if side == 0 else -_SHOULDERS
     neck = flat(bones.neck, out)
     shoulder = neck[0], neck[1] - 0.04
     elbow, palm = (flat(point, 1.1 * out) for point in bones.arms[side])
     pen.limb(shoulder, elbow, 0.038, 0.031, _dim(look.coat, tone))
     pen.limb(elbow, palm, 0.031, 0.023, _dim(look.coat, tone))
-    pen.disc(palm, 0.021, look.skin)
+    pen.limb(palm, palm, 0.021, 0.021, look.skin)
 
 
 def _draw_bicycle(pen: _Pen, along: float, bones: _Skeleton) -> None:
@@ -285,7 +300,14 @@ def _draw_bicycle(pen: _Pen, along: float, bones: _Skeleton) -> None:
         pen.ring(flat(x, _WHEEL), _WHEEL * max(0.1, abs(along)), _WHEEL, 0.022, _STEEL)
     red = (170, 40, 34)
     saddle, rear, front, head = (-0.09, 0.47), (-_AXLE, _WHEEL), (_AXLE, _WHEEL), (0.22, 0.47)
-    for start, end in ((rear, _PEDALS), (rear, saddle), (_PEDALS, saddle), (saddle, head), (_PEDALS, head), (head, front)):
+    for start, end in (
+        (rear, _PEDALS),
+        (rear, saddle),
+        (_PEDALS, saddle),
+        (saddle, head),
+        (_PEDALS, head),
+        (head, front),
+    ):
         pen.limb(flat(*start), flat(*end), 0.011, 0.011, red)
     pen.limb(flat(*head), flat(*_GRIP), 0.010, 0.010, _STEEL)
     pen.limb(flat(-0.15, 0.48), flat(-0.03, 0.49), 0.018, 0.012, _STEEL)

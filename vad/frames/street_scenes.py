@@ -146,7 +146,7 @@ def _walkers(generator: np.random.Generator, frames: int) -> list[Actor]:
         for beside in range(2 if generator.random() < 0.3 else 1):
             x, z, phase = -way * (edge + 0.35 * beside), depth + 0.7 * beside, float(generator.uniform(0, 6.2))
             actors.append(Actor(_look(generator), "walk", x, z, way * speed, start=time, halt=halt, phase=phase))
-        time += float(generator.uniform(16, 42))
+        time += float(generator.uniform(20, 48))
     for _ in range(3):
         x, depth, phase = generator.uniform((-5.0, 15.2, 0.0), (5.0, 17.0, 6.2)).tolist()
         speed = float(generator.choice((0.0, 0.0, 0.9, -0.9)))

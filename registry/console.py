@@ -1,0 +1,79 @@
+"""What a person sees while a run goes on: bars on a terminal, a line for each finished part in a log."""
+
+import sys
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from torch import Tensor
+from tqdm import tqdm
+
+_BAR = "{desc:<26.26} {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} {postfix} {rate_fmt} {elapsed}<{remaining}"
+
+
+class Console:
+    """Messages on standard error, so that standard output stays for results."""
+
+    def __init__(self) -> None:
+        self.live = sys.stderr.isatty()
+
+    def say(self, text: str = "") -> None:
+        tqdm.write(text, file=sys.stderr)
+        sys.stderr.flush()
+
+    def bar(self, what: str, total: int, unit: str = "frames") -> "Bar":
+        return Bar(self, what, total, unit)
+
+
+class Bar:
+    """A progress bar with rate and time left; `loss` shows the latest. Without a terminal, one line at the end."""
+
+    def __init__(self, console: Console, what: str, total: int, unit: str):
+        self._console = console
+        self._what = what
+        self._total = total
+        self._unit = unit
+        self._started = time.perf_counter()
+        self._done = 0
+        self._loss: float | None = None
+        self._bar = tqdm(total=total, desc=what, unit=unit, bar_format=_BAR, file=sys.stderr, leave=False, unit_scale=False) if console.live else None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._bar is not None:
+            self._bar.close()
+        if kind is None and self._done:
+            seconds = time.perf_counter() - self._started
+            loss = "" if self._loss is None else f", loss {self._loss:.5f}"
+            rate = self._done / max(seconds, 1e-9)
+            self._console.say(f"  {self._what:<26} {self._done:,} {self._unit} in {seconds:.1f} s, {rate:,.0f}/s{loss}")
+
+    def advance(self, count: int, loss: Tensor | None = None) -> None:
+        self._done += count
+        if self._bar is not None:
+            # Reading a loss from a GPU waits for it; so only as often as the bar is drawn.
+            if loss is not None and time.perf_counter() - self._bar.last_print_t >= self._bar.mininterval:
+                self._bar.set_postfix_str(f"loss {float(loss):.5f}", refresh=False)
+            self._bar.update(count)
+
+    def skip(self, count: int) -> None:
+        """Part of the work was done before; it counts for the bar, not for the rate."""
+        if self._bar is not None:
+            self._bar.update(count)
+
+    def loss(self, value: float) -> None:
+        self._loss = value
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[Any]], right: Sequence[int] = ()) -> str:
+    """Rows in aligned columns; the columns in `right` are set flush right."""
+    cells = [[str(cell) for cell in row] for row in (header, *rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
+    lines = []
+    for row in cells:
+        parts = [c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))]
+        lines.append("  ".join(parts).rstrip())
+    return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])

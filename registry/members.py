@@ -1,0 +1,192 @@
+"""Members in the tracking store: trained once, found again by their digest, scored once for each set of frames."""
+
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from registry.console import Console
+from registry.tracking import Found, RunLog, Tracking
+from vad.errors import InputError
+from vad.files import sha256
+from vad.frames.store import Frames
+from vad.inputs import INPUTS
+from vad.member import SCORING_CODE, Member
+from vad.models import parameter_count
+from vad.scores import FrameIndex, Values
+from vad.scoring import score
+from vad.training import Diverged, Epoch, Trained, train
+from vad.weights import fit_weights, load_tensors, save_tensors
+
+_WEIGHTS = "weights.safetensors"
+
+
+@dataclass(frozen=True)
+class Known:
+    """A member whose weights are in the store: the run that trained it, and how that went."""
+
+    member: Member
+    digest: str
+    run_id: str
+    run_name: str
+    trained_for: str
+    weights: Path
+    epoch: int
+    loss: float
+    epochs: tuple[Epoch, ...]
+    seconds: float
+
+
+class MemberStore:
+    """Trained members and their scores, kept as runs."""
+
+    def __init__(self, tracking: Tracking, home: Path, device: torch.device, console: Console):
+        self._tracking = tracking
+        self._home = home
+        self._device = device
+        self._console = console
+
+    def find(self, member: Member, digest: str) -> Known | None:
+        """A finished member of this digest whose weights are there and whole."""
+        for run in self._tracking.find("member", digest):
+            if known := self._open(member, digest, run):
+                return known
+        return None
+
+    def _open(self, member: Member, digest: str, run: Found) -> Known | None:
+        folder = run.tags.get("vad.checkpoint", "")
+        cache = self._home / "fetched" / run.run_id
+        weights = self._tracking.fetch(run.run_id, f"{folder}/{_WEIGHTS}", cache)
+        about = self._tracking.fetch(run.run_id, f"{folder}/checkpoint.json", cache)
+        if weights is None or about is None:
+            self._console.say(f"  {member.name}: run {run.run_id} has lost its weights; it is passed over")
+            return None
+        if sha256(weights) != run.tags.get("vad.weights_sha256"):
+            self._console.say(f"  {member.name}: the weights of run {run.run_id} were altered; it is passed over")
+            return None
+        content = json.loads(about.read_text())
+        return Known(
+            member,
+            digest,
+            run.run_id,
+            run.name,
+            run.tags.get("vad.entry", ""),
+            weights,
+            content["epoch"],
+            content["loss"],
+            tuple(Epoch(**epoch) for epoch in content["epochs"]),
+            sum(epoch["seconds"] for epoch in content["epochs"]),
+        )
+
+    def train(
+        self, member: Member, digest: str, frames: Frames, index: FrameIndex, parent: RunLog, tags: Mapping[str, str]
+    ) -> Known:
+        """Train a member as a child of `parent`; goes on where a training of this digest was cut off.
+
+        Raises Diverged where the loss is no longer finite; the last good weights are logged then.
+        """
+        about = {"vad.scale": member.size, "vad.seed": member.seed, "vad.group": member.group, **tags}
+        log = self._tracking.open_run(parent.experiment_id, "member", digest, member.name, about, parent.run_id)
+        network = member.build()
+        log.params({**member.settings(), "parameters": parameter_count(network)})
+        samples = INPUTS[member.input]().samples(frames, index, self._device)
+        resume = self._home / "resume" / f"{digest}.safetensors"
+        try:
+            with self._console.bar(f"train {member.name}", len(samples) * member.training.epochs) as bar:
+
+                def on_epoch(epoch: Epoch) -> None:
+                    bar.loss(epoch.loss)
+                    log.metrics({"loss": epoch.loss, "lr": epoch.lr}, epoch.number)
+
+                trained = train(
+                    network,
+                    samples,
+                    member.training,
+                    member.seed,
+                    self._device,
+                    on_batch=bar.advance,
+                    on_epoch=on_epoch,
+                    resume=resume,
+                )
+            if trained.resumed_after:
+                self._console.say(f"    went on after epoch {trained.resumed_after}, where it was cut off")
+            known = self._keep(member, digest, trained, len(samples), log, tags)
+        except Diverged as error:
+            if error.trained is not None:
+                self._keep(member, digest, error.trained, len(samples), log, tags)
+            log.tags({"vad.diverged": f"epoch {error.epoch}"})
+            log.end("FAILED")
+            raise
+        except BaseException as error:
+            log.end("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+            raise
+        log.end("FINISHED")
+        resume.unlink(missing_ok=True)
+        return known
+
+    def _keep(self, member: Member, digest: str, trained: Trained, count: int, log: RunLog, tags: Mapping[str, str]) -> Known:
+        """Log the checkpoint: weights, and the epoch and loss that they come from."""
+        folder = f"checkpoints/{member.group}/seed-{member.seed}"
+        epochs = [asdict(epoch) for epoch in trained.epochs]
+        content = {"epoch": trained.epoch, "loss": trained.loss, "settings": member.settings(), "epochs": epochs}
+        seconds = sum(epoch.seconds for epoch in trained.epochs)
+        with tempfile.TemporaryDirectory() as work:
+            weights = Path(work) / _WEIGHTS
+            save_tensors(weights, trained.state, {**content, "digest": digest})
+            digest_of_weights = sha256(weights)
+            (Path(work) / "checkpoint.json").write_text(json.dumps({**content, "sha256": digest_of_weights}, indent=2))
+            log.artifacts(Path(work), folder)
+        log.metrics(
+            {
+                "best_loss": trained.loss,
+                "best_epoch": trained.epoch,
+                "train_seconds": seconds,
+                "train_frames_per_second": count * len(trained.epochs) / max(seconds, 1e-9),
+            }
+        )
+        log.tags({"vad.checkpoint": folder, "vad.weights_sha256": digest_of_weights})
+        path = self._tracking.fetch(log.run_id, f"{folder}/{_WEIGHTS}", self._home / "fetched" / log.run_id)
+        if path is None:
+            raise InputError(f"the weights of {member.name} were logged to run {log.run_id}, but cannot be read back")
+        return Known(
+            member, digest, log.run_id, member.name, tags.get("vad.entry", ""), path, trained.epoch, trained.loss,
+            trained.epochs, seconds,
+        )  # fmt: skip
+
+    def stored_scores(self, known: Known, frames_digest: str, error: str) -> Values | None:
+        """The member's scores of these frames under this error, if they were computed before."""
+        name = f"scores/{_score_name(frames_digest, error)}"
+        path = self._tracking.fetch(known.run_id, name, self._home / "fetched" / known.run_id)
+        if path is None:
+            return None
+        try:
+            tensors, _ = load_tensors(path)
+        except InputError:
+            return None
+        return tensors["scores"].numpy()
+
+    def score(
+        self, known: Known, frames: Frames, index: FrameIndex, frames_digest: str, errors: list[str], what: str
+    ) -> dict[str, Values]:
+        """Score frames and keep the result with the member's run."""
+        member = known.member
+        network = member.build()
+        state, _ = load_tensors(known.weights)
+        fit_weights(network, state, str(known.weights))
+        samples = INPUTS[member.input]().samples(frames, index, self._device)
+        with self._console.bar(f"score {member.name}{what}", len(index)) as bar:
+            results = score(network, samples, errors, member.training.precision, self._device, bar.advance)
+        log = self._tracking.reopen(known.run_id)
+        with tempfile.TemporaryDirectory() as work:
+            for error, values in results.items():
+                path = Path(work) / _score_name(frames_digest, error)
+                save_tensors(path, {"scores": torch.from_numpy(values)}, {"frames": frames_digest, "error": error})
+            log.artifacts(Path(work), "scores")
+        return results
+
+
+def _score_name(frames_digest: str, error: str) -> str:
+    return f"{frames_digest[:24]}-{error}-{SCORING_CODE}.safetensors"

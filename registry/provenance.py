@@ -1,0 +1,48 @@
+"""Where a run came from: code, machine, versions."""
+
+import getpass
+import importlib.metadata
+import os
+import platform
+import subprocess
+from pathlib import Path
+
+
+def provenance(source: str) -> dict[str, str]:
+    """Tags that say which commit, which machine and which packages made a run; no host name, no path of a home."""
+    commit = _git("rev-parse", "HEAD")
+    tags = {
+        "mlflow.source.name": source,
+        "mlflow.source.type": "LOCAL",
+        "vad.machine": f"{_processor()}, {os.cpu_count()} cores",
+        "vad.python": platform.python_version(),
+        "vad.torch": importlib.metadata.version("torch"),
+    }
+    try:
+        tags["mlflow.user"] = getpass.getuser()
+    except (KeyError, OSError):
+        pass
+    if commit:
+        tags["mlflow.source.git.commit"] = commit
+        tags["vad.dirty"] = "yes" if _git("status", "--porcelain") else "no"
+    return tags
+
+
+def _git(*arguments: str) -> str:
+    """What git says of the project's checkout; empty where there is none."""
+    project = Path(__file__).resolve().parent
+    try:
+        done = subprocess.run(["git", "-C", str(project), *arguments], capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
