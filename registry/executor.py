@@ -19,7 +19,6 @@ from vad.frames.frameset import Labels
 from vad.frames.store import Frames, Source, SplitSource, map_path, open_frames
 from vad.member import SCORING_CODE, TRAINING_CODE, digest_of
 from vad.pipeline import Outcome, run_pipeline
-from vad.proxy import PaintedSource
 from vad.scores import FrameIndex, Values
 from vad.training import Diverged
 
@@ -92,6 +91,8 @@ def prepare(request: Request, device: torch.device, console: Console) -> Work:
         held = train.slice({video: slice(part.stop, None) for video, part in keep.items()})
         train = train.slice(keep)
         if judge is None and len(held):
+            from vad.proxy import PaintedSource
+
             painted = PaintedSource(held, PROXY_SEED)
             targets.append(Target("proxy", painted, painted.index))
             judge = Labels(painted.labels, "painted anomalies")

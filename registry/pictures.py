@@ -7,6 +7,7 @@ they hold twice as many pixels, for sharp screens. Colours are Okabe and Ito's, 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -14,6 +15,7 @@ import matplotlib.style
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.markers import CARETDOWN, CARETUP, MarkerStyle
@@ -34,32 +36,20 @@ MOST_PANELS, MOST_ROWS = 120, 8
 
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 BLUE, VERMILLION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
-INK, FAINT, RULE = "#333333", "#B4B4B4", "#E4E4E4"
-_GROUPS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK)
-_SEEDS = ("-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)), (0, (9, 3)), (0, (4, 1, 1, 1, 1, 1)))
+INK, FAINT, RULE = "#333333", "#BDBDBD", "#E4E4E4"
+_COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK)
+_DASHES = ("-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)), (0, (9, 3)), (0, (4, 1, 1, 1, 1, 1)))
 _STYLE = {
-    "font.size": 9.5,
-    "axes.titlesize": 9.5,
+    **dict.fromkeys(("font.size", "axes.titlesize", "axes.labelsize", "legend.fontsize"), 9.5),
+    **dict.fromkeys(("xtick.labelsize", "ytick.labelsize"), 9),
+    **dict.fromkeys(("axes.titlepad", "xtick.major.size", "ytick.major.size"), 3),
+    **dict.fromkeys(("axes.linewidth", "grid.linewidth"), 0.7),
+    **dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color"), INK),
+    **dict.fromkeys(("axes.spines.top", "axes.spines.right", "legend.frameon"), False),
     "axes.titlelocation": "left",
-    "axes.titlepad": 3,
-    "axes.labelsize": 9.5,
     "axes.edgecolor": "#888888",
-    "axes.linewidth": 0.7,
-    "axes.labelcolor": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
     "axes.axisbelow": True,
-    "text.color": INK,
-    "xtick.labelsize": 9,
-    "ytick.labelsize": 9,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "xtick.major.size": 3,
-    "ytick.major.size": 3,
     "grid.color": RULE,
-    "grid.linewidth": 0.7,
-    "legend.fontsize": 9.5,
-    "legend.frameon": False,
     "legend.handlelength": 2.2,
 }
 
@@ -125,22 +115,23 @@ def timelines(
             _timeline(axes, index, span, scores, others, labels)
             for marks, caret, colour in ((alarms, CARETDOWN, VERMILLION), (misses, CARETUP, BLACK)):
                 here = [position for position in marks if span.start <= position < span.stop]
-                tip = MarkerStyle(caret)
-                axes.plot(index.frame[here], scores[here], ls="", marker=tip, ms=7, c=colour, mec="w", mew=0.5)
+                if here:
+                    style = {"ls": "", "marker": MarkerStyle(caret), "ms": 7, "c": colour, "mec": "w", "mew": 0.5}
+                    axes.plot(index.frame[here], scores[here], **style, clip_on=False, in_layout=False)
         for axes in grid[len(spans) :]:
             axes.remove()
         figure.supxlabel("frame", fontsize=9.5)
-        figure.supylabel(f"score of {best}", fontsize=9.5)
-        handles: list[Artist] = [Line2D([], [], color=BLUE, lw=1.6, label=best)]
+        figure.supylabel("score", fontsize=9.5)
+        handles: list[Artist] = [Line2D([], [], color=BLUE, lw=1.6, label=_wrapped(best, 34))]
         if others:
             label = f"{_plural(len(others), 'other variant')}, fitted to its scale"
             handles.append(Line2D([], [], color=FAINT, lw=1.2, label=label))
-        if labels is not None and labels.any():
-            handles.append(Patch(color=ORANGE, alpha=0.3, lw=0, label="labelled anomalous"))
         for marks, marker, colour, one in ((alarms, "v", VERMILLION, "false alarm"), (misses, "^", BLACK, "miss")):
             if marks:
                 label = f"worst {_plural(len(marks), one)}"
                 handles.append(Line2D([], [], color=colour, ls="", marker=marker, ms=6, mec="w", mew=0.5, label=label))
+        if labels is not None and labels.any():
+            handles.append(Patch(color=ORANGE, alpha=0.3, lw=0, label="labelled anomalous"))
         figure.legend(handles=handles, loc="outside upper center", ncols=3, columnspacing=1.6)
         if len(spans) < len(index.spans):
             figure.suptitle(f"the first {len(spans)} of {len(index.spans)} videos", fontsize=9.5)
@@ -157,7 +148,9 @@ def _timeline(
     for piece in np.split(np.arange(span.start, span.stop), breaks):
         x = index.frame[piece]
         if others:
-            axes.plot(x, np.stack([values[piece] for values in others], axis=1), color=FAINT, lw=0.6, alpha=0.6)
+            # one line, lifted off between variants: many lines would take long
+            ends = [np.append(values[piece], np.nan) for values in others]
+            axes.plot(np.tile(np.append(x, np.nan), len(others)), np.concatenate(ends), color=FAINT, lw=0.5)
         axes.plot(x, scores[piece], color=BLUE, lw=1.3, marker="o" if len(piece) == 1 else "", ms=3.5)
         if labels is not None:
             edges = np.flatnonzero(np.diff(labels[piece].astype(np.int8), prepend=0, append=0)).reshape(-1, 2)
@@ -182,15 +175,16 @@ def precision_recall(path: Path, scores: Values, labels: NDArray[np.bool_], meas
     """The precision-recall curve as the step function whose area AP is, above the line of chance."""
     from sklearn.metrics import precision_recall_curve
 
-    precision, recall, _ = precision_recall_curve(labels, scores, drop_intermediate=True)
-    precision[-1] = precision[-2]  # scikit-learn ends at (0, 1) by convention; no threshold reaches it
+    precision, recall, _ = precision_recall_curve(labels, scores)
+    recall, reached = np.unique(recall[::-1], return_index=True)  # AP takes each recall where it is reached first
+    precision = precision[::-1][reached]
+    precision[0] = precision[1]  # scikit-learn's (0, 1) is a convention; no threshold gives it
     with _sheet(path, 5.2) as figure:
         axes = figure.subplots()
-        axes.plot(recall, precision, drawstyle="steps-post", color=BLUE, lw=1.8, clip_on=False, zorder=3)
+        axes.plot(recall, precision, drawstyle="steps-pre", color=BLUE, lw=1.8, clip_on=False, zorder=3)
         axes.axhline(measured.prevalence, color=INK, lw=1.1, ls=(0, (5, 3)))
-        side = "bottom" if measured.prevalence < 0.9 else "top"
+        side, above = ("bottom", 3) if measured.prevalence < 0.9 else ("top", -3)
         text = f"chance: the share of anomalous frames, {measured.prevalence:.3f}"
-        above = 3 if side == "bottom" else -3
         axes.annotate(text, (0, measured.prevalence), (6, above), textcoords="offset points", va=side)
         axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="recall", ylabel="precision")
         axes.grid()
@@ -211,25 +205,31 @@ def loss_curves(path: Path, curves: Mapping[str, Sequence["Epoch"]], kept: Mappi
     parts = {name: (name.rpartition("-")[0] or name, name.rpartition("-")[2]) for name in curves}
     groups = list(dict.fromkeys(group for group, _ in parts.values()))
     seeds = list(dict.fromkeys(seed for _, seed in parts.values()))
-    colours = {group: _GROUPS[i % len(_GROUPS)] for i, group in enumerate(groups)}
-    styles = {seed: _SEEDS[i % len(_SEEDS)] for i, seed in enumerate(seeds)}
+    several = len(groups) > 1  # in a single group, each seed has a colour too
+    colours = dict(zip(groups if several else seeds, cycle(_COLOURS), strict=False))
+    styles = dict(zip(seeds, cycle(_DASHES), strict=False))
     with _sheet(path, 4.6) as figure:
         axes = figure.subplots()
         for name, epochs in curves.items():
             group, seed = parts[name]
             losses = {epoch.number: epoch.loss for epoch in epochs}
-            colour, dot = colours[group], "o" if len(losses) == 1 else ""
+            colour, dot = colours[group if several else seed], "o" if len(losses) == 1 else ""
             axes.plot(list(losses), list(losses.values()), c=colour, ls=styles[seed], lw=1.5, marker=dot, ms=4)
             if kept and kept.get(name) in losses:
                 at = kept[name]
                 axes.plot(at, losses[at], marker="o", ms=6.5, c=colour, mec="w", mew=1, zorder=4)
         axes.set(xlabel="epoch", ylabel="training loss (log scale)")
-        axes.xaxis.set_major_locator(MaxNLocator(12, integer=True, min_n_ticks=1))
+        axes.xaxis.set_major_locator(MaxNLocator(12, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
+        axes.set_xlim(left=0.5)
         axes.grid()
         _log_scale(axes, [epoch.loss for epochs in curves.values() for epoch in epochs])
-        handles = [Line2D([], [], color=colours[group], lw=2.5, label=_wrapped(group, 22)) for group in groups]
-        if len(seeds) > 1:
-            handles += [Line2D([], [], color=INK, lw=1.4, ls=styles[s], label=f"seed {s}") for s in seeds]
+        if several:
+            handles = [Line2D([], [], color=colours[group], lw=2.5, label=_wrapped(group, 22)) for group in groups]
+            if len(seeds) > 1:
+                handles += [Line2D([], [], color=INK, lw=1.4, ls=styles[s], label=f"seed {s}") for s in seeds]
+        else:
+            lines = [(colours[seed], styles[seed], _wrapped(name, 22)) for name, (_, seed) in parts.items()]
+            handles = [Line2D([], [], color=colour, ls=style, lw=1.5, label=label) for colour, style, label in lines]
         if kept:
             handles.append(Line2D([], [], color=INK, ls="", marker="o", ms=6.5, label="kept epoch"))
         if handles:
@@ -251,11 +251,7 @@ def _log_scale(axes: Axes, losses: list[float]) -> None:
 
 
 def variant_bars(
-    path: Path,
-    measured: Mapping[str, Measured],
-    best: str,
-    reference: Mapping[str, float],
-    figure_name: str = "AP",
+    path: Path, measured: Mapping[str, Measured], best: str, reference: Mapping[str, float], figure_name: str = "AP"
 ) -> None:
     """The figure of each variant with its interval, best first, beside what the reference reports of it."""
     names = sorted(measured, key=lambda name: -measured[name].ap)
@@ -263,13 +259,13 @@ def variant_bars(
     found = np.asarray([measured[name].ap for name in names])
     lows, highs = (np.asarray([getattr(measured[name], end) for name in names]) for end in ("low", "high"))
     stated = [(row, reference[name]) for row, name in enumerate(names) if name in reference]
-    prevalence = measured[names[0]].prevalence
+    prevalence, several = measured[names[0]].prevalence, measured[names[0]].videos > 1
     with _sheet(path, 1.25 + 0.36 * len(names)) as figure:
         axes = figure.subplots()
         axes.barh(rows, found, 0.62, color=[BLUE if name == best else "#C8CDD2" for name in names])
-        # an interval over resamples need not hold the figure itself
-        reach = np.maximum([found - lows, highs - found], 0)
-        axes.errorbar(found, rows, xerr=reach, fmt="none", ecolor=INK, elinewidth=1.3, capsize=3, capthick=1.3)
+        for width, colour in ((3.4, "w"), (1.4, INK)) if several else ():  # a white edge sets it off from the bar
+            axes.hlines(rows, lows, highs, color=colour, lw=width, zorder=3)
+            axes.plot([*lows, *highs], [*rows, *rows], ls="", marker="|", ms=7 + width, mew=width, c=colour, zorder=3)
         if stated:
             at, values = zip(*stated, strict=True)
             axes.plot(values, at, ls="", marker="D", ms=7, color=VERMILLION, mec="w", mew=1, zorder=4)
@@ -283,15 +279,16 @@ def variant_bars(
         for row, name in enumerate(names):
             weight = "bold" if name == best else "normal"
             axes.get_yticklabels()[row].set_fontweight(weight)
-            text = f"{found[row]:.3f}   {lows[row]:.3f} – {highs[row]:.3f}"
-            axes.text(1.02, row, text, transform=axes.get_yaxis_transform(), va="center", weight=weight)
+            text = f"{found[row]:.3f}" + (f"   {lows[row]:.3f} – {highs[row]:.3f}" if several else "")
+            axes.text(1.02, row, text, transform=axes.get_yaxis_transform(), va="center")
         handles: list[Artist] = [
             Patch(color=BLUE, label="best"),
-            Line2D([], [], color=INK, lw=1.3, label=f"{CONFIDENCE:.0%} interval over videos"),
             Line2D([], [], color=BLACK, lw=1.2, ls=(0, (4, 2.5)), label=f"chance, {prevalence:.3f}"),
         ]
+        if several:
+            handles.append(Line2D([], [], color=INK, lw=1.4, label=f"{CONFIDENCE:.0%} interval over videos"))
         if stated:
-            handles.insert(1, Line2D([], [], ls="", marker="D", ms=7, color=VERMILLION, mec="w", label="reference"))
+            handles.append(Line2D([], [], ls="", marker="D", ms=7, color=VERMILLION, mec="w", label="reference"))
         figure.legend(handles=handles, loc="outside upper center", ncols=4, columnspacing=1.6)
 
 
@@ -301,10 +298,10 @@ def worst_frames(path: Path, rows: Sequence[WorstFrame]) -> None:
     sides = 1 if len(rows) <= 3 else 2
     lines = max(1, -(-len(rows) // sides))
     shape = rows[0].frame.shape if rows else (1, 3)
-    height = (WIDTH - 0.4) / (3 * sides) * shape[0] / shape[1]
+    height = (2.92 if sides == 1 else 1.39) * shape[0] / shape[1]  # what the layout below leaves to an image
     errors = np.concatenate([row.error.ravel() for row in rows]) if rows else np.zeros(1)
     most = float(np.quantile(errors, 0.995)) or float(errors.max()) or 1.0
-    with _sheet(path, 1.0 + lines * (height + 0.26), "compressed") as figure:
+    with _sheet(path, 0.95 + lines * (height + 0.225), "compressed") as figure:
         if not rows:
             figure.text(0.5, 0.5, "there are no frames to show", ha="center")
             return
@@ -318,12 +315,14 @@ def worst_frames(path: Path, rows: Sequence[WorstFrame]) -> None:
             three[1].imshow(row.reconstruction)
             heat = three[2].imshow(row.error, cmap="inferno", vmin=0, vmax=most)
             for axes, head in zip(three, ("frame", "reconstruction", "error"), strict=True):
+                axes.set(xticks=[], yticks=[])
                 axes.set_axis_off()
                 if line == 0:
-                    axes.set_title(head, color="#777777")
-            three[0].set_title(row.title + ("\nframe" if line == 0 else ""), color=INK)
+                    axes.set_title(head, loc="center", color="#6B6B6B")
+            three[0].set_title(row.title + ("\n" if line == 0 else ""))
             shown += three
-        bar = figure.colorbar(heat, ax=shown, location="bottom", shrink=0.4, aspect=40, extend="max")
+        bar = figure.colorbar(heat, ax=shown, location="bottom", shrink=0.4, aspect=40, pad=0.02, extend="max")
+        bar.ax.xaxis.set(major_locator=MaxNLocator(5), major_formatter="{x:g}")
         bar.set_label("error, one scale for all")
 
 
@@ -334,7 +333,8 @@ def _sheet(path: Path, height: float, layout: Literal["constrained", "compressed
         figure = Figure(figsize=(WIDTH, height), dpi=DPI, layout=layout)
         yield figure
         with replacing(path) as temporary:
-            figure.savefig(temporary, format="png", metadata={"Software": None})
+            options = {"metadata": {"Software": None}, "pil_kwargs": {"compress_level": 4}}
+            FigureCanvasAgg(figure).print_png(temporary, **options)  # type: ignore[no-untyped-call]  # savefig draws twice
 
 
 def _wrapped(name: str, width: int) -> str:

@@ -64,7 +64,10 @@ def read_table(path: Path, column: str) -> tuple[FrameIndex, Values]:
     Raises InputError that names the file and the line for: no such file, another header, an id that
     is not `{video}_{frame}`, a duplicate id, a number that is not finite, no rows.
     """
-    videos, frames, numbers, lines = [], [], [], {}
+    videos: list[int] = []
+    frames: list[int] = []
+    numbers: list[float] = []
+    lines: dict[str, int] = {}
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = csv.reader(file)

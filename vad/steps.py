@@ -87,7 +87,7 @@ FITS["rank"] = lambda values: np.sort(values, axis=1)
 @STEPS.register("mean")
 def mean(values: Values, videos: Spans) -> Values:
     """The mean over members."""
-    return values.mean(0, keepdims=True)
+    return np.asarray(values.mean(0, keepdims=True))
 
 
 @STEPS.register("median")
@@ -99,7 +99,7 @@ def median(values: Values, videos: Spans) -> Values:
 @STEPS.register("max")
 def maximum(values: Values, videos: Spans) -> Values:
     """The largest over members."""
-    return values.max(0, keepdims=True)
+    return np.asarray(values.max(0, keepdims=True))
 
 
 @STEPS.register("gaussian")

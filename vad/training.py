@@ -37,11 +37,15 @@ class Epoch:
 
 @dataclass
 class Progress:
-    """Where a training stands; with the weights, all that is needed to go on."""
+    """Where a training stands; with the weights, all that is needed to go on.
+
+    `stale` counts the epochs since the loss last improved on `best_loss`; `kept_epoch` is the one whose
+    weights will be given back, 0 before the first.
+    """
 
     epochs: list[Epoch] = field(default_factory=list)
     best_loss: float = math.inf
-    best_epoch: int = 0
+    kept_epoch: int = 0
     stale: int = 0
 
 
@@ -87,9 +91,9 @@ def train(
     schedule = None
     if recipe.schedule is not None:
         schedule = SCHEDULES[recipe.schedule[0]](optimizer, recipe.epochs, **dict(recipe.schedule[1]))
-    progress, best = Progress(), _copy(network)
+    progress, kept = Progress(), _copy(network)
     if resume is not None and resume.exists():
-        progress, best = _take_up(resume, network, optimizer, schedule, device)
+        progress, kept = _take_up(resume, network, optimizer, schedule, device)
     resumed_after = len(progress.epochs)
 
     while len(progress.epochs) < recipe.epochs and not _exhausted(progress, recipe):
@@ -98,23 +102,28 @@ def train(
         started = time.perf_counter()
         loss = _one_epoch(network, samples, recipe, optimizer, device, _order(len(samples), seed, number), on_batch)
         if not math.isfinite(loss):
-            good = Trained(best, progress.best_epoch, progress.best_loss, tuple(progress.epochs), resumed_after)
-            raise Diverged(number, good if progress.best_epoch else None)
+            raise Diverged(number, _trained(kept, progress, resumed_after) if progress.kept_epoch else None)
         epoch = Epoch(number, loss, lr, time.perf_counter() - started)
         progress.epochs.append(epoch)
-        if recipe.keep == "last" or loss < progress.best_loss - recipe.min_delta:
-            progress.best_loss, progress.best_epoch, progress.stale = loss, number, 0
-            best = _copy(network)
-        else:
-            progress.stale += 1
+        improved = loss < progress.best_loss - recipe.min_delta
+        progress.stale = 0 if improved else progress.stale + 1
+        if improved:
+            progress.best_loss = loss
+        if improved or recipe.keep == "last":
+            progress.kept_epoch, kept = number, _copy(network)
         _step(schedule, loss)
         if resume is not None:
-            _put_down(resume, network, optimizer, best, progress)
+            _put_down(resume, network, optimizer, kept, progress)
         if on_epoch:
             on_epoch(epoch)
 
-    network.load_state_dict(best)
-    return Trained(best, progress.best_epoch, progress.best_loss, tuple(progress.epochs), resumed_after)
+    network.load_state_dict(kept)
+    return _trained(kept, progress, resumed_after)
+
+
+def _trained(kept: State, progress: Progress, resumed_after: int) -> Trained:
+    loss = progress.epochs[progress.kept_epoch - 1].loss
+    return Trained(kept, progress.kept_epoch, loss, tuple(progress.epochs), resumed_after)
 
 
 def _order(count: int, seed: int, epoch: int) -> Tensor:
@@ -137,7 +146,7 @@ def _one_epoch(
     network.train()
     measure = LOSSES[recipe.loss]
     total, batches = torch.zeros((), dtype=torch.float64, device=device), 0
-    for positions in order.split(recipe.batch_size):
+    for positions in torch.split(order, recipe.batch_size):
         batch = samples.batch(positions.numpy())
         with autocast(recipe.precision, device):
             output = network(batch)
@@ -163,11 +172,13 @@ def _copy(network: nn.Module) -> State:
     return {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in network.state_dict().items()}
 
 
-def _put_down(path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, best: State, progress: Progress) -> None:
-    """Write the state after an epoch. The best weights are left out where they are the present ones."""
+def _put_down(
+    path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, kept: State, progress: Progress
+) -> None:
+    """Write the state after an epoch. The kept weights are left out where they are the present ones."""
     tensors = {f"now/{name}": tensor for name, tensor in network.state_dict().items()}
-    if progress.best_epoch != len(progress.epochs):
-        tensors |= {f"best/{name}": tensor for name, tensor in best.items()}
+    if progress.kept_epoch != len(progress.epochs):
+        tensors |= {f"kept/{name}": tensor for name, tensor in kept.items()}
     for number, slots in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer/{number}/{slot}": value for slot, value in slots.items()}
     save_tensors(path, tensors, {**asdict(progress), "best_loss": repr(progress.best_loss)})
@@ -182,7 +193,7 @@ def _take_up(
 ) -> tuple[Progress, State]:
     """Read what `_put_down` wrote. The schedule has no state of its own: it is stepped through the past losses."""
     tensors, about = load_tensors(path)
-    parts: dict[str, State] = {"now": {}, "best": {}, "optimizer": {}}
+    parts: dict[str, State] = {"now": {}, "kept": {}, "optimizer": {}}
     for key, tensor in tensors.items():
         part, name = key.split("/", 1)
         parts[part][name] = tensor
@@ -192,7 +203,7 @@ def _take_up(
     for key, tensor in parts["optimizer"].items():
         number, slot = key.split("/")
         parameter = parameters[int(number)]
-        if tensor.shape == parameter.shape:  # the fused kernels need the parameter's strides, which the file does not keep
+        if tensor.shape == parameter.shape:  # fused kernels need the parameter's strides; the file has none
             tensor = torch.empty_like(parameter).copy_(tensor)
         slots.setdefault(int(number), {})[slot] = tensor
     epochs = [Epoch(**epoch) for epoch in about["epochs"]]
@@ -200,5 +211,5 @@ def _take_up(
         optimizer._opt_called = True  # type: ignore[attr-defined]  # its steps are in the state: no warning
         _step(schedule, epoch.loss)
     optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
-    progress = Progress(epochs, float(about["best_loss"]), about["best_epoch"], about["stale"])
-    return progress, parts["best"] or _copy(network)
+    progress = Progress(epochs, float(about["best_loss"]), about["kept_epoch"], about["stale"])
+    return progress, parts["kept"] or _copy(network)

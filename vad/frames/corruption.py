@@ -13,7 +13,7 @@ Kind = Literal["clean", "noise", "sign", "flip"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 SHARES = (0.498, 0.2, 0.2, 0.102)
 
-# A corrupted frame was stored as a JPEG of about this quality, with OpenCV's usual halving of colour.
+# After the corruption a frame is stored as a JPEG of about this quality, at half the resolution in colour.
 JPEG_QUALITY = 95
 
 NOISE_SIGMA = 25.0
@@ -44,6 +44,14 @@ def corrupt(image: Image, kind: Kind, generator: np.random.Generator) -> Image:
     if kind == "sign":
         return _add(image, np.copysign(np.float32(SIGN_SIZE), _blobs(image.shape, generator)))
     raise ValueError(f"no kind of corruption is called {kind!r}; there are {', '.join(KINDS)}")
+
+
+def as_jpeg(image: Image) -> bytes:
+    """An RGB frame stored as the competition's were. It takes much of the noise in colour away with it."""
+    good, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    if not good:
+        raise ValueError(f"OpenCV cannot store an image of shape {image.shape} as JPEG")
+    return data.tobytes()
 
 
 def _blobs(shape: tuple[int, ...], generator: np.random.Generator) -> _Field:

@@ -37,11 +37,20 @@ def decode_image(data: bytes, where: str) -> Image:
     A JPEG that stops early is refused: the decoder would fill it up with grey and say nothing.
     Raises InputError that names `where`.
     """
+    return _decode(data, where, cv2.IMREAD_COLOR_RGB)
+
+
+def decode_grey(data: bytes, where: str) -> Image:
+    """As `decode_image`, but brightness alone, uint8 of shape (H, W), which takes two thirds of the time."""
+    return _decode(data, where, cv2.IMREAD_GRAYSCALE)
+
+
+def _decode(data: bytes, where: str, mode: int) -> Image:
     truncated = data.startswith(_JPEG_START) and data.rfind(_JPEG_END) < data.rfind(_JPEG_SCAN)
     if truncated or (data.startswith(_JPEG_START) and _JPEG_SCAN not in data):
         raise InputError(f"{where} is a truncated JPEG (no end marker); restore or remove it")
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), mode | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error:
         image = None
     if image is None:

@@ -87,7 +87,10 @@ class Labels:
 
 @dataclass(frozen=True)
 class FrameSet:
-    """A data set: where it lies, its two splits, and the labels of its test frames where known."""
+    """A data set: where it lies, its two splits, and the labels of its test frames where known.
+
+    `notes` say what was passed over; `faults` what a strict reading would have refused.
+    """
 
     name: str
     root: Path
@@ -95,6 +98,7 @@ class FrameSet:
     test: Split
     labels: Labels | None = None
     notes: tuple[str, ...] = field(default=())
+    faults: tuple[str, ...] = field(default=())
 
     @cached_property
     def digest(self) -> str:

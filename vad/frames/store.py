@@ -90,7 +90,9 @@ def map_path(folder: Path, source: Source, size: int) -> Path:
     return folder / f"{source.digest[:24]}-{size}-{RESIZE_FILTER}.npy"
 
 
-def open_frames(source: Source, sizes: Sequence[int], folder: Path, advance: Advance | None = None) -> dict[int, Frames]:
+def open_frames(
+    source: Source, sizes: Sequence[int], folder: Path, advance: Advance | None = None
+) -> dict[int, Frames]:
     """The source's frames at each size, as read-only memory maps; decodes what is not there yet.
 
     `advance` is told how many frames were decoded, as they are. Raises InputError that names the
@@ -129,4 +131,4 @@ def _complete(path: Path, count: int, size: int) -> bool:
         frames = np.load(path, mmap_mode="r")
     except (OSError, ValueError):
         return False
-    return frames.shape == (count, size, size, 3) and frames.dtype == np.uint8
+    return bool(frames.shape == (count, size, size, 3) and frames.dtype == np.uint8)

@@ -16,12 +16,11 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from pathlib import Path
 
-import cv2
 import numpy as np
 from scipy.io import savemat
 
 from vad.errors import InputError
-from vad.frames.corruption import JPEG_QUALITY, Kind, corrupt, draw_kinds
+from vad.frames.corruption import Kind, as_jpeg, corrupt, draw_kinds
 from vad.frames.decode import Image, decoding_pool
 from vad.frames.labels import MASKS
 from vad.frames.layouts import TEST, TRAIN
@@ -145,11 +144,7 @@ def _build(folder: Path) -> None:
 def _write_frame(
     path: Path, scenery: Scenery, canvas: Pixels, seconds: float, kind: Kind, generator: np.random.Generator
 ) -> None:
-    image = corrupt(photograph(scenery, canvas, seconds, generator), kind, generator)
-    good, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    if not good:
-        raise InputError(f"OpenCV cannot encode {path}")
-    path.write_bytes(data.tobytes())
+    path.write_bytes(as_jpeg(corrupt(photograph(scenery, canvas, seconds, generator), kind, generator)))
 
 
 def _write_masks(folder: Path, clip: Clip, masks: dict[tuple[int, int], Image]) -> None:

@@ -108,7 +108,7 @@ def test_clips(frames: int, generator: np.random.Generator) -> list[Clip]:
     1 someone runs; 3 papers are thrown; 4 someone cycles; 5 someone comes over the lawn towards the camera;
     6 someone stands too close, then a bag is tossed. Some single frames are missing, and clip 5 starts at 14.
     """
-    red, yellow, blue, white = (168, 44, 42), (206, 172, 52), (72, 132, 170), (206, 206, 202)
+    red, yellow, blue, white = (196, 44, 42), (232, 200, 56), (72, 164, 214), (214, 214, 210)
 
     def look(coat: Colour) -> Look:
         return _look(generator, coat)
@@ -158,11 +158,11 @@ def _palette(text: str) -> tuple[Colour, ...]:
     return tuple((int(c[:2], 16), int(c[2:4], 16), int(c[4:], 16)) for c in text.split())
 
 
-_COATS = _palette("222634 302c2e 565654 7e8088 465470 962828 b0aaa0 3a4e40 785c42 283c78 bc963c 603654 3c6e7c ceccc8")
+_COATS = _palette("222634 302c2e 565654 7e8088 465470 7a3030 a09a90 3a4e40 785c42 2e4270 8f7440 603654 3c6474 aaa69e")
 _TROUSERS = _palette("1e2028 30364c 404e70 685e50 968a74 323030")
 _SKINS = _palette("d0aa8e bc9274 966c50 624636 debaa0")
 _HAIRS = _palette("1c1816 2c221c 543c28 18181c 787068")
-_SHOES = _palette("1e1c1c 3c3028 c4c2be")
+_SHOES = _palette("1e1c1c 3c3028 989690")
 _BAGS = _palette("28282c 6e2c28 3c4860 60543c")
 
 

@@ -1,0 +1,72 @@
+# Every target is one call of the command `vad`, in an environment that is made when it is missing or stale.
+
+.DEFAULT_GOAL := help
+.PHONY: help run submit ui leaderboard check data test lint format lock clean setup
+.SUFFIXES:
+
+VENV := .venv
+READY := $(VENV)/.ready
+VAD := $(VENV)/bin/vad
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+TORCH := 2.13.0
+
+export MLFLOW_DISABLE_TELEMETRY := true
+
+option = $(if $($(1)),--$(2) '$($(1))')
+SETTINGS = $(foreach setting,$(SET),--set '$(setting)')
+
+help: ## Show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
+
+run: $(READY) ## Run an experiment: EXP=name [DATA=folder] [LABELS=path] [PROFILE=demo|full] [SET="key=value ..."] [FORCE=1]
+	@test -n '$(EXP)' || { echo 'name an experiment, as in: make run EXP=phase5_multiscale' >&2; exit 2; }
+	@$(VAD) run '$(EXP)' $(call option,DATA,data) $(call option,LABELS,labels) $(call option,PROFILE,profile) $(SETTINGS) $(if $(FORCE),--force)
+
+submit: $(READY) ## Write a predictions file: [MODEL=production] [DATA=folder] [OUT=file.csv]
+	@$(VAD) submit $(call option,MODEL,model) $(call option,DATA,data) $(call option,OUT,out)
+
+ui: $(READY) ## Open MLflow's UI on this machine, the leaderboard in a browser: [PORT=5000]
+	@$(VAD) ui $(call option,PORT,port)
+
+leaderboard: $(READY) ## Print finished runs, best first
+	@$(VAD) leaderboard
+
+check: $(READY) ## Validate experiments without training: [EXP=name]
+	@$(VAD) check $(EXP) $(SETTINGS)
+
+data: $(READY) ## Inspect a data folder before training: [DATA=folder] [LABELS=path]
+	@$(VAD) data $(if $(DATA),'$(DATA)') $(call option,LABELS,labels)
+
+test: lint ## Lint, check types, run every test
+	@$(VENV)/bin/python -m pytest
+
+lint: $(READY) ## Check style and types; changes nothing
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
+
+format: $(READY) ## Put the code into shape
+	@$(VENV)/bin/ruff check --fix .
+	@$(VENV)/bin/ruff format .
+
+lock: ## Make requirements.lock again from pyproject.toml
+	@rm -rf .lock && $(PYTHON) -m venv .lock
+	@.lock/bin/python -m pip install --quiet torch==$(TORCH) '.[dev]'
+	@{ echo '# Made by `make lock`; the packages of run and test, pinned. torch comes in several builds, so no hashes.'; \
+	   .lock/bin/python -m pip freeze | grep -viE '^(vad-registry|nvidia-|cuda-|triton)' | sed 's/+cpu$$//'; } > requirements.lock
+	@rm -rf .lock build
+
+clean: ## Remove the environment and all caches; runs, models and submissions stay
+	@rm -rf $(VENV) .vad .mypy_cache .ruff_cache .pytest_cache build *.egg-info
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+setup: $(READY) ## Make the environment, which every other target does by itself
+
+$(READY): requirements.lock pyproject.toml
+	@test -n '$(PYTHON)' || { echo 'Python 3.11 or newer is needed, and none was found; name one with PYTHON=...' >&2; exit 2; }
+	@echo 'making $(VENV) from requirements.lock (once)'
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $(READY)

@@ -1,0 +1,109 @@
+"""Small real files for the tests, and a check of errors by their whole text."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from vad.errors import InputError
+from vad.scores import FrameIndex
+
+Picture = NDArray[np.uint8]
+Refuses = Callable[[str], AbstractContextManager[None]]
+
+
+@pytest.fixture
+def refuses() -> Refuses:
+    """A block that must raise InputError with exactly this message."""
+
+    @contextmanager
+    def check(message: str) -> Iterator[None]:
+        with pytest.raises(InputError) as caught:
+            yield
+        assert str(caught.value) == message
+
+    return check
+
+
+@pytest.fixture
+def picture() -> Callable[..., Picture]:
+    """A street in RGB: bright sky above, dark road below, a box that walks with `step`, a little grain."""
+
+    def draw(step: int = 0, size: tuple[int, int] = (64, 48), *, flipped: bool = False) -> Picture:
+        width, height = size
+        grain = np.random.default_rng(step).normal(0, 4, (height, width, 3))
+        image = np.linspace(220, 40, height)[:, None, None] + np.array([0.0, 10.0, 20.0]) + grain
+        left = 4 + 3 * step % (width - 12)
+        image[height // 2 : height // 2 + 10, left : left + 6] = (180, 30, 30)
+        image = image[::-1] if flipped else image
+        return np.ascontiguousarray(np.clip(image, 0, 255).astype(np.uint8))
+
+    return draw
+
+
+@pytest.fixture
+def save() -> Callable[[Path, Picture], Path]:
+    """Write an RGB image; its folder is made."""
+
+    def write(path: Path, image: Picture) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Through a buffer: OpenCV's own writer stumbles over unusual names on some systems.
+        encoded = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 92])[1]
+        path.write_bytes(encoded.tobytes())
+        return path
+
+    return write
+
+
+@pytest.fixture
+def save_movie() -> Callable[[Path, Iterable[Picture]], Path]:
+    """Write RGB images as a Motion JPEG .avi; its folder is made."""
+
+    def write(path: Path, images: Iterable[Picture]) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        frames = list(images)
+        size = (frames[0].shape[1], frames[0].shape[0])
+        writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 25, size)
+        for frame in frames:
+            writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+        writer.release()
+        return path
+
+    return write
+
+
+@pytest.fixture
+def dataset(picture, save) -> Callable[..., Path]:
+    """A data set in the competition's layout below `root`: frame numbers by video id, for each half."""
+
+    def make(
+        root: Path,
+        train: Mapping[int, Iterable[int]] | None = None,
+        test: Mapping[int, Iterable[int]] | None = None,
+        size: tuple[int, int] = (64, 48),
+    ) -> Path:
+        halves = {"training_videos": train or {1: range(6), 2: range(3)}, "testing_videos": test or {1: range(5)}}
+        for half, videos in halves.items():
+            for video, numbers in videos.items():
+                for number in numbers:
+                    path = root / half / f"{video:02d}" / f"frame_{number:05d}.jpg"
+                    save(path, picture(100 * video + number, size))
+        return root
+
+    return make
+
+
+@pytest.fixture
+def index_of() -> Callable[..., FrameIndex]:
+    """The index of videos 1, 2, ... of these lengths, with frames from 0."""
+
+    def make(*lengths: int) -> FrameIndex:
+        video = np.repeat(np.arange(1, len(lengths) + 1), lengths)
+        frame = np.concatenate([np.arange(length) for length in lengths])
+        return FrameIndex(video.astype(np.int64), frame.astype(np.int64))
+
+    return make

@@ -1,0 +1,70 @@
+import numpy as np
+import pytest
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from vad import metrics
+from vad.metrics import bootstrap_ap, measure
+
+LENGTHS = (1, 30, 12, 25, 7)
+
+
+@pytest.fixture
+def index(index_of):
+    return index_of(*LENGTHS)
+
+
+@pytest.fixture
+def labels(index):
+    """Anomalies in videos 2 and 4 alone, so that some draws hold none."""
+    drawn = np.random.default_rng(3).random(len(index)) < 0.4
+    return drawn & np.isin(index.video, (2, 4))
+
+
+@pytest.fixture(params=["distinct", "ties", "all one"])
+def scores(request, index, labels):
+    noisy = np.random.default_rng(4).random(len(index)) + 0.5 * labels
+    return {"distinct": noisy, "ties": noisy.round(1), "all one": np.ones(len(index))}[request.param]
+
+
+def test_ap_and_auc_are_those_of_scikit_learn(scores, labels, index):
+    found = measure(scores, labels, index)
+    assert found.ap == average_precision_score(labels, scores)
+    assert found.auc == roc_auc_score(labels, scores)
+    assert found.prevalence == labels.sum() / 75
+    assert (found.frames, found.videos) == (75, 5)
+
+
+def test_the_bootstrap_is_ap_on_videos_drawn_with_replacement(scores, labels, index, monkeypatch):
+    monkeypatch.setattr(metrics, "RESAMPLES", 150)
+    generator = np.random.default_rng(metrics.BOOTSTRAP_SEED)
+    expected, refused = [], 0
+    while len(expected) < 150:
+        drawn = generator.integers(0, 5, 5)
+        weight = np.bincount(drawn, minlength=5)[index.video - 1]
+        if labels[weight > 0].any():
+            expected.append(average_precision_score(labels, scores, sample_weight=weight))
+        else:
+            refused += 1
+    assert refused > 0
+    np.testing.assert_allclose(bootstrap_ap(scores, labels, index), expected, rtol=1e-12)
+
+
+def test_the_interval_is_the_middle_of_the_draws_and_repeats(labels, index):
+    scores = np.random.default_rng(8).random(len(index)) + 0.3 * labels
+    draws = bootstrap_ap(scores, labels, index)
+    found = measure(scores, labels, index)
+    assert len(draws) == 1000
+    assert (found.low, found.high) == (np.quantile(draws, 0.025), np.quantile(draws, 0.975))
+    assert found.low < found.ap < found.high
+    assert np.array_equal(bootstrap_ap(scores, labels, index), draws)
+
+
+def test_a_perfect_score_has_no_spread(labels, index):
+    found = measure(labels.astype(float), labels, index)
+    assert (found.ap, found.low, found.high, found.auc) == (1, 1, 1, 1)
+
+
+@pytest.mark.parametrize("label", [False, True])
+def test_labels_that_are_all_one_are_refused(index, refuses, label):
+    with refuses("all labels are the same; AP and AUC need normal and anomalous frames"):
+        measure(np.arange(75.0), np.full(75, label), index)

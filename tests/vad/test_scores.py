@@ -1,0 +1,122 @@
+import numpy as np
+import pytest
+
+from vad.scores import FrameIndex, read_scores, read_table, write_scores
+
+
+@pytest.fixture
+def index():
+    return FrameIndex(np.array([1, 1, 2, 10, 10]), np.array([939, 941, 0, 3, 4]))
+
+
+def test_a_file_gives_back_every_bit(tmp_path, index):
+    values = np.array([1 / 3, np.nextafter(1, 2), 5e-324, -0.0, 1.7976931348623157e308])
+    write_scores(tmp_path / "scores.csv", index, values)
+    read, back = read_scores(tmp_path / "scores.csv")
+    assert read == index
+    assert back.tobytes() == values.tobytes()
+
+
+def test_a_file_is_the_header_and_one_row_a_frame_without_padding(tmp_path, index):
+    write_scores(tmp_path / "new" / "scores.csv", index, np.array([0.25, 1, 0, 1e-9, 3]))
+    text = (tmp_path / "new" / "scores.csv").read_bytes()
+    assert text == b"Id,Predicted\n1_939,0.25\n1_941,1.0\n2_0,0.0\n10_3,1e-09\n10_4,3.0\n"
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["scores.csv"]
+
+
+def test_rows_are_sorted_by_number_whatever_their_order_in_the_file(tmp_path, index):
+    (tmp_path / "s.csv").write_bytes(b"\xef\xbb\xbfId,Predicted\r\n10_4,5\r\n2_0,3\r\n\r\n1_941,2\r\n10_3,4\r\n1_939,1\r\n")
+    read, values = read_scores(tmp_path / "s.csv", index)
+    assert read.ids == ["1_939", "1_941", "2_0", "10_3", "10_4"]
+    assert values.tolist() == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "{path}: the header is '', but must be 'Id,Predicted'"),
+        ("Id,Label\n1_0,1\n", "{path}: the header is 'Id,Label', but must be 'Id,Predicted'"),
+        ("Id,Predicted\n", "{path} has no rows below its header"),
+        ("Id,Predicted\n1_0,1\n1_1\n", "{path}, line 3: 1 columns, but there must be two, Id and Predicted"),
+        ("Id,Predicted\n1_0,1,2\n", "{path}, line 2: 3 columns, but there must be two, Id and Predicted"),
+        ("Id,Predicted\n01_0,1\n", "{path}, line 2: '01_0' is no frame id; write video_frame without zeros in front"),
+        ("Id,Predicted\n1_-3,1\n", "{path}, line 2: '1_-3' is no frame id; write video_frame without zeros in front"),
+        ("Id,Predicted\n1,1\n", "{path}, line 2: '1' is no frame id; write video_frame without zeros in front"),
+        ("Id,Predicted\n1_0,1\n1_1,2\n1_0,3\n", "{path}, line 4: 1_0 is there twice; the first is in line 2"),
+        ("Id,Predicted\n1_0,high\n", "{path}, line 2: Predicted is 'high', which is no number"),
+        ("Id,Predicted\n1_0,\n", "{path}, line 2: Predicted is '', which is no number"),
+        ("Id,Predicted\n1_0,1\n1_1,nan\n", "{path}, line 3: Predicted is 'nan'; it must be finite"),
+        ("Id,Predicted\n1_0,-inf\n", "{path}, line 2: Predicted is '-inf'; it must be finite"),
+        ("Id,Predicted\n1_0," + "1" * 200_000, "{path} is no CSV text file: field larger than field limit (131072)"),
+    ],
+)
+def test_a_bad_file_is_refused_with_its_name_and_line(tmp_path, refuses, text, message):
+    path = tmp_path / "my scores.csv"
+    path.write_text(text)
+    with refuses(message.format(path=path)):
+        read_scores(path)
+
+
+def test_a_file_that_is_not_there_or_not_text_is_refused(tmp_path, refuses):
+    with refuses(f"cannot read {tmp_path / 'none.csv'}: No such file or directory"):
+        read_scores(tmp_path / "none.csv")
+    (tmp_path / "x.csv").write_bytes(b"\xff\xfe")
+    with refuses(
+        f"{tmp_path / 'x.csv'} is no CSV text file: 'utf-8' codec can't decode byte 0xff in position 0: invalid start byte"
+    ):
+        read_scores(tmp_path / "x.csv")
+
+
+def test_another_column_can_be_read(tmp_path):
+    (tmp_path / "l.csv").write_text("Id,Label\n3_7,1\n")
+    index, values = read_table(tmp_path / "l.csv", "Label")
+    assert (index.ids, values.tolist()) == (["3_7"], [1.0])
+
+
+@pytest.mark.parametrize(
+    ("rows", "fault"),
+    [
+        ("1_939 1_941 2_0 10_3", "1 missing (10_4)"),
+        ("1_939 1_941 2_0 10_3 10_4 11_0", "1 too many (11_0)"),
+        ("2_0 10_4 3_1 3_2 3_3 3_4", "3 missing (1_939, 1_941, 10_3) and 4 too many (3_1, 3_2, 3_3, ...)"),
+    ],
+)
+def test_other_frames_than_expected_are_refused(tmp_path, refuses, index, rows, fault):
+    path = tmp_path / "s.csv"
+    path.write_text("Id,Predicted\n" + "".join(f"{row},1\n" for row in rows.split()))
+    with refuses(f"{path} does not fit the test frames: {fault} of 5 frames"):
+        read_scores(path, index)
+
+
+def test_a_score_that_is_not_finite_is_not_written_and_the_old_file_stays(tmp_path, refuses, index):
+    path = tmp_path / "s.csv"
+    path.write_text("old")
+    with refuses(f"the score of frame 2_0 is not finite; nothing was written to {path}"):
+        write_scores(path, index, np.array([1, 2, np.nan, np.inf, 3]))
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path, refuses, index):
+    (tmp_path / "file").write_text("")
+    path = tmp_path / "file" / "s.csv"
+    with refuses(f"cannot write {path}: File exists; choose a folder that you can write to"):
+        write_scores(path, index, np.zeros(5))
+
+
+def test_there_is_one_span_a_video(index):
+    assert index.spans == (slice(0, 2), slice(2, 3), slice(3, 5))
+
+
+def test_equality_and_digest_follow_the_frames(index):
+    same = FrameIndex(index.video.copy(), index.frame.copy())
+    other = FrameIndex(index.video, index.frame + (index.video == 2))
+    assert same == index and same.digest == index.digest
+    assert other != index and other.digest != index.digest
+    assert index != FrameIndex(index.video[:4], index.frame[:4])
+
+
+def test_sorting_frames_gives_the_permutation():
+    index, order = FrameIndex.sorted([2, 1, 2], [5, 9, 4])
+    assert index.ids == ["1_9", "2_4", "2_5"]
+    assert order.tolist() == [1, 2, 0]
