@@ -21,12 +21,13 @@ from vad.errors import InputError
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-for noisy in ("alembic", "mlflow"):
-    logging.getLogger(noisy).setLevel(logging.ERROR)
 
 import mlflow  # noqa: E402  # after its settings
 from mlflow.entities import Metric, Param, Run, RunTag  # noqa: E402
 from mlflow.exceptions import MlflowException  # noqa: E402
+
+for noisy in ("alembic", "mlflow"):
+    logging.getLogger(noisy).setLevel(logging.ERROR)
 
 Kind = Literal["experiment", "member", "submission"]
 Status = Literal["FINISHED", "FAILED", "KILLED"]

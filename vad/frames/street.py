@@ -6,6 +6,7 @@ competition's do, test frames pass its corruption law, and labels come as a CSV 
 """
 
 import contextlib
+import errno
 import io
 import json
 import os
@@ -28,6 +29,7 @@ from vad.frames.street_drawing import HEIGHT, WIDTH, Scenery, draw_scenery, pain
 from vad.frames.street_figures import Pixels
 from vad.frames.street_scenes import Clip, test_clips, training_clips
 
+# Raise this when a change to the drawing or the scenes changes a file.
 VERSION = 1
 SEED = 20251221
 TRAIN_VIDEOS, TRAIN_FRAMES = 4, 90
@@ -41,6 +43,7 @@ _VIDEOS = {TRAIN: (TRAIN_VIDEOS, TRAIN_FRAMES), TEST: (TEST_VIDEOS, TEST_FRAMES)
 _SEEN = 150
 _MAT_HEADER = 116
 _BACKLOG = 16
+_TRIES = 5
 
 
 def make_street(folder: Path) -> Path:
@@ -59,7 +62,7 @@ def make_street(folder: Path) -> Path:
         _build(temporary)
         _publish(temporary, folder)
     except OSError as error:
-        raise InputError(f"cannot make the demo street in {folder}: {error.strerror or error}") from None
+        raise InputError(f"cannot make the demo street in {folder}: {error.strerror}; free or choose a place") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return folder
@@ -85,23 +88,33 @@ def _is_complete(folder: Path) -> bool:
 
 def _refuse_foreign(folder: Path) -> None:
     """Raise InputError rather than replace what nobody made here."""
-    if not folder.exists():
+    try:
+        foreign = bool(os.listdir(folder)) and not (folder / MARKER).is_file()
+    except FileNotFoundError:
         return
-    if not folder.is_dir() or (os.listdir(folder) and not (folder / MARKER).is_file()):
+    except OSError as error:
+        raise InputError(f"cannot use {folder} for the demo street: {error.strerror}; name another folder") from None
+    if foreign:
         raise InputError(f"{folder} is no demo street (it has no {MARKER}); move it away or name another folder")
 
 
 def _publish(temporary: Path, folder: Path) -> None:
     """Give a finished street its name; one that another process finished meanwhile stays."""
-    for _ in range(5):
+    for _ in range(_TRIES):
         if _is_complete(folder):
             return
+        _refuse_foreign(folder)
         stale = _beside(folder)
         with contextlib.suppress(FileNotFoundError):
             os.rename(folder, stale)
         shutil.rmtree(stale, ignore_errors=True)
-        with contextlib.suppress(FileExistsError, OSError):
+        try:
             os.rename(temporary, folder)
+        except OSError as error:
+            # Another process was faster by a hair: look again at what it left there.
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                raise
+        else:
             return
     raise InputError(f"cannot replace {folder}: other processes keep writing to it; remove it and try again")
 
