@@ -81,10 +81,14 @@ _labels = click.option("--labels", metavar="PATH", help="CSV (Id,Label), folder 
 @click.argument("experiment", metavar="EXP")
 @_data
 @_labels
-@click.option("--profile", metavar="NAME", help="full: the entry's own values; demo: brief training. [demo without --data]")
+@click.option(
+    "--profile", metavar="NAME", help="full: the entry's own values; demo: brief training. [demo without --data]"
+)
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a value, as in train.epochs=3.")
 @click.option("--force", is_flag=True, help="Train and score anew, whatever is there already.")
-def run(experiment: str, data: str | None, labels: str | None, profile: str | None, overrides: tuple[str, ...], force: bool) -> None:
+def run(
+    experiment: str, data: str | None, labels: str | None, profile: str | None, overrides: tuple[str, ...], force: bool
+) -> None:
     """Run an experiment: train, score, fuse, track, register.
 
     EXP is a name in experiments/ or a path to a file.

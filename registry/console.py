@@ -37,12 +37,18 @@ class Bar:
         self._started = time.perf_counter()
         self._done = 0
         self._loss: float | None = None
-        self._bar = tqdm(total=total, desc=what, unit=unit, bar_format=_BAR, file=sys.stderr, leave=False, unit_scale=False) if console.live else None
+        self._bar = (
+            tqdm(total=total, desc=what, unit=unit, bar_format=_BAR, file=sys.stderr, leave=False, unit_scale=False)
+            if console.live
+            else None
+        )
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._bar is not None:
             self._bar.close()
         if kind is None and self._done:

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 import torch
 
 from registry.console import Console
-from registry.datasets import Dataset, open_frames_of, open_scores_of, read_files
-from registry.loading import Loaded, load_entry
+from registry.datasets import open_frames_of, open_scores_of, read_files
+from registry.loading import load_entry
 from registry.members import Known, MemberStore
 from registry.outcome import Result, describe, log_outcome, register, stored_result
-from registry.plan import Plan, make_plan, rehearse
+from registry.plan import make_plan, rehearse
 from registry.provenance import provenance
 from registry.tracking import RunLog, Tracking
 from registry.versions import Versions
@@ -19,7 +19,7 @@ from vad.frames.frameset import Labels
 from vad.frames.store import Frames, Source, SplitSource, map_path, open_frames
 from vad.member import SCORING_CODE, TRAINING_CODE, digest_of
 from vad.pipeline import Outcome, run_pipeline
-from vad.scores import FrameIndex, Values
+from vad.scores import Values
 from vad.training import Diverged
 
 PROXY_SEED = 20260101
@@ -42,7 +42,9 @@ def run(request: Request, console: Console) -> Result:
     if not request.force:
         for finished in tracking.find("experiment", digest, most=1):
             if result := stored_result(tracking, finished, request.home):
-                console.say(f"{work.plan.name} is done already: nothing to train, nothing to score (FORCE=1 runs it anew)")
+                console.say(
+                    f"{work.plan.name} is done already: nothing to train, nothing to score (FORCE=1 runs it anew)"
+                )
                 for name, origin in result.members.items():
                     console.say(f"  {name:<14} from run {origin}")
                 return result
@@ -77,7 +79,9 @@ def prepare(request: Request, device: torch.device, console: Console) -> Work:
     rehearse(plan)
     console.say(f"{plan.name} on {data.name} ({data.place}), profile {loaded.profile}")
     if loaded.profile != "full":
-        console.say("  This profile shortens the training: it shows how things work and says nothing about real footage.")
+        console.say(
+            "  This profile shortens the training: it shows how things work and says nothing about real footage."
+        )
     if loaded.overrides:
         console.say(f"  set: {', '.join(loaded.overrides)}")
     if data.frames is None:
@@ -111,10 +115,14 @@ def _look_up(work: Work, store: MemberStore, console: Console) -> tuple[dict[str
         found = None if work.request.force else store.find(member, digest)
         if found is None:
             missing[name] = digest
-            console.say(f"  {name:<14} to train: {'FORCE=1' if work.request.force else 'no finished member of this recipe on these frames'}")
+            console.say(
+                f"  {name:<14} to train: {'FORCE=1' if work.request.force else 'no finished member of this recipe on these frames'}"
+            )
         else:
             known[name] = found
-            console.say(f"  {name:<14} from run {found.run_id} ({found.trained_for}, epoch {found.epoch}, loss {found.loss:.5f})")
+            console.say(
+                f"  {name:<14} from run {found.run_id} ({found.trained_for}, epoch {found.epoch}, loss {found.loss:.5f})"
+            )
     return known, missing
 
 
@@ -164,7 +172,9 @@ def _train(
         work.seconds.train += known[name].seconds
         work.seconds.trained += len(work.train_index) * len(known[name].epochs)
     if failed:
-        raise MembersFailed(f"{len(failed)} of {len(work.plan.members)} members failed: {'; '.join(failed)}; lower train.lr and run again")
+        raise MembersFailed(
+            f"{len(failed)} of {len(work.plan.members)} members failed: {'; '.join(failed)}; lower train.lr and run again"
+        )
 
 
 def _outcomes(
@@ -197,7 +207,9 @@ def _outcomes(
                 work.seconds.score += time.perf_counter() - started
                 work.seconds.scored += len(target.index)
         on_test = files if target.name == "test" else {}
-        streams = work.plan.streams if target.name == "test" else {n: s for n, s in work.plan.streams.items() if not s.file}
+        streams = (
+            work.plan.streams if target.name == "test" else {n: s for n, s in work.plan.streams.items() if not s.file}
+        )
         variants = {n: v for n, v in work.plan.variants.items() if all(stream in streams for stream in v.streams)}
         outcomes[target.name] = run_pipeline(streams, variants, scores, on_test, target.index)
     return outcomes
@@ -263,4 +275,3 @@ def _params(work: Work) -> dict[str, object]:
         "lr": train.lr if members else "-",
         "precision": next(iter({m.training.precision for m in work.plan.members.values()}), "-"),
     }
-

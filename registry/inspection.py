@@ -29,10 +29,15 @@ def inspect(data: str | None, labels: str | None, home: Path, console: Console) 
         try:
             known = read_labels(found, frames.test.index, Memory(home / "index" / "labels-inspect.json"))
             count = int(known.values.sum())
-            lines.append(f"labels: {found}: {count:,} of {len(known.values):,} test frames anomalous ({known.values.mean():.2%})")
+            lines.append(
+                f"labels: {found}: {count:,} of {len(known.values):,} test frames anomalous ({known.values.mean():.2%})"
+            )
         except InputError as error:
             faults.append(str(error))
-    faults += [f"{fault.path}: {fault.reason}" if str(fault.path) not in fault.reason else fault.reason for fault in report.unreadable]
+    faults += [
+        f"{fault.path}: {fault.reason}" if str(fault.path) not in fault.reason else fault.reason
+        for fault in report.unreadable
+    ]
     faults += [
         f"{report.root}: video {video.id} has frames of {len(video.sizes)} sizes ({', '.join(map(_size, video.sizes))})"
         for video in report.videos

@@ -66,7 +66,19 @@ def as_text(rows: Sequence[Row]) -> str:
     for experiment in dict.fromkeys(row.experiment for row in rows):
         board = [row for row in rows if row.experiment == experiment]
         name = "AP" if board[0].figure == "ap" else "proxy AP"
-        header = ["#", "entry", "variant", name, "95 % interval", "AUC", "reference AP", "profile", "seconds", "model", "run"]
+        header = [
+            "#",
+            "entry",
+            "variant",
+            name,
+            "95 % interval",
+            "AUC",
+            "reference AP",
+            "profile",
+            "seconds",
+            "model",
+            "run",
+        ]
         body = [
             [
                 row.rank,

@@ -110,9 +110,9 @@ def _from_pydantic(fault: Any, data: Any) -> Problem:
     key: list[str | int] = []
     here = data
     for part in fault["loc"]:
-        if isinstance(here, dict) and part in here:
-            here = here[part]
-        elif isinstance(here, list) and isinstance(part, int) and part < len(here):
+        if (isinstance(here, dict) and part in here) or (
+            isinstance(here, list) and isinstance(part, int) and part < len(here)
+        ):
             here = here[part]
         elif fault["type"] not in ("missing", "extra_forbidden"):
             continue
@@ -121,7 +121,9 @@ def _from_pydantic(fault: Any, data: Any) -> Problem:
     if fault["type"] == "extra_forbidden":
         section = str(key[0]) if len(key) > 1 else ""
         known = _SECTIONS.get(section, [])
-        return Problem(tuple(key), f"unknown key{nearest(last, known)} (known: {', '.join(known)})" if known else "unknown key")
+        return Problem(
+            tuple(key), f"unknown key{nearest(last, known)} (known: {', '.join(known)})" if known else "unknown key"
+        )
     if fault["type"] == "missing":
         return Problem(tuple(key), "this key is missing")
     message = fault["msg"][0].lower() + fault["msg"][1:]
@@ -169,6 +171,7 @@ def _override(data: dict[str, Any], override: str, changed: dict[Key, str]) -> N
     parts = path.strip().split(".")
     here: Any = data
     key: list[str | int] = []
+    last: Any
     for part in parts[:-1]:
         step: str | int = int(part) if isinstance(here, list) and part.isdigit() else part
         if isinstance(here, dict) and not key and part == "train":
@@ -178,9 +181,11 @@ def _override(data: dict[str, Any], override: str, changed: dict[Key, str]) -> N
         except (KeyError, IndexError, TypeError):
             known = [str(name) for name in here] if isinstance(here, dict) else []
             hint = f"{nearest(part, known)} (there: {', '.join(known)})" if known else ""
-            raise InputError(f'SET {override}: there is no "{part}" in {".".join(map(str, key)) or "the entry"}{hint}') from None
+            raise InputError(
+                f'SET {override}: there is no "{part}" in {".".join(map(str, key)) or "the entry"}{hint}'
+            ) from None
         key.append(step)
-    last: str | int = int(parts[-1]) if isinstance(here, list) and parts[-1].isdigit() else parts[-1]
+    last = int(parts[-1]) if isinstance(here, list) and parts[-1].isdigit() else parts[-1]
     if isinstance(here, dict) or (isinstance(here, list) and isinstance(last, int) and last < len(here)):
         here[last] = value
     else:

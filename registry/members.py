@@ -127,7 +127,9 @@ class MemberStore:
         resume.unlink(missing_ok=True)
         return known
 
-    def _keep(self, member: Member, digest: str, trained: Trained, count: int, log: RunLog, tags: Mapping[str, str]) -> Known:
+    def _keep(
+        self, member: Member, digest: str, trained: Trained, count: int, log: RunLog, tags: Mapping[str, str]
+    ) -> Known:
         """Log the checkpoint: weights, and the epoch and loss that they come from."""
         folder = f"checkpoints/{member.group}/seed-{member.seed}"
         epochs = [asdict(epoch) for epoch in trained.epochs]

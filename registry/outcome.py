@@ -100,7 +100,9 @@ def register(
     work: Work, outcome: Outcome, known: Mapping[str, Known], log: RunLog, versions: Versions, result: Result
 ) -> Result:
     """Register the best variant that frames alone can give, let it stand for production, and say so in the run."""
-    from_frames = [n for n in result.variants if not any(work.plan.streams[s].file for s in work.plan.variants[n].streams)]
+    from_frames = [
+        n for n in result.variants if not any(work.plan.streams[s].file for s in work.plan.variants[n].streams)
+    ]
     if not from_frames:
         said = "no model: every variant reads predictions files, which cannot score frames"
     elif (value := result.variants[from_frames[0]]) is None:
@@ -108,7 +110,9 @@ def register(
     else:
         name = from_frames[0]
         weights = {member: item.weights for member, item in known.items()}
-        chosen = ensembles.select(work.plan.members, work.plan.streams, name, work.plan.variants[name], outcome.fitted, weights)
+        chosen = ensembles.select(
+            work.plan.members, work.plan.streams, name, work.plan.variants[name], outcome.fitted, weights
+        )
         digest = ensembles.identity(chosen, {member: item.digest for member, item in known.items()})
         tags = {
             "vad.entry": work.plan.name,
@@ -122,11 +126,17 @@ def register(
             "vad.labels": work.data.labels.source if work.data.labels else "none",
             "vad.profile": work.loaded.profile,
         }
-        text = f"`{name}` of `{work.plan.name}` on `{work.data.name}`: {_figure(result.figure)} {_with_interval(value)}."
+        text = (
+            f"`{name}` of `{work.plan.name}` on `{work.data.name}`: {_figure(result.figure)} {_with_interval(value)}."
+        )
         version, new = versions.register(log.run_id, chosen, digest, tags, text)
         decision = versions.consider(version)
         state = "registered as" if new else "is already"
-        said = f"{name} {state} {version.uri}; " + ("now production: " if decision.promote else "not promoted: ") + decision.reason
+        said = (
+            f"{name} {state} {version.uri}; "
+            + ("now production: " if decision.promote else "not promoted: ")
+            + decision.reason
+        )
         result = replace(result, version=version.number)
         log.tags({"vad.version": version.number, "vad.decision": decision.reason})
     result = replace(result, registered=said)
@@ -176,7 +186,11 @@ def _with_interval(m: Measured) -> str:
 def _write_texts(work: Work, outcome: Outcome, result: Result, folder: Path) -> None:
     """The entry as written and as resolved, the scores of every variant, and a predictions file of the best."""
     (folder / "entry.yaml").write_text(work.loaded.source)
-    resolved: dict[str, Any] = {"name": work.plan.name, "profile": work.loaded.profile, "set": list(work.loaded.overrides)}
+    resolved: dict[str, Any] = {
+        "name": work.plan.name,
+        "profile": work.loaded.profile,
+        "set": list(work.loaded.overrides),
+    }
     (folder / "resolved.yaml").write_text(yaml.safe_dump({**resolved, **work.plan.settings()}, sort_keys=False))
     write_scores(folder / f"predictions-{result.best}.csv", work.data.index, outcome.variants[result.best])
     with (folder / "scores.csv").open("w", newline="") as file:
@@ -217,7 +231,12 @@ def _write_pictures(
 
 
 def _worst_frames(
-    work: Work, outcome: Outcome, result: Result, known: Mapping[str, Known], maps: Mapping[str, Mapping[int, Frames]], device: torch.device
+    work: Work,
+    outcome: Outcome,
+    result: Result,
+    known: Mapping[str, Known],
+    maps: Mapping[str, Mapping[int, Frames]],
+    device: torch.device,
 ) -> list[Any]:
     """False alarms and misses with labels, else the highest scores, as the largest member of the best variant saw them."""
     from registry import pictures
@@ -248,4 +267,3 @@ def _worst_frames(
         title = f"{index.ids[position]}: {what}score {scores[position]:.2f}"
         rows.append(pictures.WorstFrame(title, np.asarray(frames[position]), pixels[row], errors[row].numpy()))
     return rows
-

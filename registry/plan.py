@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from vad.errors import InputError
 from vad.member import Member, Training, digest_of
 from vad.models import NETWORKS, parameter_count
 from vad.optim import SCHEDULES
-from vad.pipeline import Step, Stream, Variant, run_pipeline
+from vad.pipeline import Fusion, Step, Stream, Variant, run_pipeline
 from vad.precision import resolve
 from vad.scores import FrameIndex
 from vad.steps import STEPS
@@ -140,7 +140,7 @@ def _variant(spec: VariantSpec) -> Variant:
         return Variant("single", (spec.stream,), (), steps)
     kind, streams = next(iter((spec.fuse or {}).items()))
     weights = tuple(float(weight) for weight in streams.values()) if isinstance(streams, Mapping) else ()
-    return Variant(kind, tuple(streams), weights, steps)
+    return Variant(cast(Fusion, kind), tuple(streams), weights, steps)
 
 
 def _step(spec: StepSpec) -> Step:

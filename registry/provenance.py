@@ -1,5 +1,6 @@
 """Where a run came from: code, machine, versions."""
 
+import contextlib
 import getpass
 import importlib.metadata
 import os
@@ -18,10 +19,8 @@ def provenance(source: str) -> dict[str, str]:
         "vad.python": platform.python_version(),
         "vad.torch": importlib.metadata.version("torch"),
     }
-    try:
+    with contextlib.suppress(KeyError, OSError):
         tags["mlflow.user"] = getpass.getuser()
-    except (KeyError, OSError):
-        pass
     if commit:
         tags["mlflow.source.git.commit"] = commit
         tags["vad.dirty"] = "yes" if _git("status", "--porcelain") else "no"

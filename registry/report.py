@@ -19,7 +19,9 @@ def as_text(result: Result) -> str:
     auc = "AUC" if result.figure == "ap" else "proxy AUC"
     parts = ["", table(["", "variant", name, "95 % interval", auc, "reference AP"], rows, right=(2, 4, 5)), ""]
     if top := result.variants[result.best]:
-        parts.append(f"prevalence {top.prevalence:.4f} (the AP of random scores), {top.frames:,} frames, {top.videos} videos")
+        parts.append(
+            f"prevalence {top.prevalence:.4f} (the AP of random scores), {top.frames:,} frames, {top.videos} videos"
+        )
     if result.figure == "proxy_ap":
         parts.append("No labels: proxy AP is measured on painted anomalies and is not the AP of the test frames.")
     if result.profile == "demo":

@@ -31,7 +31,9 @@ class Submission:
     run_id: str
 
 
-def submit(model: str, data: str | None, out: str | None, normalization: Normalization, home: Path, console: Console) -> Submission:
+def submit(
+    model: str, data: str | None, out: str | None, normalization: Normalization, home: Path, console: Console
+) -> Submission:
     """Score the test frames of `data` by a registered model and write `Id,Predicted`.
 
     By default the data that the model was made on. Raises InputError for a model or data that are
@@ -45,7 +47,11 @@ def submit(model: str, data: str | None, out: str | None, normalization: Normali
     path = Path(out) if out else Path("submissions") / f"{dataset.name}-v{version.number}.csv"
     _require_writable(path)
     _check_sample(dataset)
-    made_on = version.tags.get("vad.entry", "?"), version.tags.get("vad.variant", "?"), version.tags.get("vad.data_name", "?")
+    made_on = (
+        version.tags.get("vad.entry", "?"),
+        version.tags.get("vad.variant", "?"),
+        version.tags.get("vad.data_name", "?"),
+    )
     console.say(f"model version {version.number}: {made_on[1]} of {made_on[0]}, made on {made_on[2]}")
     if version.tags.get("vad.protocol") != dataset.protocol():
         console.say(f"  note: {dataset.name} is not the data that this model was made on")
@@ -83,7 +89,9 @@ def _dataset(version: Version, data: str | None, home: Path) -> Dataset:
     if name == DEMO:
         return open_frames_of(None, None, home)
     if not place or not Path(place).exists():
-        raise InputError(f"the data that version {version.number} was made on ({place or 'unknown'}) is not here; give DATA=folder")
+        raise InputError(
+            f"the data that version {version.number} was made on ({place or 'unknown'}) is not here; give DATA=folder"
+        )
     labels = version.tags.get("vad.labels", "none")
     return open_frames_of(place, labels if labels == "none" or Path(labels).exists() else "none", home)
 
@@ -131,7 +139,9 @@ def _record(
         "vad.test_digest": dataset.frames.test.digest if dataset.frames else "",
         "vad.normalization": normalization,
     }
-    log = tracking.open_run(made.experiment_id, "submission", digest, f"submission v{version.number}", tags, version.run_id)
+    log = tracking.open_run(
+        made.experiment_id, "submission", digest, f"submission v{version.number}", tags, version.run_id
+    )
     log.artifact(path)
     with tempfile.TemporaryDirectory() as work:
         note = Path(work) / "sha256.txt"

@@ -22,9 +22,9 @@ from vad.errors import InputError
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
-import mlflow  # noqa: E402  # after its settings
-from mlflow.entities import Metric, Param, Run, RunTag  # noqa: E402
-from mlflow.exceptions import MlflowException  # noqa: E402
+import mlflow  # after its settings
+from mlflow.entities import Metric, Param, Run, RunTag
+from mlflow.exceptions import MlflowException
 
 for noisy in ("alembic", "mlflow"):
     logging.getLogger(noisy).setLevel(logging.ERROR)
@@ -115,7 +115,9 @@ class Tracking:
             known = self.client.get_experiment_by_name(name)
         assert known is not None
         if known.lifecycle_stage != "active":
-            raise InputError(f'the MLflow experiment "{name}" was deleted; restore it with `mlflow experiments restore`')
+            raise InputError(
+                f'the MLflow experiment "{name}" was deleted; restore it with `mlflow experiments restore`'
+            )
         self._experiments[known.experiment_id] = name
         return str(known.experiment_id)
 
@@ -159,7 +161,9 @@ class Tracking:
         found: list[Found] = []
         token = None
         while most is None or len(found) < most:
-            page = self.client.search_runs(ids, query, max_results=_PAGE, order_by=["start_time DESC"], page_token=token)
+            page = self.client.search_runs(
+                ids, query, max_results=_PAGE, order_by=["start_time DESC"], page_token=token
+            )
             found += [self._found(run) for run in page if run.info.status in statuses]
             token = page.token
             if not token:

@@ -50,15 +50,23 @@ class Versions:
         self._client = tracking.client
         self._tracking = tracking
 
-    def register(self, run_id: str, ensemble: Ensemble, digest: str, tags: Mapping[str, Any], description: str) -> tuple[Version, bool]:
+    def register(
+        self, run_id: str, ensemble: Ensemble, digest: str, tags: Mapping[str, Any], description: str
+    ) -> tuple[Version, bool]:
         """The version of this ensemble: the one that is there, or a new one with alias `candidate`. True if new."""
-        known = [v for v in self.all() if v.tags.get("vad.ensemble") == digest and v.tags.get("vad.protocol") == tags["vad.protocol"]]
+        known = [
+            v
+            for v in self.all()
+            if v.tags.get("vad.ensemble") == digest and v.tags.get("vad.protocol") == tags["vad.protocol"]
+        ]
         if known:
             self._client.set_registered_model_alias(NAME, CANDIDATE, known[0].number)
             return known[0], False
         source, model_id = _log(run_id, ensemble, tags)
         try:
-            self._client.create_registered_model(NAME, description="Fused ensembles that score video frames for anomalies.")
+            self._client.create_registered_model(
+                NAME, description="Fused ensembles that score video frames for anomalies."
+            )
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
@@ -125,7 +133,9 @@ class Versions:
         """A version by alias, number, or `models:/` URI. Raises InputError that says what there is."""
         versions = self.all()
         if not versions:
-            raise InputError("no model is registered yet; run an experiment first, as in `make run EXP=phase5_multiscale`")
+            raise InputError(
+                "no model is registered yet; run an experiment first, as in `make run EXP=phase5_multiscale`"
+            )
         wanted = model
         for prefix in (f"models:/{NAME}@", f"models:/{NAME}/"):
             wanted = wanted.removeprefix(prefix)
@@ -134,7 +144,7 @@ class Versions:
         if found is None:
             names = sorted({alias for aliases in self.aliases().values() for alias in aliases})
             raise InputError(
-                f'MODEL={model}: {NAME} has no such alias or version (aliases: {", ".join(names) or "none"}; '
+                f"MODEL={model}: {NAME} has no such alias or version (aliases: {', '.join(names) or 'none'}; "
                 f"versions: {', '.join(sorted(numbers, key=int))})"
             )
         return found

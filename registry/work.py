@@ -36,7 +36,11 @@ class Seconds:
     scored: int = 0
 
     def metrics(self) -> dict[str, float]:
-        parts = (("decode", self.decode, self.decoded), ("train", self.train, self.trained), ("score", self.score, self.scored))
+        parts = (
+            ("decode", self.decode, self.decoded),
+            ("train", self.train, self.trained),
+            ("score", self.score, self.scored),
+        )
         seconds = {f"{name}_seconds": spent for name, spent, _ in parts}
         return seconds | {f"{name}_frames_per_second": count / spent for name, spent, count in parts if spent > 0}
 

@@ -1,8 +1,8 @@
 """A complete ensemble: weights, recipe and the values that normalisation took, in one folder that scores frames.
 
-    ensemble.json            members, streams, the one variant, versions, SHA-256 of each file
-    weights/<member>.safetensors
-    fitted.safetensors       what fitted steps took from the run's test frames
+ensemble.json            members, streams, the one variant, versions, SHA-256 of each file
+weights/<member>.safetensors
+fitted.safetensors       what fitted steps took from the run's test frames
 """
 
 import json
@@ -84,7 +84,9 @@ def select(
     """The ensemble of one variant: only the streams and members that it needs."""
     needed = {name: streams[name] for name in variant.streams}
     if files := [name for name, stream in needed.items() if stream.file]:
-        raise InputError(f'variant "{variant_name}" reads predictions files ({", ".join(files)}); it cannot score frames')
+        raise InputError(
+            f'variant "{variant_name}" reads predictions files ({", ".join(files)}); it cannot score frames'
+        )
     names = sorted({member for stream in needed.values() for member in stream.members})
     prefixes = (*(f"streams/{name}/" for name in needed), f"variants/{variant_name}/")
     kept = {key: values for key, values in fitted.items() if key.startswith(prefixes)}

@@ -1,4 +1,4 @@
-"""A member: one network, one input, one training recipe, one seed; known by the digest of all that decides its weights."""
+"""A member: one network, one input, one recipe, one seed; known by the digest of all that decides its weights."""
 
 import hashlib
 import json

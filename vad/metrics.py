@@ -49,7 +49,9 @@ def measure(scores: Values, labels: NDArray[np.bool_], index: FrameIndex) -> Mea
 
 
 def bootstrap_ap(scores: Values, labels: NDArray[np.bool_], index: FrameIndex) -> NDArray[np.float64]:
-    """AP of `RESAMPLES` draws of whole videos with replacement, from a fixed seed; draws without an anomaly are drawn again.
+    """AP of `RESAMPLES` draws of whole videos with replacement, from a fixed seed.
+
+    A draw without an anomaly is drawn again.
 
     The same seed and the same videos give the same draws, so two methods can be compared pair by pair.
     """

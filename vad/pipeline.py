@@ -15,6 +15,7 @@ from vad.scores import FrameIndex, Values
 from vad.steps import FITS, STEPS
 
 Fitted = dict[str, Values]
+Fusion = Literal["single", "max", "product", "weights"]
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Stream:
 class Variant:
     """Streams fused to one, then steps. `weights` go with `kind: weights` alone."""
 
-    kind: Literal["single", "max", "product", "weights"]
+    kind: Fusion
     streams: tuple[str, ...]
     weights: tuple[float, ...] = ()
     steps: tuple[Step, ...] = ()

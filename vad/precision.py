@@ -13,7 +13,9 @@ def resolve(wish: Literal["auto", "fp32", "bf16"], device: torch.device) -> Prec
         return wish
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    capable = getattr(torch.cpu, "_is_avx512_bf16_supported", None) or getattr(torch.cpu, "_is_amx_tile_supported", None)
+    capable = getattr(torch.cpu, "_is_avx512_bf16_supported", None) or getattr(
+        torch.cpu, "_is_amx_tile_supported", None
+    )
     return "bf16" if capable is not None and capable() else "fp32"
 
 

@@ -203,7 +203,7 @@ def _take_up(
     for key, tensor in parts["optimizer"].items():
         number, slot = key.split("/")
         parameter = parameters[int(number)]
-        if False and tensor.shape == parameter.shape:  # fused kernels need the parameter's strides; the file has none
+        if tensor.shape == parameter.shape:  # fused kernels need the parameter's strides; the file has none
             tensor = torch.empty_like(parameter).copy_(tensor)
         slots.setdefault(int(number), {})[slot] = tensor
     epochs = [Epoch(**epoch) for epoch in about["epochs"]]

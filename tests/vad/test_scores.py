@@ -25,7 +25,9 @@ def test_a_file_is_the_header_and_one_row_a_frame_without_padding(tmp_path, inde
 
 
 def test_rows_are_sorted_by_number_whatever_their_order_in_the_file(tmp_path, index):
-    (tmp_path / "s.csv").write_bytes(b"\xef\xbb\xbfId,Predicted\r\n10_4,5\r\n2_0,3\r\n\r\n1_941,2\r\n10_3,4\r\n1_939,1\r\n")
+    (tmp_path / "s.csv").write_bytes(
+        b"\xef\xbb\xbfId,Predicted\r\n10_4,5\r\n2_0,3\r\n\r\n1_941,2\r\n10_3,4\r\n1_939,1\r\n"
+    )
     read, values = read_scores(tmp_path / "s.csv", index)
     assert read.ids == ["1_939", "1_941", "2_0", "10_3", "10_4"]
     assert values.tolist() == [1, 2, 3, 4, 5]

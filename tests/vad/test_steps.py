@@ -47,7 +47,9 @@ def slow_normalize(row, percentile):
 @pytest.mark.parametrize("percentile", [100, 99, 90.5])
 def test_normalize_over_all_frames(values, spans, percentile):
     expected = [slow_normalize(row.tolist(), percentile) for row in values]
-    np.testing.assert_allclose(apply("normalize", values, spans, percentile=percentile), expected, rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(
+        apply("normalize", values, spans, percentile=percentile), expected, rtol=1e-12, atol=1e-15
+    )
 
 
 def test_normalize_over_each_video(values, spans):
@@ -119,7 +121,9 @@ def test_gaussian(values, spans, sigma):
             for i in range(len(row))
         ]
 
-    np.testing.assert_allclose(apply("gaussian", values, spans, sigma=sigma), by_video(formula, values, spans), rtol=1e-12)
+    np.testing.assert_allclose(
+        apply("gaussian", values, spans, sigma=sigma), by_video(formula, values, spans), rtol=1e-12
+    )
 
 
 @pytest.mark.parametrize("window", [2, 3, 4, 7, 15])

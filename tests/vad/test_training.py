@@ -215,7 +215,9 @@ class Killed(Exception):
 @pytest.mark.parametrize("optimizer", ["adam", "adamw"])
 @pytest.mark.parametrize("stop", [1, 4])
 @pytest.mark.parametrize("keep", ["best", "last"])
-def test_a_training_that_was_cut_off_ends_bit_for_bit_like_an_undisturbed_one(tmp_path, schedule, optimizer, stop, keep):
+def test_a_training_that_was_cut_off_ends_bit_for_bit_like_an_undisturbed_one(
+    tmp_path, schedule, optimizer, stop, keep
+):
     recipe = replace(RECIPE, schedule=schedule, optimizer=optimizer, weight_decay=1e-3, keep=keep)
     undisturbed_network = small()
     undisturbed = train(undisturbed_network, Recorded(), recipe, 3, CPU)

@@ -36,7 +36,9 @@ def test_a_network_gets_its_weights_back(tmp_path):
     assert all(torch.equal(second.state_dict()[name], tensor) for name, tensor in first.state_dict().items())
 
 
-@pytest.mark.parametrize("damage", [lambda data: data[:-1], lambda data: data[:5], lambda data: b"", lambda data: b"{}" * 99])
+@pytest.mark.parametrize(
+    "damage", [lambda data: data[:-1], lambda data: data[:5], lambda data: b"", lambda data: b"{}" * 99]
+)
 def test_a_damaged_file_is_refused_by_name(tmp_path, damage):
     path = tmp_path / "w.safetensors"
     save_tensors(path, {"a": torch.zeros(100)}, {})

@@ -129,6 +129,6 @@ def _fill(source: Source, maps: Mapping[int, Frames], advance: Advance | None) -
 def _complete(path: Path, count: int, size: int) -> bool:
     try:
         frames = np.load(path, mmap_mode="r")
-    except (OSError, ValueError):
+    except (OSError, ValueError, EOFError):
         return False
     return bool(frames.shape == (count, size, size, 3) and frames.dtype == np.uint8)

@@ -12,9 +12,7 @@ import json
 import os
 import shutil
 import uuid
-from collections import deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +40,7 @@ _VIDEOS = {TRAIN: (TRAIN_VIDEOS, TRAIN_FRAMES), TEST: (TEST_VIDEOS, TEST_FRAMES)
 # A frame is anomalous once this many pixels of the cause are seen, not from the first fingertip on.
 _SEEN = 150
 _MAT_HEADER = 116
-_BACKLOG = 16
+_BATCH = 30
 _TRIES = 5
 
 
@@ -134,21 +132,20 @@ def _build(folder: Path) -> None:
 
     masks: dict[tuple[int, int], Image] = {}
     with decoding_pool() as pool:
-        # Figures are many small calls that hold the interpreter's lock, so one thread draws; noise and
-        # encoding do not, so others do that, a few frames behind.
-        behind: deque[Future[None]] = deque()
-        for half, clip, number, kind in jobs:
-            figures, things, seconds = clip.at(number)
-            canvas, mask = paint(scenery, figures, things)
-            if half == TEST:
-                masks[clip.video, number] = mask if np.count_nonzero(mask) >= _SEEN else np.zeros_like(mask)
-            path = folder / "Dataset" / half / f"{clip.video:02d}" / f"frame_{number:05d}.jpg"
-            generator = np.random.default_rng([SEED, half == TEST, clip.video, number])
-            behind.append(pool.submit(_write_frame, path, scenery, canvas, seconds, kind, generator))
-            if len(behind) > _BACKLOG:
-                behind.popleft().result()
-        for job in [*behind, *(pool.submit(_write_masks, folder / MASKS, clip, masks) for clip in tests)]:
-            job.result()
+        # Figures are thousands of small calls: threads would spend their time handing the interpreter's
+        # lock around. So a batch is drawn by one thread, and then noise and encoding are done by all.
+        for start in range(0, len(jobs), _BATCH):
+            waiting = []
+            for half, clip, number, kind in jobs[start : start + _BATCH]:
+                figures, things, seconds = clip.at(number)
+                canvas, mask = paint(scenery, figures, things)
+                if half == TEST:
+                    masks[clip.video, number] = mask if np.count_nonzero(mask) >= _SEEN else np.zeros_like(mask)
+                path = folder / "Dataset" / half / f"{clip.video:02d}" / f"frame_{number:05d}.jpg"
+                random = np.random.default_rng([SEED, half == TEST, clip.video, number])
+                waiting.append((path, scenery, canvas, seconds, kind, random))
+            list(pool.map(_write_frame, *zip(*waiting, strict=True)))
+        list(pool.map(lambda clip: _write_masks(folder / MASKS, clip, masks), tests))
     _write_table(folder / "labels.csv", "Label", masks, lambda mask: int(mask.any()))
     _write_table(folder / "sample_submission.csv", "Predicted", masks, lambda _: 0)
     (folder / MARKER).write_text(json.dumps(_MARK) + "\n", encoding="utf-8")

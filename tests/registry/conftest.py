@@ -1,0 +1,150 @@
+"""A workspace for the command line: a tiny data set with anomalies, a tiny entry, a store of its own."""
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from registry.cli import main
+from registry.tracking import Tracking
+
+TINY = """\
+# make run EXP=tiny
+name: tiny
+hypothesis: A red box does not belong here.
+reference: {ap: 0.5, variants: {max: 0.5}, source: the tests}
+members:
+  small: {model: conv_ae, size: 32, latent: 4, batch_size: 4, seeds: [1, 2]}
+  large: {model: conv_ae, size: 64, latent: 4, batch_size: 4, seeds: [1]}
+train: {loss: mse, optimizer: adam, lr: 1.0e-3, epochs: 2, patience: 5, min_delta: 1.0e-5, precision: fp32}
+streams:
+  small: {members: small, error: max, steps: [{normalize: 99}, mean, {normalize: 100}]}
+  large: {members: large, error: mean, steps: [{normalize: 99}]}
+variants:
+  max: {fuse: {max: [small, large]}, steps: [{normalize: 100}, {gaussian: 1}, {normalize: 100}]}
+  small_only: {stream: small, steps: [{gaussian: 1}, {normalize: 100}]}
+"""
+
+
+def paint_dataset(root: Path, seed: int = 0) -> Path:
+    """Two train videos and three test videos of 10 frames; a red box stands in some of the test frames."""
+    generator = np.random.default_rng(seed)
+    rows = ["Id,Label"]
+    for half, count in (("training_videos", 2), ("testing_videos", 3)):
+        for video in range(1, count + 1):
+            folder = root / "Dataset" / half / f"{video:02d}"
+            folder.mkdir(parents=True)
+            for frame in range(10):
+                image = np.tile(np.linspace(60, 200, 48)[:, None, None], (1, 64, 3)) + generator.normal(
+                    0, 3, (48, 64, 3)
+                )
+                anomalous = half == "testing_videos" and video < 3 and 3 <= frame < 6 + video
+                if anomalous:
+                    image[10:34, 5 * video : 5 * video + 20] = (20, 20, 230)
+                cv2.imwrite(str(folder / f"frame_{frame:05d}.jpg"), np.clip(image, 0, 255).astype(np.uint8))
+                if half == "testing_videos":
+                    rows.append(f"{video}_{frame},{int(anomalous)}")
+    (root / "labels.csv").write_text("\n".join(rows) + "\n")
+    return root
+
+
+@dataclass
+class Workspace:
+    """A working folder with `experiments/tiny.yaml` and `data/`; `vad` runs a command in it."""
+
+    folder: Path
+
+    def vad(self, *arguments: str) -> Result:
+        return CliRunner().invoke(main, list(arguments), catch_exceptions=False)
+
+    def done(self, *arguments: str) -> str:
+        """The output of a command that must succeed."""
+        result = self.vad(*arguments)
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    def refused(self, *arguments: str) -> str:
+        """The message of a command that must be refused as the user's mistake, with no traceback."""
+        result = self.vad(*arguments)
+        assert result.exit_code == 2, result.output
+        assert "Traceback" not in result.output
+        return result.stderr
+
+    def tracking(self) -> Tracking:
+        return Tracking()
+
+    def files(self) -> set[str]:
+        """Every file below the folder but those of the store's own."""
+        return {str(p.relative_to(self.folder)) for p in self.folder.rglob("*") if p.is_file()}
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MLflow's tables take seconds to make; they are made once and copied."""
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    Tracking(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return paint_dataset(tmp_path_factory.mktemp("tiny-data"))
+
+
+def _open(folder: Path, empty_store: Path, tiny_data: Path) -> Workspace:
+    (folder / "experiments").mkdir(parents=True)
+    (folder / "experiments" / "tiny.yaml").write_text(TINY)
+    shutil.copy(empty_store, folder / "mlflow.db")
+    shutil.copytree(tiny_data, folder / "data")
+    return Workspace(folder)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, empty_store: Path, tiny_data: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """A fresh workspace; the working folder is inside it."""
+    opened = _open(tmp_path / "work", empty_store, tiny_data)
+    monkeypatch.chdir(opened.folder)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.delenv("VAD_HOME", raising=False)
+    return opened
+
+
+@pytest.fixture(scope="module")
+def finished_folder(tmp_path_factory: pytest.TempPathFactory, empty_store: Path, tiny_data: Path) -> Path:
+    """A workspace in which `tiny` ran once, on the data in it."""
+    opened = _open(tmp_path_factory.mktemp("finished") / "work", empty_store, tiny_data)
+    before = Path.cwd()
+    os.chdir(opened.folder)
+    try:
+        (opened.folder / "first.txt").write_text(opened.done("run", "tiny", "--data", "data"))
+    finally:
+        os.chdir(before)
+    return opened.folder
+
+
+@pytest.fixture
+def finished(finished_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """The finished workspace, shared by the tests of a module: a test may add to it, not take away."""
+    monkeypatch.chdir(finished_folder)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.delenv("VAD_HOME", raising=False)
+    return Workspace(finished_folder)
+
+
+@pytest.fixture
+def edit(workspace: Workspace) -> Callable[..., None]:
+    """Replace text in the workspace's entry."""
+
+    def replace(old: str, new: str) -> None:
+        path = workspace.folder / "experiments" / "tiny.yaml"
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new))
+
+    return replace

@@ -1,0 +1,157 @@
+"""Entries: what is accepted, and how every fault is reported."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from registry.loading import load_entry
+from vad.errors import InputError
+
+BROKEN = """\
+name: other
+hypothesis: 3
+members:
+  a: {model: conv_aee, size: 64, latent: 64, batch_size: 1, seeds: [1, 1]}
+  b: {model: conv_ae, size: "64", latnt: 64, batch_size: 1, seeds: [1, 2]}
+  b: {model: conv_ae, size: 64, latent: 64, batch_size: 1, seeds: [1]}
+  c: {model: conv_ae, size: 64, latent: 0, batch_size: 1, seeds: [1], train: {epoch: 3}}
+train: {epocs: 3, lr: 1e-4, schedule: cosin}
+streems: {}
+streams:
+  s: {members: [a, z], error: maxx, steps: [{gausian: 3}, {gaussian: x}, {savgol: 4}]}
+  t: {members: b, error: max}
+variants:
+  v: {fuse: {max: [s, q]}}
+"""
+
+
+def test_all_faults_are_reported_at_once_with_file_line_key_and_suggestion(workspace):
+    path = workspace.folder / "experiments" / "broken.yaml"
+    path.write_text(BROKEN)
+    message = workspace.refused("check", "broken")
+    expected = [
+        'line 1: name: is "other", but the file is broken.yaml; they must agree',
+        "line 2: hypothesis: input should be a valid string, not 3",
+        'line 4: members.a.model: unknown model "conv_aee"; did you mean "conv_ae"?',
+        "line 4: members.a.seeds: a seed is there twice",
+        "line 5: members.b: this key is there twice (lines 5 and 6); keep one",
+        "line 5: members.b.size: input should be a valid integer, not '64'",
+        'line 5: members.b.latnt: unknown key; did you mean "latent"?',
+        'line 5: members.b: model "conv_ae" needs the option "latent"',
+        'line 7: members.c.latent: model "conv_ae": latent must be at least 1, not 0',
+        "line 7: members.c: no stream uses these members",
+        'line 7: members.c.train.epoch: unknown key; did you mean "epochs"?',
+        'line 8: train.epocs: unknown key; did you mean "epochs"?',
+        'line 8: train.schedule: unknown schedule "cosin"; did you mean "cosine"?',
+        'line 9: streems: unknown key; did you mean "streams"?',
+        'line 11: streams.s.members: unknown member group "z" (known: a, b, c)',
+        'line 11: streams.s.error: unknown error "maxx"; did you mean "max"?',
+        'line 11: streams.s.steps.0: unknown step "gausian"; did you mean "gaussian"?',
+        "line 11: streams.s.steps.1: step \"gaussian\": sigma must be a number, not 'x'",
+        'line 11: streams.s.steps.2: step "savgol": window must be odd, not 4',
+        "line 12: streams.t: has 2 members and no step that combines them (mean, median or max)",
+        'line 14: variants.v.fuse: unknown stream "q" (known: s, t)',
+    ]
+    assert [line for line in expected if line not in message] == []
+    assert f"has {len(expected)} faults" in message
+    assert not any("mlartifacts" in name for name in workspace.files())
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("name: tiny", "name: tiny\nname: tiny", "name: this key is there twice (lines 2 and 3); keep one"),
+        ("size: 32", "size: 48", "needs a size that is a multiple of 32, not 48"),
+        ("seeds: [1, 2]", "seeds: []", "members.small.seeds: list should have at least 1 item"),
+        ("lr: 1.0e-3", "lr: -1", "train.lr: input should be greater than 0, not -1"),
+        ("lr: 1.0e-3", "lr: .nan", "train.lr: input should be"),
+        ("patience: 5", "patience: yes", "train.patience: input should be a valid integer, not 'yes'"),
+        ("loss: mse", "loss: msse", 'train.loss: unknown loss "msse"; did you mean "mse"?'),
+        ("stream: small,", "stream: smal,", 'variants.small_only.stream: unknown stream "smal"; did you mean "small"?'),
+        ("stream: small,", "", "variants.small_only: needs either `stream` (one) or `fuse` (several)"),
+        ("{max: [small, large]}", "{weights: {small: x}}", "variants.max.fuse.weights: must be {stream: weight, ...}"),
+        ("{max: [small, large]}", "{min: [small]}", "variants.max.fuse: must have exactly one of max, weights, product"),
+        ("{gaussian: 1}", "{gaussian: -1}", 'step "gaussian": sigma must be at least 0, not -1'),
+        ("{gaussian: 1}", "{mean: 1}", 'step "mean" takes no value; write `mean`'),
+        ("{gaussian: 1}", "mean", "variants.max.steps: a variant has one score a frame already"),
+        ("variants: {max: 0.5}", "variants: {maxx: 0.5}", 'reference.variants.maxx: there is no such variant; did you mean "max"?'),
+        ("error: mean", "seeds: [7], error: mean", 'streams.large.seeds: member group "large" has no seed 7 (it has [1])'),
+        ("hypothesis:", "hypothesis: !!python/object/apply:os.system [", "this is no valid YAML"),
+        ("hypothesis:", "\t", "this is no valid YAML"),
+    ],
+)  # fmt: skip
+def test_a_fault_is_named(workspace, edit, old, new, message):
+    edit(old, new)
+    assert message in workspace.refused("check", "tiny")
+
+
+def test_an_unknown_experiment_suggests_the_nearest(workspace):
+    assert 'unknown experiment "tinny"; did you mean "tiny"?' in workspace.refused("run", "tinny")
+
+
+def test_an_entry_can_be_a_path(workspace, tmp_path):
+    elsewhere = tmp_path / "elsewhere" / "tiny.yaml"
+    elsewhere.parent.mkdir()
+    (workspace.folder / "experiments" / "tiny.yaml").rename(elsewhere)
+    assert "tiny" in workspace.done("check", str(elsewhere))
+    assert "there is no such file" in workspace.refused("check", "nowhere/tiny.yaml")
+
+
+def test_show_prints_every_default_and_takes_overrides(workspace):
+    text = workspace.done(
+        "show",
+        "tiny",
+        "--set",
+        "train.epochs=3",
+        "--set",
+        "members.small.latent=6",
+        "--set",
+        "members.small.seeds=[8,9]",
+    )
+    shown = yaml.safe_load(text)
+    assert {member["epochs"] for member in shown["members"].values()} == {3}
+    assert list(shown["members"]) == ["small-8", "small-9", "large-1"]
+    assert shown["members"]["small-8"]["latent"] == 6
+    assert shown["members"]["large-1"]["latent"] == 4
+    assert shown["members"]["small-8"]["weight_decay"] == 0.0
+    assert shown["streams"]["small"]["steps"] == [
+        {"normalize": {"percentile": 99, "scope": "all"}},
+        "mean",
+        {"normalize": {"percentile": 100, "scope": "all"}},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("train.epoch=3", 'SET train.epoch=3: train.epoch: unknown key; did you mean "epochs"?'),
+        ("train.epochs=x", "SET train.epochs=x: train.epochs: input should be a valid integer, not 'x'"),
+        ("members.big.size=64", 'SET members.big.size=64: there is no "big" in members (there: small, large)'),
+        ("train.epochs", "must read key=value, as in train.epochs=3"),
+        ("name.x=3", "name has no keys to set"),
+    ],
+)
+def test_a_wrong_override_is_named(workspace, override, message):
+    assert message in workspace.refused("show", "tiny", "--set", override)
+
+
+def test_numbers_may_be_written_without_a_point(tmp_path):
+    path = tmp_path / "tiny.yaml"
+    source = (Path(__file__).parent / "conftest.py").read_text()
+    entry = source.split('TINY = """\\\n')[1].split('"""')[0]
+    path.write_text(entry.replace("lr: 1.0e-3", "lr: 1e-3"))
+    assert load_entry(str(path)).entry.train.lr == 1e-3
+
+
+def test_the_demo_profile_changes_all_training_and_says_so(workspace):
+    shown = yaml.safe_load(workspace.done("show", "tiny", "--profile", "demo"))
+    assert {m["batch_size"] for m in shown["members"].values()} == {16}
+    assert 'unknown profile "demmo"; did you mean "demo"?' in workspace.refused("show", "tiny", "--profile", "demmo")
+
+
+def test_an_entry_cannot_contain_itself(tmp_path):
+    path = tmp_path / "loop.yaml"
+    path.write_text("name: &a [*a]\n")
+    with pytest.raises(InputError, match=r"loop\.yaml"):
+        load_entry(str(path))

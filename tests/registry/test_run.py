@@ -1,0 +1,228 @@
+"""A run from its entry to MLflow: what is logged, what is reused, what a cut-off leaves behind."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from mlflow.entities import ViewType
+from sklearn.metrics import average_precision_score
+
+from vad.scores import read_scores, read_table
+
+
+def _runs(tracking, kind):
+    return tracking.find(kind, statuses=("FINISHED", "FAILED", "KILLED", "RUNNING"))
+
+
+def test_a_run_logs_parent_children_figures_and_files(finished, tmp_path):
+    tracking = finished.tracking()
+    (parent,) = _runs(tracking, "experiment")
+    members = _runs(tracking, "member")
+    assert parent.status == "FINISHED"
+    assert sorted(m.name for m in members) == ["large-1", "small-1", "small-2"]
+    assert {m.tags["mlflow.parentRunId"] for m in members} == {parent.run_id}
+    assert {m.status for m in members} == {"FINISHED"}
+
+    index, labels = read_table(finished.folder / "data" / "labels.csv", "Label")
+    _, scores = read_scores(
+        tracking.fetch(parent.run_id, "predictions-" + parent.params["best_variant"] + ".csv", tmp_path)
+    )
+    assert parent.metrics["ap"] == pytest.approx(average_precision_score(labels, scores), abs=1e-12)
+    assert parent.metrics["ap"] == max(parent.metrics["ap.max"], parent.metrics["ap.small_only"])
+    assert parent.metrics["ap_low"] <= parent.metrics["ap"] <= parent.metrics["ap_high"]
+    assert parent.metrics["prevalence"] == pytest.approx(labels.mean())
+    assert {"auc", "decode_seconds", "train_seconds", "score_seconds", "train_frames_per_second"} <= set(parent.metrics)
+    assert "proxy_ap" not in parent.metrics
+    assert parent.tags["vad.variant_chosen_by"] == "ap on the labelled test frames"
+    assert parent.tags["vad.reference_ap"] == "0.5000"
+    assert parent.experiment.startswith("data ap ")
+    assert "A red box does not belong here." in parent.tags["mlflow.note.content"]
+
+    resolved = yaml.safe_load(tracking.fetch(parent.run_id, "resolved.yaml", tmp_path).read_text())
+    assert resolved["members"]["small-2"]["seed"] == 2
+    table = tracking.fetch(parent.run_id, "scores.csv", tmp_path).read_text().splitlines()
+    assert table[0] == "video,frame,label,max,small_only"
+    assert len(table) == 1 + len(index)
+    for name in ("timelines", "precision_recall", "variants", "losses", "worst_frames"):
+        assert tracking.fetch(parent.run_id, f"pictures/{name}.png", tmp_path).read_bytes().startswith(b"\x89PNG")
+
+
+def test_each_member_has_its_checkpoint_with_epoch_and_loss(finished, tmp_path):
+    tracking = finished.tracking()
+    for member in _runs(tracking, "member"):
+        group, seed = member.name.split("-")
+        folder = f"checkpoints/{group}/seed-{seed}"
+        about = json.loads(tracking.fetch(member.run_id, f"{folder}/checkpoint.json", tmp_path).read_text())
+        history = [m.value for m in tracking.client.get_metric_history(member.run_id, "loss")]
+        assert len(history) == 2
+        assert about["loss"] == pytest.approx(min(history)) == member.metrics["best_loss"]
+        assert about["epoch"] == 1 + int(np.argmin(history))
+        weights = tracking.fetch(member.run_id, f"{folder}/weights.safetensors", tmp_path)
+        assert weights.stat().st_size > 4 * int(member.params["parameters"])
+        assert member.params["size"] == ("32" if group == "small" else "64")
+
+
+def test_nothing_that_could_be_code_is_stored(finished):
+    names = [name for name in finished.files() if name.startswith("mlartifacts")]
+    assert len(names) > 10
+    assert [name for name in names if name.endswith((".pkl", ".pickle", ".pt", ".pth", ".bin"))] == []
+
+
+def test_the_second_run_trains_nothing_and_says_where_members_come_from(finished):
+    before = len(_runs(finished.tracking(), "member")), len(_runs(finished.tracking(), "experiment"))
+    result = finished.vad("run", "tiny", "--data", "data")
+    assert result.exit_code == 0
+    assert "tiny is done already: nothing to train, nothing to score" in result.stderr
+    for member in _runs(finished.tracking(), "member"):
+        assert f"from run {member.run_id}" in result.stderr
+    assert (len(_runs(finished.tracking(), "member")), len(_runs(finished.tracking(), "experiment"))) == before
+    assert result.stdout == (finished.folder / "first.txt").read_text()
+
+
+def test_an_entry_that_only_fuses_otherwise_reuses_members_and_their_scores(finished):
+    path = finished.folder / "experiments" / "other.yaml"
+    text = (finished.folder / "experiments" / "tiny.yaml").read_text()
+    path.write_text(text.replace("name: tiny", "name: other").replace("{gaussian: 1}", "{gaussian: 2}"))
+    before = len(_runs(finished.tracking(), "member"))
+    result = finished.vad("run", "other", "--data", "data")
+    assert result.exit_code == 0, result.output
+    assert result.stderr.count("from run ") == 3
+    assert "(tiny, epoch" in result.stderr
+    assert "to train" not in result.stderr
+    assert "score small" not in result.stderr
+    assert len(_runs(finished.tracking(), "member")) == before
+
+
+def test_a_changed_setting_trains_only_what_it_concerns(workspace):
+    workspace.done("run", "tiny", "--data", "data")
+    result = workspace.vad("run", "tiny", "--data", "data", "--set", "members.large.latent=5")
+    assert "large-1        to train" in result.stderr
+    assert result.stderr.count("from run ") == 2
+    parent = _runs(workspace.tracking(), "experiment")[0]
+    assert parent.tags["vad.set"] == "members.large.latent=5"
+
+
+def test_force_trains_anew_and_gives_the_same_scores(workspace, tmp_path):
+    workspace.done("run", "tiny", "--data", "data")
+    workspace.done("run", "tiny", "--data", "data", "--force")
+    tracking = workspace.tracking()
+    first, second = _runs(tracking, "experiment")
+    assert len(_runs(tracking, "member")) == 6
+    tables = [tracking.fetch(run.run_id, "scores.csv", tmp_path).read_bytes() for run in (first, second)]
+    assert tables[0] == tables[1]
+
+
+def test_altered_weights_are_not_reused(workspace):
+    workspace.done("run", "tiny", "--data", "data")
+    (culprit,) = (m for m in _runs(workspace.tracking(), "member") if m.name == "large-1")
+    weights = next(Path("mlartifacts").rglob(f"{culprit.run_id}/**/weights.safetensors"))
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(data)
+    result = workspace.vad("run", "tiny", "--data", "data", "--set", "members.small.seeds=[1]")
+    assert result.exit_code == 0
+    assert f"the weights of run {culprit.run_id} were altered; it is passed over" in result.stderr
+    assert "large-1        to train" in result.stderr
+
+
+def test_without_labels_a_proxy_is_measured_and_never_called_ap(workspace):
+    text = workspace.done("run", "tiny", "--data", "data", "--labels", "none")
+    assert "proxy AP" in text
+    assert "is not the AP of the test frames" in text
+    (parent,) = _runs(workspace.tracking(), "experiment")
+    assert "proxy_ap" in parent.metrics
+    assert not [name for name in parent.metrics if name == "ap" or name.startswith("ap.")]
+    assert parent.experiment.startswith("data proxy_ap ")
+    assert parent.tags["vad.labels"] == "none"
+    member = _runs(workspace.tracking(), "member")[0]
+    workspace.done("run", "tiny", "--data", "data")
+    again = [m for m in _runs(workspace.tracking(), "member") if m.name == member.name]
+    assert len({m.tags["vad.digest"] for m in again}) == 2, "held-out frames are part of what a member was trained on"
+
+
+def test_frames_are_decoded_once(workspace):
+    workspace.done("run", "tiny", "--data", "data")
+    maps = {path: path.stat().st_mtime_ns for path in Path(".vad/frames").iterdir()}
+    assert len(maps) == 4
+    result = workspace.vad("run", "tiny", "--data", "data", "--set", "train.epochs=1")
+    assert "decode" not in result.stderr
+    assert {path: path.stat().st_mtime_ns for path in Path(".vad/frames").iterdir()} == maps
+
+
+def test_a_loss_that_is_no_number_stops_that_member_and_not_the_others(workspace, edit):
+    edit("batch_size: 4, seeds: [1]}", "batch_size: 4, seeds: [1], train: {lr: 1.0e+30}}")
+    result = workspace.vad("run", "tiny", "--data", "data")
+    assert result.exit_code == 1
+    assert "1 of 3 members failed: large-1 (the loss became NaN or infinite in epoch" in result.output
+    assert "Traceback" not in result.output
+    states = {m.name: m.status for m in _runs(workspace.tracking(), "member")}
+    assert states == {"small-1": "FINISHED", "small-2": "FINISHED", "large-1": "FAILED"}
+    assert [run.status for run in _runs(workspace.tracking(), "experiment")] == ["FAILED"]
+
+
+def _start(workspace, *arguments):
+    command = [sys.executable, "-m", "registry.cli", "run", "tiny", "--data", "data", *arguments]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+
+
+def _wait_for(condition, seconds=90):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_a_run_that_was_stopped_goes_on_and_ends_with_the_same_scores(workspace, how, tmp_path):
+    long = ("--set", "train.epochs=40", "--set", "train.patience=null")
+    process = _start(workspace, *long)
+    # The state of a member that is being trained: at least one of its epochs is done.
+    _wait_for(lambda: list(Path(".vad/resume").glob("*.safetensors")) if Path(".vad/resume").exists() else False)
+    process.send_signal(how)
+    _, stderr = process.communicate(timeout=60)
+    if how == signal.SIGTERM:
+        assert process.returncode == 130
+        assert "what was finished is kept, and the same command goes on from here" in stderr
+        assert {run.status for run in _runs(workspace.tracking(), "experiment")} == {"KILLED"}
+
+    result = workspace.vad("run", "tiny", "--data", "data", *long)
+    assert result.exit_code == 0, result.output
+    tracking = workspace.tracking()
+    (parent,) = _runs(tracking, "experiment")
+    assert parent.status == "FINISHED"
+    assert {m.name: m.status for m in _runs(tracking, "member")} == {
+        "small-1": "FINISHED", "small-2": "FINISHED", "large-1": "FINISHED",
+    }  # fmt: skip
+    assert len(tracking.client.search_runs([parent.experiment_id], run_view_type=ViewType.ALL)) == 4
+    resumed = tracking.fetch(parent.run_id, "scores.csv", tmp_path).read_bytes()
+    workspace.done("run", "tiny", "--data", "data", *long, "--force")
+    undisturbed = tracking.fetch(_runs(tracking, "experiment")[0].run_id, "scores.csv", tmp_path).read_bytes()
+    assert resumed == undisturbed
+    assert [name for name in workspace.files() if name.endswith(".part")] == []
+
+
+def test_an_entry_that_blends_files_needs_no_frames(workspace):
+    index, labels = read_table(Path("data/labels.csv"), "Label")
+    generator = np.random.default_rng(0)
+    for name in ("a", "b"):
+        rows = [f"{i},{0.5 * y + generator.random()}" for i, y in zip(index.ids, labels, strict=True)]
+        Path("experiments", f"{name}.csv").write_text("Id,Predicted\n" + "\n".join(rows) + "\n")
+    Path("experiments/blend.yaml").write_text(
+        "name: blend\nhypothesis: two files know more than one\n"
+        "streams: {a: {scores: a.csv}, b: {scores: b.csv}}\n"
+        "variants: {product: {fuse: {product: [a, b]}}, ranks: {fuse: {weights: {a: 0.5, b: 0.5}}, steps: [rank]}}\n"
+    )
+    text = workspace.done("run", "blend", "--labels", "data/labels.csv")
+    assert "no model: every variant reads predictions files" in text
+    assert _runs(workspace.tracking(), "experiment")[0].metrics["ap"] > 0.3
+    Path("experiments/b.csv").write_text("Id,Predicted\n1_0,0.5\n")
+    assert "does not fit the test frames: 29 missing (1_1, 1_2, 1_3, ...) of 30 frames" in workspace.refused(
+        "run", "blend"
+    )

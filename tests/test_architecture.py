@@ -1,0 +1,52 @@
+"""The house's rules: arrows run one way, few modules know MLflow, files stay small."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+MLFLOW_MODULES = {"tracking.py", "versions.py", "pyfunc_model.py"}
+LIMIT = 350
+
+
+def modules(*folders: str) -> list[Path]:
+    return sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))
+
+
+def imported(path: Path) -> set[str]:
+    """The top-level packages that a module imports anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            found.add((node.module or "").split(".")[0])
+    return found
+
+
+def named(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("folder", ["vad", "registry", "tests"])
+def test_there_is_something_to_check(folder):
+    assert len(modules(folder)) > 5
+
+
+@pytest.mark.parametrize("path", modules("vad"), ids=named)
+def test_vad_knows_nothing_of_runs_entries_or_command_lines(path):
+    assert not imported(path) & {"registry", "mlflow", "click", "yaml", "pydantic"}
+
+
+def test_only_three_modules_of_registry_import_mlflow():
+    importing = {
+        path.relative_to(ROOT / "registry").as_posix() for path in modules("registry") if "mlflow" in imported(path)
+    }
+    assert importing <= MLFLOW_MODULES
+
+
+@pytest.mark.parametrize("path", modules("vad", "registry", "tests", "benchmarks"), ids=named)
+def test_a_file_can_be_held_in_the_head(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= LIMIT
