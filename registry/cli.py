@@ -28,7 +28,7 @@ class _Commands(click.Group):
     """Turns every error into one message and a status; a traceback goes to a file, not to the screen."""
 
     def invoke(self, context: click.Context) -> Any:
-        signal.signal(signal.SIGTERM, _stop)
+        before = signal.signal(signal.SIGTERM, _stop)
         try:
             return super().invoke(context)
         except InputError as error:
@@ -43,6 +43,8 @@ class _Commands(click.Group):
             context.exit(0)
         except Exception as error:
             raise click.ClickException(_our_fault(error)) from None
+        finally:
+            signal.signal(signal.SIGTERM, before)
 
 
 class _Refused(click.ClickException):

@@ -27,17 +27,22 @@ class Dataset:
     index: FrameIndex
     labels: Labels | None
     place: str
+    proxy: str | None = None  # digest of the painted frames that stand in for labels
 
     @property
     def figure(self) -> str:
         """The figure that counts here: `ap` with labels, `proxy_ap` without; the two are never mixed."""
         return "ap" if self.labels else "proxy_ap"
 
+    @property
+    def test_digest(self) -> str:
+        return self.frames.test.digest if self.frames else self.index.digest
+
     def protocol(self) -> str:
-        """Digest of what two runs must share to be compared: frames of both splits and labels."""
+        """Digest of what two runs must share to be compared: frames of both splits, and labels or their stand-in."""
         train = self.frames.train.digest if self.frames else ""
-        test = self.frames.test.digest if self.frames else self.index.digest
-        return digest_of({"train": train, "test": test, "labels": self.labels.digest if self.labels else None})
+        judge = self.labels.digest if self.labels else self.proxy
+        return digest_of({"train": train, "test": self.test_digest, "figure": self.figure, "judge": judge})
 
     def experiment(self) -> str:
         """The MLflow experiment of this data set and protocol."""
@@ -70,6 +75,11 @@ def open_scores_of(plan: Plan, labels: str | None, home: Path) -> Dataset:
     if labels is not None and labels != NO_LABELS:
         known = read_labels(Path(labels), index, Memory(home / "index" / "labels-scores.json"))
     return Dataset(f"{first.parent.name} files", None, index, known, str(first.parent))
+
+
+def labels_place(dataset: Dataset) -> str:
+    """Where a data set's labels lie, for a tag; `none` without."""
+    return str(Path(dataset.labels.source).resolve()) if dataset.labels else NO_LABELS
 
 
 def read_files(plan: Plan, index: FrameIndex) -> tuple[dict[str, Values], dict[str, str]]:

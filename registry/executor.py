@@ -1,12 +1,13 @@
 """The one executor: entry and data in; members, scores, figures, pictures and a registered model out."""
 
 import time
+from dataclasses import replace
 from collections.abc import Sequence
 
 import torch
 
 from registry.console import Console
-from registry.datasets import open_frames_of, open_scores_of, read_files
+from registry.datasets import labels_place, open_frames_of, open_scores_of, read_files
 from registry.loading import load_entry
 from registry.members import Known, MemberStore
 from registry.outcome import Result, describe, log_outcome, register, stored_result
@@ -100,6 +101,7 @@ def prepare(request: Request, device: torch.device, console: Console) -> Work:
             painted = PaintedSource(held, PROXY_SEED)
             targets.append(Target("proxy", painted, painted.index))
             judge = Labels(painted.labels, "painted anomalies")
+            data = replace(data, proxy=painted.digest)
     console.say(f"  {len(train):,} train frames, {len(data.index):,} test frames, " + (
         f"labels from {data.labels.source}" if data.labels else "no labels: figures are proxies (see README)"
     ))  # fmt: skip
@@ -240,7 +242,7 @@ def _protocol_tags(work: Work) -> dict[str, str]:
 
 
 def _tags(work: Work) -> dict[str, str]:
-    frames, entry = work.data.frames, work.loaded.entry
+    entry = work.loaded.entry
     by = "the labelled test frames" if work.data.labels else "painted anomalies in training frames held out"
     tags = {
         **provenance(str(work.loaded.path)),
@@ -249,10 +251,10 @@ def _tags(work: Work) -> dict[str, str]:
         "vad.set": " ".join(work.loaded.overrides),
         "vad.data": work.data.place,
         "vad.data_name": work.data.name,
-        "vad.labels": work.data.labels.source if work.data.labels else "none",
+        "vad.labels": labels_place(work.data),
         "vad.protocol": work.data.protocol(),
         "vad.train_digest": work.train.digest if work.train else "",
-        "vad.test_digest": frames.test.digest if frames else work.data.index.digest,
+        "vad.test_digest": work.data.test_digest,
         "vad.figure": work.data.figure,
         "vad.metric": "average precision, pooled over all frames; 95 % interval by bootstrap over videos",
         "vad.variant_chosen_by": f"{work.data.figure} on {by}" if work.judge else "order in the entry",

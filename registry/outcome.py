@@ -12,6 +12,7 @@ import numpy as np
 import torch
 import yaml
 
+from registry.datasets import labels_place
 from registry.entry import Entry
 from registry.members import Known
 from registry.tracking import Found, RunLog, Tracking
@@ -123,7 +124,8 @@ def register(
             "vad.protocol": work.data.protocol(),
             "vad.data": work.data.place,
             "vad.data_name": work.data.name,
-            "vad.labels": work.data.labels.source if work.data.labels else "none",
+            "vad.labels": labels_place(work.data),
+            "vad.test_digest": work.data.test_digest,
             "vad.profile": work.loaded.profile,
         }
         text = (

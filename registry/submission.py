@@ -53,7 +53,7 @@ def submit(
         version.tags.get("vad.data_name", "?"),
     )
     console.say(f"model version {version.number}: {made_on[1]} of {made_on[0]}, made on {made_on[2]}")
-    if version.tags.get("vad.protocol") != dataset.protocol():
+    if version.tags.get("vad.test_digest") != dataset.test_digest:
         console.say(f"  note: {dataset.name} is not the data that this model was made on")
     python_model = versions.load(version)
     ensemble, device = python_model.ensemble, python_model.device
@@ -120,7 +120,7 @@ def _check_sample(dataset: Dataset) -> None:
 
 
 def _same(index: FrameIndex, expected: FrameIndex, sample: Path) -> None:
-    require_same_frames(index, expected, "the test frames on disk", str(sample))
+    require_same_frames(index, expected, "the set of test frames on disk", str(sample))
 
 
 def _record(
@@ -136,7 +136,7 @@ def _record(
         "vad.version": version.number,
         "vad.sha256": digest,
         "vad.data": dataset.place,
-        "vad.test_digest": dataset.frames.test.digest if dataset.frames else "",
+        "vad.test_digest": dataset.test_digest,
         "vad.normalization": normalization,
     }
     log = tracking.open_run(

@@ -4,6 +4,7 @@ import importlib.metadata
 import shutil
 import tempfile
 import time
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -174,7 +175,9 @@ def _log(run_id: str, ensemble: Ensemble, tags: Mapping[str, Any]) -> tuple[str,
         folder, code = Path(work) / "ensemble", Path(work) / "code" / "vad"
         ensembles.save(ensemble, folder, {key.removeprefix("vad."): str(value) for key, value in tags.items()})
         shutil.copytree(package, code, ignore=shutil.ignore_patterns("__pycache__"))
-        with mlflow.start_run(run_id=run_id):
+        with mlflow.start_run(run_id=run_id), warnings.catch_warnings():
+            # The signature is given; an example would put somebody's footage into the model.
+            warnings.filterwarnings("ignore", message=".*input example")
             info = mlflow.pyfunc.log_model(
                 name="ensemble",
                 python_model=str(Path(__file__).with_name("pyfunc_model.py")),

@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from vad.errors import InputError
@@ -14,6 +15,15 @@ from vad.scores import FrameIndex
 
 Picture = NDArray[np.uint8]
 Refuses = Callable[[str], AbstractContextManager[None]]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Networks as small as the tests' gain nothing from more threads, and lose much where cores are shared."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture

@@ -25,9 +25,8 @@ def test_a_file_is_the_header_and_one_row_a_frame_without_padding(tmp_path, inde
 
 
 def test_rows_are_sorted_by_number_whatever_their_order_in_the_file(tmp_path, index):
-    (tmp_path / "s.csv").write_bytes(
-        b"\xef\xbb\xbfId,Predicted\r\n10_4,5\r\n2_0,3\r\n\r\n1_941,2\r\n10_3,4\r\n1_939,1\r\n"
-    )
+    text = "\ufeffId,Predicted\r\n10_4,5\r\n2_0,3\r\n\r\n1_941,2\r\n10_3,4\r\n1_939,1\r\n"
+    (tmp_path / "s.csv").write_bytes(text.encode())
     read, values = read_scores(tmp_path / "s.csv", index)
     assert read.ids == ["1_939", "1_941", "2_0", "10_3", "10_4"]
     assert values.tolist() == [1, 2, 3, 4, 5]
@@ -63,9 +62,8 @@ def test_a_file_that_is_not_there_or_not_text_is_refused(tmp_path, refuses):
     with refuses(f"cannot read {tmp_path / 'none.csv'}: No such file or directory"):
         read_scores(tmp_path / "none.csv")
     (tmp_path / "x.csv").write_bytes(b"\xff\xfe")
-    with refuses(
-        f"{tmp_path / 'x.csv'} is no CSV text file: 'utf-8' codec can't decode byte 0xff in position 0: invalid start byte"
-    ):
+    reason = "'utf-8' codec can't decode byte 0xff in position 0: invalid start byte"
+    with refuses(f"{tmp_path / 'x.csv'} is no CSV text file: {reason}"):
         read_scores(tmp_path / "x.csv")
 
 
@@ -113,8 +111,10 @@ def test_there_is_one_span_a_video(index):
 def test_equality_and_digest_follow_the_frames(index):
     same = FrameIndex(index.video.copy(), index.frame.copy())
     other = FrameIndex(index.video, index.frame + (index.video == 2))
-    assert same == index and same.digest == index.digest
-    assert other != index and other.digest != index.digest
+    assert same == index
+    assert same.digest == index.digest
+    assert other != index
+    assert other.digest != index.digest
     assert index != FrameIndex(index.video[:4], index.frame[:4])
 
 

@@ -56,8 +56,12 @@ def test_the_max_error_is_that_of_a_single_channel_of_a_single_pixel():
     assert ERRORS["mean"](output, target).tolist() == [0, 2.25 / 48]
 
 
+@pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_a_frames_score_is_the_same_wherever_it_stands_and_however_many_are_scored(network, index_of, precision):
+def test_a_frames_score_is_the_same_wherever_it_stands_and_however_many_are_scored(
+    network, index_of, precision, threads
+):
+    torch.set_num_threads(threads)
     count = 2 * CHUNK + 7
     frames = frames_of(count)
     whole = score(network, samples_of(frames, index_of), ["mean", "max"], precision, CPU)

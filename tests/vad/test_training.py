@@ -118,7 +118,7 @@ def test_training_is_in_train_mode():
 def orders(seed: int) -> list[list[int]]:
     samples = Recorded(10)
     train(small(), samples, replace(RECIPE, epochs=2), seed, CPU)
-    return [sum(samples.asked[:3], []), sum(samples.asked[3:], [])]
+    return [[position for batch in samples.asked[part] for position in batch] for part in (slice(3), slice(3, 6))]
 
 
 def test_the_order_follows_from_seed_and_epoch_alone():
@@ -176,8 +176,8 @@ def test_the_state_is_a_copy():
 def test_a_loss_that_is_not_finite_stops_with_the_last_good_state(scripted, bad):
     scripted(1.0, 0.5, 0.7, bad)
     network, states = small(), []
+    recipe = replace(RECIPE, batch_size=16)
     with pytest.raises(Diverged) as caught:
-        recipe = replace(RECIPE, batch_size=16)
         train(network, Recorded(), recipe, 0, CPU, on_epoch=lambda _: states.append(copy_of(network)))
     assert str(caught.value) == "the loss became NaN or infinite in epoch 4"
     assert caught.value.epoch == 4
@@ -215,9 +215,7 @@ class Killed(Exception):
 @pytest.mark.parametrize("optimizer", ["adam", "adamw"])
 @pytest.mark.parametrize("stop", [1, 4])
 @pytest.mark.parametrize("keep", ["best", "last"])
-def test_a_training_that_was_cut_off_ends_bit_for_bit_like_an_undisturbed_one(
-    tmp_path, schedule, optimizer, stop, keep
-):
+def test_a_training_that_was_cut_off_ends_bit_for_bit_as_undisturbed(tmp_path, schedule, optimizer, stop, keep):
     recipe = replace(RECIPE, schedule=schedule, optimizer=optimizer, weight_decay=1e-3, keep=keep)
     undisturbed_network = small()
     undisturbed = train(undisturbed_network, Recorded(), recipe, 3, CPU)
@@ -231,7 +229,7 @@ def test_a_training_that_was_cut_off_ends_bit_for_bit_like_an_undisturbed_one(
     network = small(seed=77)
     resumed = train(network, Recorded(), recipe, 3, CPU, resume=tmp_path / "state")
 
-    assert resumed.resumed_after == stop and undisturbed.resumed_after == 0
+    assert (resumed.resumed_after, undisturbed.resumed_after) == (stop, 0)
     assert [(e.number, e.loss, e.lr) for e in resumed.epochs] == [(e.number, e.loss, e.lr) for e in undisturbed.epochs]
     assert resumed.epoch == undisturbed.epoch
     assert same(resumed.state, undisturbed.state)

@@ -146,8 +146,14 @@ def test_a_movie_without_a_frame_is_refused(tmp_path, picture, save_movie, refus
 
 
 def test_decoding_threads_leave_the_libraries_as_they_were():
-    before = torch.get_num_threads(), cv2.getNumThreads()
-    with pytest.raises(ZeroDivisionError), decoding_pool() as pool:
-        assert (torch.get_num_threads(), cv2.getNumThreads()) == (1, 1)
-        list(pool.map(lambda x: 1 / x, [1, 0]))
-    assert (torch.get_num_threads(), cv2.getNumThreads()) == before
+    def use(number):
+        with decoding_pool() as pool:
+            assert (torch.get_num_threads(), cv2.getNumThreads()) == (1, 1)
+            return list(pool.map(lambda x: 1 / x, [1, number]))
+
+    torch.set_num_threads(2)
+    before = cv2.getNumThreads()
+    assert use(2) == [1, 0.5]
+    with pytest.raises(ZeroDivisionError):
+        use(0)
+    assert (torch.get_num_threads(), cv2.getNumThreads()) == (2, before)

@@ -86,12 +86,13 @@ def test_other_contents_get_another_map(tmp_path, dataset, save, picture, source
     assert different == [2]
 
 
-@pytest.mark.parametrize("damage", [lambda data: b"", lambda data: data[:-1], lambda data: b"x" * len(data)])
+@pytest.mark.parametrize("damage", ["empty", "last byte gone", "something else"])
 def test_a_damaged_map_is_made_anew(tmp_path, dataset, source, maps, damage):
     known = source(dataset(tmp_path / "data"))
     first = np.array(open_frames(known, [32], maps)[32])
     path = map_path(maps, known, 32)
-    path.write_bytes(damage(path.read_bytes()))
+    data = path.read_bytes()
+    path.write_bytes({"empty": b"", "last byte gone": data[:-1], "something else": b"x" * len(data)}[damage])
     assert np.array_equal(open_frames(known, [32], maps)[32], first)
 
 

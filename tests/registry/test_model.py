@@ -1,0 +1,189 @@
+"""The registered model: complete, idempotent, and the same in a process that never saw this project."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from registry.versions import NAME, Versions
+from vad.errors import InputError
+from vad.frames.layouts import read_frameset
+from vad.frames.store import SplitSource, open_frames
+from vad.scores import read_scores, write_scores
+
+ELSEWHERE = """
+import sys, json
+sys.path[:] = [p for p in sys.path if p != {project!r} and 'editable' not in p.lower()]
+sys.meta_path[:] = [f for f in sys.meta_path if 'editable' not in repr(f).lower()]
+for name in ('vad', 'registry'):
+    try:
+        __import__(name)
+    except ImportError:
+        continue
+    raise SystemExit('the checkout is on the path: ' + name)
+import mlflow, pandas as pd
+mlflow.set_tracking_uri({uri!r})
+model = mlflow.pyfunc.load_model({model!r})
+table = pd.read_parquet('frames.parquet')
+model.predict(table).to_csv('elsewhere.csv', index=False)
+one = table[table.video == 2]
+model.predict(one).to_csv('one.csv', index=False)
+import vad
+print(json.dumps([vad.__file__, 'registry' in sys.modules]))
+"""
+
+
+def _table(folder: Path) -> pd.DataFrame:
+    frames = read_frameset(folder / "data", folder / ".vad" / "index").test
+    rows = [
+        (video.id, number, path.read_bytes())
+        for video in frames.videos
+        for number, path in zip(video.numbers, video.images or (), strict=True)
+    ]
+    return pd.DataFrame(rows, columns=["video", "frame", "image"])
+
+
+def _run_scores(workspace, tmp_path):
+    tracking = workspace.tracking()
+    parent = tracking.get(Versions(tracking).resolve("production").run_id)
+    name = f"predictions-{parent.params['best_variant']}.csv"
+    return read_scores(tracking.fetch(parent.run_id, name, tmp_path))
+
+
+def test_another_process_without_the_checkout_gives_the_scores_of_the_run(finished, tmp_path):
+    _table(finished.folder).to_parquet(tmp_path / "frames.parquet")
+    project = str(Path(__file__).parents[2])
+    script = ELSEWHERE.format(project=project, uri=finished.tracking().uri, model=f"models:/{NAME}@production")
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=200, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    origin, knows_registry = json.loads(done.stdout.splitlines()[-1])
+    assert not Path(origin).is_relative_to(project)
+    assert not knows_registry
+    index, expected = _run_scores(finished, tmp_path)
+    whole = pd.read_csv(tmp_path / "elsewhere.csv")
+    assert whole["video"].tolist() == index.video.tolist()
+    np.testing.assert_allclose(whole["score"], expected, rtol=0, atol=1e-6)
+    # A video by itself scores as it did among the others: normalisation is the run's.
+    np.testing.assert_allclose(
+        pd.read_csv(tmp_path / "one.csv")["score"], expected[index.video == 2], rtol=0, atol=1e-6
+    )
+
+
+def test_rows_may_come_in_any_order_and_a_bad_one_is_named(finished, tmp_path):
+    model = Versions(finished.tracking()).load(Versions(finished.tracking()).resolve("production"))
+    table = _table(finished.folder)
+    shuffled = table.sample(frac=1, random_state=0)
+    index, expected = _run_scores(finished, tmp_path)
+    by_id = dict(zip(index.ids, expected, strict=True))
+    answer = model.predict(None, shuffled)
+    wanted = [by_id[f"{row.video}_{row.frame}"] for row in answer.itertuples()]
+    np.testing.assert_allclose(answer["score"], wanted, rtol=0, atol=1e-6)
+    assert answer["frame"].tolist() == shuffled["frame"].tolist()
+    for broken, message in (
+        (b"", "row 4 (video 1, frame 4) has an empty image"),
+        (b"text", "row 4 (video 1, frame 4) is no image that can be decoded"),
+        (table["image"][4][:500], "row 4 (video 1, frame 4) is a truncated JPEG"),
+    ):
+        bad = table.copy()
+        bad.at[4, "image"] = broken
+        with pytest.raises(InputError, match=message.replace("(", r"\(").replace(")", r"\)")):
+            model.predict(None, bad)
+    with pytest.raises(InputError, match="row 1: frame 1_0 is there twice"):
+        model.predict(None, table.iloc[[0, 0]])
+    assert model.predict(None, table.iloc[:0]).empty
+
+
+def test_frames_can_be_scored_without_a_table_and_by_their_own_percentiles(finished, tmp_path):
+    model = Versions(finished.tracking()).load(Versions(finished.tracking()).resolve("production"))
+    frames = read_frameset(finished.folder / "data", tmp_path)
+    maps = open_frames(SplitSource(frames.test), model.ensemble.sizes(), tmp_path / "maps")
+    stored = model.ensemble.score(maps, frames.test.index, model.device)
+    _, expected = _run_scores(finished, tmp_path)
+    np.testing.assert_allclose(stored, expected, rtol=0, atol=1e-6)
+    own = model.ensemble.score(maps, frames.test.index, model.device, "own")
+    np.testing.assert_allclose(own, expected, rtol=0, atol=1e-6)
+
+
+def test_the_run_is_registered_once_and_is_candidate_and_production(workspace):
+    workspace.done("run", "tiny", "--data", "data")
+    versions = Versions(workspace.tracking())
+    (only,) = versions.all()
+    assert versions.aliases() == {"1": ["production", "candidate"]}
+    assert only.tags["vad.decision"] == "promoted: there was no production model"
+    workspace.done("run", "tiny", "--data", "data", "--force")
+    assert [v.number for v in Versions(workspace.tracking()).all()] == ["1"], "the same ensemble is the same version"
+
+
+def test_a_worse_candidate_is_refused_and_that_is_recorded(workspace):
+    workspace.done("run", "tiny", "--data", "data", "--set", "train.epochs=3")
+    text = workspace.done("run", "tiny", "--data", "data", "--set", "train.epochs=1")
+    versions = Versions(workspace.tracking())
+    second, first = versions.all()
+    better = float(second.tags["vad.value"]) > float(first.tags["vad.value"])
+    assert ("now production" in text) == better
+    assert second.tags["vad.decision"].startswith("promoted: better" if better else "not promoted: not better")
+    assert versions.alias("candidate").number == "2"
+    loser = "1" if better else "2"
+    assert f"version {loser} is production" in workspace.done("promote", loser)
+    assert versions.aliases()[loser][0] == "production"
+    assert versions.alias("previous").number != loser
+    assert "is production again" in workspace.done("rollback")
+    assert versions.alias("production").number != loser
+    assert f"version {versions.alias('production').number} is production already" in workspace.refused(
+        "promote", versions.alias("production").number
+    )
+
+
+def test_submit_writes_every_test_frame_and_records_the_file(finished, tmp_path):
+    out = tmp_path / "new folder" / "predictions.csv"
+    text = finished.done("submit", "--model", "production", "--out", str(out))
+    index, expected = _run_scores(finished, tmp_path)
+    written, values = read_scores(out)
+    assert written == index
+    np.testing.assert_allclose(values, expected, rtol=0, atol=1e-6)
+    assert out.read_text().splitlines()[1].startswith("1_0,")
+    tracking = finished.tracking()
+    submission = tracking.find("submission")[0]
+    assert f"SHA-256 {submission.tags['vad.sha256']}" in text
+    assert submission.tags["vad.version"] == "1"
+    assert tracking.fetch(submission.run_id, "predictions.csv", tmp_path).read_bytes() == out.read_bytes()
+    evaluated = finished.done("evaluate", str(out), "--labels", "data/labels.csv")
+    assert f"AP          {tracking.find('experiment')[-1].metrics['ap']:.4f}" in evaluated
+    for name in ("1", "v1", f"models:/{NAME}/1", f"models:/{NAME}@candidate"):
+        finished.done("submit", "--model", name, "--out", str(tmp_path / "again.csv"))
+        assert (tmp_path / "again.csv").read_bytes() == out.read_bytes()
+
+
+def test_submit_is_checked_against_the_sample(workspace):
+    workspace.done("run", "tiny", "--data", "data")
+    index, _ = read_scores_index(workspace)
+    write_scores(Path("data/sample_submission.csv"), index, np.zeros(len(index)))
+    workspace.done("submit", "--out", "good.csv")
+    sample = Path("data/sample_submission.csv")
+    sample.write_text(sample.read_text() + "9_1,0\n")
+    message = workspace.refused("submit", "--out", "bad.csv")
+    assert (
+        "the set of test frames on disk does not fit data/sample_submission.csv: 1 missing (9_1) of 31 frames"
+        in message
+    )
+    assert not Path("bad.csv").exists()
+
+
+def read_scores_index(workspace):
+    frames = read_frameset(workspace.folder / "data", workspace.folder / ".vad" / "index")
+    return frames.test.index, None
+
+
+def test_an_altered_model_is_refused(workspace):
+    workspace.done("run", "tiny", "--data", "data")
+    weights = next(path for path in Path("mlartifacts").rglob("ensemble/weights/*.safetensors"))
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    message = workspace.refused("submit", "--out", "x.csv")
+    assert "is missing or was altered: its SHA-256 is not the one recorded" in message
+    assert not Path("x.csv").exists()

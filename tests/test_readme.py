@@ -1,0 +1,45 @@
+"""The README keeps what it promises: every command and target is in it and exists."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from registry.cli import main
+
+PROJECT = Path(__file__).parents[1]
+README = (PROJECT / "README.md").read_text()
+
+
+def test_every_command_is_in_the_readme_and_has_help():
+    assert main.commands
+    for name, command in main.commands.items():
+        assert f"`vad {name}" in README, name
+        assert command.help, name
+
+
+def test_every_make_target_is_in_the_readme_and_in_help():
+    targets = set(re.findall(r"^([a-z]+):.*##", (PROJECT / "Makefile").read_text(), re.MULTILINE))
+    assert {"run", "test", "submit", "ui", "leaderboard", "check", "data", "lint", "format", "clean", "help"} <= targets
+    shown = subprocess.run(["make", "-C", str(PROJECT)], capture_output=True, text=True, check=True).stdout
+    for target in targets:
+        assert f"make {target} " in shown, target
+    for target in targets - {"help", "setup"}:
+        assert re.search(rf"make {target}\b", README), target
+    for target in re.findall(r"`make ([a-z]+)", README):
+        assert target in targets, target
+
+
+def test_pictures_in_the_readme_exist():
+    pictures = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README)
+    assert pictures
+    for picture in pictures:
+        assert (PROJECT / picture).read_bytes().startswith(b"\x89PNG"), picture
+
+
+def test_help_imports_nothing_heavy():
+    code = "import sys, registry.cli as c\ntry: c.main(['--help'])\nexcept SystemExit: pass\nprint(sorted(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PROJECT)
+    loaded = set(re.findall(r"'([\w.]+)'", done.stdout))
+    assert "click" in loaded
+    assert loaded & {"torch", "mlflow", "numpy", "scipy", "pandas", "cv2", "matplotlib", "pydantic"} == set()
