@@ -1,8 +1,8 @@
 """The one executor: entry and data in; members, scores, figures, pictures and a registered model out."""
 
 import time
-from dataclasses import replace
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 

@@ -94,8 +94,11 @@ class Tracking:
 
     def __init__(self, uri: str | None = None):
         self.uri = uri or default_uri()
+        asked = os.environ.get("MLFLOW_TRACKING_URI")
         mlflow.set_tracking_uri(self.uri)
         mlflow.set_registry_uri(self.uri)
+        if asked is None:  # MLflow sets it; a later store in another folder would be taken for this one
+            os.environ.pop("MLFLOW_TRACKING_URI", None)
         with _reaching(self.uri):
             self.client = mlflow.MlflowClient()
             self._experiments = {e.experiment_id: e.name for e in self.client.search_experiments()}

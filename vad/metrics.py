@@ -70,5 +70,6 @@ def bootstrap_ap(scores: Values, labels: NDArray[np.bool_], index: FrameIndex) -
         hits = np.cumsum(weights * positive)[ends]
         seen = np.cumsum(weights)[ends]
         precision = np.divide(hits, seen, out=np.zeros_like(hits), where=seen > 0)
-        results[draw] = np.sum(np.diff(hits, prepend=0.0) * precision) / hits[-1]
+        # Rounding may carry a perfect ranking a hair above 1.
+        results[draw] = min(1.0, np.sum(np.diff(hits, prepend=0.0) * precision) / hits[-1])
     return results

@@ -133,14 +133,14 @@ def draw_figure(figure: Figure, cloth: Pixels) -> Sprite:
     # The body's left side, number 0, is the far one where it goes to the right.
     far, near = (0, 1) if along >= 0 else (1, 0)
     if figure.act == "cycle":
-        _draw_bicycle(pen, along, bones)
+        _draw_bicycle(pen, along)
     _draw_arm(pen, bones, far, flat, look, 0.75)
     for side, tone in ((far, 0.75), (near, 1.0)):
         out = _HIPS if side == 0 else -_HIPS
         hip, knee, ankle, toe = (flat(point, out) for point in (bones.hip, *bones.legs[side]))
         pen.limb(hip, knee, 0.052, 0.038, _dim(look.trousers, tone))
         pen.limb(knee, ankle, 0.038, 0.026, _dim(look.trousers, tone))
-        pen.limb(ankle, (toe[0], toe[1]), 0.024, 0.017, _dim(look.shoes, tone))
+        pen.limb(ankle, toe, 0.024, 0.017, _dim(look.shoes, tone))
     hip, neck, head = flat(bones.hip), flat(bones.neck), flat(bones.head)
     if look.bag:
         back = hip[0] - 0.09 * along, hip[1] + 0.21
@@ -237,6 +237,7 @@ class _Pen:
         self._unit = unit
         self._shape = math.ceil(y + below) - self._top, math.ceil(x + side) - self._left
         self._limbs: list[tuple[float, ...]] = []
+        # In order: a colour, a limb's number or an outline, and the width of a line or 0 to fill.
         self._strokes: list[tuple[Colour, NDArray[np.int32] | int, float]] = []
 
     def limb(self, start: Point, end: Point, wide: float, narrow: float, colour: Colour) -> None:
@@ -292,7 +293,7 @@ def _draw_arm(pen: _Pen, bones: _Skeleton, side: int, flat: _Flat, look: Look, t
     pen.limb(palm, palm, 0.021, 0.021, look.skin)
 
 
-def _draw_bicycle(pen: _Pen, along: float, bones: _Skeleton) -> None:
+def _draw_bicycle(pen: _Pen, along: float) -> None:
     def flat(x: float, y: float) -> Point:
         return x * along, y
 
