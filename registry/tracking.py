@@ -266,8 +266,9 @@ def _reaching(uri: str) -> Any:
             yield
     except OSError as error:
         raise InputError(f"cannot write {database}: {error.strerror}; set MLFLOW_TRACKING_URI") from None
-    except MlflowException as error:
-        raise InputError(f"{database} cannot be used as MLflow's database: {error}") from None
+    except Exception as error:  # whatever SQLAlchemy or Alembic makes of a file that is no such database
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{database} cannot be used as MLflow's database: {reason}") from None
 
 
 def explain(error: BaseException) -> str | None:

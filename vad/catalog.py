@@ -101,7 +101,7 @@ class Catalog(Generic[Block]):
         faults = [fault for _, fault in self.faults(name, given)]
         if faults:
             raise InputError("\n".join(faults))
-        return {key: given.get(key, option.default) for key, option in options.items()}
+        return {key: _exact(given.get(key, option.default), option.annotation) for key, option in options.items()}
 
     def faults(self, name: str, given: Mapping[str, Any]) -> list[tuple[str | None, str]]:
         """What is wrong with the options in `given`: pairs of the option's name and a sentence."""
@@ -116,6 +116,12 @@ class Catalog(Generic[Block]):
         missing = [key for key, option in options.items() if option.required and key not in given]
         found += [(None, f'{self.kind} "{name}" needs the option "{key}"') for key in missing]
         return found
+
+
+def _exact(value: Any, annotation: Any) -> Any:
+    """A number spelt 3 is 3.0 where a float is meant, so that one setting has one digest."""
+    plain = annotation.__origin__ if hasattr(annotation, "__metadata__") else annotation
+    return float(value) if plain is float else value
 
 
 def mismatch(value: Any, annotation: Any) -> str | None:

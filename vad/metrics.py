@@ -36,7 +36,8 @@ def measure(scores: Values, labels: NDArray[np.bool_], index: FrameIndex) -> Mea
     if labels.all() or not labels.any():
         raise InputError("all labels are the same; AP and AUC need normal and anomalous frames")
     draws = bootstrap_ap(scores, labels, index)
-    low, high = np.quantile(draws, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    # Rounding may carry a perfect ranking a hair above 1.
+    low, high = np.quantile(draws, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]).clip(0, 1)
     return Measured(
         ap=float(average_precision_score(labels, scores)),
         low=float(low),
@@ -70,6 +71,5 @@ def bootstrap_ap(scores: Values, labels: NDArray[np.bool_], index: FrameIndex) -
         hits = np.cumsum(weights * positive)[ends]
         seen = np.cumsum(weights)[ends]
         precision = np.divide(hits, seen, out=np.zeros_like(hits), where=seen > 0)
-        # Rounding may carry a perfect ranking a hair above 1.
-        results[draw] = min(1.0, np.sum(np.diff(hits, prepend=0.0) * precision) / hits[-1])
+        results[draw] = np.sum(np.diff(hits, prepend=0.0) * precision) / hits[-1]
     return results

@@ -143,7 +143,12 @@ def savgol(
     window: Annotated[int, Within(low=3, odd=True)],
     polyorder: Annotated[int, Within(low=0)] = 2,
 ) -> Values:
-    """`scipy.signal.savgol_filter` with its defaults; a video no longer than the window stays as it is."""
+    """`scipy.signal.savgol_filter` with its defaults; a video no longer than the window stays as it is.
+
+    Raises ValueError where the polynomial has no fewer terms than the window has frames.
+    """
+    if polyorder >= window:
+        raise ValueError(f'step "savgol": polyorder {polyorder} must be below window {window}')
     return _per_video(
         values,
         videos,

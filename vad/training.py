@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
+from vad.errors import InputError
 from vad.inputs import Samples
 from vad.losses import LOSSES
 from vad.member import Training
@@ -148,8 +149,15 @@ def _one_epoch(
     total, batches = torch.zeros((), dtype=torch.float64, device=device), 0
     for positions in torch.split(order, recipe.batch_size):
         batch = samples.batch(positions.numpy())
-        with autocast(recipe.precision, device):
-            output = network(batch)
+        try:
+            with autocast(recipe.precision, device):
+                output = network(batch)
+        except ValueError as error:
+            # Batch normalisation over 1 x 1 maps needs two samples.
+            raise InputError(
+                f"a batch of {len(positions)} ({len(order):,} samples in batches of {recipe.batch_size}) is too small: "
+                f"{error}; choose another batch_size"
+            ) from None
         loss = measure(output.float(), batch)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]

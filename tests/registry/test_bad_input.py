@@ -66,7 +66,7 @@ def test_bad_data_is_named_and_leaves_no_run(workspace, case):
     spoil()
     assert message in workspace.refused("run", "tiny", "--data", "data")
     assert workspace.tracking().find("experiment", statuses=("RUNNING", "FAILED", "KILLED", "FINISHED")) == []
-    assert not [name for name in workspace.files() if name.endswith((".part", ".npy"))]
+    assert not [name for name in workspace.files() if name.endswith(".part")]
 
 
 def test_labels_that_do_not_exist(workspace):

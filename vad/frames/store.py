@@ -6,6 +6,7 @@ a temporary name and renamed when it is complete.
 """
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -105,6 +106,8 @@ def open_frames(
             temporary = {size: stack.enter_context(replacing(paths[size])) for size in missing}
             shape = {size: (len(source), size, size, 3) for size in missing}
             maps = {s: np.lib.format.open_memmap(temporary[s], "w+", np.uint8, shape[s]) for s in missing}
+            for size in missing:
+                _reserve(temporary[size], paths[size])
             _fill(source, maps, advance)
             for written in maps.values():
                 written.flush()
@@ -124,6 +127,20 @@ def _fill(source: Source, maps: Mapping[int, Frames], advance: Advance | None) -
         for count in pool.map(run, source.tasks()):
             if advance:
                 advance(count)
+
+
+def _reserve(path: Path, wanted: Path) -> None:
+    """Take the room now: a memory map that runs out of disk later kills the process without a word."""
+    with path.open("r+b") as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+        except AttributeError:  # not a system that can
+            return
+        except OSError as error:
+            gigabytes = path.stat().st_size / 1e9
+            raise InputError(
+                f"cannot write {wanted} ({gigabytes:.2f} GB): {error.strerror}; make room, or set VAD_HOME to another disk"
+            ) from None
 
 
 def _complete(path: Path, count: int, size: int) -> bool:
