@@ -36,10 +36,10 @@ def measure(scores: Values, labels: NDArray[np.bool_], index: FrameIndex) -> Mea
     if labels.all() or not labels.any():
         raise InputError("all labels are the same; AP and AUC need normal and anomalous frames")
     draws = bootstrap_ap(scores, labels, index)
-    # Rounding may carry a perfect ranking a hair above 1.
+    # Rounding may carry a perfect ranking a hair above 1, here and below.
     low, high = np.quantile(draws, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]).clip(0, 1)
     return Measured(
-        ap=float(average_precision_score(labels, scores)),
+        ap=min(1.0, float(average_precision_score(labels, scores))),
         low=float(low),
         high=float(high),
         auc=float(roc_auc_score(labels, scores)),

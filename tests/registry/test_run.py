@@ -181,7 +181,7 @@ def _wait_for(condition, seconds=90):
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_a_run_that_was_stopped_goes_on_and_ends_with_the_same_scores(workspace, how, tmp_path):
-    long = ("--set", "train.epochs=40", "--set", "train.patience=null")
+    long = ("--set", "train.epochs=6", "--set", "train.patience=null")
     process = _start(workspace, *long)
     # The state of a member that is being trained: at least one of its epochs is done.
     _wait_for(lambda: list(Path(".vad/resume").glob("*.safetensors")) if Path(".vad/resume").exists() else False)

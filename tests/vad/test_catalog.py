@@ -120,6 +120,12 @@ def test_a_value_that_does_not_fit_its_annotation_is_refused(fruits, refuses, op
         fruits.bind("apple", {"weight": 1.0, option: value})
 
 
-@pytest.mark.parametrize(("option", "value"), [("weight", 2), ("pieces", 1), ("slices", None), ("slices", 4)])
+@pytest.mark.parametrize(("option", "value"), [("weight", 2.5), ("pieces", 1), ("slices", None), ("slices", 4)])
 def test_a_value_that_fits_is_taken_as_it_is(fruits, option, value):
     assert fruits.bind("apple", {"weight": 1.0, option: value})[option] is value
+
+
+def test_a_whole_number_where_a_float_is_meant_is_that_float(fruits):
+    bound = fruits.bind("apple", {"weight": 2})["weight"]
+    assert isinstance(bound, float)
+    assert bound == 2
