@@ -27,7 +27,7 @@ class Row:
     auc: float | None
     reference_ap: float | None
     profile: str
-    seconds: float | None
+    train_seconds: float | None
     started: str
     run_id: str
     model: str
@@ -75,7 +75,7 @@ def as_text(rows: Sequence[Row]) -> str:
             "AUC",
             "reference AP",
             "profile",
-            "seconds",
+            "train s",
             "model",
             "run",
         ]
@@ -89,7 +89,7 @@ def as_text(rows: Sequence[Row]) -> str:
                 _number(row.auc),
                 _number(row.reference_ap),
                 row.profile,
-                f"{row.seconds:.0f}" if row.seconds is not None else "-",
+                f"{row.train_seconds:.0f}" if row.train_seconds is not None else "-",
                 row.model or "-",
                 row.run_id[:8],
             ]
@@ -115,7 +115,6 @@ def as_csv(rows: Sequence[Row]) -> str:
 def _row(run: Found, rank: int, model: str) -> Row:
     figure = _figure(run)
     metrics, tags = run.metrics, run.tags
-    parts = [metrics.get(f"{part}_seconds") for part in ("decode", "train", "score")]
     reference = tags.get("vad.reference_ap")
     return Row(
         experiment=run.experiment,
@@ -129,7 +128,7 @@ def _row(run: Found, rank: int, model: str) -> Row:
         auc=metrics.get("auc" if figure == "ap" else "proxy_auc"),
         reference_ap=float(reference) if reference else None,
         profile=tags.get("vad.profile", "") + (f" ({tags['vad.set']})" if tags.get("vad.set") else ""),
-        seconds=sum(p for p in parts if p is not None) if any(p is not None for p in parts) else None,
+        train_seconds=metrics.get("members_seconds"),
         started=time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(run.started)),
         run_id=run.run_id,
         model=model,

@@ -80,6 +80,8 @@ def log_outcome(
         tracking.link(log.run_id, log.experiment_id),
     )
     metrics = work.seconds.metrics()
+    # What the members cost, whichever run paid for it.
+    metrics["members_seconds"] = sum(member.seconds for member in known.values())
     for name, found in measured.items():
         if found is not None:
             metrics[f"{figure}.{name}"] = found.ap
