@@ -9,7 +9,7 @@ from typing import Any, Self
 from torch import Tensor
 from tqdm import tqdm
 
-_BAR = "{desc:<26.26} {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} {postfix} {rate_fmt} {elapsed}<{remaining}"
+_BAR = "{desc:<26.26} {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt}{postfix}  {rate_noinv_fmt}  {remaining} left"
 
 
 class Console:
@@ -38,7 +38,9 @@ class Bar:
         self._done = 0
         self._loss: float | None = None
         self._bar = (
-            tqdm(total=total, desc=what, unit=unit, bar_format=_BAR, file=sys.stderr, leave=False, unit_scale=False)
+            tqdm(
+                total=total, desc=what, unit=f" {unit}", bar_format=_BAR, file=sys.stderr, leave=False, unit_scale=False
+            )
             if console.live
             else None
         )
@@ -61,13 +63,8 @@ class Bar:
         self._done += count
         if self._bar is not None:
             # Reading a loss from a GPU waits for it; so only as often as the bar is drawn.
-            if loss is not None and time.perf_counter() - self._bar.last_print_t >= self._bar.mininterval:
+            if loss is not None and time.time() - self._bar.last_print_t >= self._bar.mininterval:
                 self._bar.set_postfix_str(f"loss {float(loss):.5f}", refresh=False)
-            self._bar.update(count)
-
-    def skip(self, count: int) -> None:
-        """Part of the work was done before; it counts for the bar, not for the rate."""
-        if self._bar is not None:
             self._bar.update(count)
 
     def loss(self, value: float) -> None:
