@@ -7,6 +7,7 @@ their tags, so nothing that is finished is done twice and what was cut off is ta
 import json
 import logging
 import os
+import re
 import socket
 import time
 import urllib.error
@@ -242,18 +243,23 @@ def _process_alive(pid: int) -> str:
 @contextmanager
 def _reaching(uri: str) -> Any:
     """Make or reach a store; one clear error where that fails, in seconds and not after minutes of retries."""
+    shown = re.sub(r"//[^@/]*@", "//", uri)  # without a password
     if uri.startswith(("http://", "https://")):
         try:
             urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=10).close()
         except (urllib.error.URLError, OSError, ValueError) as error:
             reason = getattr(error, "reason", error)
             raise InputError(
-                f"the tracking server {uri} cannot be reached ({reason}); start it, or unset MLFLOW_TRACKING_URI"
+                f"the tracking server {shown} cannot be reached ({reason}); start it, or unset MLFLOW_TRACKING_URI"
             ) from None
-        yield
-        return
     if not uri.startswith("sqlite:///"):
-        yield
+        try:
+            yield
+        except Exception as error:  # a scheme that MLflow does not know, a driver or a server that is not there
+            reason = str(error).strip().splitlines()[0]
+            raise InputError(
+                f"MLFLOW_TRACKING_URI={shown} cannot be used: {reason}; name a server (http://...) or sqlite:///path.db"
+            ) from None
         return
     database = Path(uri.removeprefix("sqlite:///"))
     try:

@@ -100,6 +100,14 @@ def test_an_unreachable_tracking_server(workspace, monkeypatch):
     assert "cannot be reached" in workspace.refused("leaderboard")
 
 
+@pytest.mark.parametrize("uri", ["foo://bar", "./mlruns", "http://", "postgresql://me:secret@127.0.0.1:9/db"])
+def test_a_tracking_address_that_is_none(workspace, monkeypatch, uri):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    message = workspace.refused("leaderboard")
+    assert "cannot be" in message
+    assert "secret" not in message
+
+
 def test_a_database_that_is_none(workspace):
     Path("mlflow.db").write_text("this is a diary, not a database")
     assert "mlflow.db cannot be used as MLflow's database" in workspace.refused("leaderboard")
