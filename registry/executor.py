@@ -166,10 +166,16 @@ def _train(
         assert work.train_index is not None
         tags = {"vad.entry": work.plan.name, "vad.profile": work.loaded.profile}
         try:
-            known[name] = store.train(member, digest, maps["train"][member.size], work.train_index, log, tags)
+            with store.exclusively(member, digest):
+                # Another run may have finished it since this one looked.
+                found = None if work.request.force else store.find(member, digest)
+                frames = maps["train"][member.size]
+                known[name] = found or store.train(member, digest, frames, work.train_index, log, tags)
         except Diverged as error:
             console.say(f"  {name}: {error}; its last good weights are kept, the other members go on")
             failed.append(f"{name} ({error})")
+            continue
+        if found is not None:
             continue
         work.seconds.train += known[name].seconds
         work.seconds.trained += len(work.train_index) * len(known[name].epochs)

@@ -1,8 +1,10 @@
 """Members in the tracking store: trained once, found again by their digest, scored once for each set of frames."""
 
+import fcntl
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -80,6 +82,19 @@ class MemberStore:
             tuple(Epoch(**epoch) for epoch in content["epochs"]),
             sum(epoch["seconds"] for epoch in content["epochs"]),
         )
+
+    @contextmanager
+    def exclusively(self, member: Member, digest: str) -> Iterator[None]:
+        """Only one process of this folder trains a member; another waits here, and should then look for it again."""
+        path = self._home / "locks" / digest
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                self._console.say(f"  {member.name}: another run is training it; waiting for that")
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     def train(
         self, member: Member, digest: str, frames: Frames, index: FrameIndex, parent: RunLog, tags: Mapping[str, str]

@@ -208,6 +208,16 @@ def test_a_run_that_was_stopped_goes_on_and_ends_with_the_same_scores(workspace,
     assert [name for name in workspace.files() if name.endswith(".part")] == []
 
 
+def test_two_runs_at_once_train_each_member_once(workspace, tmp_path):
+    processes = [_start(workspace, "--set", "train.epochs=4") for _ in range(2)]
+    said = [process.communicate(timeout=200)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], said
+    tracking = workspace.tracking()
+    assert sorted(member.name for member in _runs(tracking, "member")) == ["large-1", "small-1", "small-2"]
+    tables = {tracking.fetch(run.run_id, "scores.csv", tmp_path).read_bytes() for run in _runs(tracking, "experiment")}
+    assert len(tables) == 1
+
+
 def test_an_entry_that_blends_files_needs_no_frames(workspace):
     index, labels = read_table(Path("data/labels.csv"), "Label")
     generator = np.random.default_rng(0)
