@@ -7,6 +7,8 @@ reported at once. Each passes over what is not of the shape that it needs; the s
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
 from registry.entry import Group, TrainSpec
 from registry.yaml_reader import Key, Problem
 from vad.catalog import Catalog
@@ -16,7 +18,7 @@ from vad.losses import LOSSES
 from vad.models import NETWORKS
 from vad.optim import OPTIMIZERS, SCHEDULES
 from vad.scoring import ERRORS
-from vad.steps import COMBINING, STEPS
+from vad.steps import COMBINING, FITS, STEPS
 
 FUSIONS = ("max", "weights", "product")
 _GROUP_KEYS = set(Group.model_fields)
@@ -48,7 +50,7 @@ def named_options(spec: Any, catalog: Catalog[Any]) -> tuple[str, dict[str, Any]
     if isinstance(spec, str):
         return spec, {}
     if not isinstance(spec, Mapping) or len(spec) != 1:
-        return f"must be a name, as in `mean`, or one name with its value, as in `{{gaussian: 3}}`, not {spec!r}"
+        return f"must be a name, as in `mean`, or one name with its value, as in `{{gaussian: 3}}`; several options go below the name, as in `{{normalize: {{percentile: 99, scope: video}}}}`; not {spec!r}"
     name, value = next(iter(spec.items()))
     if not isinstance(name, str):
         return f"must be a name, not {name!r}"
@@ -164,6 +166,8 @@ def _check_variant(variant: Mapping[str, Any], streams: Mapping[str, Any], key: 
                 good = isinstance(names, Mapping) and all(_is_number(weight) for weight in names.values())
             else:
                 good = isinstance(names, list) and all(isinstance(name, str) for name in names)
+            if good and kind == "weights" and (min(names.values(), default=1) < 0 or not any(names.values())):
+                yield Problem((*where, kind), "weights must not be negative, nor all zero")
             if not good or not names:
                 form = "{stream: weight, ...}" if kind == "weights" else "[stream, ...]"
                 yield Problem((*where, kind), f"must be {form}")
@@ -185,7 +189,14 @@ def _check_steps(steps: Any, key: Key) -> Any:
     for number, spec in enumerate(steps if isinstance(steps, list) else []):
         yield from _named(spec, STEPS, (*key, "steps", number))
         parsed = named_options(spec, STEPS)
-        combining += not isinstance(parsed, str) and parsed[0] in COMBINING
+        if isinstance(parsed, str) or parsed[0] not in STEPS:
+            continue
+        combining += parsed[0] in COMBINING
+        if parsed[0] not in FITS and not STEPS.faults(*parsed):
+            try:  # what only the step itself can know, as that one option must be below another
+                STEPS[parsed[0]](np.zeros((1, 2)), [slice(0, 2)], **STEPS.bind(*parsed))
+            except ValueError as error:
+                yield Problem((*key, "steps", number), str(error))
     return combining
 
 

@@ -235,7 +235,7 @@ def promote(version: str) -> None:
     from registry.versions import Versions
 
     versions = Versions(Tracking())
-    chosen = versions.resolve(version)
+    chosen = versions.resolve(version, "VERSION")
     versions.promote(chosen, "by hand")
     click.echo(f"version {chosen.number} is production")
 

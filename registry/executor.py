@@ -10,7 +10,7 @@ from registry.console import Console
 from registry.datasets import labels_place, open_frames_of, open_scores_of, read_files
 from registry.loading import load_entry
 from registry.members import Known, MemberStore
-from registry.outcome import Result, describe, log_outcome, register, stored_result
+from registry.outcome import Result, describe, log_outcome, present, register, stored_result
 from registry.plan import make_plan, rehearse
 from registry.provenance import provenance
 from registry.tracking import RunLog, Tracking
@@ -48,7 +48,7 @@ def run(request: Request, console: Console) -> Result:
                 )
                 for name, origin in result.members.items():
                     console.say(f"  {name:<14} from run {origin}")
-                return result
+                return present(result, Versions(tracking))
     store = MemberStore(tracking, request.home, device, console)
     known, missing = _look_up(work, store, console)
     maps = _decode(work, known, missing, store, console)

@@ -167,7 +167,10 @@ def _override(data: dict[str, Any], override: str, changed: dict[Key, str]) -> N
     path, equals, text = override.partition("=")
     if not equals or not path.strip():
         raise InputError(f"SET={override!r} must read key=value, as in train.epochs=3")
-    value = parse_value(text)
+    try:
+        value = parse_value(text)
+    except InputError as error:
+        raise InputError(f"SET {override}: {error}") from None
     parts = path.strip().split(".")
     here: Any = data
     key: list[str | int] = []

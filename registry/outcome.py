@@ -151,6 +151,17 @@ def register(
     return result
 
 
+def present(result: Result, versions: Versions) -> Result:
+    """A stored result with what is true of its version now: aliases move after a run has ended."""
+    if result.version is None:
+        return result
+    production = versions.alias("production")
+    state = "production" if production and production.number == result.version else "not production"
+    if production and production.number != result.version:
+        state += f", which is version {production.number}"
+    return replace(result, registered=f"{result.best} is version {result.version} of the registered model; {state}")
+
+
 def stored_result(tracking: Tracking, run: Found, home: Path) -> Result | None:
     """What a finished run found, from its own record."""
     path = tracking.fetch(run.run_id, _RESULTS, home / "fetched" / run.run_id)

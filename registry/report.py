@@ -15,13 +15,11 @@ def as_text(result: Result) -> str:
         if m is None:
             rows.append([mark, variant, "-", "-", "-", reference])
         else:
-            rows.append([mark, variant, f"{m.ap:.4f}", f"{m.low:.4f} to {m.high:.4f}", f"{m.auc:.4f}", reference])
+            rows.append([mark, variant, f"{m.ap:.4f}", interval(m), f"{m.auc:.4f}", reference])
     auc = "AUC" if result.figure == "ap" else "proxy AUC"
     parts = ["", table(["", "variant", name, "95 % interval", auc, "reference AP"], rows, right=(2, 4, 5)), ""]
     if top := result.variants[result.best]:
-        parts.append(
-            f"prevalence {top.prevalence:.4f} (the AP of random scores), {top.frames:,} frames, {top.videos} videos"
-        )
+        parts.append(f"prevalence {top.prevalence:.4f} (the AP of random scores), {top.frames:,} frames, {videos(top)}")
     if result.figure == "proxy_ap":
         parts.append("No labels: proxy AP is measured on painted anomalies and is not the AP of the test frames.")
     if result.profile == "demo":
@@ -34,10 +32,19 @@ def as_text(result: Result) -> str:
     return "\n".join(parts)
 
 
+def interval(m: Measured) -> str:
+    """The interval, or a dash where there is one video: drawing it again and again says nothing."""
+    return f"{m.low:.4f} to {m.high:.4f}" if m.videos > 1 else "-"
+
+
+def videos(m: Measured) -> str:
+    return f"{m.videos} video{'s' if m.videos > 1 else ''}"
+
+
 def measured_text(m: Measured) -> str:
     return "\n".join(
         [
-            f"AP          {m.ap:.4f}  (95 % interval {m.low:.4f} to {m.high:.4f}, bootstrap over {m.videos} videos)",
+            f"AP          {m.ap:.4f}  (95 % interval {interval(m)}, bootstrap over {videos(m)})",
             f"AUC         {m.auc:.4f}",
             f"prevalence  {m.prevalence:.4f}  ({m.frames:,} frames)",
         ]

@@ -11,7 +11,7 @@ from registry.tracking import Tracking
 from registry.versions import Version, Versions
 from vad.ensemble import Normalization
 from vad.errors import InputError
-from vad.files import sha256
+from vad.files import require_writable, sha256
 from vad.frames.store import SplitSource, open_frames
 from vad.metrics import Measured, measure
 from vad.scores import FrameIndex, read_table, require_same_frames, write_scores
@@ -45,7 +45,7 @@ def submit(
     dataset = _dataset(version, data, home)
     assert dataset.frames is not None
     path = Path(out) if out else Path("submissions") / f"{dataset.name}-v{version.number}.csv"
-    _require_writable(path)
+    _require_file(path)
     _check_sample(dataset)
     made_on = (
         version.tags.get("vad.entry", "?"),
@@ -96,16 +96,11 @@ def _dataset(version: Version, data: str | None, home: Path) -> Dataset:
     return open_frames_of(place, labels if labels == "none" or Path(labels).exists() else "none", home)
 
 
-def _require_writable(path: Path) -> None:
+def _require_file(path: Path) -> None:
     """Find out before the scoring, not after it."""
     if path.is_dir():
         raise InputError(f"OUT={path} is a folder; name a file in it")
-    from vad.files import replacing
-
-    probe = path.with_name(path.name + ".probe")
-    with replacing(probe):
-        pass
-    probe.unlink()
+    require_writable(path)
 
 
 def _check_sample(dataset: Dataset) -> None:

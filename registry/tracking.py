@@ -195,9 +195,10 @@ class Tracking:
             return None
 
     def link(self, run_id: str, experiment_id: str) -> str:
-        """How to name a run's page: its address on a server, else its path in `make ui`."""
-        base = self.uri if self.uri.startswith("http") else "http://127.0.0.1:5000"
-        return f"{base}/#/experiments/{experiment_id}/runs/{run_id}"
+        """Where to find a run: its page on a server, else the experiment under which `make ui` shows it."""
+        if self.uri.startswith("http"):
+            return f"{self.uri.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}"
+        return f"(make ui, experiment {self._experiments[experiment_id]})"
 
     def _found(self, run: Run) -> Found:
         info, data = run.info, run.data

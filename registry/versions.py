@@ -60,6 +60,7 @@ class Versions:
             for v in self.all()
             if v.tags.get("vad.ensemble") == digest and v.tags.get("vad.protocol") == tags["vad.protocol"]
         ]
+        known = [version for version in known if self.whole(version)]
         if known:
             self._client.set_registered_model_alias(NAME, CANDIDATE, known[0].number)
             return known[0], False
@@ -88,8 +89,23 @@ class Versions:
             self._record(candidate, f"not promoted: {decision.reason}")
         return decision
 
+    def whole(self, version: Version) -> bool:
+        """Whether a version's files are where the store says they are."""
+        try:
+            mlflow.models.get_model_info(version.uri)
+        except (MlflowException, OSError):
+            return False
+        return True
+
     def promote(self, version: Version, reason: str) -> None:
-        """Make a version production; what was production becomes previous."""
+        """Make a version production; what was production becomes previous.
+
+        Raises InputError where it is production already, or its files are gone.
+        """
+        if not self.whole(version):
+            raise InputError(
+                f"{version.uri} has lost its files; run {version.tags.get('vad.entry', 'its entry')} again"
+            )
         incumbent = self.alias(PRODUCTION)
         if incumbent and incumbent.number == version.number:
             raise InputError(f"version {version.number} is production already")
@@ -130,7 +146,7 @@ class Versions:
                 result.setdefault(version.number, []).append(name)
         return result
 
-    def resolve(self, model: str) -> Version:
+    def resolve(self, model: str, argument: str = "MODEL") -> Version:
         """A version by alias, number, or `models:/` URI. Raises InputError that says what there is."""
         versions = self.all()
         if not versions:
@@ -145,7 +161,7 @@ class Versions:
         if found is None:
             names = sorted({alias for aliases in self.aliases().values() for alias in aliases})
             raise InputError(
-                f"MODEL={model}: {NAME} has no such alias or version (aliases: {', '.join(names) or 'none'}; "
+                f"{argument}={model}: {NAME} has no such alias or version (aliases: {', '.join(names) or 'none'}; "
                 f"versions: {', '.join(sorted(numbers, key=int))})"
             )
         return found

@@ -17,17 +17,27 @@ def replacing(path: Path) -> Iterator[Path]:
 
     Raises InputError where the folder cannot be made or written.
     """
+    temporary = _temporary(path)
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def require_writable(path: Path) -> None:
+    """Raise InputError where `path` could not be written; for finding out before long work, not after it."""
+    _temporary(path).unlink()
+
+
+def _temporary(path: Path) -> Path:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.touch()
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}; choose a folder that you can write to") from None
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    return temporary
 
 
 def sha256(path: Path) -> str:
