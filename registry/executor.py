@@ -51,7 +51,7 @@ def run(request: Request, console: Console) -> Result:
                 return present(result, Versions(tracking))
     store = MemberStore(tracking, request.home, device, console)
     known, missing = _look_up(work, store, console)
-    maps = _decode(work, known, missing, store, console)
+    maps = _decode(work, missing, console)
     experiment = tracking.experiment(work.data.experiment(), _protocol_tags(work))
     log = tracking.open_run(experiment, "experiment", digest, work.plan.name, _tags(work))
     try:
@@ -128,9 +128,7 @@ def _look_up(work: Work, store: MemberStore, console: Console) -> tuple[dict[str
     return known, missing
 
 
-def _decode(
-    work: Work, known: dict[str, Known], missing: dict[str, str], store: MemberStore, console: Console
-) -> dict[str, dict[int, Frames]]:
+def _decode(work: Work, missing: dict[str, str], console: Console) -> dict[str, dict[int, Frames]]:
     """Memory maps of what will be looked at: train frames for members to train, targets for all sizes."""
     wanted: list[tuple[str, Source, list[int]]] = []
     if missing and work.train is not None:
