@@ -32,7 +32,6 @@ class Bar:
     def __init__(self, console: Console, what: str, total: int, unit: str):
         self._console = console
         self._what = what
-        self._total = total
         self._unit = unit
         self._started = time.perf_counter()
         self._done = 0

@@ -12,9 +12,11 @@ from registry.versions import Version, Versions
 from vad.ensemble import Normalization
 from vad.errors import InputError
 from vad.files import require_writable, sha256
+from vad.frames.digests import Memory
+from vad.frames.labels import read_labels
 from vad.frames.store import SplitSource, open_frames
 from vad.metrics import Measured, measure
-from vad.scores import FrameIndex, read_table, require_same_frames, write_scores
+from vad.scores import read_scores, read_table, require_same_frames, write_scores
 
 SAMPLE = "sample_submission.csv"
 
@@ -73,10 +75,6 @@ def submit(
 
 def evaluate(file: Path, labels: str, home: Path) -> Measured:
     """Measure a predictions file against labels. Raises InputError where the two do not fit."""
-    from vad.frames.digests import Memory
-    from vad.frames.labels import read_labels
-    from vad.scores import read_scores
-
     index, values = read_scores(file)
     known = read_labels(Path(labels), index, Memory(home / "index" / "labels-evaluate.json"))
     return measure(values, known.values, index)
@@ -110,12 +108,8 @@ def _check_sample(dataset: Dataset) -> None:
         sample = folder / SAMPLE
         if sample.is_file():
             index, _ = read_table(sample, "Predicted")
-            _same(dataset.index, index, sample)
+            require_same_frames(dataset.index, index, "the set of test frames on disk", str(sample))
             return
-
-
-def _same(index: FrameIndex, expected: FrameIndex, sample: Path) -> None:
-    require_same_frames(index, expected, "the set of test frames on disk", str(sample))
 
 
 def _record(
