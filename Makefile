@@ -1,7 +1,7 @@
 # Every target is one call of the command `vad`, in an environment that is made when it is missing or stale.
 
 .DEFAULT_GOAL := help
-.PHONY: help run submit ui leaderboard check data test lint format lock clean setup
+.PHONY: help run submit ui leaderboard journey check data test lint format lock clean setup
 .SUFFIXES:
 
 VENV := .venv
@@ -19,9 +19,9 @@ SETTINGS = $(foreach setting,$(SET),--set '$(setting)')
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
 
-run: $(READY) ## Run an experiment: EXP=name [DATA=folder] [LABELS=path] [PROFILE=demo|full] [SET="key=value ..."] [FORCE=1]
+run: $(READY) ## Run an experiment, several or all: EXP="name ..."|all [DATA=folder] [LABELS=path] [PROFILE=demo|full] [SET="key=value ..."] [FORCE=1]
 	@test -n '$(EXP)' || { echo 'name an experiment, as in: make run EXP=phase5_multiscale' >&2; exit 2; }
-	@$(VAD) run '$(EXP)' $(call option,DATA,data) $(call option,LABELS,labels) $(call option,PROFILE,profile) $(SETTINGS) $(if $(FORCE),--force)
+	@$(VAD) run $(foreach name,$(EXP),'$(name)') $(call option,DATA,data) $(call option,LABELS,labels) $(call option,PROFILE,profile) $(SETTINGS) $(if $(FORCE),--force)
 
 submit: $(READY) ## Write a predictions file: [MODEL=production] [DATA=folder] [OUT=file.csv]
 	@$(VAD) submit $(call option,MODEL,model) $(call option,DATA,data) $(call option,OUT,out)
@@ -31,6 +31,9 @@ ui: $(READY) ## Open MLflow's UI on this machine, the leaderboard in a browser: 
 
 leaderboard: $(READY) ## Print finished runs, best first
 	@$(VAD) leaderboard
+
+journey: $(READY) ## The reference's tables beside your runs, and which claims hold: [DATA=folder] [LABELS=path] [PROFILE=demo|full] [SET="key=value ..."] [OUT=folder]
+	@$(VAD) journey $(call option,DATA,data) $(call option,LABELS,labels) $(call option,PROFILE,profile) $(SETTINGS) $(call option,OUT,out)
 
 check: $(READY) ## Validate experiments without training: [EXP=name]
 	@$(VAD) check $(EXP) $(SETTINGS)

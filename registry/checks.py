@@ -13,11 +13,11 @@ from registry.entry import Group, TrainSpec
 from registry.yaml_reader import Key, Problem
 from vad.catalog import Catalog
 from vad.errors import nearest
+from vad.frame_errors import ERRORS
 from vad.inputs import INPUTS
 from vad.losses import LOSSES
-from vad.models import NETWORKS
+from vad.models import INITS, NETWORKS
 from vad.optim import OPTIMIZERS, SCHEDULES
-from vad.scoring import ERRORS
 from vad.steps import COMBINING, FITS, STEPS
 
 FUSIONS = ("max", "weights", "product")
@@ -35,7 +35,7 @@ def check(data: Mapping[str, Any]) -> Iterator[Problem]:
         yield from _check_stream(_mapping(stream), groups, ("streams", name))
     for name, variant in _mapping(data.get("variants")).items():
         yield from _check_variant(_mapping(variant), streams, ("variants", name))
-    used = {name for stream in streams.values() for name in _names(_mapping(stream).get("members"))}
+    used = {_group(name, groups) for stream in streams.values() for name in _names(_mapping(stream).get("members"))}
     for name in groups:
         if streams and name not in used:
             yield Problem(("members", name), "no stream uses these members; add one or remove them")
@@ -81,10 +81,14 @@ def _unknown(kind: str, name: Any, known: list[str]) -> str:
 
 def _check_train(train: Any, key: Key) -> Iterator[Problem]:
     train = _mapping(train)
-    for name, catalog in (("loss", LOSSES), ("optimizer", OPTIMIZERS)):
-        value = train.get(name)
-        if isinstance(value, str) and value not in catalog:
-            yield Problem((*key, name), _unknown(name, value, catalog.names()))
+    optimizer, loss = train.get("optimizer"), train.get("loss")
+    if isinstance(optimizer, str) and optimizer not in OPTIMIZERS:
+        yield Problem((*key, "optimizer"), _unknown("optimizer", optimizer, OPTIMIZERS.names()))
+    for name in [loss] if isinstance(loss, str) else _mapping(loss):
+        if name not in LOSSES:
+            yield Problem((*key, "loss"), _unknown("loss", name, LOSSES.names()))
+    if isinstance(loss, Mapping) and not loss:
+        yield Problem((*key, "loss"), "must name at least one loss, as in `{mse: 1, ssim: 0.5}`")
     if train.get("schedule") is not None:
         yield from _named(train["schedule"], SCHEDULES, (*key, "schedule"))
 
@@ -99,8 +103,9 @@ def _check_group(group: Mapping[str, Any], key: Key) -> Iterator[Problem]:
     seeds = group.get("seeds")
     if isinstance(seeds, list) and len({str(seed) for seed in seeds}) < len(seeds):
         yield Problem((*key, "seeds"), "a seed is there twice")
-    if isinstance(group.get("input"), str) and group["input"] not in INPUTS:
-        yield Problem((*key, "input"), _unknown("input", group["input"], INPUTS.names()))
+    for name, catalog in (("input", INPUTS), ("init", INITS)):
+        if group.get(name) is not None:
+            yield from _named(group[name], catalog, (*key, name))
     model = group.get("model")
     if not isinstance(model, str):
         return
@@ -119,7 +124,17 @@ def _check_stream(stream: Mapping[str, Any], groups: Mapping[str, Any], key: Key
     if ("members" in stream) == ("scores" in stream):
         yield Problem(key, "needs either `members` (with `error`) or `scores` (a predictions file)")
     count: int | None = 0
-    for name in _names(stream.get("members")):
+    named = list(_names(stream.get("members")))
+    if len(set(named)) < len(named):
+        yield Problem((*key, "members"), "names the same members twice")
+    for name in named:
+        if name not in groups and _group(name, groups) in groups:
+            if _group(name, groups) in named:
+                yield Problem(
+                    (*key, "members"), f'{name} is a member of "{_group(name, groups)}", which is there already'
+                )
+            count = count + 1 if count is not None else None
+            continue
         if name not in groups:
             yield Problem((*key, "members"), _unknown("member group", name, list(groups)))
             count = None
@@ -141,8 +156,8 @@ def _check_stream(stream: Mapping[str, Any], groups: Mapping[str, Any], key: Key
         count = 1
     elif "error" not in stream:
         yield Problem(key, f"needs `error`, how members score a frame (known: {', '.join(ERRORS.names())})")
-    elif isinstance(stream["error"], str) and stream["error"] not in ERRORS:
-        yield Problem((*key, "error"), _unknown("error", stream["error"], ERRORS.names()))
+    else:
+        yield from _named(stream["error"], ERRORS, (*key, "error"))
     combining = yield from _check_steps(stream.get("steps"), key)
     if count and count > 1 and combining == 0:
         yield Problem(key, f"has {count} members and no step that combines them (mean, median or max)")
@@ -198,6 +213,13 @@ def _check_steps(steps: Any, key: Key) -> Any:
             except ValueError as error:
                 yield Problem((*key, "steps", number), str(error))
     return combining
+
+
+def _group(name: str, groups: Mapping[str, Any]) -> str:
+    """The group of a single member (`group-seed`) that exists; any other name as it is."""
+    group, _, seed = name.rpartition("-")
+    seeds = _mapping(groups.get(group)).get("seeds")
+    return group if isinstance(seeds, list) and seed in {str(known) for known in seeds} else name
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -80,7 +80,7 @@ _labels = click.option("--labels", metavar="PATH", help="CSV (Id,Label), folder 
 
 
 @main.command()
-@click.argument("experiment", metavar="EXP")
+@click.argument("experiments", metavar="EXP...", nargs=-1, required=True)
 @_data
 @_labels
 @click.option(
@@ -89,21 +89,33 @@ _labels = click.option("--labels", metavar="PATH", help="CSV (Id,Label), folder 
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a value, as in train.epochs=3.")
 @click.option("--force", is_flag=True, help="Train and score anew, whatever is there already.")
 def run(
-    experiment: str, data: str | None, labels: str | None, profile: str | None, overrides: tuple[str, ...], force: bool
+    experiments: tuple[str, ...],
+    data: str | None,
+    labels: str | None,
+    profile: str | None,
+    overrides: tuple[str, ...],
+    force: bool,
 ) -> None:
     """Run an experiment: train, score, fuse, track, register.
 
-    EXP is a name in experiments/ or a path to a file.
+    EXP is a name in experiments/ or a path to a file. Several, or `all`, run as one queue: what they share is
+    trained once, and one that fails does not stop the others (exit status 1 in the end).
 
     Example: vad run phase5_multiscale --data avenue --labels labels.csv
     """
+    from registry import queue, report
     from registry.console import Console
     from registry.executor import run as execute
-    from registry.report import as_text
     from registry.work import Request
 
-    request = Request(experiment, data, labels, profile, overrides, force, _home())
-    click.echo(as_text(execute(request, Console())))
+    request = Request(experiments[0], data, labels, profile, overrides, force, _home())
+    if experiments == (queue.ALL,) or len(experiments) > 1:
+        ended = queue.run_queue(experiments, request, Console())
+        click.echo("\n" + queue.as_text(ended))
+        if any(item.result is None for item in ended):
+            click.get_current_context().exit(1)
+    else:
+        click.echo(report.as_text(execute(request, Console())))
 
 
 @main.command()
@@ -225,6 +237,30 @@ def leaderboard(everything: bool, form: str | None) -> None:
 
     rows = boards.leaderboard(Tracking(), everything)
     click.echo({"json": boards.as_json, "csv": boards.as_csv}.get(form or "", boards.as_text)(rows))
+
+
+@main.command()
+@_data
+@_labels
+@click.option("--profile", metavar="NAME", help="The runs of this profile. [full; demo without --data]")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="The runs with these overrides.")
+@click.option("--out", metavar="FOLDER", help="Where Markdown and picture go. [journey/<data>]")
+def journey(
+    data: str | None, labels: str | None, profile: str | None, overrides: tuple[str, ...], out: str | None
+) -> None:
+    """The reference's tables beside what was measured on this data, and which of its claims hold.
+
+    Trains nothing: it compares the newest finished run of each experiment.
+
+    Example: vad journey --data avenue --labels labels.csv
+    """
+    from registry.journey import Asked, retrace
+    from registry.journey_report import as_text, write
+
+    found = retrace(Asked(data, labels, profile, overrides), _home())
+    click.echo(as_text(found))
+    for path in write(found, Path(out) if out else Path("journey") / found.name):
+        click.echo(f"wrote {path}")
 
 
 @main.command()

@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_]*$", max_length=60)]
 Probability = Annotated[float, Field(ge=0, le=1)]
-StepSpec = str | dict[str, Any]
+# A block by name, `{name: value}` or `{name: {option: value}}`.
+Block = str | dict[str, Any]
 
 
 class _Strict(BaseModel):
@@ -28,11 +29,12 @@ class Reference(_Strict):
 class TrainSpec(_Strict):
     """How members are trained."""
 
-    loss: str = "mse"
+    loss: str | dict[str, Annotated[float, Field(gt=0)]] = "mse"
     optimizer: str = "adam"
     lr: Annotated[float, Field(gt=0)] = 2e-4
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    schedule: str | dict[str, Any] | None = None
+    schedule: Block | None = None
+    grad_clip: Annotated[float, Field(gt=0)] | None = None
     epochs: Annotated[int, Field(ge=1)] = 25
     patience: Annotated[int, Field(ge=1)] | None = 5
     min_delta: Annotated[float, Field(ge=0)] = 1e-5
@@ -46,21 +48,25 @@ class Group(_Strict):
     model_config = ConfigDict(frozen=True, extra="allow", strict=True)
 
     model: str
-    input: str = "rgb"
+    input: Block = "rgb"
     size: Annotated[int, Field(ge=8, le=2048)]
     batch_size: Annotated[int, Field(ge=1)]
     seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(min_length=1)]
+    init: Block | None = None
     train: dict[str, Any] = {}
 
 
 class StreamSpec(_Strict):
-    """One score a frame: from members under an error, or from a predictions file."""
+    """One score a frame: from members under an error, or from a predictions file.
+
+    `members` names groups, or single members as `group-seed`; `seeds` picks from the groups.
+    """
 
     members: str | list[str] | None = None
     seeds: list[int] | None = None
-    error: str | None = None
+    error: Block | None = None
     scores: str | None = None
-    steps: list[StepSpec] = []
+    steps: list[Block] = []
 
 
 class VariantSpec(_Strict):
@@ -68,7 +74,7 @@ class VariantSpec(_Strict):
 
     stream: str | None = None
     fuse: dict[str, Any] | None = None
-    steps: list[StepSpec] = []
+    steps: list[Block] = []
 
 
 class Entry(_Strict):

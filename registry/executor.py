@@ -2,28 +2,24 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 
 from registry.console import Console
-from registry.datasets import labels_place, open_frames_of, open_scores_of, read_files
-from registry.loading import load_entry
+from registry.datasets import labels_place
 from registry.members import Known, MemberStore
 from registry.outcome import Result, describe, log_outcome, present, register, stored_result
-from registry.plan import make_plan, rehearse
+from registry.preparation import announce, prepare
 from registry.provenance import provenance
 from registry.tracking import RunLog, Tracking
 from registry.versions import Versions
-from registry.work import Request, Target, Work
-from vad.frames.frameset import Labels
-from vad.frames.store import Frames, Source, SplitSource, map_path, open_frames
-from vad.member import SCORING_CODE, TRAINING_CODE, digest_of
+from registry.work import Request, Work
+from vad.catalog import Named
+from vad.frames.store import Frames, Source, map_path, open_frames
+from vad.member import Member
 from vad.pipeline import Outcome, run_pipeline
 from vad.scores import Values
 from vad.training import Diverged
-
-PROXY_SEED = 20260101
 
 
 class MembersFailed(RuntimeError):
@@ -35,30 +31,47 @@ def run(request: Request, console: Console) -> Result:
 
     Raises InputError before anything is tracked for all that is wrong with entry, data or labels.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    work = prepare(request, device, console)
+    device = find_device()
+    work = prepare(request, device)
+    announce(work, console)
     tracking = Tracking()
-    files, file_digests = read_files(work.plan, work.data.index)
-    digest = _run_digest(work, file_digests)
-    if not request.force:
-        for finished in tracking.find("experiment", digest, most=1):
-            if result := stored_result(tracking, finished, request.home):
-                console.say(
-                    f"{work.plan.name} is done already: nothing to train, nothing to score (FORCE=1 runs it anew)"
-                )
-                for name, origin in result.members.items():
-                    console.say(f"  {name:<14} from run {origin}")
-                return present(result, Versions(tracking))
-    store = MemberStore(tracking, request.home, device, console)
+    if result := finished(work, tracking):
+        console.say(f"{work.plan.name} is done already: nothing to train, nothing to score (FORCE=1 runs it anew)")
+        for name, origin in result.members.items():
+            console.say(f"  {name:<14} from run {origin}")
+        return result
+    return execute(work, tracking, MemberStore(tracking, request.home, device, console), device, console)
+
+
+def find_device() -> torch.device:
+    """The GPU where there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def finished(work: Work, tracking: Tracking) -> Result | None:
+    """What an earlier run of the same entry on the same data found, unless it is to be run anew."""
+    if work.request.force:
+        return None
+    for run in tracking.find("experiment", work.digest, most=1):
+        if result := stored_result(tracking, run, work.request.home):
+            return present(result, Versions(tracking))
+    return None
+
+
+def execute(work: Work, tracking: Tracking, store: MemberStore, device: torch.device, console: Console) -> Result:
+    """Train what is missing, score, fuse, measure, log, register.
+
+    Raises MembersFailed when members could not be trained; what else there was to train is trained then.
+    """
     known, missing = _look_up(work, store, console)
     maps = _decode(work, missing, console)
     experiment = tracking.experiment(work.data.experiment(), _protocol_tags(work))
-    log = tracking.open_run(experiment, "experiment", digest, work.plan.name, _tags(work))
+    log = tracking.open_run(experiment, "experiment", work.digest, work.plan.name, _tags(work))
     try:
         log.params(_params(work))
         log.describe(describe(work.loaded.entry, None))
         _train(work, known, missing, maps, store, log, console)
-        outcomes = _outcomes(work, known, maps, store, files, console)
+        outcomes = _outcomes(work, known, maps, store)
         result = log_outcome(work, outcomes, known, maps, log, device, tracking)
         result = register(work, outcomes["test"], known, log, Versions(tracking), result)
     except BaseException as error:
@@ -68,64 +81,28 @@ def run(request: Request, console: Console) -> Result:
     return result
 
 
-def prepare(request: Request, device: torch.device, console: Console) -> Work:
-    """Entry, data, labels and what must be trained on what; everything that can be wrong is found here."""
-    loaded = load_entry(request.experiment, request.profile or ("full" if request.data else "demo"), request.overrides)
-    blend = not loaded.entry.members
-    if blend and request.data is None:
-        data = open_scores_of(make_plan(loaded, device, labelled=True), request.labels, request.home)
-    else:
-        data = open_frames_of(request.data, request.labels, request.home)
-    plan = make_plan(loaded, device, labelled=data.labels is not None)
-    rehearse(plan)
-    console.say(f"{plan.name} on {data.name} ({data.place}), profile {loaded.profile}")
-    if loaded.profile != "full":
-        console.say(
-            "  This profile shortens the training: it shows how things work and says nothing about real footage."
-        )
-    if loaded.overrides:
-        console.say(f"  set: {', '.join(loaded.overrides)}")
-    if data.frames is None:
-        return Work(request, loaded, plan, data, None, None, [], data.labels)
-    for note in data.frames.notes:
-        console.say(f"  note: {note}")
-    train, targets = data.frames.train, [Target("test", SplitSource(data.frames.test), data.index)]
-    judge = data.labels
-    if plan.holdout and plan.members:
-        keep = {v.id: slice(0, len(v.numbers) - round(len(v.numbers) * plan.holdout)) for v in train.videos}
-        held = train.slice({video: slice(part.stop, None) for video, part in keep.items()})
-        train = train.slice(keep)
-        if judge is None and len(held):
-            from vad.proxy import PaintedSource
-
-            painted = PaintedSource(held, PROXY_SEED)
-            targets.append(Target("proxy", painted, painted.index))
-            judge = Labels(painted.labels, "painted anomalies")
-            data = replace(data, proxy=painted.digest)
-    console.say(f"  {len(train):,} train frames, {len(data.index):,} test frames, " + (
-        f"labels from {data.labels.source}" if data.labels else "no labels: figures are proxies (see README)"
-    ))  # fmt: skip
-    return Work(request, loaded, plan, data, SplitSource(train), train.index, targets, judge)
-
-
 def _look_up(work: Work, store: MemberStore, console: Console) -> tuple[dict[str, Known], dict[str, str]]:
     """Which members are there and which must be trained; said before anything starts."""
     known: dict[str, Known] = {}
     missing: dict[str, str] = {}
     for name, member in work.plan.members.items():
         digest = member.digest(work.train.digest if work.train else "")
-        found = None if work.request.force else store.find(member, digest)
+        found = _find(work, store, member, digest)
         if found is None:
             missing[name] = digest
-            console.say(
-                f"  {name:<14} to train: {'FORCE=1' if work.request.force else 'no finished member of this recipe on these frames'}"
-            )
+            reason = "FORCE=1" if work.request.force else "no finished member of this recipe on these frames"
+            console.say(f"  {name:<14} to train: {reason}")
         else:
             known[name] = found
             console.say(
                 f"  {name:<14} from run {found.run_id} ({found.trained_for}, epoch {found.epoch}, loss {found.loss:.5f})"
             )
     return known, missing
+
+
+def _find(work: Work, store: MemberStore, member: Member, digest: str) -> Known | None:
+    """A finished member; under FORCE only one that was trained since this process began."""
+    return store.fresh.get(digest) if work.request.force else store.find(member, digest)
 
 
 def _decode(work: Work, missing: dict[str, str], console: Console) -> dict[str, dict[int, Frames]]:
@@ -159,24 +136,28 @@ def _train(
     console: Console,
 ) -> None:
     failed = []
+    tags = {"vad.entry": work.plan.name, "vad.profile": work.loaded.profile}
     for name, digest in missing.items():
         member = work.plan.members[name]
-        assert work.train_index is not None
-        tags = {"vad.entry": work.plan.name, "vad.profile": work.loaded.profile}
+        assert work.train_index is not None and work.train is not None
+        if digest in store.failed:
+            failed.append(f"{name} ({store.failed[digest]}, as another experiment found)")
+            continue
         try:
             with store.exclusively(member, digest):
                 # Another run may have finished it since this one looked.
-                found = None if work.request.force else store.find(member, digest)
+                if found := _find(work, store, member, digest):
+                    known[name] = found
+                    continue
                 frames = maps["train"][member.size]
-                known[name] = found or store.train(member, digest, frames, work.train_index, log, tags)
+                samples = store.samples(member, frames, work.train_index, work.train.digest, training=True)
+                known[name] = store.train(member, digest, samples, log, tags)
         except Diverged as error:
             console.say(f"  {name}: {error}; its last good weights are kept, the other members go on")
             failed.append(f"{name} ({error})")
             continue
-        if found is not None:
-            continue
         work.seconds.train += known[name].seconds
-        work.seconds.trained += len(work.train_index) * len(known[name].epochs)
+        work.seconds.trained += len(samples) * len(known[name].epochs)
     if failed:
         raise MembersFailed(
             f"{len(failed)} of {len(work.plan.members)} members failed: {'; '.join(failed)}; lower train.lr and run again"
@@ -188,19 +169,17 @@ def _outcomes(
     known: dict[str, Known],
     maps: dict[str, dict[int, Frames]],
     store: MemberStore,
-    files: dict[str, Values],
-    console: Console,
 ) -> dict[str, Outcome]:
     """Every variant's scores of every target."""
     if not work.targets:
-        return {"test": run_pipeline(work.plan.streams, work.plan.variants, {}, files, work.data.index)}
+        return {"test": run_pipeline(work.plan.streams, work.plan.variants, {}, work.files, work.data.index)}
     outcomes = {}
     for target in work.targets:
-        scores: dict[tuple[str, str], Values] = {}
+        scores: dict[tuple[str, Named], Values] = {}
         for name, member in known.items():
             errors = work.plan.errors(name)
             for error in errors:
-                stored = None if work.request.force else store.stored_scores(member, target.source.digest, error)
+                stored = store.stored_scores(member, target.source.digest, error)
                 if stored is not None and len(stored) == len(target.index):
                     scores[name, error] = stored
             absent = [error for error in errors if (name, error) not in scores]
@@ -212,25 +191,13 @@ def _outcomes(
                 scores |= {(name, error): values for error, values in found.items()}
                 work.seconds.score += time.perf_counter() - started
                 work.seconds.scored += len(target.index)
-        on_test = files if target.name == "test" else {}
+        on_test = work.files if target.name == "test" else {}
         streams = (
             work.plan.streams if target.name == "test" else {n: s for n, s in work.plan.streams.items() if not s.file}
         )
         variants = {n: v for n, v in work.plan.variants.items() if all(stream in streams for stream in v.streams)}
         outcomes[target.name] = run_pipeline(streams, variants, scores, on_test, target.index)
     return outcomes
-
-
-def _run_digest(work: Work, files: dict[str, str]) -> str:
-    return digest_of(
-        {
-            "name": work.plan.name,
-            "plan": work.plan.settings(),
-            "files": files,
-            "protocol": work.data.protocol(),
-            "code": [TRAINING_CODE, SCORING_CODE],
-        }
-    )
 
 
 def _protocol_tags(work: Work) -> dict[str, str]:

@@ -12,10 +12,12 @@ import torch
 
 from registry.console import Console
 from registry.tracking import Found, RunLog, Tracking
+from vad.catalog import Named
 from vad.errors import InputError
 from vad.files import sha256
+from vad.frames.decode import RESIZE_FILTER
 from vad.frames.store import Frames
-from vad.inputs import INPUTS
+from vad.inputs import Samples
 from vad.member import SCORING_CODE, Member
 from vad.models import parameter_count
 from vad.scores import FrameIndex, Values
@@ -50,6 +52,10 @@ class MemberStore:
         self._home = home
         self._device = device
         self._console = console
+        self.fresh: dict[str, Known] = {}
+        """Members that this process trained, by digest."""
+        self.failed: dict[str, str] = {}
+        """Members that this process could not train, by digest, and why."""
 
     def find(self, member: Member, digest: str) -> Known | None:
         """A finished member of this digest whose weights are there and whole."""
@@ -96,9 +102,18 @@ class MemberStore:
                 fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-    def train(
-        self, member: Member, digest: str, frames: Frames, index: FrameIndex, parent: RunLog, tags: Mapping[str, str]
-    ) -> Known:
+    def samples(
+        self, member: Member, frames: Frames, index: FrameIndex, frames_digest: str, *, training: bool = False
+    ) -> Samples:
+        """A member's samples of these frames; those that are slow to make are made once, and kept beside the frames."""
+        samples = member.kind_of_input().samples(frames, index, self._device, training=training)
+        if samples.slow:
+            place = self._home / "frames" / f"{frames_digest[:24]}-{member.size}-{RESIZE_FILTER}"
+            with self._console.bar(f"{member.input.name}", len(index)) as bar:
+                samples.keep(place, bar.advance)
+        return samples
+
+    def train(self, member: Member, digest: str, samples: Samples, parent: RunLog, tags: Mapping[str, str]) -> Known:
         """Train a member as a child of `parent`; goes on where a training of this digest was cut off.
 
         Raises Diverged where the loss is no longer finite; the last good weights are logged then.
@@ -107,10 +122,10 @@ class MemberStore:
         log = self._tracking.open_run(parent.experiment_id, "member", digest, member.name, about, parent.run_id)
         network = member.build()
         log.params({**member.settings(), "parameters": parameter_count(network)})
-        samples = INPUTS[member.input]().samples(frames, index, self._device)
+        unit = f"{member.kind_of_input().shape(member.size).kind}s"
         resume = self._home / "resume" / f"{digest}.safetensors"
         try:
-            with self._console.bar(f"train {member.name}", len(samples) * member.training.epochs) as bar:
+            with self._console.bar(f"train {member.name}", len(samples) * member.training.epochs, unit) as bar:
 
                 def on_epoch(epoch: Epoch) -> None:
                     bar.loss(epoch.loss)
@@ -133,6 +148,7 @@ class MemberStore:
             if error.trained is not None:
                 self._keep(member, digest, error.trained, len(samples), log, tags)
             log.tags({"vad.diverged": f"epoch {error.epoch}"})
+            self.failed[digest] = str(error)
             log.end("FAILED")
             raise
         except BaseException as error:
@@ -140,6 +156,7 @@ class MemberStore:
             raise
         log.end("FINISHED")
         resume.unlink(missing_ok=True)
+        self.fresh[digest] = known
         return known
 
     def _keep(
@@ -173,7 +190,7 @@ class MemberStore:
             trained.epochs, seconds,
         )  # fmt: skip
 
-    def stored_scores(self, known: Known, frames_digest: str, error: str) -> Values | None:
+    def stored_scores(self, known: Known, frames_digest: str, error: Named) -> Values | None:
         """The member's scores of these frames under this error, if they were computed before."""
         name = f"scores/{_score_name(frames_digest, error)}"
         path = self._tracking.fetch(known.run_id, name, self._home / "fetched" / known.run_id)
@@ -186,24 +203,27 @@ class MemberStore:
         return tensors["scores"].numpy()
 
     def score(
-        self, known: Known, frames: Frames, index: FrameIndex, frames_digest: str, errors: list[str], what: str
-    ) -> dict[str, Values]:
+        self, known: Known, frames: Frames, index: FrameIndex, frames_digest: str, errors: list[Named], what: str
+    ) -> dict[Named, Values]:
         """Score frames and keep the result with the member's run."""
         member = known.member
         network = member.build()
         state, _ = load_tensors(known.weights)
         fit_weights(network, state, str(known.weights))
-        samples = INPUTS[member.input]().samples(frames, index, self._device)
-        with self._console.bar(f"score {member.name}{what}", len(index)) as bar:
-            results = score(network, samples, errors, member.training.precision, self._device, bar.advance)
+        samples = self.samples(member, frames, index, frames_digest)
+        unit = f"{member.kind_of_input().shape(member.size).kind}s"
+        with self._console.bar(f"score {member.name}{what}", len(samples), unit) as bar:
+            results = score(network, samples, errors, len(index), member.training.precision, self._device, bar.advance)
         log = self._tracking.reopen(known.run_id)
         with tempfile.TemporaryDirectory() as work:
             for error, values in results.items():
                 path = Path(work) / _score_name(frames_digest, error)
-                save_tensors(path, {"scores": torch.from_numpy(values)}, {"frames": frames_digest, "error": error})
+                save_tensors(
+                    path, {"scores": torch.from_numpy(values)}, {"frames": frames_digest, "error": error.label}
+                )
             log.artifacts(Path(work), "scores")
         return results
 
 
-def _score_name(frames_digest: str, error: str) -> str:
-    return f"{frames_digest[:24]}-{error}-{SCORING_CODE}.safetensors"
+def _score_name(frames_digest: str, error: Named) -> str:
+    return f"{frames_digest[:24]}-{error.label}-{SCORING_CODE}.safetensors"

@@ -20,7 +20,6 @@ from registry.versions import Versions
 from registry.work import Work
 from vad import ensemble as ensembles
 from vad.frames.store import Frames
-from vad.inputs import INPUTS
 from vad.metrics import Measured, measure
 from vad.pipeline import Outcome
 from vad.scores import write_scores
@@ -267,18 +266,16 @@ def _worst_frames(
     else:
         alarms, misses = pictures.worst_positions(index, scores, labels, _WORST // 2)
         chosen = [*alarms, *misses]
-    known_member = max(members, key=lambda item: item.member.size)
-    member = known_member.member
+    seen = max(members, key=lambda item: item.member.size)
+    member = seen.member
     network = member.build()
-    state, _ = load_tensors(known_member.weights)
-    fit_weights(network, state, str(known_member.weights))
-    frames = maps["test"][member.size]
-    samples = INPUTS[member.input]().samples(frames, index, device)
-    output, errors = error_map(network, samples.batch(np.asarray(chosen, np.intp)), member.training.precision, device)
-    pixels = ((output.permute(0, 2, 3, 1) + 1) * 127.5).round().clamp(0, 255).byte().numpy()
+    state, _ = load_tensors(seen.weights)
+    fit_weights(network, state, str(seen.weights))
+    samples = member.kind_of_input().samples(maps["test"][member.size], index, device)
     rows = []
-    for row, position in enumerate(chosen):
-        what = "" if labels is None else "miss, " if labels[position] else "false alarm, "
-        title = f"{index.ids[position]}: {what}score {scores[position]:.2f}"
-        rows.append(pictures.WorstFrame(title, np.asarray(frames[position]), pixels[row], errors[row].numpy()))
+    for position in chosen:
+        if maps_of_frame := error_map(network, samples, position, member.training.precision, device):
+            what = "" if labels is None else "miss, " if labels[position] else "false alarm, "
+            title = f"{index.ids[position]}: {what}score {scores[position]:.2f}"
+            rows.append(pictures.WorstFrame(title, *(values.numpy() for values in maps_of_frame)))
     return rows

@@ -104,7 +104,7 @@ def timelines(
     spans = index.spans[:MOST_PANELS]
     columns = next(c for c, most in ((1, 3), (2, 10), (3, 36), (4, MOST_PANELS)) if len(spans) <= most)
     rows = -(-len(spans) // columns)
-    with _sheet(path, 0.95 + rows * (1.75, 1.55, 1.3, 1.15)[columns - 1]) as figure:
+    with sheet(path, 0.95 + rows * (1.75, 1.55, 1.3, 1.15)[columns - 1]) as figure:
         grid = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
         low, high = float(scores.min()), float(scores.max())
         margin = 0.12 * (high - low) or 0.5 * abs(high) or 0.5
@@ -179,7 +179,7 @@ def precision_recall(path: Path, scores: Values, labels: NDArray[np.bool_], meas
     recall, reached = np.unique(recall[::-1], return_index=True)  # AP takes each recall where it is reached first
     precision = precision[::-1][reached]
     precision[0] = precision[1]  # scikit-learn's (0, 1) is a convention; no threshold gives it
-    with _sheet(path, 5.2) as figure:
+    with sheet(path, 5.2) as figure:
         axes = figure.subplots()
         axes.plot(recall, precision, drawstyle="steps-pre", color=BLUE, lw=1.8, clip_on=False, zorder=3)
         axes.axhline(measured.prevalence, color=INK, lw=1.1, ls=(0, (5, 3)))
@@ -208,7 +208,7 @@ def loss_curves(path: Path, curves: Mapping[str, Sequence["Epoch"]], kept: Mappi
     several = len(groups) > 1  # in a single group, each seed has a colour too
     colours = dict(zip(groups if several else seeds, cycle(_COLOURS), strict=False))
     styles = dict(zip(seeds, cycle(_DASHES), strict=False))
-    with _sheet(path, 4.6) as figure:
+    with sheet(path, 4.6) as figure:
         axes = figure.subplots()
         for name, epochs in curves.items():
             group, seed = parts[name]
@@ -260,7 +260,7 @@ def variant_bars(
     lows, highs = (np.asarray([getattr(measured[name], end) for name in names]) for end in ("low", "high"))
     stated = [(row, reference[name]) for row, name in enumerate(names) if name in reference]
     prevalence, several = measured[names[0]].prevalence, measured[names[0]].videos > 1
-    with _sheet(path, 1.25 + 0.36 * len(names)) as figure:
+    with sheet(path, 1.25 + 0.36 * len(names)) as figure:
         axes = figure.subplots()
         axes.barh(rows, found, 0.62, color=[BLUE if name == best else "#C8CDD2" for name in names])
         for width, colour in ((3.4, "w"), (1.4, INK)) if several else ():  # a white edge sets it off from the bar
@@ -301,7 +301,7 @@ def worst_frames(path: Path, rows: Sequence[WorstFrame]) -> None:
     height = (2.92 if sides == 1 else 1.39) * shape[0] / shape[1]  # what the layout below leaves to an image
     errors = np.concatenate([row.error.ravel() for row in rows]) if rows else np.zeros(1)
     most = float(np.quantile(errors, 0.995)) or float(errors.max()) or 1.0
-    with _sheet(path, 0.95 + lines * (height + 0.225), "compressed") as figure:
+    with sheet(path, 0.95 + lines * (height + 0.225), "compressed") as figure:
         if not rows:
             figure.text(0.5, 0.5, "there are no frames to show", ha="center")
             return
@@ -327,7 +327,7 @@ def worst_frames(path: Path, rows: Sequence[WorstFrame]) -> None:
 
 
 @contextmanager
-def _sheet(path: Path, height: float, layout: Literal["constrained", "compressed"] = "constrained") -> Iterator[Figure]:
+def sheet(path: Path, height: float, layout: Literal["constrained", "compressed"] = "constrained") -> Iterator[Figure]:
     """A figure `height` inches high, written to `path` as PNG when the block is done."""
     with matplotlib.style.context(["default", _STYLE]):  # no matplotlibrc may change a picture
         figure = Figure(figsize=(WIDTH, height), dpi=DPI, layout=layout)

@@ -8,7 +8,7 @@ from registry.loading import Loaded
 from registry.plan import Plan
 from vad.frames.frameset import Labels
 from vad.frames.store import Source
-from vad.scores import FrameIndex
+from vad.scores import FrameIndex, Values
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Target:
 
 @dataclass
 class Work:
-    """All that belongs to one run of an entry."""
+    """All that belongs to one run of an entry. `files` are the scores of streams that read a file; `digest` decides the result."""
 
     request: Request
     loaded: Loaded
@@ -66,6 +66,8 @@ class Work:
     train_index: FrameIndex | None
     targets: list[Target]
     judge: Labels | None
+    files: dict[str, Values]
+    digest: str
     seconds: Seconds = field(default_factory=Seconds)
 
     @property

@@ -17,6 +17,23 @@ Block = TypeVar("Block", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
+class Named:
+    """A block by name with its options, complete: a step, an error, an input, a schedule as an entry asks for it."""
+
+    name: str
+    options: tuple[tuple[str, Any], ...] = ()
+
+    def plain(self) -> str | dict[str, dict[str, Any]]:
+        """As an entry spells it."""
+        return {self.name: dict(self.options)} if self.options else self.name
+
+    @property
+    def label(self) -> str:
+        """One word, fit for a file's name."""
+        return "-".join([self.name, *(f"{key}_{value}" for key, value in self.options)])
+
+
+@dataclass(frozen=True)
 class Within:
     """Bounds on a numeric option, for use in `Annotated`."""
 
@@ -102,6 +119,14 @@ class Catalog(Generic[Block]):
         if faults:
             raise InputError("\n".join(faults))
         return {key: _exact(given.get(key, option.default), option.annotation) for key, option in options.items()}
+
+    def named(self, name: str, given: Mapping[str, Any]) -> Named:
+        """A block of this catalog with its options, bound."""
+        return Named(name, tuple(self.bind(name, given).items()))
+
+    def make(self, named: Named, *arguments: Any) -> Any:
+        """Call a block with these arguments and its options."""
+        return self[named.name](*arguments, **dict(named.options))
 
     def faults(self, name: str, given: Mapping[str, Any]) -> list[tuple[str | None, str]]:
         """What is wrong with the options in `given`: pairs of the option's name and a sentence."""

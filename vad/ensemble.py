@@ -14,12 +14,12 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from vad.catalog import Named
 from vad.errors import InputError
 from vad.files import sha256
 from vad.frames.store import Frames
-from vad.inputs import INPUTS
 from vad.member import SCORING_CODE, Member, Training, digest_of
-from vad.pipeline import Fitted, Step, Stream, Variant, run_pipeline
+from vad.pipeline import Fitted, Stream, Variant, run_pipeline
 from vad.scores import FrameIndex, Values
 from vad.scoring import score
 from vad.weights import fit_weights, load_tensors, save_tensors
@@ -55,13 +55,13 @@ class Ensemble:
         that look at a whole test set use the values of the run that made the ensemble, so a video
         alone scores as it did among the others; with `own` they take them from these frames.
         """
-        member_scores = {}
+        member_scores: dict[tuple[str, Named], Values] = {}
         for name, member in self.members.items():
             network = self._network(name, member)
-            samples = INPUTS[member.input]().samples(frames[member.size], index, device)
-            errors = sorted({s.error for s in self.streams.values() if s.error and name in s.members})
-            for error, values in score(network, samples, errors, member.training.precision, device, advance).items():
-                member_scores[name, error] = values
+            samples = member.kind_of_input().samples(frames[member.size], index, device)
+            errors = list({s.error: None for s in self.streams.values() if s.error and name in s.members})
+            found = score(network, samples, errors, len(index), member.training.precision, device, advance)
+            member_scores |= {(name, error): values for error, values in found.items()}
         fitted = self.fitted if normalization == "stored" else None
         variants = {self.variant_name: self.variant}
         return run_pipeline(self.streams, variants, member_scores, {}, index, fitted).variants[self.variant_name]
@@ -155,14 +155,16 @@ def _recipe(ensemble: Ensemble) -> dict[str, Any]:
 
 def _member(value: dict[str, Any]) -> Member:
     training = dict(value["training"])
-    if training["schedule"] is not None:
-        name, options = training["schedule"]
-        training["schedule"] = (name, _pairs(options))
-    return Member(**{**value, "options": _pairs(value["options"]), "training": Training(**training)})
+    training["schedule"] = _named(training["schedule"])
+    if not isinstance(training["loss"], str):
+        training["loss"] = _pairs(training["loss"])
+    given = {"options": _pairs(value["options"]), "input": _named(value["input"]), "init": _named(value.get("init"))}
+    return Member(**{**value, **given, "training": Training(**training)})
 
 
 def _stream(value: dict[str, Any]) -> Stream:
-    return Stream(**{**value, "members": tuple(value["members"]), "steps": _steps(value["steps"])})
+    given = {"members": tuple(value["members"]), "error": _named(value["error"]), "steps": _steps(value["steps"])}
+    return Stream(**{**value, **given})
 
 
 def _variant(value: dict[str, Any]) -> Variant:
@@ -172,8 +174,16 @@ def _variant(value: dict[str, Any]) -> Variant:
     return Variant(value["kind"], tuple(value["streams"]), tuple(value["weights"]), _steps(value["steps"]))
 
 
-def _steps(values: Sequence[dict[str, Any]]) -> tuple[Step, ...]:
-    return tuple(Step(value["name"], _pairs(value["options"])) for value in values)
+def _steps(values: Sequence[dict[str, Any]]) -> tuple[Named, ...]:
+    return tuple(Named(value["name"], _pairs(value["options"])) for value in values)
+
+
+def _named(value: Any) -> Any:
+    """A block's name and options; the first models have the bare name of an input or an error, and a pair."""
+    if value is None or isinstance(value, str):
+        return value and Named(value)
+    name, options = value if isinstance(value, list) else (value["name"], value["options"])
+    return Named(name, _pairs(options))
 
 
 def _pairs(values: Sequence[Sequence[Any]]) -> tuple[tuple[str, Any], ...]:

@@ -3,13 +3,15 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from torch import nn
 
+from vad.catalog import Named
 from vad.frames.decode import RESIZE_FILTER
-from vad.inputs import INPUTS
+from vad.inputs import INPUTS, Input
+from vad.losses import Weighted
 from vad.models import NETWORKS, build
 from vad.precision import Precision
 
@@ -22,17 +24,18 @@ SCORING_CODE = 1
 class Training:
     """A training recipe, complete: every default filled in, the precision decided."""
 
-    loss: str
+    loss: str | Weighted
     optimizer: str
     lr: float
     weight_decay: float
-    schedule: tuple[str, tuple[tuple[str, Any], ...]] | None
+    schedule: Named | None
     epochs: int
     patience: int | None
     min_delta: float
     keep: Literal["best", "last"]
     precision: Precision
     batch_size: int
+    grad_clip: float | None = None
 
 
 @dataclass(frozen=True)
@@ -42,23 +45,31 @@ class Member:
     group: str
     model: str
     options: tuple[tuple[str, Any], ...]
-    input: str
+    input: Named
     size: int
     seed: int
     training: Training
+    init: Named | None = None
 
     @property
     def name(self) -> str:
         return f"{self.group}-{self.seed}"
 
     def settings(self) -> dict[str, Any]:
-        """All that decides the weights but the frames, as plain values."""
+        """All that decides the weights but the frames, as plain values.
+
+        What is None is left out: members that were trained before there was such a setting keep their digest.
+        """
         bound = NETWORKS.bind(self.model, dict(self.options))
-        settings = {"model": self.model, **bound, "input": self.input, "size": self.size, "seed": self.seed}
-        training = asdict(self.training)
-        if self.training.schedule is not None:
-            training["schedule"] = {self.training.schedule[0]: dict(self.training.schedule[1])}
-        return {**settings, **training}
+        settings = {"model": self.model, **bound, "input": self.input.plain(), "size": self.size, "seed": self.seed}
+        recipe = self.training
+        training = {field.name: getattr(recipe, field.name) for field in fields(recipe)}
+        training["loss"] = recipe.loss if isinstance(recipe.loss, str) else dict(recipe.loss)
+        training["schedule"] = recipe.schedule and recipe.schedule.plain()
+        if recipe.grad_clip is None:
+            del training["grad_clip"]
+        init = {"init": self.init.plain()} if self.init else {}
+        return {**settings, **init, **training}
 
     def digest(self, train_digest: str) -> str:
         """Identity of the trained weights: settings, training frames, resize filter, version of the code."""
@@ -68,7 +79,13 @@ class Member:
 
     def build(self) -> nn.Module:
         """The network before training. Raises InputError where the settings do not fit it."""
-        return build(self.model, self.size, INPUTS[self.input]().channels, dict(self.options), self.seed)
+        shape = self.kind_of_input().shape(self.size)
+        return build(self.model, shape, dict(self.options), self.seed, self.init)
+
+    def kind_of_input(self) -> Input:
+        """How samples for this member are made."""
+        made: Input = INPUTS.make(self.input)
+        return made
 
 
 def digest_of(value: Mapping[str, Any]) -> str:

@@ -5,7 +5,13 @@ from typing import Annotated
 
 import torch
 from torch import nn
-from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler
+from torch.optim.lr_scheduler import (
+    CosineAnnealingLR,
+    CosineAnnealingWarmRestarts,
+    LRScheduler,
+    ReduceLROnPlateau,
+    StepLR,
+)
 
 from vad.catalog import Catalog, Within
 
@@ -36,3 +42,40 @@ def cosine(
 ) -> LRScheduler:
     """Cosine annealing from lr to `eta_min` over `t_max` epochs (all of them by default), stepped once an epoch."""
     return CosineAnnealingLR(optimizer, T_max=t_max or epochs, eta_min=eta_min)
+
+
+@SCHEDULES.register("warm_restarts")
+def warm_restarts(
+    optimizer: torch.optim.Optimizer,
+    epochs: int,
+    *,
+    t_0: Annotated[int, Within(low=1)],
+    t_mult: Annotated[int, Within(low=1)] = 1,
+    eta_min: Annotated[float, Within(low=0)] = 0.0,
+) -> LRScheduler:
+    """Cosine annealing that begins anew after `t_0` epochs, then after `t_mult` times as many, and so on."""
+    return CosineAnnealingWarmRestarts(optimizer, t_0, t_mult, eta_min)
+
+
+@SCHEDULES.register("step")
+def step(
+    optimizer: torch.optim.Optimizer,
+    epochs: int,
+    *,
+    step_size: Annotated[int, Within(low=1)],
+    gamma: Annotated[float, Within(above=0, high=1)] = 0.1,
+) -> LRScheduler:
+    """lr times `gamma` after every `step_size` epochs."""
+    return StepLR(optimizer, step_size, gamma)
+
+
+@SCHEDULES.register("plateau")
+def plateau(
+    optimizer: torch.optim.Optimizer,
+    epochs: int,
+    *,
+    factor: Annotated[float, Within(above=0, high=0.999)] = 0.1,
+    patience: Annotated[int, Within(low=0)] = 10,
+) -> LRScheduler:
+    """lr times `factor` when the training loss has not fallen for more than `patience` epochs, by PyTorch's rule."""
+    return ReduceLROnPlateau(optimizer, "min", factor, patience)

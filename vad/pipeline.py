@@ -6,24 +6,19 @@ variant is a way to a final score: streams fused, then steps. The order of steps
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
+from vad.catalog import Named
 from vad.errors import InputError
 from vad.scores import FrameIndex, Values
 from vad.steps import FITS, STEPS
 
 Fitted = dict[str, Values]
+Step = Named
+MemberScores = Mapping[tuple[str, Named], Values]
 Fusion = Literal["single", "max", "product", "weights"]
-
-
-@dataclass(frozen=True)
-class Step:
-    """A step by name with its options, complete."""
-
-    name: str
-    options: tuple[tuple[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -31,7 +26,7 @@ class Stream:
     """Members (by group and seed name) under one error, or a predictions file; then steps."""
 
     members: tuple[str, ...]
-    error: str | None
+    error: Named | None
     steps: tuple[Step, ...] = ()
     file: str | None = None
 
@@ -55,18 +50,22 @@ class Outcome:
     fitted: Fitted = field(default_factory=dict)
 
 
+class NoScore(ValueError):
+    """Frames that no member scores reach a step that needs all."""
+
+
 def run_pipeline(
     streams: Mapping[str, Stream],
     variants: Mapping[str, Variant],
-    member_scores: Mapping[tuple[str, str], Values],
+    member_scores: MemberScores,
     files: Mapping[str, Values],
     index: FrameIndex,
     fitted: Fitted | None = None,
 ) -> Outcome:
     """Compute every variant for the frames of `index`.
 
-    `member_scores` holds, by (member, error), raw scores of shape (N,); `files` the scores of streams
-    that are read from files. With `fitted`, fitted steps use those values; without, they take them
+    `member_scores` holds, by (member, error), raw scores of shape (N,), NaN where a member has none; `files`
+    the scores of streams that are read from files. With `fitted`, fitted steps use those values; without, they take them
     from these very frames (transductively) and the outcome reports them.
     """
     taken: Fitted = {} if fitted is None else dict(fitted)
@@ -75,8 +74,12 @@ def run_pipeline(
         if stream.file is not None:
             rows = files[name][None]
         else:
-            rows = np.stack([member_scores[member, stream.error or ""] for member in stream.members])
-        rows = _apply(stream.steps, rows, index, taken, f"streams/{name}")
+            assert stream.error is not None
+            rows = np.stack([member_scores[member, stream.error] for member in stream.members])
+        try:
+            rows = _apply(stream.steps, rows, index, taken, f"streams/{name}")
+        except NoScore as error:
+            raise InputError(f'stream "{name}": {error}') from None
         if len(rows) != 1:
             raise InputError(f'stream "{name}" has {len(rows)} members and no step that combines them')
         stream_scores[name] = rows[0]
@@ -101,6 +104,8 @@ def fuse(variant: Variant, scores: Sequence[Values]) -> Values:
 
 def _apply(steps: Sequence[Step], rows: Values, index: FrameIndex, taken: Fitted, place: str) -> Values:
     for number, step in enumerate(steps):
+        if step.name != "fill":
+            _require_scores(rows, index)
         options = dict(step.options)
         if step.name in FITS:
             key = f"{place}/{number}-{step.name}"
@@ -109,4 +114,23 @@ def _apply(steps: Sequence[Step], rows: Values, index: FrameIndex, taken: Fitted
             rows = STEPS[step.name](rows, index.spans, taken[key], **options)
         else:
             rows = STEPS[step.name](rows, index.spans, **options)
+    _require_scores(rows, index)
     return rows
+
+
+def _require_scores(rows: Values, index: FrameIndex) -> None:
+    missing = np.asarray(np.isnan(rows).any(0))
+    if not missing.any():
+        return
+    first = int(np.flatnonzero(missing)[0])
+    span = next(span for span in index.spans if span.start <= first < span.stop)
+    length = span.stop - span.start
+    if missing[span].all():
+        raise NoScore(
+            f"video {index.video[first]} has {length} frame{'s' if length > 1 else ''}, too few for what its members look at "
+            "at once; leave the video out, or begin the steps with {fill: 0}"
+        )
+    raise NoScore(
+        f"frame {index.ids[first]} and {int(missing.sum()) - 1:,} more have no score, as their members need the frames before; begin the "
+        "steps with {fill: nearest} or {fill: 0}"
+    )

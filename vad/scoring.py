@@ -6,61 +6,73 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vad.catalog import Catalog
-from vad.inputs import Samples
+from vad.catalog import Named
+from vad.errors import InputError
+from vad.frame_errors import ERRORS
+from vad.inputs import Samples, fold_frames
+from vad.models import place
 from vad.precision import Precision, autocast
 from vad.scores import Values
-
-ERRORS: Catalog[Callable[[Tensor, Tensor], Tensor]] = Catalog("error")
 
 # Every pass has this shape: kernels differ between shapes, and in bf16 their rounding shows. So a
 # frame's score is the same wherever it stands and however few frames are asked for.
 CHUNK = 32
 
 
-@ERRORS.register("mean")
-def mean_error(output: Tensor, target: Tensor) -> Tensor:
-    """Mean squared error over channels and pixels: (B, C, H, W) twice -> (B,)."""
-    return (output - target).square().mean((1, 2, 3))
-
-
-@ERRORS.register("max")
-def max_error(output: Tensor, target: Tensor) -> Tensor:
-    """The largest squared error of one channel of one pixel: (B, C, H, W) twice -> (B,). At most 4 on [-1, 1]."""
-    return (output - target).square().amax((1, 2, 3))
-
-
 def score(
     network: nn.Module,
     samples: Samples,
-    errors: Sequence[str],
+    errors: Sequence[Named],
+    count: int,
     precision: Precision,
     device: torch.device,
     on_batch: Callable[[int], None] | None = None,
-) -> dict[str, Values]:
-    """Each error of each sample, float64 of shape (N,). Only these numbers leave the device."""
-    network.to(device=device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-    reductions = {name: ERRORS[name] for name in errors}
-    results = {name: np.empty(len(samples), np.float64) for name in errors}
+) -> dict[Named, Values]:
+    """Each error of each of `count` frames, float64 of shape (count,). Only these numbers leave the device.
+
+    A frame that several samples hold gets the largest of its errors, one that none holds gets NaN.
+    """
+    place(network, device)
+    network.eval()
+    results = {error: np.full(count, np.nan) for error in errors}
     with torch.inference_mode():
         for start in range(0, len(samples), CHUNK):
-            count = min(CHUNK, len(samples) - start)
-            positions = np.minimum(np.arange(start, start + CHUNK), start + count - 1)
-            target = samples.batch(positions)
+            held = min(CHUNK, len(samples) - start)
+            which = np.minimum(np.arange(start, start + CHUNK), start + held - 1)
+            batch = samples.batch(which)
             with autocast(precision, device):
-                output = network(target)
-            output = output.float()
-            for name, reduce in reductions.items():
-                results[name][start : start + count] = reduce(output, target)[:count].double().cpu().numpy()
+                output = network(batch.given)
+            output, target = fold_frames(output.float()), fold_frames(batch.target)
+            frames = samples.scored[which[:held]].ravel()
+            for error, values in results.items():
+                found = ERRORS.make(error, output, target)[: len(frames)].double().cpu().numpy()
+                if not np.isfinite(found).all():
+                    culprit = int(frames[np.flatnonzero(~np.isfinite(found))[0]])
+                    raise InputError(
+                        f"the {error.name} error of test frame {culprit + 1} of {count} is not finite; train.precision=fp32 may help"
+                    )
+                np.fmax.at(values, frames, found)
             if on_batch:
-                on_batch(count)
+                on_batch(held)
     return results
 
 
-def error_map(network: nn.Module, batch: Tensor, precision: Precision, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Reconstruction (B, C, H, W) and squared error averaged over channels (B, H, W), for pictures."""
-    network.to(device=device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+def error_map(
+    network: nn.Module, samples: Samples, frame: int, precision: Precision, device: torch.device
+) -> tuple[Tensor, Tensor, Tensor] | None:
+    """For pictures: what the network was to make of a frame, what it made, both uint8 of shape (H, W, 3), and the error (H, W).
+
+    The error is squared and averaged over channels. Of the samples that hold the frame the middle one is
+    taken; None where there is none.
+    """
+    holding = np.argwhere(samples.scored == frame)
+    if not len(holding):
+        return None
+    sample, offset = holding[len(holding) // 2]
+    place(network, device)
+    network.eval()
+    batch = samples.batch(np.asarray([sample]))
     with torch.inference_mode(), autocast(precision, device):
-        output = network(batch)
-    output = output.float()
-    return output.cpu(), (output - batch).square().mean(1).cpu()
+        output = network(batch.given)
+    made, target = (fold_frames(values)[[offset]].cpu() for values in (output.float(), batch.target))
+    return samples.picture(target)[0], samples.picture(made)[0], (made - target).square().mean(1)[0]

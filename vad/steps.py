@@ -84,6 +84,68 @@ def _rank_among(row: NDArray[np.float64], known: NDArray[np.float64]) -> Values:
 FITS["rank"] = lambda values: np.sort(values, axis=1)
 
 
+@STEPS.register("fill")
+def fill(values: Values, videos: Spans, *, value: Annotated[float, Within(low=0)] | Literal["nearest"]) -> Values:
+    """Give a score to frames that have none (NaN), as the first of a video under an input that looks back.
+
+    A number is that score; `nearest` takes the nearest frame's of the same video, of two the earlier. A
+    video without any score stays without under `nearest`.
+    """
+    if value != "nearest":
+        return np.where(np.isnan(values), value, values)
+    return _per_video(values, videos, lambda part: np.stack([_nearest(row) for row in part]))
+
+
+def _nearest(row: Values) -> Values:
+    known = np.flatnonzero(~np.isnan(row))
+    if len(known) in (0, len(row)):
+        return row
+    return np.asarray(row[known[np.abs(np.arange(len(row))[:, None] - known).argmin(1)]])
+
+
+@STEPS.register("local_zscore")
+def local_zscore(values: Values, videos: Spans, *, radius: Annotated[int, Within(low=1)] = 5) -> Values:
+    """How unlike its neighbours a frame is: |v - mean| / (std + 1e-8) of up to `radius` frames on each side, itself left out.
+
+    The deviation is that of the population; a frame with fewer than two neighbours gets 0.
+    """
+    return _per_video(values, videos, lambda part: _unlike(part, radius))
+
+
+def _unlike(part: Values, radius: int) -> Values:
+    length = part.shape[1]
+    windows = np.lib.stride_tricks.sliding_window_view(
+        np.pad(part, ((0, 0), (radius, radius)), constant_values=np.nan), 2 * radius + 1, axis=1
+    )
+    beside = np.delete(windows, radius, axis=2)
+    if length < 3:
+        return np.zeros_like(part)
+    return np.asarray(np.abs(part - np.nanmean(beside, 2)) / (np.nanstd(beside, 2) + 1e-8))
+
+
+@STEPS.register("gaussian_residual")
+def gaussian_residual(
+    values: Values,
+    videos: Spans,
+    *,
+    sigma: Annotated[float, Within(above=0)] = 3.0,
+    spread: Annotated[float, Within(above=0)] = 6.0,
+    shortest: Annotated[int, Within(low=1)] = 5,
+) -> Values:
+    """How far a score is from its smoothed course: d = |v - gaussian(v, sigma)|, then d / (gaussian(d, spread) + 1e-8).
+
+    Videos of fewer than `shortest` frames get 0.
+    """
+
+    def work(part: Values) -> Values:
+        if part.shape[1] < shortest:
+            return np.zeros_like(part)
+        away = np.abs(part - ndimage.gaussian_filter1d(part, sigma, axis=1))
+        return np.asarray(away / (ndimage.gaussian_filter1d(away, spread, axis=1) + 1e-8))
+
+    return _per_video(values, videos, work)
+
+
 @STEPS.register("mean")
 def mean(values: Values, videos: Spans) -> Values:
     """The mean over members."""

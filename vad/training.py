@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from vad.errors import InputError
-from vad.inputs import Samples
-from vad.losses import LOSSES
+from vad.inputs import Samples, fold_frames
+from vad.losses import weighted_loss
 from vad.member import Training
+from vad.models import place
 from vad.optim import OPTIMIZERS, SCHEDULES
 from vad.precision import autocast
 from vad.weights import load_tensors, save_tensors
@@ -87,11 +88,11 @@ def train(
     `resume`, the state after each epoch is kept in that file, and a state found there is taken up.
     Raises Diverged where the loss is no longer finite.
     """
-    network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    place(network, device)
     optimizer = OPTIMIZERS[recipe.optimizer](network.parameters(), recipe.lr, recipe.weight_decay)
     schedule = None
     if recipe.schedule is not None:
-        schedule = SCHEDULES[recipe.schedule[0]](optimizer, recipe.epochs, **dict(recipe.schedule[1]))
+        schedule = SCHEDULES.make(recipe.schedule, optimizer, recipe.epochs)
     progress, kept = Progress(), _copy(network)
     if resume is not None and resume.exists():
         progress, kept = _take_up(resume, network, optimizer, schedule, device)
@@ -145,22 +146,24 @@ def _one_epoch(
     on_batch: Callable[[int, Tensor], None] | None,
 ) -> float:
     network.train()
-    measure = LOSSES[recipe.loss]
+    measure = weighted_loss(recipe.loss)
     total, batches = torch.zeros((), dtype=torch.float64, device=device), 0
     for positions in torch.split(order, recipe.batch_size):
         batch = samples.batch(positions.numpy())
         try:
             with autocast(recipe.precision, device):
-                output = network(batch)
+                output = network(batch.given)
         except ValueError as error:
             # Batch normalisation over 1 x 1 maps needs two samples.
             raise InputError(
                 f"a batch of {len(positions)} ({len(order):,} samples in batches of {recipe.batch_size}) is too small: "
                 f"{error}; choose another batch_size"
             ) from None
-        loss = measure(output.float(), batch)
+        loss = measure(fold_frames(output.float()), fold_frames(batch.target))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
+        if recipe.grad_clip is not None:
+            nn.utils.clip_grad_norm_(network.parameters(), recipe.grad_clip)
         optimizer.step()
         total += loss.detach()
         batches += 1

@@ -3,7 +3,7 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from vad import metrics
-from vad.metrics import bootstrap_ap, measure
+from vad.metrics import bootstrap_ap, difference, measure, sample
 
 LENGTHS = (1, 30, 12, 25, 7)
 
@@ -68,3 +68,29 @@ def test_a_perfect_score_has_no_spread(labels, index):
 def test_labels_that_are_all_one_are_refused(index, refuses, label):
     with refuses("all labels are the same; AP and AUC need normal and anomalous frames"):
         measure(np.arange(75.0), np.full(75, label), index)
+
+
+def test_a_difference_is_that_of_two_aps_on_the_same_videos_drawn(scores, labels, index, monkeypatch):
+    monkeypatch.setattr(metrics, "RESAMPLES", 150)
+    other = np.random.default_rng(9).random(len(index)) + 0.2 * labels
+    generator = np.random.default_rng(metrics.BOOTSTRAP_SEED)
+    expected = []
+    while len(expected) < 150:
+        weight = np.bincount(generator.integers(0, 5, 5), minlength=5)[index.video - 1]
+        if labels[weight > 0].any():
+            one, two = (average_precision_score(labels, s, sample_weight=weight) for s in (scores, other))
+            expected.append(one - two)
+    found = difference(sample(scores, labels, index), sample(other, labels, index))
+    assert found.ap == average_precision_score(labels, scores) - average_precision_score(labels, other)
+    assert found.low == pytest.approx(np.quantile(expected, 0.025), abs=1e-11)
+    assert found.high == pytest.approx(np.quantile(expected, 0.975), abs=1e-11)
+    assert found.videos == 5
+
+
+def test_scores_in_the_same_order_differ_by_nothing(labels, index):
+    scores = np.random.default_rng(8).random(len(index)) + 0.3 * labels
+    found = difference(sample(scores, labels, index), sample(np.exp(scores), labels, index))
+    assert (found.ap, found.low, found.high) == (0, 0, 0)
+    perfect = labels + np.random.default_rng(8).random(len(index)) / 2
+    found = difference(sample(perfect, labels, index), sample(labels.astype(float), labels, index))
+    assert (found.ap, found.low, found.high) == (0, 0, 0)

@@ -107,7 +107,7 @@ def open_frames(
             shape = {size: (len(source), size, size, 3) for size in missing}
             maps = {s: np.lib.format.open_memmap(temporary[s], "w+", np.uint8, shape[s]) for s in missing}
             for size in missing:
-                _reserve(temporary[size], paths[size])
+                reserve(temporary[size], paths[size])
             _fill(source, maps, advance)
             for written in maps.values():
                 written.flush()
@@ -129,7 +129,7 @@ def _fill(source: Source, maps: Mapping[int, Frames], advance: Advance | None) -
                 advance(count)
 
 
-def _reserve(path: Path, wanted: Path) -> None:
+def reserve(path: Path, wanted: Path) -> None:
     """Take the room now: a memory map that runs out of disk later kills the process without a word."""
     with path.open("r+b") as file:
         try:

@@ -1,11 +1,29 @@
 """Networks, each in a file of its own, filed under the name that entries use.
 
-A network is built with `size` (pixels of the square input), `channels` (planes of the input) and
-its own options. To add one: write a file with an `nn.Module` below `@NETWORKS.register("name")`
-whose options are keyword-only, and import it here.
+A network is built with the shape of its samples and its own options. To add one: write a file with
+an `nn.Module` below `@NETWORKS.register("name")` whose options are keyword-only and whose `takes` is
+the kind of sample that it takes, and import it here.
 """
 
-from vad.models.base import NETWORKS, build, parameter_count
+from vad.models.base import NETWORKS, Kind, Shape, build, parameter_count, place
+from vad.models.conv3d_ae import Conv3dAutoencoder
 from vad.models.conv_ae import ConvAutoencoder
+from vad.models.convlstm import ConvLSTM
+from vad.models.fully_conv_ae import FullyConvAutoencoder
+from vad.models.init import INITS
+from vad.models.unet_ae import UNetAutoencoder
 
-__all__ = ["NETWORKS", "ConvAutoencoder", "build", "parameter_count"]
+__all__ = [
+    "INITS",
+    "NETWORKS",
+    "Conv3dAutoencoder",
+    "ConvAutoencoder",
+    "ConvLSTM",
+    "FullyConvAutoencoder",
+    "Kind",
+    "Shape",
+    "UNetAutoencoder",
+    "build",
+    "parameter_count",
+    "place",
+]

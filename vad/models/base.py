@@ -1,25 +1,58 @@
-"""How networks are found and built."""
+"""The catalog of networks, and how one is built."""
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
 from torch import nn
 
-from vad.catalog import Catalog
+from vad.catalog import Catalog, Named
+from vad.errors import InputError
+from vad.models.init import INITS
+
+Kind = Literal["frame", "clip", "sequence"]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a network is given: a batch of
+
+    frames (B, channels, size, size), clips (B, channels, frames, size, size) or
+    sequences (B, frames, channels, size, size) whose next frame is asked for.
+    """
+
+    kind: Kind
+    channels: int
+    size: int
+    frames: int = 1
+
 
 NETWORKS: Catalog[type[nn.Module]] = Catalog("model")
 
 
-def build(name: str, size: int, channels: int, options: Mapping[str, Any], seed: int) -> nn.Module:
-    """A fresh network; its first weights follow from `seed` alone.
+def build(name: str, shape: Shape, options: Mapping[str, Any], seed: int, init: Named | None = None) -> nn.Module:
+    """A fresh network; its first weights follow from `seed` alone, by PyTorch's rules or by `init`.
 
-    Raises InputError for an unknown name, a wrong option, or a size that the network cannot take.
+    Raises InputError for an unknown name, a wrong option, or a shape that the network cannot take.
     """
     bound = NETWORKS.bind(name, options)
+    takes = getattr(NETWORKS[name], "takes", "frame")
+    if takes != shape.kind:
+        raise InputError(f'model "{name}" takes {takes}s, but the input makes {shape.kind}s; choose another input')
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return NETWORKS[name](size, channels, **bound)
+        network = NETWORKS[name](shape, **bound)
+        if init is not None:
+            INITS.make(init, network)
+        return network
+
+
+def place(network: nn.Module, device: torch.device) -> None:
+    """Move a network to a device, its kernels in the order of memory that convolutions are fastest in."""
+    deep = any(parameter.dim() == 5 for parameter in network.parameters())
+    layout = torch.channels_last_3d if deep else torch.channels_last
+    network.to(device=device, memory_format=layout)  # type: ignore[call-overload]
 
 
 def parameter_count(network: nn.Module) -> int:

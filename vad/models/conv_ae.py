@@ -1,13 +1,13 @@
 """The reference's convolutional autoencoder with a linear bottleneck."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from vad.catalog import Within
 from vad.errors import InputError
-from vad.models.base import NETWORKS
+from vad.models.base import NETWORKS, Kind, Shape
 
 _WIDTHS = (32, 64, 128, 256, 512)
 
@@ -21,23 +21,24 @@ class ConvAutoencoder(nn.Module):
     ReLU; the last has neither and ends in tanh. The latent itself is linear; the vector that is
     spread out again passes `expand_activation`. No dropout, no skip connections.
 
-    Source: the reference's networks of phases 1, 2, 4 and 5.
+    Source: the reference's networks of phases 1 to 5; with two channels that of its flow stream.
     """
+
+    takes: ClassVar[Kind] = "frame"
 
     def __init__(
         self,
-        size: int,
-        channels: int,
+        shape: Shape,
         *,
         latent: Annotated[int, Within(low=1)],
         expand_activation: Literal["leaky_relu", "none"] = "leaky_relu",
     ):
         super().__init__()
-        if size < 32 or size % 32:
-            raise InputError(f'model "conv_ae" needs a size that is a multiple of 32, not {size}')
-        grid = size // 32
+        if shape.size < 32 or shape.size % 32:
+            raise InputError(f'model "conv_ae" needs a size that is a multiple of 32, not {shape.size}')
+        grid = shape.size // 32
         down: list[nn.Module] = []
-        for wide_in, wide_out in zip((channels, *_WIDTHS), _WIDTHS, strict=False):
+        for wide_in, wide_out in zip((shape.channels, *_WIDTHS), _WIDTHS, strict=False):
             down += [nn.Conv2d(wide_in, wide_out, 4, 2, 1), nn.BatchNorm2d(wide_out), nn.LeakyReLU(0.2)]
         self.encoder = nn.Sequential(*down)
         self.compress = nn.Linear(_WIDTHS[-1] * grid * grid, latent)
@@ -47,7 +48,7 @@ class ConvAutoencoder(nn.Module):
         up: list[nn.Module] = []
         for wide_in, wide_out in zip(_WIDTHS[:0:-1], _WIDTHS[-2::-1], strict=True):
             up += [nn.ConvTranspose2d(wide_in, wide_out, 4, 2, 1), nn.BatchNorm2d(wide_out), nn.ReLU()]
-        up += [nn.ConvTranspose2d(_WIDTHS[0], channels, 4, 2, 1), nn.Tanh()]
+        up += [nn.ConvTranspose2d(_WIDTHS[0], shape.channels, 4, 2, 1), nn.Tanh()]
         self.decoder = nn.Sequential(*up)
 
     def forward(self, frames: Tensor) -> Tensor:

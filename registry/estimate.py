@@ -1,0 +1,58 @@
+"""How long a training will take, from two batches of it."""
+
+import time
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from vad.inputs import Batch, Positions, Samples
+from vad.member import Member
+from vad.training import train
+
+_BATCH = 8
+
+
+class _Noise(Samples):
+    """Two batches of a member's shape, for the clock alone."""
+
+    def __init__(self, member: Member, device: torch.device):
+        super().__init__(np.empty(0, np.uint8), np.zeros((2 * _BATCH, 1), np.intp), device)
+        shape = member.kind_of_input().shape(member.size)
+        frame = (shape.channels, shape.size, shape.size)
+        sides = {"frame": frame, "clip": (frame[0], shape.frames, *frame[1:]), "sequence": (shape.frames, *frame)}
+        self._given = torch.rand(_BATCH, *sides[shape.kind], device=device)
+        self._target = self._given if shape.kind != "sequence" else torch.rand(_BATCH, *frame, device=device)
+
+    def batch(self, which: Positions) -> Batch:
+        return Batch(self._given, self._target)
+
+
+class Estimator:
+    """Seconds of training by member; each kind of network is timed once."""
+
+    def __init__(self, device: torch.device):
+        self._device = device
+        self._known: dict[str, float] = {}
+
+    def seconds(self, member: Member, samples: int) -> float:
+        """For `samples` samples and all epochs; early stopping may make it less."""
+        settings = {key: value for key, value in member.settings().items() if key not in ("seed", "epochs", "lr")}
+        key = repr(sorted(settings.items(), key=lambda item: item[0]))
+        if key not in self._known:
+            self._known[key] = self._time(member)
+        return self._known[key] * samples * member.training.epochs
+
+    def _time(self, member: Member) -> float:
+        recipe = replace(member.training, epochs=1, patience=None, batch_size=_BATCH)
+        ends: list[float] = []
+        # Reading the loss waits for a GPU. The first batch warms up, the second is timed.
+        train(
+            member.build(),
+            _Noise(member, self._device),
+            recipe,
+            0,
+            self._device,
+            on_batch=lambda count, loss: ends.append(time.perf_counter() + 0 * float(loss)),
+        )
+        return (ends[1] - ends[0]) / _BATCH

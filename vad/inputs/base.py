@@ -1,0 +1,90 @@
+"""What all inputs have in common."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vad.catalog import Catalog
+from vad.frames.store import Advance, Frames
+from vad.models.base import Shape
+from vad.scores import FrameIndex
+
+Positions = NDArray[np.intp]
+
+
+class Batch(NamedTuple):
+    """What goes into the network and what its output is compared with; for an autoencoder both are one."""
+
+    given: Tensor
+    target: Tensor
+
+
+class Samples:
+    """Samples of one split: how many there are, any of them as a batch, and the frames that each one scores.
+
+    `scored` holds positions in the index, of shape (W, K): sample w scores the K frames scored[w]. The target
+    of a batch is (B, C, size, size), or (B, C, K, size, size) where K > 1.
+    """
+
+    slow: ClassVar[bool] = False
+    """Whether making a sample takes so long that `keep` is worth its disk."""
+
+    def __init__(self, frames: Frames, scored: Positions, device: torch.device):
+        self._frames = frames
+        self._device = device
+        self.scored = scored
+
+    def __len__(self) -> int:
+        return len(self.scored)
+
+    def batch(self, which: Positions) -> Batch:
+        """The samples at these places in `scored`, float32 on the device that computes."""
+        raise NotImplementedError
+
+    def keep(self, place: Path, advance: Advance) -> None:
+        """Compute once what every epoch would compute again, in a file that begins with the name `place`."""
+
+    def picture(self, values: Tensor) -> Tensor:
+        """Frames as a network sees or makes them, (B, C, H, W), for people: uint8 of shape (B, H, W, 3), RGB."""
+        raise NotImplementedError
+
+    def _pixels(self, positions: Positions) -> Tensor:
+        """uint8 frames on the device; positions of shape S give a tensor of shape S + (size, size, 3)."""
+        return torch.from_numpy(self._frames[positions]).to(self._device, non_blocking=True)
+
+
+class MakeSamples(Protocol):
+    """Samples of stored frames; `training` leaves out those that an input trains without."""
+
+    def __call__(
+        self, frames: Frames, index: FrameIndex, device: torch.device, *, training: bool = False
+    ) -> Samples: ...
+
+
+@dataclass(frozen=True)
+class Input:
+    """A kind of input: the shape of a sample at a size, how samples are made, and which frames they score."""
+
+    shape: Callable[[int], Shape]
+    samples: MakeSamples
+    reach: Callable[[FrameIndex], Positions]
+
+    def scored(self, index: FrameIndex) -> NDArray[np.bool_]:
+        """Which frames of the index get a score at all, (N,)."""
+        known = np.zeros(len(index), bool)
+        known[self.reach(index).ravel()] = True
+        return known
+
+
+INPUTS: Catalog[Callable[..., Input]] = Catalog("input")
+
+
+def fold_frames(values: Tensor) -> Tensor:
+    """Frames of clips as frames of their own: (B, C, T, H, W) -> (B * T, C, H, W). Frames stay as they are."""
+    return values if values.dim() == 4 else values.transpose(1, 2).flatten(0, 1)

@@ -1,0 +1,113 @@
+"""Optical flow as input: how far each pixel moved since the frame before."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vad.files import replacing
+from vad.frames.decode import decoding_pool
+from vad.frames.store import Advance, Frames, reserve
+from vad.inputs.base import INPUTS, Batch, Input, Positions, Samples
+from vad.inputs.windows import firsts
+from vad.models.base import Shape
+from vad.scores import FrameIndex
+
+# Pixels at which flow is cut off; it becomes 1.
+REACH = 20.0
+# Raise this when a change to the code makes other flow of the same frames.
+FLOW_CODE = 1
+
+Flow = NDArray[np.float32]
+
+
+def farneback(before: Frames, after: Frames) -> Flow:
+    """Dense flow from one RGB frame (H, W, 3) to the next, float32 of shape (H, W, 2) in [-1, 1]: dx and dy over 20 pixels.
+
+    Farnebäck's polynomial expansion (2003) by OpenCV on grey bytes, with the reference's parameters.
+    """
+    first, second = (cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY) for image in (before, after))
+    empty: NDArray[np.float32] = None  # type: ignore[assignment]  # OpenCV's stubs do not know that none may be given
+    flow = cv2.calcOpticalFlowFarneback(first, second, empty, 0.5, 3, 15, 3, 5, 1.2, 0)
+    return np.asarray(flow.clip(-REACH, REACH) / REACH, np.float32)
+
+
+class FlowSamples(Samples):
+    """Flow from the frame before to each frame; the first frame of a run has none, which is zero."""
+
+    slow = True
+
+    def __init__(self, frames: Frames, index: FrameIndex, device: torch.device, break_at_gaps: bool):
+        super().__init__(frames, np.arange(len(index), dtype=np.intp)[:, None], device)
+        self._first = np.zeros(len(index), bool)
+        self._first[firsts(index, break_at_gaps)] = True
+        self._break_at_gaps = break_at_gaps
+        self._kept: NDArray[np.float16] | None = None
+
+    def batch(self, which: Positions) -> Batch:
+        if self._kept is not None:
+            flow = self._kept[which]
+        else:
+            with decoding_pool() as pool:
+                flow = np.stack(list(self._compute(pool, which)))
+        values = torch.from_numpy(flow).to(self._device, non_blocking=True).permute(0, 3, 1, 2).float()
+        return Batch(values, values)
+
+    def keep(self, place: Path, advance: Advance) -> None:
+        """Compute the flow of all frames into a memory map, float16 of shape (N, size, size, 2), or open it."""
+        joined = "gaps" if self._break_at_gaps else "joined"
+        path = place.with_name(f"{place.name}-flow{FLOW_CODE}-{joined}.npy")
+        shape = (*self._frames.shape[:3], 2)
+        if not _is_there(path, shape):
+            with replacing(path) as temporary, decoding_pool() as pool:
+                flow = np.lib.format.open_memmap(temporary, "w+", np.float16, shape)
+                reserve(temporary, path)
+                for position, values in enumerate(self._compute(pool, np.arange(len(self), dtype=np.intp))):
+                    flow[position] = values
+                    advance(1)
+                flow.flush()
+        self._kept = np.load(path, mmap_mode="r")
+
+    def _compute(self, pool: ThreadPoolExecutor, which: Positions) -> Iterator[NDArray[np.float16]]:
+        # Rounded to half precision here, so that kept or not, a frame's flow is the same.
+        return pool.map(self._one, which.tolist())
+
+    def _one(self, position: int) -> NDArray[np.float16]:
+        if self._first[position]:
+            return np.zeros((*self._frames.shape[1:3], 2), np.float16)
+        return farneback(self._frames[position - 1], self._frames[position]).astype(np.float16)
+
+    def picture(self, values: Tensor) -> Tensor:
+        """Direction as hue, distance as brightness."""
+        pictures = []
+        for dx, dy in values.float().cpu().numpy():
+            distance, angle = cv2.cartToPolar(np.ascontiguousarray(dx), np.ascontiguousarray(dy), angleInDegrees=True)
+            most = max(float(distance.max()), 1e-6)
+            hsv = np.stack([angle / 2, np.full_like(dx, 255), distance / most * 255], -1).astype(np.uint8)
+            pictures.append(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB))
+        return torch.from_numpy(np.stack(pictures))
+
+
+def _is_there(path: Path, shape: tuple[int, ...]) -> bool:
+    try:
+        return bool(np.load(path, mmap_mode="r").shape == shape)
+    except (OSError, ValueError, EOFError):
+        return False
+
+
+@INPUTS.register("optical_flow")
+def optical_flow(*, break_at_gaps: bool = False) -> Input:
+    """Flow from the frame before (dx, dy) in [-1, 1], (2, size, size); zero for the first frame of a video."""
+
+    def reach(index: FrameIndex) -> Positions:
+        return np.arange(len(index), dtype=np.intp)[:, None]
+
+    def samples(frames: Frames, index: FrameIndex, device: torch.device, *, training: bool = False) -> Samples:
+        return FlowSamples(frames, index, device, break_at_gaps)
+
+    return Input(lambda size: Shape("frame", 2, size), samples, reach)

@@ -1,0 +1,136 @@
+"""Inputs made of pixels alone: frames, their differences, clips, sequences."""
+
+from typing import Annotated
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vad.catalog import Within
+from vad.frames.store import Frames
+from vad.inputs.base import INPUTS, Batch, Input, Positions, Samples
+from vad.inputs.windows import windows
+from vad.models.base import Shape
+from vad.scores import FrameIndex
+
+# ITU-R BT.601, as OpenCV's RGB2GRAY has it.
+_LUMA = (0.299, 0.587, 0.114)
+
+
+def _scale(pixels: Tensor) -> Tensor:
+    """Bytes to [-1, 1] as the reference does: x / 127.5 - 1."""
+    return pixels.float().div_(127.5).sub_(1.0)
+
+
+class FrameSamples(Samples):
+    """Each frame is a sample. Bytes travel to the device; scaling to [-1, 1] happens there."""
+
+    def batch(self, which: Positions) -> Batch:
+        frames = _scale(self._pixels(self.scored[which, 0]).permute(0, 3, 1, 2))
+        return Batch(frames, frames)
+
+    def picture(self, values: Tensor) -> Tensor:
+        return ((values + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1)
+
+
+@INPUTS.register("rgb")
+def rgb() -> Input:
+    """Single colour frames in [-1, 1], (3, size, size)."""
+
+    def reach(index: FrameIndex) -> Positions:
+        return np.arange(len(index), dtype=np.intp)[:, None]
+
+    def samples(frames: Frames, index: FrameIndex, device: torch.device, *, training: bool = False) -> Samples:
+        return FrameSamples(frames, reach(index), device)
+
+    return Input(lambda size: Shape("frame", 3, size), samples, reach)
+
+
+class DifferenceSamples(Samples):
+    """A frame's grey values less those of the frame before it, without their sign."""
+
+    def __init__(self, frames: Frames, pairs: Positions, device: torch.device):
+        super().__init__(frames, pairs[:, 1:], device)
+        self._pairs = pairs
+        self._luma = torch.tensor(_LUMA, device=device) / 255
+
+    def batch(self, which: Positions) -> Batch:
+        grey = self._pixels(self._pairs[which]).float() @ self._luma
+        change = (grey[:, 1] - grey[:, 0]).abs_()[:, None]
+        return Batch(change, change)
+
+    def picture(self, values: Tensor) -> Tensor:
+        return (values * 255).round().clamp(0, 255).byte().permute(0, 2, 3, 1).expand(-1, -1, -1, 3)
+
+
+@INPUTS.register("frame_difference")
+def frame_difference(*, break_at_gaps: bool = False) -> Input:
+    """|I_t - I_(t-1)| of grey frames in [0, 1], (1, size, size). The first frame of a video gets no score."""
+
+    def pairs(index: FrameIndex) -> Positions:
+        return windows(index, 2, 1, break_at_gaps)
+
+    def samples(frames: Frames, index: FrameIndex, device: torch.device, *, training: bool = False) -> Samples:
+        return DifferenceSamples(frames, pairs(index), device)
+
+    return Input(lambda size: Shape("frame", 1, size), samples, lambda index: pairs(index)[:, 1:])
+
+
+class ClipSamples(FrameSamples):
+    """Windows of frames, compared with themselves."""
+
+    def batch(self, which: Positions) -> Batch:
+        clips = _scale(self._pixels(self.scored[which]).permute(0, 4, 1, 2, 3))
+        return Batch(clips, clips)
+
+
+@INPUTS.register("clip")
+def clip(
+    *,
+    frames: Annotated[int, Within(low=2)] = 8,
+    stride: Annotated[int, Within(low=1)] = 1,
+    break_at_gaps: bool = False,
+) -> Input:
+    """Clips of `frames` colour frames in [-1, 1], (3, frames, size, size).
+
+    Training takes every `stride`-th clip, scoring every one; a frame's score is the largest that a clip
+    gives it.
+    """
+    length = frames
+
+    def reach(index: FrameIndex) -> Positions:
+        return windows(index, length, 1, break_at_gaps)
+
+    def samples(frames: Frames, index: FrameIndex, device: torch.device, *, training: bool = False) -> Samples:
+        return ClipSamples(frames, windows(index, length, stride if training else 1, break_at_gaps), device)
+
+    return Input(lambda size: Shape("clip", 3, size, length), samples, reach)
+
+
+class SequenceSamples(FrameSamples):
+    """Windows of frames and the frame that comes next, which is to be predicted."""
+
+    def __init__(self, frames: Frames, positions: Positions, device: torch.device):
+        super().__init__(frames, positions[:, -1:], device)
+        self._past = positions[:, :-1]
+
+    def batch(self, which: Positions) -> Batch:
+        past = _scale(self._pixels(self._past[which]).permute(0, 1, 4, 2, 3))
+        return Batch(past, super().batch(which).target)
+
+
+@INPUTS.register("sequence")
+def sequence(*, frames: Annotated[int, Within(low=1)] = 8, break_at_gaps: bool = False) -> Input:
+    """`frames` colour frames in [-1, 1], (frames, 3, size, size), and the next one, which gets the score.
+
+    The first `frames` frames of a video get none.
+    """
+    length = frames
+
+    def positions(index: FrameIndex) -> Positions:
+        return windows(index, length + 1, 1, break_at_gaps)
+
+    def samples(frames: Frames, index: FrameIndex, device: torch.device, *, training: bool = False) -> Samples:
+        return SequenceSamples(frames, positions(index), device)
+
+    return Input(lambda size: Shape("sequence", 3, size, length), samples, lambda index: positions(index)[:, -1:])

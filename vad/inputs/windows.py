@@ -1,0 +1,35 @@
+"""Windows over consecutive frames of one video."""
+
+from itertools import pairwise
+
+import numpy as np
+
+from vad.inputs.base import Positions
+from vad.scores import FrameIndex
+
+
+def runs(index: FrameIndex, break_at_gaps: bool) -> list[slice]:
+    """Where frames follow one another: whole videos, or with `break_at_gaps` their parts without a missing number."""
+    if not break_at_gaps:
+        return list(index.spans)
+    found = []
+    for span in index.spans:
+        breaks = span.start + 1 + np.flatnonzero(np.diff(index.frame[span]) != 1)
+        edges = [span.start, *breaks.tolist(), span.stop]
+        found += [slice(a, b) for a, b in pairwise(edges)]
+    return found
+
+
+def windows(index: FrameIndex, length: int, stride: int = 1, break_at_gaps: bool = False) -> Positions:
+    """Every `stride`-th window of `length` frames in each run: positions in the index, (W, length).
+
+    A run that is shorter than a window has none.
+    """
+    starts = [np.arange(run.start, run.stop - length + 1, stride) for run in runs(index, break_at_gaps)]
+    first = np.concatenate([np.zeros(0, np.intp), *starts]).astype(np.intp)
+    return first[:, None] + np.arange(length)
+
+
+def firsts(index: FrameIndex, break_at_gaps: bool) -> Positions:
+    """The first frame of each run, (R,)."""
+    return np.asarray([run.start for run in runs(index, break_at_gaps)], np.intp)
