@@ -1,14 +1,16 @@
 """How long a training will take, from two batches of it."""
 
+import contextlib
 import time
 from dataclasses import replace
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from vad.inputs import Batch, Positions, Samples
 from vad.member import Member
-from vad.training import train
+from vad.training import Diverged, train
 
 _BATCH = 8
 
@@ -46,13 +48,12 @@ class Estimator:
     def _time(self, member: Member) -> float:
         recipe = replace(member.training, epochs=1, patience=None, batch_size=_BATCH)
         ends: list[float] = []
-        # Reading the loss waits for a GPU. The first batch warms up, the second is timed.
-        train(
-            member.build(),
-            _Noise(member, self._device),
-            recipe,
-            0,
-            self._device,
-            on_batch=lambda count, loss: ends.append(time.perf_counter() + 0 * float(loss)),
-        )
+
+        def tell(count: int, loss: Tensor) -> None:
+            loss.item()  # waits for a GPU
+            ends.append(time.perf_counter())
+
+        # The first batch warms up, the second is timed.
+        with contextlib.suppress(Diverged):  # noise may do that, and the training itself will say so
+            train(member.build(), _Noise(member, self._device), recipe, 0, self._device, on_batch=tell)
         return (ends[1] - ends[0]) / _BATCH

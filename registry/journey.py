@@ -134,8 +134,8 @@ def _newest(
         path = tracking.fetch(run.run_id, "scores.csv", home / "fetched" / run.run_id)
         if path is not None and (scores := _read_scores(path, data.index)):
             return run, scores
-        entry = run.tags["vad.entry"]
-        journey.notes.append(f"run {run.run_id[:8]} of {entry} is passed over: its scores.csv is gone or damaged")
+        name = f"run {run.run_id[:8]} of {run.tags['vad.entry']}"
+        journey.notes.append(f"{name} is passed over: its scores.csv is gone or damaged (FORCE=1 runs it anew)")
     return None
 
 

@@ -82,7 +82,7 @@ def announce(work: Work, console: Console) -> None:
 def _require_samples(plan: Plan, index: FrameIndex) -> None:
     """Every member must have something to train on."""
     for member in plan.members.values():
-        if not len(member.kind_of_input().reach(index)):
+        if not len(member.kind_of_input().reach(index, training=True)):
             longest = max((span.stop - span.start for span in index.spans), default=0)
             raise InputError(
                 f"{plan.name}: members.{member.group}: input {member.input.name} finds no sample in the train videos, whose "

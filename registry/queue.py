@@ -136,7 +136,7 @@ def _announce(jobs: Sequence[_Job], estimator: Estimator, console: Console) -> N
         seconds = 0.0
         for member in job.trains.values():
             assert job.work.train_index is not None
-            samples = len(member.kind_of_input().reach(job.work.train_index))
+            samples = len(member.kind_of_input().reach(job.work.train_index, training=True))
             seconds += estimator.seconds(member, samples)
         total += seconds
         state = "done already" if job.done else f"{len(job.trains)} to train" if job.trains else "nothing to train"

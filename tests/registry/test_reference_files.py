@@ -5,7 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from registry.loading import load_entry
+from registry.plan import make_plan
+from vad.pipeline import Stream, run_pipeline
 from vad.scores import read_scores
 
 FOLDER = Path(__file__).resolve().parents[3] / "shared" / "data" / "reference-scores"
@@ -50,3 +54,21 @@ def test_evaluate_gives_the_ap_of_a_published_file(workspace, name):
     text = workspace.done("evaluate", str(FOLDER / f"{name}.csv"), "--labels", str(FOLDER / "labels.csv"))
     assert text.splitlines()[0].startswith(f"AP          {AP[name]}  (95 % interval ")
     assert "prevalence  0.2456  (11,706 frames)" in text
+
+
+def test_the_flow_experiments_fusions_follow_from_its_two_streams():
+    """The entry's own variants on the published scores of its two streams."""
+    plan = make_plan(load_entry("phase3_optical_flow"), torch.device("cpu"), labelled=True)
+    index, rgb = read_scores(FOLDER / "rgb_only.csv")
+    _, flow = read_scores(FOLDER / "flow_only.csv", index)
+    streams = {name: Stream((), None, (), f"{name}.csv") for name in ("rgb", "flow")}
+    found = run_pipeline(streams, plan.variants, {}, {"rgb": rgb, "flow": flow}, index).variants
+
+    expected = {"rgb_only": rgb, "flow_only": flow, "product_fusion": read_scores(FOLDER / "product_fusion.csv")[1]}
+    mixes = {"max_fusion": np.maximum(rgb, flow)}
+    for share in (70, 60, 50, 40, 30):
+        mixes[f"rgb{share}_flow{100 - share}"] = rgb * share / 100 + flow * (100 - share) / 100
+    expected |= {name: (mix - mix.min()) / (mix.max() - mix.min()) for name, mix in mixes.items()}
+    assert set(found) == set(expected)
+    for name, scores in expected.items():
+        assert np.abs(found[name] - scores).max() < 1e-12, name

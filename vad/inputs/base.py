@@ -67,13 +67,19 @@ class MakeSamples(Protocol):
     ) -> Samples: ...
 
 
+class Reach(Protocol):
+    """The frames that each sample scores, positions of shape (W, K), without any frame being looked at."""
+
+    def __call__(self, index: FrameIndex, *, training: bool = False) -> Positions: ...
+
+
 @dataclass(frozen=True)
 class Input:
     """A kind of input: the shape of a sample at a size, how samples are made, and which frames they score."""
 
     shape: Callable[[int], Shape]
     samples: MakeSamples
-    reach: Callable[[FrameIndex], Positions]
+    reach: Reach
 
     def scored(self, index: FrameIndex) -> NDArray[np.bool_]:
         """Which frames of the index get a score at all, (N,)."""

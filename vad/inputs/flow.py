@@ -95,16 +95,17 @@ class FlowSamples(Samples):
 
 def _is_there(path: Path, shape: tuple[int, ...]) -> bool:
     try:
-        return bool(np.load(path, mmap_mode="r").shape == shape)
+        kept = np.load(path, mmap_mode="r")
     except (OSError, ValueError, EOFError):
         return False
+    return bool(kept.shape == shape and kept.dtype == np.float16)
 
 
 @INPUTS.register("optical_flow")
 def optical_flow(*, break_at_gaps: bool = False) -> Input:
     """Flow from the frame before (dx, dy) in [-1, 1], (2, size, size); zero for the first frame of a video."""
 
-    def reach(index: FrameIndex) -> Positions:
+    def reach(index: FrameIndex, *, training: bool = False) -> Positions:
         return np.arange(len(index), dtype=np.intp)[:, None]
 
     def samples(frames: Frames, index: FrameIndex, device: torch.device, *, training: bool = False) -> Samples:

@@ -37,7 +37,7 @@ class FrameSamples(Samples):
 def rgb() -> Input:
     """Single colour frames in [-1, 1], (3, size, size)."""
 
-    def reach(index: FrameIndex) -> Positions:
+    def reach(index: FrameIndex, *, training: bool = False) -> Positions:
         return np.arange(len(index), dtype=np.intp)[:, None]
 
     def samples(frames: Frames, index: FrameIndex, device: torch.device, *, training: bool = False) -> Samples:
@@ -70,10 +70,13 @@ def frame_difference(*, break_at_gaps: bool = False) -> Input:
     def pairs(index: FrameIndex) -> Positions:
         return windows(index, 2, 1, break_at_gaps)
 
+    def reach(index: FrameIndex, *, training: bool = False) -> Positions:
+        return pairs(index)[:, 1:]
+
     def samples(frames: Frames, index: FrameIndex, device: torch.device, *, training: bool = False) -> Samples:
         return DifferenceSamples(frames, pairs(index), device)
 
-    return Input(lambda size: Shape("frame", 1, size), samples, lambda index: pairs(index)[:, 1:])
+    return Input(lambda size: Shape("frame", 1, size), samples, reach)
 
 
 class ClipSamples(FrameSamples):
@@ -98,11 +101,11 @@ def clip(
     """
     length = frames
 
-    def reach(index: FrameIndex) -> Positions:
-        return windows(index, length, 1, break_at_gaps)
+    def reach(index: FrameIndex, *, training: bool = False) -> Positions:
+        return windows(index, length, stride if training else 1, break_at_gaps)
 
     def samples(frames: Frames, index: FrameIndex, device: torch.device, *, training: bool = False) -> Samples:
-        return ClipSamples(frames, windows(index, length, stride if training else 1, break_at_gaps), device)
+        return ClipSamples(frames, reach(index, training=training), device)
 
     return Input(lambda size: Shape("clip", 3, size, length), samples, reach)
 
@@ -130,7 +133,10 @@ def sequence(*, frames: Annotated[int, Within(low=1)] = 8, break_at_gaps: bool =
     def positions(index: FrameIndex) -> Positions:
         return windows(index, length + 1, 1, break_at_gaps)
 
+    def reach(index: FrameIndex, *, training: bool = False) -> Positions:
+        return positions(index)[:, -1:]
+
     def samples(frames: Frames, index: FrameIndex, device: torch.device, *, training: bool = False) -> Samples:
         return SequenceSamples(frames, positions(index), device)
 
-    return Input(lambda size: Shape("sequence", 3, size, length), samples, lambda index: positions(index)[:, -1:])
+    return Input(lambda size: Shape("sequence", 3, size, length), samples, reach)
