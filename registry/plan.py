@@ -115,7 +115,7 @@ def rehearse(plan: Plan, index: FrameIndex | None = None) -> dict[str, int]:
     files = {name: generator.random(len(index)) for name, s in plan.streams.items() if s.file}
     try:
         run_pipeline(plan.streams, plan.variants, scores, files, index)
-    except ValueError as error:
+    except (InputError, ValueError) as error:
         raise InputError(f"{plan.name}: {error}") from None
     return parameters
 

@@ -33,6 +33,7 @@ def _blur(images: Tensor) -> Tensor:
 
 
 @lru_cache
+@torch.inference_mode(False)  # what is made while scoring must serve training too
 def _band(size: int, device: torch.device) -> Tensor:
     """The symmetric matrix that blurs a vector of `size`, zeros beyond its ends."""
     radius = SSIM_WINDOW // 2

@@ -40,7 +40,11 @@ def test_every_distinct_member_is_trained_once_and_the_plan_says_so_beforehand(t
     assert {run.name: run.status for run in _runs(three, "experiment")} == dict.fromkeys(
         ("fused", "tiny", "wider"), "FINISHED"
     )
-    assert [line.split()[0] for line in result.stdout.splitlines() if re.search(r"\d\.\d{4} to", line)] == ["fused", "tiny", "wider"]
+    assert [line.split()[0] for line in result.stdout.splitlines() if re.search(r"\d\.\d{4} to", line)] == [
+        "fused",
+        "tiny",
+        "wider",
+    ]
 
 
 def test_the_queue_again_does_nothing(three):

@@ -78,9 +78,7 @@ def test_a_difference_is_that_of_each_grey_pixel_to_the_frame_before(frames, ind
     assert samples.scored.tolist() == [[i] for i in scored]
     batch = samples.batch(np.arange(len(samples)))
     grey = [slow_grey(image) for image in frames.tolist()]
-    expected = [
-        [[[abs(grey[i][y][x] - grey[i - 1][y][x]) for x in range(SIZE)] for y in range(SIZE)]] for i in scored
-    ]
+    expected = [[[[abs(grey[i][y][x] - grey[i - 1][y][x]) for x in range(SIZE)] for y in range(SIZE)]] for i in scored]
     np.testing.assert_allclose(batch.target.numpy(), expected, rtol=0, atol=5e-7)
     assert batch.given is batch.target
     assert batch.target.min() >= 0 and batch.target.max() <= 1

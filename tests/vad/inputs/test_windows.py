@@ -12,7 +12,9 @@ from vad.scores import FrameIndex
 def index():
     """A video with gaps behind its third and sixth frame, one of two frames, one whose numbers go on where that ends."""
     numbers = [(1, [0, 1, 2, 5, 6, 7, 9, 10, 11, 12]), (4, [3, 4]), (5, [5, 6, 7, 8, 9])]
-    return FrameIndex.sorted([v for v, frames in numbers for _ in frames], [n for _, frames in numbers for n in frames])[0]
+    return FrameIndex.sorted(
+        [v for v, frames in numbers for _ in frames], [n for _, frames in numbers for n in frames]
+    )[0]
 
 
 def slow_windows(index, length, break_at_gaps=False):
@@ -21,7 +23,9 @@ def slow_windows(index, length, break_at_gaps=False):
         window = list(range(start, start + length))
         if window[-1] >= len(index) or len({int(index.video[i]) for i in window}) > 1:
             continue
-        if break_at_gaps and any(index.frame[b] - index.frame[a] != 1 for a, b in zip(window, window[1:], strict=False)):
+        if break_at_gaps and any(
+            index.frame[b] - index.frame[a] != 1 for a, b in zip(window, window[1:], strict=False)
+        ):
             continue
         found.append(window)
     return found
