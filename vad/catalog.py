@@ -146,6 +146,9 @@ class Catalog(Generic[Block]):
 def _exact(value: Any, annotation: Any) -> Any:
     """A number spelt 3 is 3.0 where a float is meant, so that one setting has one digest."""
     plain = annotation.__origin__ if hasattr(annotation, "__metadata__") else annotation
+    if get_origin(plain) in (Union, types.UnionType):
+        fitting = (choice for choice in get_args(plain) if mismatch(value, choice) is None)
+        return _exact(value, next(fitting, None))
     return float(value) if plain is float else value
 
 

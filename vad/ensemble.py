@@ -148,9 +148,14 @@ def load(folder: Path) -> Ensemble:
 
 def _recipe(ensemble: Ensemble) -> dict[str, Any]:
     return {
-        "streams": {name: asdict(stream) for name, stream in ensemble.streams.items()},
+        "streams": {name: {**asdict(s), "error": _bare(s.error)} for name, s in ensemble.streams.items()},
         "variant": {ensemble.variant_name: asdict(ensemble.variant)},
     }
+
+
+def _bare(error: Named | None) -> Any:
+    """An error without options by its name alone, as the first models have it: an ensemble keeps its identity."""
+    return asdict(error) if error and error.options else error and error.name
 
 
 def _member(value: dict[str, Any]) -> Member:

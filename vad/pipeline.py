@@ -130,7 +130,9 @@ def _require_scores(rows: Values, index: FrameIndex) -> None:
             f"video {index.video[first]} has {length} frame{'s' if length > 1 else ''}, too few for what its members look at "
             "at once; leave the video out, or begin the steps with {fill: 0}"
         )
+    more = int(missing.sum()) - 1
+    who, whose = (f"and {more:,} more have", "their") if more else ("has", "its")
     raise NoScore(
-        f"frame {index.ids[first]} and {int(missing.sum()) - 1:,} more have no score, as their members need the frames before; begin the "
+        f"frame {index.ids[first]} {who} no score, as {whose} members need the frames before; begin the "
         "steps with {fill: nearest} or {fill: 0}"
     )

@@ -113,14 +113,14 @@ def local_zscore(values: Values, videos: Spans, *, radius: Annotated[int, Within
 
 
 def _unlike(part: Values, radius: int) -> Values:
-    length = part.shape[1]
+    if part.shape[1] < 3:
+        return np.zeros_like(part)
     windows = np.lib.stride_tricks.sliding_window_view(
         np.pad(part, ((0, 0), (radius, radius)), constant_values=np.nan), 2 * radius + 1, axis=1
     )
     beside = np.delete(windows, radius, axis=2)
-    if length < 3:
-        return np.zeros_like(part)
-    return np.asarray(np.abs(part - np.nanmean(beside, 2)) / (np.nanstd(beside, 2) + 1e-8))
+    unlike = np.abs(part - np.nanmean(beside, 2)) / (np.nanstd(beside, 2) + 1e-8)
+    return np.where((~np.isnan(beside)).sum(2) < 2, 0.0, unlike)
 
 
 @STEPS.register("gaussian_residual")

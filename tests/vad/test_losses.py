@@ -67,5 +67,5 @@ def test_flat_black_or_white_images_leave_the_gradient_finite(level):
 
 
 def test_an_unknown_loss_is_refused():
-    with pytest.raises(InputError, match='^unknown loss "msse"; did you mean "mse"'):
+    with pytest.raises(InputError, match=r'^unknown loss "msse"; did you mean "mse"\? '):
         weighted_loss((("msse", 1.0),))

@@ -1,11 +1,13 @@
 import numpy as np
 import pytest
 
+from vad.catalog import Named
 from vad.pipeline import Step, Stream, Variant, run_pipeline
 from vad.steps import FITS, STEPS
 
 NORMALIZE = Step("normalize", (("percentile", 90), ("scope", "all")))
 MEAN = Step("mean")
+BY_MEAN, BY_MAX = Named("mean"), Named("max")
 GAUSSIAN = Step("gaussian", (("sigma", 2),))
 
 
@@ -21,7 +23,7 @@ def raw():
     return {
         (member, error): generator.gamma(2, scale, 20)
         for member, scale in (("a-1", 1.0), ("a-2", 50.0))
-        for error in ("mean", "max")
+        for error in (BY_MEAN, BY_MAX)
     }
 
 
@@ -30,13 +32,13 @@ def normal(row):
     return (row - row.min()) / (row.max() - row.min())
 
 
-def stream_of(steps, raw, index, error="mean"):
+def stream_of(steps, raw, index, error=BY_MEAN):
     streams = {"s": Stream(("a-1", "a-2"), error, tuple(steps))}
     return run_pipeline(streams, {}, raw, {}, index).streams["s"]
 
 
 def test_the_order_of_steps_is_the_given_one(raw, index):
-    a, b = raw["a-1", "mean"], raw["a-2", "mean"]
+    a, b = raw["a-1", BY_MEAN], raw["a-2", BY_MEAN]
     mean_first = stream_of([MEAN, NORMALIZE], raw, index)
     normalize_first = stream_of([NORMALIZE, MEAN], raw, index)
     np.testing.assert_allclose(mean_first, normal((a + b) / 2), rtol=1e-12, atol=1e-15)
@@ -45,8 +47,8 @@ def test_the_order_of_steps_is_the_given_one(raw, index):
 
 
 def test_a_stream_takes_its_members_under_its_own_error(raw, index):
-    expected = np.maximum(raw["a-1", "max"], raw["a-2", "max"])
-    assert np.array_equal(stream_of([Step("max")], raw, index, "max"), expected)
+    expected = np.maximum(raw["a-1", BY_MAX], raw["a-2", BY_MAX])
+    assert np.array_equal(stream_of([Step("max")], raw, index, BY_MAX), expected)
 
 
 def test_members_that_nothing_combines_are_refused(raw, index, refuses):
@@ -55,8 +57,8 @@ def test_members_that_nothing_combines_are_refused(raw, index, refuses):
 
 
 def test_a_single_member_needs_no_combining_step(raw, index):
-    outcome = run_pipeline({"s": Stream(("a-2",), "max")}, {}, raw, {}, index)
-    assert np.array_equal(outcome.streams["s"], raw["a-2", "max"])
+    outcome = run_pipeline({"s": Stream(("a-2",), BY_MAX)}, {}, raw, {}, index)
+    assert np.array_equal(outcome.streams["s"], raw["a-2", BY_MAX])
 
 
 @pytest.mark.parametrize(
@@ -85,7 +87,7 @@ def test_a_stream_from_a_file_passes_its_steps(index):
 
 
 def test_what_fitted_steps_took_is_reported_and_scores_a_single_video_alike(raw, index, index_of):
-    streams = {"s": Stream(("a-1", "a-2"), "mean", (NORMALIZE, MEAN, Step("rank")))}
+    streams = {"s": Stream(("a-1", "a-2"), BY_MEAN, (NORMALIZE, MEAN, Step("rank")))}
     variants = {"v": Variant("single", ("s",), (), (GAUSSIAN, NORMALIZE))}
     whole = run_pipeline(streams, variants, raw, {}, index)
     assert sorted(whole.fitted) == ["streams/s/0-normalize", "streams/s/2-rank", "variants/v/1-normalize"]

@@ -1,13 +1,18 @@
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
+from vad.catalog import Named
+from vad.frame_errors import ERRORS
 from vad.inputs import INPUTS
-from vad.models import build
+from vad.models import Shape, build
 from vad.precision import resolve
-from vad.scoring import CHUNK, ERRORS, error_map, score
+from vad.scoring import CHUNK, error_map, score
 
 CPU = torch.device("cpu")
+MEAN, MAX = Named("mean"), Named("max")
+EVERY = [ERRORS.named(name, {}) for name in ERRORS.names()]
 PRECISIONS = ["fp32", pytest.param("bf16", marks=pytest.mark.skipif(resolve("auto", CPU) != "bf16", reason="no bf16"))]
 
 
@@ -21,39 +26,23 @@ def samples_of(frames, index_of):
 
 @pytest.fixture(scope="module")
 def network():
-    made = build("conv_ae", 64, 3, {"latent": 16}, seed=5)
+    made = build("conv_ae", Shape("frame", 3, 64), {"latent": 16}, seed=5)
     made.train()
     with torch.no_grad():
         made(torch.rand(8, 3, 64, 64) * 2 - 1)  # so that batch norm has seen something
     return made
 
 
-def test_frames_are_scaled_as_the_reference_does(index_of):
-    frames = frames_of(5)
-    batch = samples_of(frames, index_of).batch(np.array([3, 0]))
-    expected = frames[[3, 0]].astype(np.float32).transpose(0, 3, 1, 2) / np.float32(127.5) - 1
-    assert np.array_equal(batch.numpy(), expected)
-    assert batch.is_contiguous(memory_format=torch.channels_last)
-
-
 def test_mean_and_max_error_are_their_formulas(network, index_of):
     frames = frames_of(5)
-    found = score(network, samples_of(frames, index_of), ["mean", "max"], "fp32", CPU)
+    found = score(network, samples_of(frames, index_of), [MEAN, MAX], len(frames), "fp32", CPU)
     target = frames.astype(np.float64).transpose(0, 3, 1, 2) / 127.5 - 1
     with torch.no_grad():
         output = network.eval()(torch.from_numpy(target).float()).numpy()
     squared = (output - target) ** 2
-    np.testing.assert_allclose(found["mean"], [frame.mean() for frame in squared], rtol=1e-4)
-    np.testing.assert_allclose(found["max"], [frame.max() for frame in squared], rtol=1e-4)
+    np.testing.assert_allclose(found[MEAN], [frame.mean() for frame in squared], rtol=1e-4)
+    np.testing.assert_allclose(found[MAX], [frame.max() for frame in squared], rtol=1e-4)
     assert {values.dtype for values in found.values()} == {np.dtype(np.float64)}
-
-
-def test_the_max_error_is_that_of_a_single_channel_of_a_single_pixel():
-    target = torch.zeros(2, 3, 4, 4)
-    output = torch.zeros(2, 3, 4, 4)
-    output[1, 2, 3, 1] = -1.5
-    assert ERRORS["max"](output, target).tolist() == [0, 2.25]
-    assert ERRORS["mean"](output, target).tolist() == [0, 2.25 / 48]
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -64,39 +53,86 @@ def test_a_frames_score_is_the_same_wherever_it_stands_and_however_many_are_scor
     torch.set_num_threads(threads)
     count = 2 * CHUNK + 7
     frames = frames_of(count)
-    whole = score(network, samples_of(frames, index_of), ["mean", "max"], precision, CPU)
+    whole = score(network, samples_of(frames, index_of), [MEAN, MAX], count, precision, CPU)
     for places in (range(1), range(5, 8), range(CHUNK), range(3, count), range(count - 1, -1, -1), [9] * 40):
-        part = score(network, samples_of(frames[list(places)], index_of), ["mean", "max"], precision, CPU)
+        given = samples_of(frames[list(places)], index_of)
+        part = score(network, given, [MEAN, MAX], len(given), precision, CPU)
         for name in whole:
             assert part[name].tobytes() == whole[name][list(places)].tobytes()
+
+
+class Dimmed(nn.Module):
+    def forward(self, frames):
+        return 0.9 * frames.roll(1, 3)
+
+
+@pytest.mark.parametrize(("size", "threads"), [(16, 1), (64, 1), (40, 2)])
+def test_every_error_of_a_frame_is_the_same_wherever_it_stands(index_of, size, threads):
+    torch.set_num_threads(threads)
+    count = CHUNK + 5
+    frames = frames_of(count, size)
+    whole = score(Dimmed(), samples_of(frames, index_of), EVERY, count, "fp32", CPU)
+    for places in (range(3, 6), range(count - 1, -1, -1), [9] * 40):
+        given = samples_of(frames[list(places)], index_of)
+        part = score(Dimmed(), given, EVERY, len(given), "fp32", CPU)
+        for error in EVERY:
+            assert part[error].tobytes() == whole[error][list(places)].tobytes()
 
 
 def test_a_score_does_not_depend_on_its_neighbours_in_the_batch(network, index_of):
     frames = frames_of(6)
     changed = frames.copy()
     changed[1:] = 0
-    before = score(network.train(), samples_of(frames, index_of), ["mean"], "fp32", CPU)["mean"]
-    after = score(network.train(), samples_of(changed, index_of), ["mean"], "fp32", CPU)["mean"]
+    before = score(network.train(), samples_of(frames, index_of), [MEAN], 6, "fp32", CPU)[MEAN]
+    after = score(network.train(), samples_of(changed, index_of), [MEAN], 6, "fp32", CPU)[MEAN]
     assert before[0] == after[0]
     assert before[1] != after[1]
 
 
 def test_only_what_is_asked_for_is_computed_and_each_batch_is_told(network, index_of):
     told = []
-    found = score(network, samples_of(frames_of(CHUNK + 3), index_of), ["max"], "fp32", CPU, told.append)
-    assert list(found) == ["max"]
+    found = score(network, samples_of(frames_of(CHUNK + 3), index_of), [MAX], CHUNK + 3, "fp32", CPU, told.append)
+    assert list(found) == [MAX]
     assert told == [CHUNK, 3]
 
 
 def test_an_unknown_error_is_refused(network, index_of, refuses):
-    with refuses('unknown error "maxx"; did you mean "max"? (known: max, mean)'):
-        score(network, samples_of(frames_of(1), index_of), ["maxx"], "fp32", CPU)
+    with refuses('unknown error "maxx"; did you mean "max"? (known: gradient, max, mean, patch, ssim)'):
+        score(network, samples_of(frames_of(1), index_of), [Named("maxx")], 1, "fp32", CPU)
+
+
+class Spoilt(nn.Module):
+    """Makes one number of white frames what it is told to."""
+
+    def __init__(self, value):
+        super().__init__()
+        self.value = value
+
+    def forward(self, frames):
+        made = frames.clone()
+        made[frames.amin((1, 2, 3)) == 1, 0, 3, 2] = self.value
+        return made
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e30])
+@pytest.mark.parametrize("error", ["mean", "max", "gradient"])
+def test_an_error_that_is_not_finite_is_refused_with_its_frame(index_of, refuses, value, error):
+    frames = frames_of(CHUNK + 9, size=8)
+    frames[CHUNK + 2 :] = 255
+    message = f"the {error} error of test frame {CHUNK + 3} of {CHUNK + 9} is not finite; train.precision=fp32 may help"
+    with refuses(message):
+        score(Spoilt(value), samples_of(frames, index_of), [Named(error)], len(frames), "fp32", CPU)
 
 
 def test_an_error_map_shows_where_the_mean_error_comes_from(network, index_of):
-    samples = samples_of(frames_of(4), index_of)
-    output, errors = error_map(network, samples.batch(np.arange(4)), "fp32", CPU)
-    assert output.shape == (4, 3, 64, 64)
-    assert errors.shape == (4, 64, 64)
-    means = score(network, samples, ["mean"], "fp32", CPU)["mean"]
-    np.testing.assert_allclose(errors.mean((1, 2)).numpy(), means, rtol=1e-4)
+    frames = frames_of(4)
+    samples = samples_of(frames, index_of)
+    means = score(network, samples, [MEAN], 4, "fp32", CPU)[MEAN]
+    for frame in range(4):
+        wanted, made, errors = error_map(network, samples, frame, "fp32", CPU)
+        assert np.array_equal(wanted.numpy(), frames[frame])
+        with torch.no_grad():
+            output = network(samples.batch(np.array([frame])).given)
+        assert torch.equal(made, samples.picture(output)[0])
+        assert errors.shape == (64, 64)
+        assert errors.mean().item() == pytest.approx(means[frame], rel=1e-4)

@@ -1,14 +1,17 @@
+import copy
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from vad import training
-from vad.inputs import INPUTS
+from vad.catalog import Named
+from vad.inputs import INPUTS, Batch
+from vad.losses import weighted_loss
 from vad.member import Training
-from vad.models import build
+from vad.models import Shape, build
 from vad.training import Diverged, train
 
 CPU = torch.device("cpu")
@@ -25,7 +28,11 @@ RECIPE = Training(
     precision="fp32",
     batch_size=4,
 )
-COSINE = ("cosine", (("t_max", None), ("eta_min", 1e-5)))
+COSINE = Named("cosine", (("t_max", None), ("eta_min", 1e-5)))
+RESTARTS = Named("warm_restarts", (("t_0", 2), ("t_mult", 2), ("eta_min", 1e-6)))
+STEP = Named("step", (("step_size", 2), ("gamma", 0.5)))
+PLATEAU = Named("plateau", (("factor", 0.5), ("patience", 0)))
+MIXED = (("mse", 1.0), ("ssim", 0.5), ("gradient", 0.2))
 
 
 class Recorded:
@@ -42,7 +49,8 @@ class Recorded:
 
     def batch(self, positions):
         self.asked.append(positions.tolist())
-        return self._data[torch.from_numpy(positions)]
+        frames = self._data[torch.from_numpy(positions)]
+        return Batch(frames, frames)
 
 
 def small(seed: int = 0) -> nn.Module:
@@ -61,22 +69,6 @@ def copy_of(network: nn.Module) -> dict:
     return {name: tensor.clone() for name, tensor in network.state_dict().items()}
 
 
-@pytest.fixture
-def scripted(monkeypatch):
-    """Let the epochs' losses be these numbers; their gradient is that of the true loss."""
-
-    def use(*losses: float) -> None:
-        left = iter(losses)
-
-        def loss(output, target):
-            true = nn.functional.mse_loss(output, target)
-            return true - true.detach() + next(left)
-
-        monkeypatch.setattr(training, "LOSSES", {"mse": loss})
-
-    return use
-
-
 def test_the_loss_falls_on_real_frames(dataset, tmp_path):
     from vad.frames.layouts import read_frameset
     from vad.frames.store import SplitSource, open_frames
@@ -84,7 +76,7 @@ def test_the_loss_falls_on_real_frames(dataset, tmp_path):
     split = read_frameset(dataset(tmp_path / "data"), tmp_path / "memory").train
     frames = open_frames(SplitSource(split), [32], tmp_path / "frames")[32]
     samples = INPUTS["rgb"]().samples(frames, split.index, CPU)
-    network = build("conv_ae", 32, 3, {"latent": 8}, seed=1)
+    network = build("conv_ae", Shape("frame", 3, 32), {"latent": 8}, seed=1)
     result = train(network, samples, replace(RECIPE, epochs=12, batch_size=3), 1, CPU)
     losses = [epoch.loss for epoch in result.epochs]
     assert losses[-1] < 0.5 * losses[0]
@@ -207,16 +199,67 @@ def test_weight_decay_reaches_the_optimizer():
     assert not same(decayed.state, decoupled.state)
 
 
+def test_a_weighted_loss_is_what_training_makes_small():
+    network, samples, losses = small(), Recorded(4), []
+    with torch.no_grad():
+        frames = samples.batch(np.arange(4)).target
+        expected = weighted_loss(MIXED)(copy.deepcopy(network)(frames), frames)
+    recipe = replace(RECIPE, loss=MIXED)
+    result = train(network, samples, recipe, 0, CPU, on_batch=lambda _, loss: losses.append(float(loss)))
+    assert losses[0] == pytest.approx(expected.item(), rel=1e-5)
+    assert result.epochs[-1].loss < result.epochs[0].loss
+
+
+def norm_of(gradients):
+    return math.sqrt(sum(float(gradient.double().square().sum()) for gradient in gradients))
+
+
+def gradients_by(clip, lr=1e-3):
+    """The gradients with which each batch of an epoch changed the weights."""
+    network, seen = small(), []
+    recipe = replace(RECIPE, epochs=1, grad_clip=clip, lr=lr)
+    train(network, Recorded(), recipe, 0, CPU,
+          on_batch=lambda *_: seen.append([p.grad.clone() for p in network.parameters()]))  # fmt: skip
+    return seen
+
+
+def test_a_gradient_longer_than_grad_clip_is_shortened_to_it():
+    free, clipped = gradients_by(None), gradients_by(0.05)
+    norm = norm_of(free[0])
+    assert norm > 0.1
+    for before, after in zip(free[0], clipped[0], strict=True):
+        torch.testing.assert_close(after, before * 0.05 / norm, rtol=1e-4, atol=1e-9)
+    assert all(norm_of(gradients) <= 0.05 * (1 + 1e-6) for gradients in clipped)
+
+
+def test_a_gradient_shorter_than_grad_clip_stays_as_it_is():
+    assert all(
+        torch.equal(a, b)
+        for x, y in zip(gradients_by(None), gradients_by(1e3), strict=True)
+        for a, b in zip(x, y, strict=True)
+    )
+
+
+def test_grad_clip_changes_what_is_learnt():
+    plain, clipped = (train(small(), Recorded(), replace(RECIPE, grad_clip=c), 0, CPU) for c in (None, 0.05))
+    assert not same(plain.state, clipped.state)
+    assert clipped.epochs[-1].loss < clipped.epochs[0].loss
+
+
 class Killed(Exception):
     pass
 
 
-@pytest.mark.parametrize("schedule", [None, COSINE])
+@pytest.mark.parametrize(
+    "change",
+    [{"schedule": schedule} for schedule in (None, COSINE, RESTARTS, STEP, PLATEAU)]
+    + [{"grad_clip": 0.05}, {"loss": MIXED}, {"schedule": PLATEAU, "lr": 0.3}],
+)
 @pytest.mark.parametrize("optimizer", ["adam", "adamw"])
 @pytest.mark.parametrize("stop", [1, 4])
 @pytest.mark.parametrize("keep", ["best", "last"])
-def test_a_training_that_was_cut_off_ends_bit_for_bit_as_undisturbed(tmp_path, schedule, optimizer, stop, keep):
-    recipe = replace(RECIPE, schedule=schedule, optimizer=optimizer, weight_decay=1e-3, keep=keep)
+def test_a_training_that_was_cut_off_ends_bit_for_bit_as_undisturbed(tmp_path, change, optimizer, stop, keep):
+    recipe = replace(RECIPE, optimizer=optimizer, weight_decay=1e-3, keep=keep, **change)
     undisturbed_network = small()
     undisturbed = train(undisturbed_network, Recorded(), recipe, 3, CPU)
 

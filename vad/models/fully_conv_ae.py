@@ -26,7 +26,7 @@ class FullyConvAutoencoder(nn.Module):
 
     def __init__(self, shape: Shape, *, output: Literal["sigmoid", "tanh"] = "sigmoid"):
         super().__init__()
-        if shape.size % 8:
+        if shape.size < 8 or shape.size % 8:
             raise InputError(f'model "fully_conv_ae" needs a size that is a multiple of 8, not {shape.size}')
         layers: list[nn.Module] = []
         for wide_in, wide_out in zip((shape.channels, *_WIDTHS), _WIDTHS, strict=False):

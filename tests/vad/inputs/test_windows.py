@@ -1,7 +1,10 @@
 """Windows against a loop that looks at every place where one could begin."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
+import torch
 
 from vad.inputs import INPUTS, windows
 from vad.inputs.windows import firsts
@@ -23,9 +26,7 @@ def slow_windows(index, length, break_at_gaps=False):
         window = list(range(start, start + length))
         if window[-1] >= len(index) or len({int(index.video[i]) for i in window}) > 1:
             continue
-        if break_at_gaps and any(
-            index.frame[b] - index.frame[a] != 1 for a, b in zip(window, window[1:], strict=False)
-        ):
+        if break_at_gaps and any(index.frame[b] - index.frame[a] != 1 for a, b in pairwise(window)):
             continue
         found.append(window)
     return found
@@ -79,6 +80,10 @@ def test_the_first_frame_of_each_run(index, break_at_gaps, expected):
 )
 def test_what_an_input_reaches_is_known_without_its_frames(index, name, options, length, scoring):
     made = INPUTS.make(INPUTS.named(name, options))
+    frames = np.zeros((len(index), 8, 8, 3), np.uint8)
     expected = [row[scoring] for row in slow_windows(index, length, options.get("break_at_gaps", False))]
     assert made.reach(index).tolist() == expected
+    for training in (False, True):
+        samples = made.samples(frames, index, torch.device("cpu"), training=training)
+        assert np.array_equal(samples.scored, made.reach(index, training=training))
     assert made.scored(index).tolist() == [any(frame in row for row in expected) for frame in range(len(index))]
