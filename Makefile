@@ -42,7 +42,7 @@ data: $(READY) ## Inspect a data folder before training: [DATA=folder] [LABELS=p
 	@$(VAD) data $(if $(DATA),'$(DATA)') $(call option,LABELS,labels)
 
 test: lint ## Lint, check types, run every test
-	@$(VENV)/bin/python -m pytest
+	@$(VENV)/bin/python -m pytest -n auto --dist loadfile
 
 lint: $(READY) ## Check style and types; changes nothing
 	@$(VENV)/bin/ruff check .

@@ -87,7 +87,10 @@ def _is_complete(folder: Path) -> bool:
 def _refuse_foreign(folder: Path) -> None:
     """Raise InputError rather than replace what nobody made here."""
     try:
-        foreign = bool(os.listdir(folder)) and not (folder / MARKER).is_file()
+        before = folder.stat().st_ino
+        names = os.listdir(folder)
+        # Another process may take a stale street away meanwhile, and empty it: then this listing says nothing.
+        foreign = bool(names) and MARKER not in names and folder.stat().st_ino == before
     except FileNotFoundError:
         return
     except OSError as error:

@@ -30,6 +30,10 @@ class Shape:
 
 NETWORKS: Catalog[type[nn.Module]] = Catalog("model")
 
+# MKL picks its kernel for tanh at the first call of a process. Were that call on two threads at once, each may
+# pick another, and half of a first batch would differ in its last bit from every later run. A call on one thread settles it.
+torch.tanh(torch.zeros(64))
+
 
 def build(name: str, shape: Shape, options: Mapping[str, Any], seed: int, init: Named | None = None) -> nn.Module:
     """A fresh network; its first weights follow from `seed` alone, by PyTorch's rules or by `init`.
