@@ -86,7 +86,7 @@ def _require_samples(plan: Plan, index: FrameIndex) -> None:
             longest = max((span.stop - span.start for span in index.spans), default=0)
             raise InputError(
                 f"{plan.name}: members.{member.group}: input {member.input.name} finds no sample in the train videos, whose "
-                f"longest has {longest} frames; give it fewer frames, as in members.{member.group}.input.{member.input.name}.frames=4"
+                f"longest has {longest} frames; it needs longer ones (with break_at_gaps, longer without a gap) or an input that looks at fewer"
             )
 
 

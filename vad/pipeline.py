@@ -128,7 +128,7 @@ def _require_scores(rows: Values, index: FrameIndex) -> None:
     if missing[span].all():
         raise NoScore(
             f"video {index.video[first]} has {length} frame{'s' if length > 1 else ''}, too few for what its members look at "
-            "at once; leave the video out, or begin the steps with {fill: 0}"
+            "at once (with break_at_gaps, too few without a gap); leave the video out, or begin the steps with {fill: 0}"
         )
     more = int(missing.sum()) - 1
     who, whose = (f"and {more:,} more have", "their") if more else ("has", "its")

@@ -180,7 +180,7 @@ def test_first_frames_without_a_score_are_refused_where_nothing_fills_them(index
 @pytest.mark.parametrize("steps", [[], [SMOOTH], [NEAREST], [NEAREST, SMOOTH]])
 def test_a_video_without_any_score_is_refused_unless_a_number_fills_it(index_of, refuses, lengths, scores, who, steps):
     with refuses(
-        f'stream "s": {who}, too few for what its members look at at once; '
+        f'stream "s": {who}, too few for what its members look at at once (with break_at_gaps, too few without a gap); '
         "leave the video out, or begin the steps with {fill: 0}"
     ):
         outcome_of(scores, steps, index_of(*lengths))
