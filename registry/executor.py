@@ -153,7 +153,8 @@ def _train(
                 samples = store.samples(member, frames, work.train_index, work.train.digest, training=True)
                 known[name] = store.train(member, digest, samples, log, tags)
         except Diverged as error:
-            console.say(f"  {name}: {error}; its last good weights are kept, the other members go on")
+            kept = "its last good weights are kept" if error.trained else "there are no good weights to keep"
+            console.say(f"  {name}: {error}; {kept}")
             failed.append(f"{name} ({error})")
             continue
         work.seconds.train += known[name].seconds

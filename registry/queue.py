@@ -193,5 +193,5 @@ def as_text(ended: Sequence[Ended]) -> str:
             f"\n\n{failed} of {len(ended)} experiments failed; the same command tries them again, the others are kept"
         )
     else:
-        text += "\n\nnext   make leaderboard    every run, best first\n       make journey        the reference's tables beside these figures"
+        text += "\n\nnext   make leaderboard    every run, best first\n       make journey        the reference's tables beside these figures (with the same DATA, LABELS, PROFILE, SET)"
     return text
