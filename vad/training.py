@@ -70,6 +70,10 @@ class Diverged(RuntimeError):
         self.epoch = epoch
         self.trained = trained
 
+    def __reduce__(self) -> tuple[type["Diverged"], tuple[int, Trained | None]]:
+        """So that it can come from another process: by what it is made from, not by its message."""
+        return Diverged, (self.epoch, self.trained)
+
 
 def train(
     network: nn.Module,
@@ -121,6 +125,12 @@ def train(
 
     network.load_state_dict(kept)
     return _trained(kept, progress, resumed_after)
+
+
+def so_far(resume: Path) -> Trained:
+    """What the training whose state is in this file has given so far. Raises InputError where the file is damaged."""
+    parts, progress = _read(resume)
+    return _trained(parts["kept"] or parts["now"], progress, 0)
 
 
 def _trained(kept: State, progress: Progress, resumed_after: int) -> Trained:
@@ -202,12 +212,8 @@ def _take_up(
     schedule: LRScheduler | None,
     device: torch.device,
 ) -> tuple[Progress, State]:
-    """Read what `_put_down` wrote. The schedule has no state of its own: it is stepped through the past losses."""
-    tensors, about = load_tensors(path)
-    parts: dict[str, State] = {"now": {}, "kept": {}, "optimizer": {}}
-    for key, tensor in tensors.items():
-        part, name = key.split("/", 1)
-        parts[part][name] = tensor
+    """Go on where `_put_down` stood. The schedule has no state of its own: it is stepped through the past losses."""
+    parts, progress = _read(path)
     network.load_state_dict(parts["now"])
     parameters = list(network.parameters())
     slots: dict[int, dict[str, Tensor]] = {}
@@ -217,10 +223,19 @@ def _take_up(
         if tensor.shape == parameter.shape:  # fused kernels need the parameter's strides; the file has none
             tensor = torch.empty_like(parameter).copy_(tensor)
         slots.setdefault(int(number), {})[slot] = tensor
-    epochs = [Epoch(**epoch) for epoch in about["epochs"]]
-    for epoch in epochs:
+    for epoch in progress.epochs:
         optimizer._opt_called = True  # type: ignore[attr-defined]  # its steps are in the state: no warning
         _step(schedule, epoch.loss)
     optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
-    progress = Progress(epochs, float(about["best_loss"]), about["kept_epoch"], about["stale"])
     return progress, parts["kept"] or _copy(network)
+
+
+def _read(path: Path) -> tuple[dict[str, State], Progress]:
+    """What `_put_down` wrote: the tensors of each part, and where the training stood."""
+    tensors, about = load_tensors(path)
+    parts: dict[str, State] = {"now": {}, "kept": {}, "optimizer": {}}
+    for key, tensor in tensors.items():
+        part, name = key.split("/", 1)
+        parts[part][name] = tensor
+    epochs = [Epoch(**epoch) for epoch in about["epochs"]]
+    return parts, Progress(epochs, float(about["best_loss"]), about["kept_epoch"], about["stale"])

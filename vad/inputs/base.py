@@ -1,9 +1,10 @@
 """What all inputs have in common."""
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
 import numpy as np
 import torch
@@ -36,7 +37,8 @@ class Samples:
     """Whether making a sample takes so long that `keep` is worth its disk."""
 
     def __init__(self, frames: Frames, scored: Positions, device: torch.device):
-        self._frames = frames
+        self.array: NDArray[Any] = frames
+        """What batches are cut from: the frames, or what `keep` made of them."""
         self._device = device
         self.scored = scored
 
@@ -50,13 +52,19 @@ class Samples:
     def keep(self, place: Path, advance: Advance) -> None:
         """Compute once what every epoch would compute again, in a file that begins with the name `place`."""
 
+    def over(self, array: NDArray[Any], device: torch.device) -> Self:
+        """The same samples, cut from another copy of `array`, for another device: work in another process."""
+        other = copy.copy(self)
+        other.array, other._device = array, device
+        return other
+
     def picture(self, values: Tensor) -> Tensor:
         """Frames as a network sees or makes them, (B, C, H, W), for people: uint8 of shape (B, H, W, 3), RGB."""
         raise NotImplementedError
 
     def _pixels(self, positions: Positions) -> Tensor:
         """uint8 frames on the device; positions of shape S give a tensor of shape S + (size, size, 3)."""
-        return torch.from_numpy(self._frames[positions]).to(self._device, non_blocking=True)
+        return torch.from_numpy(self.array[positions]).to(self._device, non_blocking=True)
 
 
 class MakeSamples(Protocol):

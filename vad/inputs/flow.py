@@ -47,11 +47,11 @@ class FlowSamples(Samples):
         self._first = np.zeros(len(index), bool)
         self._first[firsts(index, break_at_gaps)] = True
         self._break_at_gaps = break_at_gaps
-        self._kept: NDArray[np.float16] | None = None
+        self._kept = False
 
     def batch(self, which: Positions) -> Batch:
-        if self._kept is not None:
-            flow = self._kept[which]
+        if self._kept:
+            flow = self.array[which]
         else:
             with decoding_pool() as pool:
                 flow = np.stack(list(self._compute(pool, which)))
@@ -62,7 +62,7 @@ class FlowSamples(Samples):
         """Compute the flow of all frames into a memory map, float16 of shape (N, size, size, 2), or open it."""
         joined = "gaps" if self._break_at_gaps else "joined"
         path = place.with_name(f"{place.name}-flow{FLOW_CODE}-{joined}.npy")
-        shape = (*self._frames.shape[:3], 2)
+        shape = (*self.array.shape[:3], 2)
         if not _is_there(path, shape):
             with replacing(path) as temporary, decoding_pool() as pool:
                 flow = np.lib.format.open_memmap(temporary, "w+", np.float16, shape)
@@ -71,7 +71,7 @@ class FlowSamples(Samples):
                     flow[position] = values
                     advance(1)
                 flow.flush()
-        self._kept = np.load(path, mmap_mode="r")
+        self.array, self._kept = np.load(path, mmap_mode="r"), True
 
     def _compute(self, pool: ThreadPoolExecutor, which: Positions) -> Iterator[NDArray[np.float16]]:
         # Rounded to half precision here, so that kept or not, a frame's flow is the same.
@@ -79,8 +79,8 @@ class FlowSamples(Samples):
 
     def _one(self, position: int) -> NDArray[np.float16]:
         if self._first[position]:
-            return np.zeros((*self._frames.shape[1:3], 2), np.float16)
-        return farneback(self._frames[position - 1], self._frames[position]).astype(np.float16)
+            return np.zeros((*self.array.shape[1:3], 2), np.float16)
+        return farneback(self.array[position - 1], self.array[position]).astype(np.float16)
 
     def picture(self, values: Tensor) -> Tensor:
         """Direction as hue, distance as brightness."""

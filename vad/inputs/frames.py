@@ -52,10 +52,9 @@ class DifferenceSamples(Samples):
     def __init__(self, frames: Frames, pairs: Positions, device: torch.device):
         super().__init__(frames, pairs[:, 1:], device)
         self._pairs = pairs
-        self._luma = torch.tensor(_LUMA, device=device) / 255
 
     def batch(self, which: Positions) -> Batch:
-        grey = self._pixels(self._pairs[which]).float() @ self._luma
+        grey = self._pixels(self._pairs[which]).float() @ (torch.tensor(_LUMA, device=self._device) / 255)
         change = (grey[:, 1] - grey[:, 0]).abs_()[:, None]
         return Batch(change, change)
 
