@@ -27,24 +27,27 @@ class Console:
 
 
 class Bar:
-    """A progress bar with rate and time left; `loss` shows the latest. Without a terminal, one line at the end."""
+    """A progress bar with rate and time left; `loss` shows the latest. Without a terminal, one line at the end.
+
+    It is drawn, and its clock runs, from where it is entered.
+    """
 
     def __init__(self, console: Console, what: str, total: int, unit: str):
         self._console = console
         self._what = what
+        self._total = total
         self._unit = unit
-        self._started = time.perf_counter()
+        self._started = 0.0
         self._done = 0
         self._loss: float | None = None
-        self._bar = (
-            tqdm(
-                total=total, desc=what, unit=f" {unit}", bar_format=_BAR, file=sys.stderr, leave=False, unit_scale=False
-            )
-            if console.live
-            else None
-        )
+        self._bar: tqdm[Any] | None = None
 
     def __enter__(self) -> Self:
+        self._started = time.perf_counter()
+        if self._console.live:
+            self._bar = tqdm(
+                total=self._total, desc=self._what, unit=f" {self._unit}", bar_format=_BAR, file=sys.stderr, leave=False
+            )
         return self
 
     def __exit__(
@@ -58,7 +61,8 @@ class Bar:
             rate = self._done / max(seconds, 1e-9)
             self._console.say(f"  {self._what:<26} {self._done:,} {self._unit} in {seconds:.1f} s, {rate:,.0f}/s{loss}")
 
-    def advance(self, count: int, loss: Tensor | None = None) -> None:
+    def advance(self, count: int, loss: Tensor | float | None = None) -> None:
+        """So many more are done; fewer than none where some were lost and must be done again."""
         self._done += count
         if self._bar is not None:
             # Reading a loss from a GPU waits for it; so only as often as the bar is drawn.

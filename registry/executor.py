@@ -1,29 +1,26 @@
 """The one executor: entry and data in; members, scores, figures, pictures and a registered model out."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, closing
 
 import torch
 
 from registry.console import Console
 from registry.datasets import labels_place
+from registry.engines import Engine, follow, open_engine
 from registry.members import Known, MemberStore
 from registry.outcome import Result, describe, log_outcome, present, register, stored_result
 from registry.preparation import announce, prepare
 from registry.provenance import provenance
 from registry.tracking import RunLog, Tracking
+from registry.training import course, find, train
 from registry.versions import Versions
 from registry.work import Request, Work
 from vad.catalog import Named
 from vad.frames.store import Frames, Source, map_path, open_frames
-from vad.member import Member
 from vad.pipeline import Outcome, run_pipeline
 from vad.scores import Values
-from vad.training import Diverged
-
-
-class MembersFailed(RuntimeError):
-    """Some members could not be trained; the others were, and are kept."""
 
 
 def run(request: Request, console: Console) -> Result:
@@ -34,13 +31,15 @@ def run(request: Request, console: Console) -> Result:
     device = find_device()
     work = prepare(request, device)
     announce(work, console)
+    engine = open_engine(request, device, console)
     tracking = Tracking()
     if result := finished(work, tracking):
         console.say(f"{work.plan.name} is done already: nothing to train, nothing to score (FORCE=1 runs it anew)")
         for name, origin in result.members.items():
             console.say(f"  {name:<14} from run {origin}")
         return result
-    return execute(work, tracking, MemberStore(tracking, request.home, device, console), device, console)
+    with closing(engine):
+        return execute(work, tracking, MemberStore(tracking, request.home, device, console), engine, device, console)
 
 
 def find_device() -> torch.device:
@@ -58,19 +57,24 @@ def finished(work: Work, tracking: Tracking) -> Result | None:
     return None
 
 
-def execute(work: Work, tracking: Tracking, store: MemberStore, device: torch.device, console: Console) -> Result:
+def execute(
+    work: Work, tracking: Tracking, store: MemberStore, engine: Engine, device: torch.device, console: Console
+) -> Result:
     """Train what is missing, score, fuse, measure, log, register.
 
     Raises MembersFailed when members could not be trained; what else there was to train is trained then.
     """
     known, missing = _look_up(work, store, console)
+    if missing:
+        engine.start()
     maps = _decode(work, missing, console)
-    experiment = tracking.experiment(work.data.experiment(), _protocol_tags(work))
-    log = tracking.open_run(experiment, "experiment", work.digest, work.plan.name, _tags(work))
+    log = _open(work, tracking)
     try:
         log.params(_params(work))
         log.describe(describe(work.loaded.entry, None))
-        _train(work, known, missing, maps, store, log, console)
+        if missing:
+            known |= train(work, missing, maps["train"], store, engine, log, console)
+        known = {name: known[name] for name in work.plan.members}
         outcomes = _outcomes(work, known, maps, store)
         result = log_outcome(work, outcomes, known, maps, log, device, tracking)
         result = register(work, outcomes["test"], known, log, Versions(tracking), result)
@@ -81,13 +85,45 @@ def execute(work: Work, tracking: Tracking, store: MemberStore, device: torch.de
     return result
 
 
+def train_ahead(
+    ahead: Sequence[tuple[Work, Mapping[str, str]]],
+    tracking: Tracking,
+    store: MemberStore,
+    engine: Engine,
+    console: Console,
+) -> None:
+    """Train at once what several experiments miss: each with the digests of members, by name.
+
+    A member is a child of its experiment's run. That is cut off afterwards, and taken up when it is its turn.
+    """
+    with ExitStack() as stack:
+        courses = []
+        for work, missing in ahead:
+            frames = _decode(work, missing, console)["train"]
+            log = _open(work, tracking)
+            stack.callback(log.end, "KILLED")
+            courses += [
+                (f"{name} of {work.plan.name}", course(work, name, digest, frames, store, log))
+                for name, digest in missing.items()
+            ]
+        with closing(follow(courses, engine)) as endings:
+            for name, ending in endings:
+                if isinstance(ending, Exception):
+                    console.say(f"  {name}: {ending}; the others go on")
+
+
+def _open(work: Work, tracking: Tracking) -> RunLog:
+    experiment = tracking.experiment(work.data.experiment(), _protocol_tags(work))
+    return tracking.open_run(experiment, "experiment", work.digest, work.plan.name, _tags(work))
+
+
 def _look_up(work: Work, store: MemberStore, console: Console) -> tuple[dict[str, Known], dict[str, str]]:
     """Which members are there and which must be trained; said before anything starts."""
     known: dict[str, Known] = {}
     missing: dict[str, str] = {}
     for name, member in work.plan.members.items():
         digest = member.digest(work.train.digest if work.train else "")
-        found = _find(work, store, member, digest)
+        found = find(work, store, member, digest)
         if found is None:
             missing[name] = digest
             reason = "FORCE=1" if work.request.force else "no finished member of this recipe on these frames"
@@ -100,12 +136,7 @@ def _look_up(work: Work, store: MemberStore, console: Console) -> tuple[dict[str
     return known, missing
 
 
-def _find(work: Work, store: MemberStore, member: Member, digest: str) -> Known | None:
-    """A finished member; under FORCE only one that was trained since this process began."""
-    return store.fresh.get(digest) if work.request.force else store.find(member, digest)
-
-
-def _decode(work: Work, missing: dict[str, str], console: Console) -> dict[str, dict[int, Frames]]:
+def _decode(work: Work, missing: Mapping[str, str], console: Console) -> dict[str, dict[int, Frames]]:
     """Memory maps of what will be looked at: train frames for members to train, targets for all sizes."""
     wanted: list[tuple[str, Source, list[int]]] = []
     if missing and work.train is not None:
@@ -124,45 +155,6 @@ def _decode(work: Work, missing: dict[str, str], console: Console) -> dict[str, 
         work.seconds.decode += time.perf_counter() - started
         work.seconds.decoded += len(source)
     return maps
-
-
-def _train(
-    work: Work,
-    known: dict[str, Known],
-    missing: dict[str, str],
-    maps: dict[str, dict[int, Frames]],
-    store: MemberStore,
-    log: RunLog,
-    console: Console,
-) -> None:
-    failed = []
-    tags = {"vad.entry": work.plan.name, "vad.profile": work.loaded.profile}
-    for name, digest in missing.items():
-        member = work.plan.members[name]
-        assert work.train_index is not None and work.train is not None
-        if digest in store.failed:
-            failed.append(f"{name} ({store.failed[digest]}, as another experiment found)")
-            continue
-        try:
-            with store.exclusively(member, digest):
-                # Another run may have finished it since this one looked.
-                if found := _find(work, store, member, digest):
-                    known[name] = found
-                    continue
-                frames = maps["train"][member.size]
-                samples = store.samples(member, frames, work.train_index, work.train.digest, training=True)
-                known[name] = store.train(member, digest, samples, log, tags)
-        except Diverged as error:
-            kept = "its last good weights are kept" if error.trained else "there are no good weights to keep"
-            console.say(f"  {name}: {error}; {kept}")
-            failed.append(f"{name} ({error})")
-            continue
-        work.seconds.train += known[name].seconds
-        work.seconds.trained += len(samples) * len(known[name].epochs)
-    if failed:
-        raise MembersFailed(
-            f"{len(failed)} of {len(work.plan.members)} members failed: {'; '.join(failed)}; lower train.lr and run again"
-        )
 
 
 def _outcomes(
@@ -220,6 +212,7 @@ def _tags(work: Work) -> dict[str, str]:
         **provenance(str(work.loaded.path)),
         "vad.entry": work.plan.name,
         "vad.profile": work.loaded.profile,
+        "vad.engine": work.request.engine,
         "vad.set": " ".join(work.loaded.overrides),
         "vad.data": work.data.place,
         "vad.data_name": work.data.name,

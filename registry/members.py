@@ -4,13 +4,14 @@ import fcntl
 import json
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 
 from registry.console import Console
+from registry.engines import Course, Job, Lost
 from registry.tracking import Found, RunLog, Tracking
 from vad.catalog import Named
 from vad.errors import InputError
@@ -22,7 +23,7 @@ from vad.member import SCORING_CODE, Member
 from vad.models import parameter_count
 from vad.scores import FrameIndex, Values
 from vad.scoring import score
-from vad.training import Diverged, Epoch, Trained, train
+from vad.training import Diverged, Epoch, Trained
 from vad.weights import fit_weights, load_tensors, save_tensors
 
 _WEIGHTS = "weights.safetensors"
@@ -90,17 +91,23 @@ class MemberStore:
         )
 
     @contextmanager
-    def exclusively(self, member: Member, digest: str) -> Iterator[None]:
-        """Only one process of this folder trains a member; another waits here, and should then look for it again."""
+    def exclusively(self, member: Member, digest: str, wait: bool) -> Iterator[bool]:
+        """Only one process of this folder trains a member: is it this one? Another may wait here until it is.
+
+        Who waits should hold no other member, and look for this one again.
+        """
         path = self._home / "locks" / digest
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
+                if not wait:
+                    yield False
+                    return
                 self._console.say(f"  {member.name}: another run is training it; waiting for that")
                 fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+            yield True
 
     def samples(
         self, member: Member, frames: Frames, index: FrameIndex, frames_digest: str, *, training: bool = False
@@ -113,46 +120,42 @@ class MemberStore:
                 samples.keep(place, bar.advance)
         return samples
 
-    def train(self, member: Member, digest: str, samples: Samples, parent: RunLog, tags: Mapping[str, str]) -> Known:
-        """Train a member as a child of `parent`; goes on where a training of this digest was cut off.
+    def train(
+        self, member: Member, digest: str, samples: Samples, parent: RunLog, tags: Mapping[str, str]
+    ) -> Course[Known]:
+        """The course of a member's training as a child of `parent`; goes on where a training of this digest was cut off.
 
         Raises Diverged where the loss is no longer finite; the last good weights are logged then.
         """
         about = {"vad.scale": member.size, "vad.seed": member.seed, "vad.group": member.group, **tags}
         log = self._tracking.open_run(parent.experiment_id, "member", digest, member.name, about, parent.run_id)
-        network = member.build()
-        log.params({**member.settings(), "parameters": parameter_count(network)})
-        unit = f"{member.kind_of_input().shape(member.size).kind}s"
-        resume = self._home / "resume" / f"{digest}.safetensors"
         try:
-            with self._console.bar(f"train {member.name}", len(samples) * member.training.epochs, unit) as bar:
+            log.params({**member.settings(), "parameters": parameter_count(member.build())})
+            resume = self._home / "resume" / f"{digest}.safetensors"
+            unit = f"{member.kind_of_input().shape(member.size).kind}s"
+            bar = self._console.bar(f"train {member.name}", len(samples) * member.training.epochs, unit)
 
-                def on_epoch(epoch: Epoch) -> None:
-                    bar.loss(epoch.loss)
-                    log.metrics({"loss": epoch.loss, "lr": epoch.lr}, epoch.number)
+            def on_epoch(epoch: Epoch) -> None:
+                bar.loss(epoch.loss)
+                log.metrics({"loss": epoch.loss, "lr": epoch.lr}, epoch.number)
 
-                trained = train(
-                    network,
-                    samples,
-                    member.training,
-                    member.seed,
-                    self._device,
-                    on_batch=bar.advance,
-                    on_epoch=on_epoch,
-                    resume=resume,
-                )
+            with ExitStack() as shown:
+                trained = yield Job(
+                    member, samples, resume, lambda: shown.enter_context(bar), bar.advance, on_epoch
+                )  # fmt: skip
             if trained.resumed_after:
                 self._console.say(f"    went on after epoch {trained.resumed_after}, where it was cut off")
             known = self._keep(member, digest, trained, len(samples), log, tags)
-        except Diverged as error:
-            if error.trained is not None:
-                self._keep(member, digest, error.trained, len(samples), log, tags)
-            log.tags({"vad.diverged": f"epoch {error.epoch}"})
+        except (Diverged, Lost) as error:
+            if isinstance(error, Diverged):
+                if error.trained is not None:
+                    self._keep(member, digest, error.trained, len(samples), log, tags)
+                log.tags({"vad.diverged": f"epoch {error.epoch}"})
             self.failed[digest] = str(error)
             log.end("FAILED")
             raise
         except BaseException as error:
-            log.end("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+            log.end("KILLED" if isinstance(error, (KeyboardInterrupt, GeneratorExit)) else "FAILED")
             raise
         log.end("FINISHED")
         resume.unlink(missing_ok=True)

@@ -1,14 +1,16 @@
 """Several experiments as one queue: every distinct member once, past what fails, to be stopped and started at will."""
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 
 import torch
 
 from registry.console import Console, table
 from registry.datasets import open_frames_of
+from registry.engines import Engine, open_engine
 from registry.estimate import Estimator
-from registry.executor import execute, find_device, finished
+from registry.executor import execute, find_device, finished, train_ahead
 from registry.loading import all_experiments, experiments_folder
 from registry.members import MemberStore
 from registry.outcome import Result
@@ -53,11 +55,42 @@ def run_queue(experiments: Sequence[str], request: Request, console: Console) ->
     if not experiments:
         raise InputError(f"there is no experiment in {experiments_folder()}")
     works = _prepare_all(experiments, request, device)
+    engine = open_engine(request, device, console)
     tracking = Tracking()
     store = MemberStore(tracking, request.home, device, console)
     jobs = _plan(works, tracking, store)
     _announce(jobs, Estimator(device), console)
     _decode(jobs, request, console)
+    with closing(engine):
+        if any(job.trains for job in jobs):
+            engine.start()
+        if engine.parallel:
+            _train_ahead(jobs, tracking, store, engine, console)
+        return _work_off(jobs, tracking, store, engine, device, console)
+
+
+def _train_ahead(
+    jobs: Sequence[_Job], tracking: Tracking, store: MemberStore, engine: Engine, console: Console
+) -> None:
+    """What the queue is to train, all at once; whatever fails here fails again, and is reported, when it is its turn."""
+    ahead = [(job.work, {member.name: digest for digest, member in job.trains.items()}) for job in jobs if job.trains]
+    if len(ahead) < 2:
+        return
+    console.say("\nmembers of all experiments at once")
+    try:
+        train_ahead(ahead, tracking, store, engine, console)
+    except Exception as error:
+        console.say(f"  {error}; the queue goes on")
+
+
+def _work_off(
+    jobs: Sequence[_Job],
+    tracking: Tracking,
+    store: MemberStore,
+    engine: Engine,
+    device: torch.device,
+    console: Console,
+) -> list[Ended]:
     ended = []
     for number, job in enumerate(jobs, 1):
         name = job.work.plan.name
@@ -66,7 +99,7 @@ def run_queue(experiments: Sequence[str], request: Request, console: Console) ->
             continue
         console.say(f"\n[{number}/{len(jobs)}] {name}")
         try:
-            result = execute(job.work, tracking, store, device, console)
+            result = execute(job.work, tracking, store, engine, device, console)
             top = result.variants[result.best]
             console.say(f"  {result.best} {top.ap:.4f}; {result.registered}" if top else f"  {result.registered}")
             ended.append(Ended(name, result))

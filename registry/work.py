@@ -22,6 +22,8 @@ class Request:
     overrides: tuple[str, ...] = ()
     force: bool = False
     home: Path = Path(".vad")
+    engine: str = "local"
+    gpu_share: float | None = None
 
 
 @dataclass

@@ -1,0 +1,29 @@
+"""Where members are trained: in this process one after the other, or as tasks of a Ray cluster.
+
+An engine trains and knows nothing of runs. This process alone speaks to MLflow and to the screen.
+"""
+
+import torch
+
+from registry.console import Console
+from registry.engines.base import Course, Engine, Job, Lost, follow
+from registry.engines.local import LocalEngine
+from registry.work import Request
+from vad.errors import InputError
+
+__all__ = ["Course", "Engine", "Job", "LocalEngine", "Lost", "follow", "open_engine"]
+
+
+def open_engine(request: Request, device: torch.device, console: Console) -> Engine:
+    """The engine that was asked for; it has not started yet. Raises InputError where it is not installed."""
+    if request.engine == "local":
+        return LocalEngine(device)
+    try:
+        from registry.engines.ray import RayEngine
+    except ModuleNotFoundError as error:
+        if error.name != "ray":
+            raise
+        raise InputError(
+            "ENGINE=ray: Ray is not installed; run `pip install 'vad-registry[ray]'` in this environment, or leave ENGINE out"
+        ) from None
+    return RayEngine(request.gpu_share, console)

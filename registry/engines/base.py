@@ -1,0 +1,109 @@
+"""What engines have in common: jobs that they train, and the courses that the jobs are a part of."""
+
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from torch import Tensor
+
+from vad.inputs import Samples
+from vad.member import Member
+from vad.training import Epoch, Trained
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """A member to train: what an engine needs for it, and whom it tells how that goes.
+
+    The state after each epoch is in the file `resume` before `on_epoch` is called, and a training goes on from
+    the state that is there. `on_batch` is told samples and their loss; fewer than none where some are lost.
+    """
+
+    member: Member
+    samples: Samples
+    resume: Path
+    on_start: Callable[[], object]
+    on_batch: Callable[[int, Tensor | float], None]
+    on_epoch: Callable[[Epoch], None]
+
+
+Outcomes = Generator[tuple[Job, Trained | Exception], None, None]
+
+
+class Lost(RuntimeError):
+    """The processes that were to train a member ended, again and again, before they got anywhere."""
+
+
+class Engine(Protocol):
+    """Trains members, somewhere."""
+
+    parallel: bool
+    """Whether there is room for more than one at once."""
+
+    def start(self) -> None:
+        """Get ready, if it is not yet. Raises InputError where what it needs cannot be reached."""
+
+    def train(self, jobs: Iterable[Job]) -> Outcomes:
+        """Train, and yield each job with what came of it as soon as it is known.
+
+        A job is taken from `jobs` when there is use for it. When the iterator is closed, what is under way ends.
+        """
+
+    def close(self) -> None:
+        """Give back what `start` took."""
+
+
+Ending = TypeVar("Ending")
+Course = Generator[Job, Trained, Ending]
+"""What happens to a member, from first to last: at its one `yield` it hands over its job and waits until an engine
+has trained it. It may end without."""
+
+
+def follow(
+    courses: Iterable[tuple[str, Course[Ending]]], engine: Engine
+) -> Generator[tuple[str, Ending | Exception], None, None]:
+    """Bring every course to its end, and yield its name with what it returned or raised, as they end.
+
+    Where this is stopped or closed, so are the courses that have not ended. What a course raises before it hands over
+    its job stops all.
+    """
+    training: dict[Job, tuple[str, Course[Ending]]] = {}
+    untrained: list[tuple[str, Ending]] = []
+
+    def jobs() -> Iterator[Job]:
+        for name, course in courses:
+            try:
+                job = next(course)
+            except StopIteration as end:
+                untrained.append((name, end.value))
+            else:
+                training[job] = name, course
+                yield job
+
+    try:
+        with closing(engine.train(jobs())) as outcomes:
+            for job, outcome in outcomes:
+                name, course = training.pop(job)
+                yield name, _end(course, outcome)
+        yield from untrained
+    except BaseException as error:
+        for _, course in training.values():
+            with suppress(type(error)):
+                course.throw(error)
+        raise
+
+
+def _end(course: Course[Ending], outcome: Trained | Exception) -> Ending | Exception:
+    try:
+        if isinstance(outcome, Exception):
+            course.throw(outcome)
+        else:
+            course.send(outcome)
+    except StopIteration as end:
+        ending: Ending = end.value
+        return ending
+    except Exception as error:
+        return error
+    raise AssertionError("a course has one job")
