@@ -19,9 +19,9 @@ SETTINGS = $(foreach setting,$(SET),--set '$(setting)')
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
 
-run: $(READY) ## Run an experiment, several or all: EXP="name ..."|all [DATA=folder] [LABELS=path] [PROFILE=demo|full] [SET="key=value ..."] [FORCE=1]
+run: $(READY) ## Run an experiment, several or all: EXP="name ..."|all [DATA=folder] [LABELS=path] [PROFILE=demo|full] [SET="key=value ..."] [FORCE=1] [ENGINE=local|ray] [GPU_SHARE=0.25]
 	@test -n '$(EXP)' || { echo 'name an experiment, as in: make run EXP=phase5_multiscale' >&2; exit 2; }
-	@$(VAD) run $(foreach name,$(EXP),'$(name)') $(call option,DATA,data) $(call option,LABELS,labels) $(call option,PROFILE,profile) $(SETTINGS) $(if $(FORCE),--force)
+	@$(VAD) run $(foreach name,$(EXP),'$(name)') $(call option,DATA,data) $(call option,LABELS,labels) $(call option,PROFILE,profile) $(SETTINGS) $(if $(FORCE),--force) $(call option,ENGINE,engine) $(call option,GPU_SHARE,gpu-share)
 
 submit: $(READY) ## Write a predictions file: [MODEL=production] [DATA=folder] [OUT=file.csv]
 	@$(VAD) submit $(call option,MODEL,model) $(call option,DATA,data) $(call option,OUT,out)

@@ -88,6 +88,19 @@ _labels = click.option("--labels", metavar="PATH", help="CSV (Id,Label), folder 
 )
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a value, as in train.epochs=3.")
 @click.option("--force", is_flag=True, help="Train and score anew, whatever is there already.")
+@click.option(
+    "--engine",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="Train in this process, or on a Ray cluster: that of RAY_ADDRESS, else one on this machine.",
+)
+@click.option(
+    "--gpu-share",
+    type=click.FloatRange(0, 1),
+    metavar="SHARE",
+    help="With ray: how much of a GPU a member takes, as in 0.25. [1 where the cluster has any]",
+)
 def run(
     experiments: tuple[str, ...],
     data: str | None,
@@ -95,6 +108,8 @@ def run(
     profile: str | None,
     overrides: tuple[str, ...],
     force: bool,
+    engine: str,
+    gpu_share: float | None,
 ) -> None:
     """Run an experiment: train, score, fuse, track, register.
 
@@ -108,7 +123,7 @@ def run(
     from registry.executor import run as execute
     from registry.work import Request
 
-    request = Request(experiments[0], data, labels, profile, overrides, force, _home())
+    request = Request(experiments[0], data, labels, profile, overrides, force, _home(), engine, gpu_share)
     if experiments == (queue.ALL,) or len(experiments) > 1:
         ended = queue.run_queue(experiments, request, Console())
         click.echo("\n" + queue.as_text(ended))

@@ -1,4 +1,4 @@
-"""How long a training will take, from a few batches of it."""
+"""What a training will take: its time from a few batches of it, its memory from the shapes alone."""
 
 import contextlib
 import time
@@ -7,13 +7,16 @@ from itertools import pairwise
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vad.inputs import Batch, Positions, Samples
 from vad.member import Member
+from vad.models import Shape, parameter_count
 from vad.training import Diverged, train
 
 _BATCH, _BATCHES = 8, 4
+# Bytes of a process that has loaded PyTorch.
+_PROCESS = 700_000_000
 
 
 class _Noise(Samples):
@@ -22,13 +25,18 @@ class _Noise(Samples):
     def __init__(self, member: Member, device: torch.device):
         super().__init__(np.empty(0, np.uint8), np.zeros((_BATCHES * _BATCH, 1), np.intp), device)
         shape = member.kind_of_input().shape(member.size)
+        self._given = torch.rand(_BATCH, *_sides(shape), device=device)
         frame = (shape.channels, shape.size, shape.size)
-        sides = {"frame": frame, "clip": (frame[0], shape.frames, *frame[1:]), "sequence": (shape.frames, *frame)}
-        self._given = torch.rand(_BATCH, *sides[shape.kind], device=device)
         self._target = self._given if shape.kind != "sequence" else torch.rand(_BATCH, *frame, device=device)
 
     def batch(self, which: Positions) -> Batch:
         return Batch(self._given, self._target)
+
+
+def _sides(shape: Shape) -> tuple[int, ...]:
+    frame = (shape.channels, shape.size, shape.size)
+    sides = {"frame": frame, "clip": (frame[0], shape.frames, *frame[1:]), "sequence": (shape.frames, *frame)}
+    return sides[shape.kind]
 
 
 class Estimator:
@@ -58,3 +66,21 @@ class Estimator:
         with contextlib.suppress(Diverged):  # noise may do that, and the training itself will say so
             train(member.build(), _Noise(member, self._device), recipe, 0, self._device, on_batch=tell)
         return min(end - start for start, end in pairwise(ends)) / _BATCH
+
+
+def memory(member: Member) -> int:
+    """Bytes that training takes, roughly and without the frames: the process, the weights' copies, a batch's activations."""
+    activations = 0
+
+    def count(module: nn.Module, given: object, output: object) -> None:
+        nonlocal activations
+        activations += output.numel() if isinstance(output, Tensor) else 0
+
+    with torch.device("meta"), torch.no_grad():
+        network = member.build().eval()
+        for module in network.modules():
+            if not list(module.children()):
+                module.register_forward_hook(count)
+        network(torch.empty(member.training.batch_size, *_sides(member.kind_of_input().shape(member.size))))
+    # Weights, their gradients, two numbers each of Adam's, the kept ones, and the state on its way out.
+    return _PROCESS + 4 * (9 * parameter_count(network) + 2 * activations)

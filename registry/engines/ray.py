@@ -1,0 +1,210 @@
+"""Members as tasks of a Ray cluster: that of RAY_ADDRESS, else one on this machine that nothing outside can reach.
+
+Frames are put into the cluster once for each size. Ray brings them once to a node, where tasks map them into their
+memory. A task knows `vad` alone, whose code goes with it.
+"""
+
+import logging
+import os
+import signal
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+if not os.environ.get("RAY_ADDRESS"):
+    # A cluster of one machine: it binds to 127.0.0.1 alone, as is Ray's default on other systems than Linux.
+    os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+
+import ray  # after its settings
+from ray.exceptions import RayError, RayTaskError
+
+import vad
+from registry.console import Console
+from registry.engines.base import Job, Lost, Outcomes
+from registry.estimate import memory
+from vad.errors import InputError
+from vad.files import replacing
+from vad.member import Member
+from vad.remote import Told, train_remotely
+from vad.training import Diverged, so_far
+
+# So often a member may be lost within one epoch. More is no accident.
+_TRIES = 3
+_NOTHING = np.empty(0, np.uint8)
+
+
+@dataclass
+class _Task:
+    """A job on its way: the epochs it brought along and has now, the samples seen since, and losses in a row."""
+
+    job: Job
+    brought: int
+    epochs: int
+    seen: int = 0
+    losses: int = 0
+    begun: bool = False
+
+    def hear(self, told: Told) -> None:
+        """Pass on what a worker told."""
+        if not self.begun:
+            self.begun = True
+            self.job.on_start()
+        if told.samples:
+            self.seen += told.samples
+            self.job.on_batch(told.samples, told.loss)
+        if told.epoch is not None:
+            with replacing(self.job.resume) as temporary:
+                temporary.write_bytes(told.state)
+            self.job.on_epoch(told.epoch)
+            self.epochs, self.seen, self.losses = told.epoch.number, 0, 0
+
+    def lose(self) -> None:
+        """Its worker is gone, and with it what was seen since the last epoch."""
+        if self.seen:
+            self.job.on_batch(-self.seen, float("nan"))
+        self.seen, self.losses = 0, self.losses + 1
+
+
+class RayEngine:
+    """Trains as many members at once as the cluster has room for; one whose worker is lost goes on elsewhere."""
+
+    parallel = True
+
+    def __init__(self, gpu_share: float | None, console: Console):
+        self._gpu_share = gpu_share
+        self._gpus, self._threads = 0.0, 1
+        self._console = console
+        self._task = ray.remote(num_returns="streaming", max_retries=0)(train_remotely)
+        self._arrays: dict[str, ray.ObjectRef] = {}
+
+    def start(self) -> None:
+        """Reach the cluster of RAY_ADDRESS, or start one on this machine."""
+        if ray.is_initialized():
+            return
+        address = os.environ.get("RAY_ADDRESS") or "local"
+        if address.startswith("ray://"):
+            raise InputError(
+                f"RAY_ADDRESS={address}: Ray's client cannot follow a training; run this on a node of the cluster, with RAY_ADDRESS=auto"
+            )
+        here = {"include_dashboard": False} if address == "local" else {}
+        # What nodes complain of would go to standard output; that a worker was lost is said here, in one line.
+        ray._private.worker._worker_logs_enabled = False
+        on_stop = signal.getsignal(signal.SIGTERM)
+        try:
+            _knock(address)
+            ray.init(
+                address, runtime_env={"py_modules": [vad]}, log_to_driver=False, logging_level=logging.ERROR, **here
+            )  # fmt: skip
+        except Exception as error:  # Ray raises it bare
+            reason = str(error).strip().splitlines()[0]
+            raise InputError(
+                f"RAY_ADDRESS={address}: no Ray cluster can be used there ({reason}); start one, or unset RAY_ADDRESS"
+            ) from None
+        finally:
+            signal.signal(signal.SIGTERM, on_stop)  # Ray's own would end this process on the spot
+        nodes = _nodes()
+        cpus, gpus = (sum(node.get(key, 0) for node in nodes) for key in ("CPU", "GPU"))
+        self._console.say(f"  Ray cluster: nodes {len(nodes)}, CPUs {cpus:g}, GPUs {gpus:g}")
+        self._gpus = min(gpus, 1.0) if self._gpu_share is None else self._gpu_share
+        if self._gpus > gpus:
+            raise InputError(f"--gpu-share {self._gpus:g}: no node of the Ray cluster has a GPU; leave it out")
+        # As many as this process would compute with, as results depend on it; a GPU is fed by one.
+        self._threads = 1 if self._gpus else torch.get_num_threads()
+
+    def close(self) -> None:
+        self._arrays.clear()
+        ray.shutdown()
+
+    def train(self, jobs: Iterable[Job]) -> Outcomes:
+        running: dict[ray.ObjectRefGenerator, _Task] = {}
+        try:
+            for job in jobs:
+                epochs = len(so_far(job.resume).epochs) if job.resume.exists() else 0
+                task = _Task(job, epochs, epochs)
+                running[self._submit(task)] = task
+                yield from self._listen(running, seconds=0)
+            while running:
+                yield from self._listen(running, seconds=1)
+        finally:
+            for stream in running:
+                ray.cancel(stream, force=True)
+
+    def _listen(self, running: dict[ray.ObjectRefGenerator, _Task], seconds: float) -> Outcomes:
+        """Hear one word, if one comes in time; yield the job that ends with it, if one does."""
+        try:
+            ready, _ = ray.wait(list(running), timeout=seconds)
+        except SystemError as error:  # so Ray gives back what a signal's handler raised in it
+            raise (error.__cause__ or error) from None
+        for stream in ready:
+            job = (task := running[stream]).job
+            try:
+                task.hear(ray.get(next(stream)))
+            except StopIteration:
+                del running[stream]
+                yield job, replace(so_far(job.resume), resumed_after=task.brought)
+            except RayTaskError as error:
+                del running[stream]
+                yield job, _own(error, job)
+            except RayError as error:
+                del running[stream]
+                reason = str(error).strip().splitlines()[0].split(". ")[0]
+                task.lose()
+                if task.losses >= _TRIES:
+                    yield job, Lost(f"{task.losses} workers in a row were lost: {reason}")
+                    continue
+                where = f"after epoch {task.epochs}" if task.epochs else "from the beginning"
+                self._console.say(f"  {job.member.name}: its worker was lost; another goes on {where} ({reason})")
+                running[self._submit(task)] = task
+            else:
+                running[stream] = running.pop(stream)  # behind the others, that each may speak in turn
+
+    def _submit(self, task: _Task) -> ray.ObjectRefGenerator:
+        job = task.job
+        samples = job.samples.over(_NOTHING, torch.device("cpu"))
+        state = job.resume.read_bytes() if task.epochs else b""
+        device = "cuda" if self._gpus else "cpu"
+        remote = self._task.options(name=f"train {job.member.name}", **self._needs(job.member))
+        return remote.remote(job.member, samples, self._put(job.samples.array), state, device, self._threads)
+
+    def _put(self, array: NDArray[Any]) -> ray.ObjectRef:
+        """An array in the cluster, put there once: a map is known by its file, whose name is its content."""
+        assert isinstance(array, np.memmap)
+        key = str(array.filename)
+        if key not in self._arrays:
+            self._arrays[key] = ray.put(np.asarray(array))
+        return self._arrays[key]
+
+    def _needs(self, member: Member) -> dict[str, float]:
+        """What a task asks for: processors, memory, a share of a GPU; no more than one node has, lest it wait for ever."""
+        fit = [node for node in _nodes() if node.get("GPU", 0) >= self._gpus]
+        largest = max(fit, key=lambda node: node.get("CPU", 0), default={})
+        return {
+            "num_cpus": min(self._threads, largest.get("CPU") or self._threads),
+            "memory": int(min(memory(member), largest.get("memory", 0))),
+            "num_gpus": self._gpus,
+        }
+
+
+def _nodes() -> list[dict[str, float]]:
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def _knock(address: str) -> None:
+    """Raise OSError where nothing listens at host:port; Ray would take minutes to find out."""
+    host, _, port = address.rpartition(":")
+    if port.isdigit():
+        socket.create_connection((host, int(port)), timeout=10).close()
+
+
+def _own(error: RayTaskError, job: Job) -> Exception:
+    """The exception that a training raised, as it would have been raised here."""
+    cause = error.cause
+    if isinstance(cause, Diverged):
+        return Diverged(cause.epoch, so_far(job.resume) if job.resume.exists() else None)
+    return cause if isinstance(cause, InputError) else error
