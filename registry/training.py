@@ -76,7 +76,8 @@ def train(
         with closing(follow(courses, engine)) as endings:
             for name, ending in endings:
                 if isinstance(ending, (Diverged, Lost)):
-                    console.say(f"  {name}: {ending}; its last good weights are kept, the other members go on")
+                    kept = "its last good weights are kept; " if isinstance(ending, Diverged) and ending.trained else ""
+                    console.say(f"  {name}: {ending}; {kept}the other members go on")
                     failed[name] = str(ending)
                 elif isinstance(ending, Exception):
                     raise ending
