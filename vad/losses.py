@@ -15,7 +15,8 @@ Weighted = tuple[tuple[str, float], ...]
 @LOSSES.register("mse")
 def mse(output: Tensor, target: Tensor) -> Tensor:
     """Mean squared error over everything."""
-    return functional.mse_loss(output, target)
+    # Colours last, as they lie in memory: the gradient comes in the order in which it is asked for.
+    return functional.mse_loss(output.movedim(1, -1), target.movedim(1, -1))
 
 
 @LOSSES.register("ssim")

@@ -10,13 +10,13 @@ from vad.catalog import Named
 from vad.errors import InputError
 from vad.frame_errors import ERRORS
 from vad.inputs import Samples, fold_frames
-from vad.models import place
+from vad.memory import keep_freed_memory
+from vad.models import fold_batch_norm, place
 from vad.precision import Precision, autocast
 from vad.scores import Values
 
-# Every pass has this shape: kernels differ between shapes, and in bf16 their rounding shows. So a
-# frame's score is the same wherever it stands and however few frames are asked for.
-CHUNK = 32
+# What a pass holds: so many pixels of what is scored, so many samples at most.
+_PIXELS, MOST_SAMPLES = 2**21, 64
 
 
 def score(
@@ -32,13 +32,15 @@ def score(
 
     A frame that several samples hold gets the largest of its errors, one that none holds gets NaN.
     """
+    keep_freed_memory()
+    network = fold_batch_norm(network)
     place(network, device)
-    network.eval()
+    chunk = _chunk(samples)
     results = {error: np.full(count, np.nan) for error in errors}
     with torch.inference_mode():
-        for start in range(0, len(samples), CHUNK):
-            held = min(CHUNK, len(samples) - start)
-            which = np.minimum(np.arange(start, start + CHUNK), start + held - 1)
+        for start in range(0, len(samples), chunk):
+            held = min(chunk, len(samples) - start)
+            which = np.minimum(np.arange(start, start + chunk), start + held - 1)
             batch = samples.batch(which)
             with autocast(precision, device):
                 output = network(batch.given)
@@ -55,6 +57,18 @@ def score(
             if on_batch:
                 on_batch(held)
     return results
+
+
+def _chunk(samples: Samples) -> int:
+    """How many samples every pass has, whatever is left of them.
+
+    Kernels differ between shapes, and in bf16 their rounding shows. So a frame's score is the same wherever it
+    stands and however few frames are asked for.
+    """
+    if not len(samples):
+        return 1
+    target = samples.batch(np.zeros(1, np.intp)).target
+    return max(1, min(MOST_SAMPLES, _PIXELS // (target.numel() // target.shape[1])))
 
 
 def error_map(

@@ -19,6 +19,7 @@ from vad.errors import InputError
 from vad.inputs import Samples, fold_frames
 from vad.losses import weighted_loss
 from vad.member import Training
+from vad.memory import keep_freed_memory
 from vad.models import place
 from vad.optim import OPTIMIZERS, SCHEDULES
 from vad.precision import autocast
@@ -92,6 +93,7 @@ def train(
     `resume`, the state after each epoch is kept in that file, and a state found there is taken up.
     Raises Diverged where the loss is no longer finite.
     """
+    keep_freed_memory()
     place(network, device)
     optimizer = OPTIMIZERS[recipe.optimizer](network.parameters(), recipe.lr, recipe.weight_decay)
     schedule = None

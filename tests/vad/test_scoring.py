@@ -8,7 +8,7 @@ from vad.frame_errors import ERRORS
 from vad.inputs import INPUTS
 from vad.models import Shape, build
 from vad.precision import resolve
-from vad.scoring import CHUNK, error_map, score
+from vad.scoring import MOST_SAMPLES, error_map, score
 
 CPU = torch.device("cpu")
 MEAN, MAX = Named("mean"), Named("max")
@@ -51,10 +51,10 @@ def test_a_frames_score_is_the_same_wherever_it_stands_and_however_many_are_scor
     network, index_of, precision, threads
 ):
     torch.set_num_threads(threads)
-    count = 2 * CHUNK + 7
+    count = 2 * MOST_SAMPLES + 7
     frames = frames_of(count)
     whole = score(network, samples_of(frames, index_of), [MEAN, MAX], count, precision, CPU)
-    for places in (range(1), range(5, 8), range(CHUNK), range(3, count), range(count - 1, -1, -1), [9] * 40):
+    for places in (range(1), range(5, 8), range(MOST_SAMPLES), range(3, count), range(count - 1, -1, -1), [9] * 40):
         given = samples_of(frames[list(places)], index_of)
         part = score(network, given, [MEAN, MAX], len(given), precision, CPU)
         for name in whole:
@@ -69,7 +69,7 @@ class Dimmed(nn.Module):
 @pytest.mark.parametrize(("size", "threads"), [(16, 1), (64, 1), (40, 2)])
 def test_every_error_of_a_frame_is_the_same_wherever_it_stands(index_of, size, threads):
     torch.set_num_threads(threads)
-    count = CHUNK + 5
+    count = MOST_SAMPLES + 5
     frames = frames_of(count, size)
     whole = score(Dimmed(), samples_of(frames, index_of), EVERY, count, "fp32", CPU)
     for places in (range(3, 6), range(count - 1, -1, -1), [9] * 40):
@@ -91,9 +91,11 @@ def test_a_score_does_not_depend_on_its_neighbours_in_the_batch(network, index_o
 
 def test_only_what_is_asked_for_is_computed_and_each_batch_is_told(network, index_of):
     told = []
-    found = score(network, samples_of(frames_of(CHUNK + 3), index_of), [MAX], CHUNK + 3, "fp32", CPU, told.append)
+    found = score(
+        network, samples_of(frames_of(MOST_SAMPLES + 3), index_of), [MAX], MOST_SAMPLES + 3, "fp32", CPU, told.append
+    )
     assert list(found) == [MAX]
-    assert told == [CHUNK, 3]
+    assert told == [MOST_SAMPLES, 3]
 
 
 def test_an_unknown_error_is_refused(network, index_of, refuses):
@@ -117,9 +119,9 @@ class Spoilt(nn.Module):
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e30])
 @pytest.mark.parametrize("error", ["mean", "max", "gradient"])
 def test_an_error_that_is_not_finite_is_refused_with_its_frame(index_of, refuses, value, error):
-    frames = frames_of(CHUNK + 9, size=8)
-    frames[CHUNK + 2 :] = 255
-    message = f"the {error} error of test frame {CHUNK + 3} of {CHUNK + 9} is not finite; train.precision=fp32 may help"
+    frames = frames_of(MOST_SAMPLES + 9, size=8)
+    frames[MOST_SAMPLES + 2 :] = 255
+    message = f"the {error} error of test frame {MOST_SAMPLES + 3} of {MOST_SAMPLES + 9} is not finite; train.precision=fp32 may help"
     with refuses(message):
         score(Spoilt(value), samples_of(frames, index_of), [Named(error)], len(frames), "fp32", CPU)
 

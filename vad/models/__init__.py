@@ -9,6 +9,7 @@ from vad.models.base import NETWORKS, Kind, Shape, build, parameter_count, place
 from vad.models.conv3d_ae import Conv3dAutoencoder
 from vad.models.conv_ae import ConvAutoencoder
 from vad.models.convlstm import ConvLSTM
+from vad.models.folding import fold_batch_norm
 from vad.models.fully_conv_ae import FullyConvAutoencoder
 from vad.models.init import INITS
 from vad.models.unet_ae import UNetAutoencoder
@@ -24,6 +25,7 @@ __all__ = [
     "Shape",
     "UNetAutoencoder",
     "build",
+    "fold_batch_norm",
     "parameter_count",
     "place",
 ]

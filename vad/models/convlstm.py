@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from vad.catalog import Within
 from vad.errors import InputError
 from vad.models.base import NETWORKS, Kind, Shape
+from vad.models.halving import Double, Halve
 
 _WIDTHS = (32, 64, 128, 256)
 
@@ -32,14 +33,14 @@ class ConvLSTM(nn.Module):
             raise InputError(f'model "convlstm" needs a size that is a multiple of 16, not {shape.size}')
         down: list[nn.Module] = []
         for wide_in, wide_out in zip((shape.channels, *_WIDTHS), _WIDTHS, strict=False):
-            down += [nn.Conv2d(wide_in, wide_out, 4, 2, 1), nn.BatchNorm2d(wide_out), nn.LeakyReLU(0.2)]
+            down += [Halve(wide_in, wide_out), nn.BatchNorm2d(wide_out), nn.LeakyReLU(0.2)]
         self.encoder = nn.Sequential(*down)
         self.gates = nn.Conv2d(_WIDTHS[-1] + hidden, 4 * hidden, 3, 1, 1)
         self.hidden = hidden
         up: list[nn.Module] = [nn.Conv2d(hidden, _WIDTHS[-1], 3, 1, 1), nn.BatchNorm2d(_WIDTHS[-1]), nn.ReLU()]
         for wide_in, wide_out in zip(_WIDTHS[:0:-1], _WIDTHS[-2::-1], strict=True):
-            up += [nn.ConvTranspose2d(wide_in, wide_out, 4, 2, 1), nn.BatchNorm2d(wide_out), nn.ReLU()]
-        up += [nn.ConvTranspose2d(_WIDTHS[0], shape.channels, 4, 2, 1), nn.Tanh()]
+            up += [Double(wide_in, wide_out), nn.BatchNorm2d(wide_out), nn.ReLU()]
+        up += [Double(_WIDTHS[0], shape.channels), nn.Tanh()]
         self.decoder = nn.Sequential(*up)
 
     def forward(self, sequences: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from vad.errors import InputError
 from vad.models.base import NETWORKS, Kind, Shape
+from vad.models.halving import Double, Halve
 
 _WIDTHS = (32, 64, 128)
 
@@ -30,9 +31,9 @@ class FullyConvAutoencoder(nn.Module):
             raise InputError(f'model "fully_conv_ae" needs a size that is a multiple of 8, not {shape.size}')
         layers: list[nn.Module] = []
         for wide_in, wide_out in zip((shape.channels, *_WIDTHS), _WIDTHS, strict=False):
-            layers += [nn.Conv2d(wide_in, wide_out, 4, 2, 1), nn.ReLU()]
+            layers += [Halve(wide_in, wide_out), nn.ReLU()]
         for wide_in, wide_out in zip(_WIDTHS[::-1], (*_WIDTHS[-2::-1], shape.channels), strict=True):
-            layers += [nn.ConvTranspose2d(wide_in, wide_out, 4, 2, 1), nn.ReLU()]
+            layers += [Double(wide_in, wide_out), nn.ReLU()]
         layers[-1] = nn.Sigmoid() if output == "sigmoid" else nn.Tanh()
         self.layers = nn.Sequential(*layers)
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from vad.catalog import Within
 from vad.errors import InputError
 from vad.models.base import NETWORKS, Kind, Shape
+from vad.models.halving import Double, Halve
 
 _WIDTHS = (64, 128, 256, 512, 512)
 
@@ -65,13 +66,13 @@ class UNetAutoencoder(nn.Module):
 
 def _down(wide_in: int, wide_out: int) -> nn.Sequential:
     return nn.Sequential(
-        *(nn.Conv2d(wide_in, wide_out, 4, 2, 1, bias=False), nn.BatchNorm2d(wide_out), nn.LeakyReLU(0.2)),
+        *(Halve(wide_in, wide_out, bias=False), nn.BatchNorm2d(wide_out), nn.LeakyReLU(0.2)),
         *(nn.Conv2d(wide_out, wide_out, 3, 1, 1, bias=False), nn.BatchNorm2d(wide_out), nn.LeakyReLU(0.2)),
     )
 
 
 def _up(wide_in: int, wide_out: int) -> nn.Sequential:
     return nn.Sequential(
-        *(nn.ConvTranspose2d(wide_in, wide_out, 4, 2, 1, bias=False), nn.BatchNorm2d(wide_out), nn.ReLU()),
+        *(Double(wide_in, wide_out, bias=False), nn.BatchNorm2d(wide_out), nn.ReLU()),
         *(nn.Conv2d(wide_out, wide_out, 3, 1, 1, bias=False), nn.BatchNorm2d(wide_out), nn.ReLU()),
     )

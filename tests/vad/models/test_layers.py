@@ -84,7 +84,7 @@ def per_side(setting, dimensions):
 
 
 def spelling(layer):
-    name = type(layer).__name__
+    name = {"Halve": "Conv2d", "Double": "ConvTranspose2d"}.get(type(layer).__name__, type(layer).__name__)
     if name.startswith("Conv"):
         assert layer.groups == 1 and set(layer.dilation) == {1} and not any(getattr(layer, "output_padding", (0,)))
         assert layer.padding_mode == "zeros"

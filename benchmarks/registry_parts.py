@@ -1,0 +1,131 @@
+"""What the registry itself costs: post-processing, skipping what is done, tracking, the command line, the leaderboard."""
+
+import contextlib
+import io
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.timing import best_seconds
+from registry import leaderboard
+from registry.console import Console
+from registry.executor import find_device, finished, run
+from registry.loading import load_entry
+from registry.plan import make_plan
+from registry.preparation import prepare
+from registry.tracking import RunLog, Tracking
+from registry.work import Request
+from vad.pipeline import run_pipeline
+from vad.scores import FrameIndex
+
+# Frames of the competition's 21 test videos.
+VIDEOS = (499, 1211, 737, 947, 1007, 627, 588, 36, 359, 722, 472, 735, 528, 496, 732, 740, 417, 275, 229, 273, 76)
+
+
+def post_processing() -> float:
+    """Seconds from member scores of 11,706 frames to all variants of phase 4's two experiments."""
+    index = FrameIndex(np.repeat(np.arange(1, 22), VIDEOS), np.concatenate([np.arange(count) for count in VIDEOS]))
+    generator = np.random.default_rng(0)
+    plans = [
+        make_plan(load_entry(name), torch.device("cpu"), True) for name in ("phase4_gaussian", "phase4_alternative")
+    ]
+    scores = {
+        (member, stream.error): generator.random(len(index))
+        for plan in plans
+        for stream in plan.streams.values()
+        for member in stream.members
+        if stream.error
+    }
+
+    def all_variants() -> None:
+        for plan in plans:
+            run_pipeline(plan.streams, plan.variants, scores, {}, index)
+
+    return best_seconds(all_variants)
+
+
+@contextlib.contextmanager
+def store(folder: Path) -> Iterator[None]:
+    """A tracking store of its own, in an empty folder."""
+    before = os.environ.get("MLFLOW_TRACKING_URI")
+    os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder / 'mlflow.db'}"
+    try:
+        yield
+    finally:
+        os.environ.pop("MLFLOW_TRACKING_URI")
+        if before is not None:
+            os.environ["MLFLOW_TRACKING_URI"] = before
+
+
+def run_and_skip(home: Path, experiment: str = "phase2_max_error") -> dict[str, float]:
+    """Run an experiment on the demo street and again: share of the time in tracking, seconds of the decision to skip."""
+    spent = 0.0
+
+    def timed(method: Any) -> Any:
+        def call(*arguments: Any, **options: Any) -> Any:
+            nonlocal spent
+            started = time.perf_counter()
+            try:
+                return method(*arguments, **options)
+            finally:
+                spent += time.perf_counter() - started
+
+        return call
+
+    names = {RunLog: ("params", "metrics", "tags", "describe", "artifact", "artifacts", "end"),
+             Tracking: ("experiment", "open_run", "reopen", "find", "fetch")}  # fmt: skip
+    originals = {(kind, name): getattr(kind, name) for kind, methods in names.items() for name in methods}
+    request = Request(experiment, profile="full", home=home)
+    with contextlib.redirect_stderr(io.StringIO()):
+        Tracking()  # a new database takes seconds to make, once
+        for (kind, name), method in originals.items():
+            setattr(kind, name, timed(method))
+        try:
+            started = time.perf_counter()
+            run(request, Console())
+            whole = time.perf_counter() - started
+        finally:
+            for (kind, name), method in originals.items():
+                setattr(kind, name, method)
+
+        def skip() -> None:
+            assert finished(prepare(request, find_device()), Tracking()) is not None
+
+        return {"tracking_share": spent / whole, "run_seconds": whole, "skip_seconds": best_seconds(skip)}
+
+
+def help_seconds(rounds: int = 5) -> float:
+    """Seconds of `vad --help`, a process each."""
+    times = []
+    for _ in range(rounds + 1):
+        started = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "registry.cli", "--help"], stdout=subprocess.DEVNULL, check=True)
+        times.append(time.perf_counter() - started)
+    return statistics.median(times[1:])
+
+
+def leaderboard_seconds(runs: int = 1000) -> float:
+    """Seconds of the leaderboard over so many finished runs, in a process that has imported what it needs."""
+    tracking = Tracking()
+    experiment = tracking.experiment("bench ap", {"vad.figure": "ap"})
+    for number in range(runs):
+        tags = {
+            "vad.entry": f"entry{number % 50}",
+            "vad.profile": "full",
+            "vad.set": f"train.lr={number}",
+            "vad.figure": "ap",
+        }
+        log = tracking.open_run(experiment, "experiment", f"digest{number}", f"entry{number % 50}", tags)
+        figures = {"ap": number / runs, "ap_low": 0.1, "ap_high": 0.9, "auc": 0.5, "prevalence": 0.3}
+        log.metrics(figures | {f"ap.variant{v}": 0.5 for v in range(10)})
+        log.params({"entry": "x", "members": 3, "best_variant": "max"})
+        log.end("FINISHED")
+    return best_seconds(lambda: leaderboard.as_text(leaderboard.leaderboard(Tracking())), 3)
