@@ -46,8 +46,7 @@ def decode_grey(data: bytes, where: str) -> Image:
 
 
 def _decode(data: bytes, where: str, mode: int) -> Image:
-    truncated = data.startswith(_JPEG_START) and data.rfind(_JPEG_END) < data.rfind(_JPEG_SCAN)
-    if truncated or (data.startswith(_JPEG_START) and _JPEG_SCAN not in data):
+    if data.startswith(_JPEG_START) and not _has_an_end(data):
         raise InputError(f"{where} is a truncated JPEG (no end marker); restore or remove it")
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), mode | cv2.IMREAD_IGNORE_ORIENTATION)
@@ -56,6 +55,13 @@ def _decode(data: bytes, where: str, mode: int) -> Image:
     if image is None:
         raise InputError(f"{where} is no image that can be decoded; restore or remove it")
     return np.asarray(image, np.uint8)
+
+
+def _has_an_end(jpeg: bytes) -> bool:
+    """Whether the last scan is closed by an end marker, behind which some cameras write more."""
+    if jpeg.endswith(_JPEG_END):
+        return _JPEG_SCAN in jpeg
+    return jpeg.rfind(_JPEG_END) > jpeg.rfind(_JPEG_SCAN) > 0
 
 
 def read_image(path: Path) -> Image:
@@ -104,7 +110,8 @@ def resize(image: Image, size: int) -> Image:
     """
     if image.shape[:2] == (size, size):
         return image
-    planes = torch.from_numpy(image).permute(2, 0, 1)[None]
+    # The batch comes before the permutation: only then does the kernel see that colours lie last, and leaves them there.
+    planes = torch.from_numpy(image)[None].permute(0, 3, 1, 2)
     small = torch.nn.functional.interpolate(planes, (size, size), mode="bilinear", antialias=True)
     return np.ascontiguousarray(small[0].permute(1, 2, 0).numpy())
 
