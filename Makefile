@@ -1,7 +1,7 @@
 # Every target is one call of the command `vad`, in an environment that is made when it is missing or stale.
 
 .DEFAULT_GOAL := help
-.PHONY: help run submit ui leaderboard journey check data test lint format lock clean setup
+.PHONY: help run submit ui leaderboard journey check data test bench lint format lock clean setup
 .SUFFIXES:
 
 VENV := .venv
@@ -11,6 +11,9 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 TORCH := 2.13.0
 
+# Ray is an extra, installed when it is asked for.
+RAY := $(if $(filter ray,$(ENGINE)),$(VENV)/.ray)
+
 export MLFLOW_DISABLE_TELEMETRY := true
 
 option = $(if $($(1)),--$(2) '$($(1))')
@@ -19,7 +22,7 @@ SETTINGS = $(foreach setting,$(SET),--set '$(setting)')
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
 
-run: $(READY) ## Run an experiment, several or all: EXP="name ..."|all [DATA=folder] [LABELS=path] [PROFILE=demo|full] [SET="key=value ..."] [FORCE=1] [ENGINE=local|ray] [GPU_SHARE=0.25]
+run: $(READY) $(RAY) ## Run an experiment, several or all: EXP="name ..."|all [DATA=folder] [LABELS=path] [PROFILE=demo|full] [SET="key=value ..."] [FORCE=1] [ENGINE=local|ray] [GPU_SHARE=0.25]
 	@test -n '$(EXP)' || { echo 'name an experiment, as in: make run EXP=phase5_multiscale' >&2; exit 2; }
 	@$(VAD) run $(foreach name,$(EXP),'$(name)') $(call option,DATA,data) $(call option,LABELS,labels) $(call option,PROFILE,profile) $(SETTINGS) $(if $(FORCE),--force) $(call option,ENGINE,engine) $(call option,GPU_SHARE,gpu-share)
 
@@ -41,8 +44,11 @@ check: $(READY) ## Validate experiments without training: [EXP=name]
 data: $(READY) ## Inspect a data folder before training: [DATA=folder] [LABELS=path]
 	@$(VAD) data $(if $(DATA),'$(DATA)') $(call option,LABELS,labels)
 
-test: lint ## Lint, check types, run every test
+test: lint $(RAY) ## Lint, check types, run every test: [ENGINE=ray] (those of Ray too)
 	@$(VENV)/bin/python -m pytest -n auto --dist loadfile
+
+bench: $(READY) ## Measure beside a notebook's loop and the machine's ceilings, about 11 minutes: [OUT=bench]
+	@$(VENV)/bin/python -m benchmarks.bench $(call option,OUT,out)
 
 lint: $(READY) ## Check style and types; changes nothing
 	@$(VENV)/bin/ruff check .
@@ -73,3 +79,8 @@ $(READY): requirements.lock pyproject.toml
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
 	@touch $(READY)
+
+$(VENV)/.ray: $(READY)
+	@echo 'adding Ray to $(VENV) (once)'
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[ray]'
+	@touch $@

@@ -1,22 +1,21 @@
-"""What is measured: each part of phase 5 against the notebook, and as a share of what the machine can do."""
+"""Each part of phase 5 the project's way and the notebook's: functions that make the work that one side does."""
 
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from benchmarks import notebook
-from benchmarks.timing import Compared, compare, imread_ceiling, matrix_ceiling
+from benchmarks.side import Work
 from vad.catalog import Named
+from vad.frames.frameset import FrameSet
 from vad.frames.layouts import read_frameset
 from vad.frames.store import SplitSource, open_frames
 from vad.frames.street import make_street
-from vad.inputs import INPUTS
+from vad.inputs import INPUTS, Samples
 from vad.member import Training
 from vad.models import Shape, build
 from vad.precision import resolve
@@ -26,122 +25,120 @@ from vad.training import train
 
 # Size, latent, batch of phase 5's three scales.
 SCALES = ((64, 64, 64), (128, 128, 32), (256, 256, 8))
+SIZES = [size for size, _, _ in SCALES]
+SEEDS = (42, 123)
 
 
-@dataclass
-class Row:
-    """A line of the table: a rate beside the notebook's, the ceiling and the bars."""
-
-    part: str
-    unit: str
-    compared: Compared
-    bar: float
-    ceiling: str = ""
-    share: float | None = None
-    share_bar: float | None = None
-    notes: dict[str, Any] = field(default_factory=dict)
+def device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def recipe(batch_size: int, device: torch.device, epochs: int = 1) -> Training:
+def recipe(batch_size: int, epochs: int = 1) -> Training:
     """Phase 5's recipe."""
-    precision = resolve("auto", device)
-    return Training("mse", "adam", 2e-4, 0.0, None, epochs, None, 1e-5, "best", precision, batch_size)
+    return Training(
+        "mse", "adam", 2e-4, 0.0, None, epochs, None, 1e-5, "best", resolve("auto", device()), batch_size
+    )  # fmt: skip
 
 
 def network(size: int, latent: int, seed: int = 42) -> nn.Module:
     return build("conv_ae", Shape("frame", 3, size), {"latent": latent}, seed)
 
 
-def demo_files(home: Path) -> list[Path]:
-    """The demo street's training frames as files, 640 x 360."""
-    split = read_frameset(make_street(home / "street"), home / "index").train
-    return [path for video in split.videos for path in video.images or ()]
+def street(home: Path) -> FrameSet:
+    """The demo street, 640 x 360."""
+    return read_frameset(make_street(home / "street"), home / "index")
 
 
-def decode(home: Path, rounds: int) -> Row:
-    split = read_frameset(make_street(home / "street"), home / "index").train
-    files = demo_files(home)
+def files(home: Path, split: str = "train") -> list[Path]:
+    return [path for video in getattr(street(home), split).videos for path in video.images or ()]
 
-    def ours() -> int:
-        with tempfile.TemporaryDirectory(dir=home) as folder:
-            open_frames(SplitSource(split), [size for size, _, _ in SCALES], Path(folder))
-        return len(files)
 
-    def theirs() -> int:
-        for size, _, _ in SCALES:
-            notebook.load(files, size)
-        return len(files)
+def decode(home: Path) -> Work:
+    split = street(home).train
+    folders = tempfile.TemporaryDirectory(dir=home)
 
-    compared = compare(ours, theirs, rounds)
-    ceiling = imread_ceiling(files)
-    share = float(np.median(compared.ours)) / ceiling
-    return Row("decode, three sizes", "frames/s", compared, 2.5, f"cv2.imread, all cores: {ceiling:,.0f}/s", share, 0.7)
+    def work() -> int:
+        folder = tempfile.mkdtemp(dir=folders.name)  # thrown away at the end: deleting is not decoding
+        open_frames(SplitSource(split), SIZES, Path(folder))
+        return len(split)
+
+    return work
+
+
+def decode_as_a_notebook(home: Path) -> Work:
+    paths = files(home)
+
+    def work() -> int:
+        for size in SIZES:
+            notebook.load(paths, size)
+        return len(paths)
+
+    return work
+
+
+def training(size: int, latent: int, batch: int, batches: int) -> Work:
+    samples, net = samples_of(frames_of(batch * batches, size)), network(size, latent)
+
+    def work() -> int:
+        train(net, samples, recipe(batch), 42, device())
+        return len(samples)
+
+    return work
+
+
+def training_as_a_notebook(size: int, latent: int, batch: int, batches: int) -> Work:
+    trainer = notebook.Trainer(network(size, latent), as_floats(frames_of(batch * batches, size)), batch, device())
+
+    def work() -> int:
+        trainer.epoch()
+        return batch * batches
+
+    return work
+
+
+def scoring(size: int, latent: int, count: int) -> Work:
+    samples, net = samples_of(frames_of(count, size)), network(size, latent)
+
+    def work() -> int:
+        score(net, samples, [Named("max")], count, resolve("auto", device()), device())
+        return count
+
+    return work
+
+
+def scoring_as_a_notebook(size: int, latent: int, batch: int, count: int) -> Work:
+    frames, net = as_floats(frames_of(count, size)), network(size, latent)
+
+    def work() -> int:
+        notebook.score(net, frames, batch, device())
+        return count
+
+    return work
 
 
 def frames_of(count: int, size: int) -> np.ndarray:
     """Frames of some structure, uint8 (count, size, size, 3)."""
-    generator = np.random.default_rng(1)
-    coarse = generator.integers(0, 256, (count, 8, 8, 3), dtype=np.uint8)
+    coarse = np.random.default_rng(1).integers(0, 256, (count, 8, 8, 3), dtype=np.uint8)
     return np.repeat(np.repeat(coarse, size // 8, 1), size // 8, 2)
 
 
-def index_of(count: int) -> FrameIndex:
-    return FrameIndex(np.ones(count, np.int64), np.arange(count, dtype=np.int64))
+def as_floats(frames: np.ndarray) -> Tensor:
+    return torch.from_numpy(frames).permute(0, 3, 1, 2).float().contiguous() / 127.5 - 1
 
 
-def training(size: int, latent: int, batch: int, device: torch.device, rounds: int, batches: int = 8) -> Row:
-    count = batch * batches
-    frames, precision = frames_of(count, size), resolve("auto", device)
-    samples = INPUTS.make(Named("rgb")).samples(frames, index_of(count), device)
-    ours_network = network(size, latent)
-    trainer = notebook.Trainer(
-        network(size, latent), torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 127.5 - 1, batch, device
-    )
-
-    def ours() -> int:
-        train(ours_network, samples, recipe(batch, device), 42, device)
-        return count
-
-    def theirs() -> int:
-        trainer.epoch()
-        return count
-
-    compared = compare(ours, theirs, rounds)
-    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    ceiling = matrix_ceiling(dtype, device)
-    # A backward pass costs two forward passes: by the weights and by the input.
-    share = float(np.median(compared.ours)) * 3 * operations(network(size, latent), size) / ceiling
-    text = f"{precision} product: {ceiling / 1e12:.2f} TFLOP/s"
-    return Row(f"training, {size} px", "frames/s", compared, 1.6, text, share, 0.4 if size == 128 else None)
-
-
-def scoring(size: int, latent: int, batch: int, device: torch.device, rounds: int, count: int = 256) -> Row:
-    frames, precision = frames_of(count, size), resolve("auto", device)
-    samples = INPUTS.make(Named("rgb")).samples(frames, index_of(count), device)
-    tensor = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 127.5 - 1
-    ours_network, theirs_network = network(size, latent), network(size, latent)
-
-    def ours() -> int:
-        score(ours_network, samples, [Named("max")], count, precision, device)
-        return count
-
-    def theirs() -> int:
-        notebook.score(theirs_network, tensor, batch, device)
-        return count
-
-    compared = compare(ours, theirs, rounds)
-    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    ceiling = matrix_ceiling(dtype, device)
-    share = float(np.median(compared.ours)) * operations(network(size, latent), size) / ceiling
-    text = f"{precision} product: {ceiling / 1e12:.2f} TFLOP/s"
-    return Row(f"scoring, {size} px", "frames/s", compared, 2.5, text, share)
+def samples_of(frames: np.ndarray) -> Samples:
+    index = FrameIndex(np.ones(len(frames), np.int64), np.arange(len(frames), dtype=np.int64))
+    return INPUTS.make(Named("rgb")).samples(frames, index, device())
 
 
 def operations(net: nn.Module, size: int) -> int:
-    """Floating-point operations of one frame's forward pass: two for each multiplication of a layer."""
+    """Floating-point operations of one frame's forward pass: two for each multiplication of a layer.
+
+    A backward pass takes twice as many: by the weights and by the maps.
+    """
     total = 0
 
-    def count(module: nn.Module, given: Any, made: torch.Tensor) -> None:
+    def count(module: nn.Module, given: Any, made: Tensor) -> None:
         nonlocal total
         if isinstance(module, nn.Conv2d):
             total += 2 * made[0].numel() * module.weight[0].numel()
@@ -156,6 +153,3 @@ def operations(net: nn.Module, size: int) -> int:
     for hook in hooks:
         hook.remove()
     return total
-
-
-Part = Callable[[], Row]

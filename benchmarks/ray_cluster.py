@@ -3,8 +3,8 @@
     .venv/bin/python benchmarks/ray_cluster.py
 
 Everything is on this machine, bound to 127.0.0.1 and thrown away afterwards: a PostgreSQL (Debian: `apt-get install
-postgresql`), an `mlflow server` that hands artifacts through (`pip install psycopg2-binary`), a Ray cluster of two nodes
-(`pip install 'vad-registry[ray]'`). When each node has trained an epoch, one is killed. Prints what the run said, what
+postgresql`), an `mlflow server` that hands artifacts through (`pip install -e '.[postgresql]'`), a Ray cluster of two nodes
+(`pip install -e '.[ray]'`). When each node has trained an epoch, one is killed. Prints what the run said, what
 the server holds, and whether the scores are those of the local engine, bit for bit.
 """
 

@@ -2,8 +2,10 @@
 
 import fcntl
 import json
+import math
 import tempfile
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,6 +29,8 @@ from vad.training import Diverged, Epoch, Trained
 from vad.weights import fit_weights, load_tensors, save_tensors
 
 _WEIGHTS = "weights.safetensors"
+# Seconds from one sending of a curve to the next.
+_CURVE_EVERY = 3.0
 
 
 @dataclass(frozen=True)
@@ -134,15 +138,18 @@ class MemberStore:
             resume = self._home / "resume" / f"{digest}.safetensors"
             unit = f"{member.kind_of_input().shape(member.size).kind}s"
             bar = self._console.bar(f"train {member.name}", len(samples) * member.training.epochs, unit)
+            curve = _Curve(log, resume.exists())
 
             def on_epoch(epoch: Epoch) -> None:
                 bar.loss(epoch.loss)
-                log.metrics({"loss": epoch.loss, "lr": epoch.lr}, epoch.number)
+                curve.add(epoch)
 
             with ExitStack() as shown:
+                shown.callback(curve.send)  # also where it is cut off
                 trained = yield Job(
                     member, samples, resume, lambda: shown.enter_context(bar), bar.advance, on_epoch
                 )  # fmt: skip
+            curve.complete(trained.epochs)
             if trained.resumed_after:
                 self._console.say(f"    went on after epoch {trained.resumed_after}, where it was cut off")
             known = self._keep(member, digest, trained, len(samples), log, tags)
@@ -226,6 +233,38 @@ class MemberStore:
                 )
             log.artifacts(Path(work), "scores")
         return results
+
+
+class _Curve:
+    """The loss of each epoch on its way to the store, where a call takes as long as a short epoch.
+
+    Epochs that are short go together. What a killed process had not sent yet is sent by the one that goes on.
+    """
+
+    def __init__(self, log: RunLog, goes_on: bool):
+        self._log = log
+        self._sent = log.steps("loss") if goes_on else set()
+        self._waiting: list[Epoch] = []
+        self._last = -math.inf
+
+    def add(self, epoch: Epoch) -> None:
+        self._waiting.append(epoch)
+        if time.monotonic() - self._last >= _CURVE_EVERY:
+            self.send()
+
+    def send(self) -> None:
+        """Send what waits."""
+        new = [epoch for epoch in self._waiting if epoch.number not in self._sent]
+        self._waiting = []
+        if new:
+            self._log.curve([(epoch.number, {"loss": epoch.loss, "lr": epoch.lr}) for epoch in new])
+        self._sent |= {epoch.number for epoch in new}
+        self._last = time.monotonic()
+
+    def complete(self, epochs: Sequence[Epoch]) -> None:
+        """Send what of all epochs is not there yet."""
+        self._waiting = list(epochs)
+        self.send()
 
 
 def _score_name(frames_digest: str, error: Named) -> str:

@@ -75,6 +75,17 @@ class RunLog:
         now = int(time.time() * 1000)
         self._client.log_batch(self.run_id, metrics=[Metric(k, float(v), now, step) for k, v in metrics.items()])
 
+    def curve(self, points: Sequence[tuple[int, Mapping[str, float]]]) -> None:
+        """Log metrics of several steps, each a step and its metrics, at once: a call costs as much as a thousand points."""
+        now = int(time.time() * 1000)
+        values = [Metric(key, float(value), now, step) for step, metrics in points for key, value in metrics.items()]
+        for start in range(0, len(values), _PAGE):
+            self._client.log_batch(self.run_id, metrics=values[start : start + _PAGE])
+
+    def steps(self, metric: str) -> set[int]:
+        """The steps for which a metric was logged."""
+        return {point.step for point in self._client.get_metric_history(self.run_id, metric)}
+
     def tags(self, tags: Mapping[str, Any]) -> None:
         self._client.log_batch(self.run_id, tags=[RunTag(key, str(value)[:8000]) for key, value in tags.items()])
 

@@ -1,7 +1,7 @@
 """Optimisers and learning-rate schedules under the names that entries use."""
 
 from collections.abc import Callable, Iterable
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from torch import nn
@@ -23,13 +23,22 @@ SCHEDULES: Catalog[Callable[..., LRScheduler]] = Catalog("schedule")
 @OPTIMIZERS.register("adam")
 def adam(parameters: Parameters, lr: float, weight_decay: float) -> torch.optim.Optimizer:
     """Adam with PyTorch's betas; weight decay is added to the gradient (L2)."""
-    return torch.optim.Adam(parameters, lr=lr, weight_decay=weight_decay, fused=True)
+    return torch.optim.Adam(weight_decay=weight_decay, **_fused(parameters, lr))
 
 
 @OPTIMIZERS.register("adamw")
 def adamw(parameters: Parameters, lr: float, weight_decay: float) -> torch.optim.Optimizer:
     """Adam with decoupled weight decay."""
-    return torch.optim.AdamW(parameters, lr=lr, weight_decay=weight_decay, fused=True)
+    return torch.optim.AdamW(weight_decay=weight_decay, **_fused(parameters, lr))
+
+
+def _fused(parameters: Parameters, lr: float) -> dict[str, Any]:
+    """One kernel for all parameters. On a GPU the learning rate lies there too, where a recorded graph can see it change."""
+    parameters = list(parameters)
+    device = parameters[0].device
+    if device.type != "cuda":
+        return {"params": parameters, "lr": lr, "fused": True}
+    return {"params": parameters, "lr": torch.tensor(lr, device=device), "fused": True, "capturable": True}
 
 
 @SCHEDULES.register("cosine")

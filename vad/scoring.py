@@ -35,6 +35,7 @@ def score(
     keep_freed_memory()
     network = fold_batch_norm(network)
     place(network, device)
+    samples.settle()
     chunk = _chunk(samples)
     results = {error: np.full(count, np.nan) for error in errors}
     with torch.inference_mode():

@@ -16,13 +16,12 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from vad.errors import InputError
-from vad.inputs import Samples, fold_frames
-from vad.losses import weighted_loss
+from vad.inputs import Samples
 from vad.member import Training
 from vad.memory import keep_freed_memory
 from vad.models import place
 from vad.optim import OPTIMIZERS, SCHEDULES
-from vad.precision import autocast
+from vad.stepping import Step, make_step
 from vad.weights import load_tensors, save_tensors
 
 State = dict[str, Tensor]
@@ -103,12 +102,15 @@ def train(
     if resume is not None and resume.exists():
         progress, kept = _take_up(resume, network, optimizer, schedule, device)
     resumed_after = len(progress.epochs)
+    samples.settle()
+    network.train()
+    step = make_step(network, recipe, optimizer, device)
 
     while len(progress.epochs) < recipe.epochs and not _exhausted(progress, recipe):
         number = len(progress.epochs) + 1
-        lr = optimizer.param_groups[0]["lr"]
+        lr = float(optimizer.param_groups[0]["lr"])
         started = time.perf_counter()
-        loss = _one_epoch(network, samples, recipe, optimizer, device, _order(len(samples), seed, number), on_batch)
+        loss = _one_epoch(samples, recipe, step, _order(len(samples), seed, number), on_batch)
         if not math.isfinite(loss):
             raise Diverged(number, _trained(kept, progress, resumed_after) if progress.kept_epoch else None)
         epoch = Epoch(number, loss, lr, time.perf_counter() - started)
@@ -149,38 +151,22 @@ def _exhausted(progress: Progress, recipe: Training) -> bool:
 
 
 def _one_epoch(
-    network: nn.Module,
-    samples: Samples,
-    recipe: Training,
-    optimizer: torch.optim.Optimizer,
-    device: torch.device,
-    order: Tensor,
-    on_batch: Callable[[int, Tensor], None] | None,
+    samples: Samples, recipe: Training, step: Step, order: Tensor, on_batch: Callable[[int, Tensor], None] | None
 ) -> float:
-    network.train()
-    measure = weighted_loss(recipe.loss)
-    total, batches = torch.zeros((), dtype=torch.float64, device=device), 0
+    total, batches = torch.zeros((), dtype=torch.float64, device=step.device), 0
     for positions in torch.split(order, recipe.batch_size):
-        batch = samples.batch(positions.numpy())
         try:
-            with autocast(recipe.precision, device):
-                output = network(batch.given)
+            loss = step(samples.batch(positions.numpy()))
         except ValueError as error:
             # Batch normalisation over 1 x 1 maps needs two samples.
             raise InputError(
                 f"a batch of {len(positions)} ({len(order):,} samples in batches of {recipe.batch_size}) is too small: "
                 f"{error}; choose another batch_size"
             ) from None
-        loss = measure(fold_frames(output.float()), fold_frames(batch.target))
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        if recipe.grad_clip is not None:
-            nn.utils.clip_grad_norm_(network.parameters(), recipe.grad_clip)
-        optimizer.step()
-        total += loss.detach()
+        total += loss
         batches += 1
         if on_batch:
-            on_batch(len(positions), loss.detach())
+            on_batch(len(positions), loss)
     return float(total) / batches
 
 

@@ -24,6 +24,6 @@ def open_engine(request: Request, device: torch.device, console: Console) -> Eng
         if error.name != "ray":
             raise
         raise InputError(
-            "ENGINE=ray: Ray is not installed; run `pip install 'vad-registry[ray]'` in this environment, or leave ENGINE out"
+            "ENGINE=ray: Ray is not installed; `make run ENGINE=ray ...` installs it, and so does `pip install -e '.[ray]'`; or leave ENGINE out"
         ) from None
     return RayEngine(request.gpu_share, console)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from registry import members
 from registry.tracking import RunLog
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -123,7 +124,9 @@ def test_without_ray_one_error_says_what_to_do(workspace, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     monkeypatch.delitem(sys.modules, "registry.engines.ray", raising=False)
     message = workspace.refused("run", "tiny", "--data", "data", "--engine", "ray")
-    assert "Ray is not installed; run `pip install 'vad-registry[ray]'` in this environment" in message
+    assert (
+        "Ray is not installed; `make run ENGINE=ray ...` installs it, and so does `pip install -e '.[ray]'`" in message
+    )
     assert "is not installed" in workspace.refused("run", "all", "--data", "data", "--engine", "ray")
     assert _runs(workspace, "experiment") == []
 
@@ -182,16 +185,17 @@ def test_a_member_whose_node_is_lost_goes_on_on_another(on_ray, pair, cluster, h
 @needs_ray
 @pytest.mark.parametrize(("first", "then"), [("ray", "local"), ("local", "ray")])
 def test_what_one_engine_began_another_ends(on_ray, pair, tmp_path, monkeypatch, first, then):
-    original = RunLog.metrics
+    original = RunLog.curve
 
-    def stop(log, metrics, step=0):
-        original(log, metrics, step)
-        if step == 3 and not stopped:
-            stopped.append(step)
+    def stop(log, points):
+        original(log, points)
+        if points[-1][0] == 3 and not stopped:
+            stopped.append(points)
             os.kill(os.getpid(), signal.SIGTERM)
 
     stopped = []
-    monkeypatch.setattr(RunLog, "metrics", stop)
+    monkeypatch.setattr(RunLog, "curve", stop)
+    monkeypatch.setattr(members, "_CURVE_EVERY", 0)
     result = on_ray.vad("run", "pair", "--data", "data", "--engine", first)
     assert result.exit_code == 130, result.output
     assert set(_states(on_ray).values()) == {"KILLED"}

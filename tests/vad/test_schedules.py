@@ -18,6 +18,9 @@ LR = 0.01
 class Few:
     """One batch of four frames of one colour."""
 
+    def settle(self):
+        pass
+
     def __len__(self):
         return 4
 

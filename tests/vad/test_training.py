@@ -38,6 +38,9 @@ MIXED = (("mse", 1.0), ("ssim", 0.5), ("gradient", 0.2))
 class Recorded:
     """Samples of random structure that remember in which order they were asked for."""
 
+    def settle(self):
+        pass
+
     def __init__(self, count: int = 10, size: int = 16):
         generator = torch.Generator().manual_seed(1)
         coarse = torch.rand(count, 3, 4, 4, generator=generator) * 2 - 1

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from vad.catalog import Catalog
 from vad.frames.store import Advance, Frames
+from vad.inputs.residence import on_device
 from vad.models.base import Shape
 from vad.scores import FrameIndex
 
@@ -40,6 +41,7 @@ class Samples:
         self.array: NDArray[Any] = frames
         """What batches are cut from: the frames, or what `keep` made of them."""
         self._device = device
+        self._resident: Tensor | None = None
         self.scored = scored
 
     def __len__(self) -> int:
@@ -55,16 +57,25 @@ class Samples:
     def over(self, array: NDArray[Any], device: torch.device) -> Self:
         """The same samples, cut from another copy of `array`, for another device: work in another process."""
         other = copy.copy(self)
-        other.array, other._device = array, device
+        other.array, other._device, other._resident = array, device, None
         return other
+
+    def settle(self) -> None:
+        """Bring the array to the device whole, if it is a GPU with room for it: no batch travels then."""
+        self._resident = on_device(self.array, self._device)
 
     def picture(self, values: Tensor) -> Tensor:
         """Frames as a network sees or makes them, (B, C, H, W), for people: uint8 of shape (B, H, W, 3), RGB."""
         raise NotImplementedError
 
-    def _pixels(self, positions: Positions) -> Tensor:
-        """uint8 frames on the device; positions of shape S give a tensor of shape S + (size, size, 3)."""
-        return torch.from_numpy(self.array[positions]).to(self._device, non_blocking=True)
+    def _take(self, positions: Positions) -> Tensor:
+        """What lies at these positions of `array`, on the device; positions of shape S give a tensor of shape S + (...)."""
+        if self._resident is not None:
+            return self._resident[torch.from_numpy(positions).to(self._device)]
+        taken = torch.from_numpy(self.array[positions])
+        if self._device.type == "cuda":
+            taken = taken.pin_memory()
+        return taken.to(self._device, non_blocking=True)
 
 
 class MakeSamples(Protocol):

@@ -51,12 +51,16 @@ class FlowSamples(Samples):
 
     def batch(self, which: Positions) -> Batch:
         if self._kept:
-            flow = self.array[which]
+            flow = self._take(which)
         else:
             with decoding_pool() as pool:
-                flow = np.stack(list(self._compute(pool, which)))
-        values = torch.from_numpy(flow).to(self._device, non_blocking=True).permute(0, 3, 1, 2).float()
+                flow = torch.from_numpy(np.stack(list(self._compute(pool, which)))).to(self._device)
+        values = flow.permute(0, 3, 1, 2).float()
         return Batch(values, values)
+
+    def settle(self) -> None:
+        if self._kept:
+            super().settle()
 
     def keep(self, place: Path, advance: Advance) -> None:
         """Compute the flow of all frames into a memory map, float16 of shape (N, size, size, 2), or open it."""

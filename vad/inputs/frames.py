@@ -26,7 +26,7 @@ class FrameSamples(Samples):
     """Each frame is a sample. Bytes travel to the device; scaling to [-1, 1] happens there."""
 
     def batch(self, which: Positions) -> Batch:
-        frames = _scale(self._pixels(self.scored[which, 0]).permute(0, 3, 1, 2))
+        frames = _scale(self._take(self.scored[which, 0]).permute(0, 3, 1, 2))
         return Batch(frames, frames)
 
     def picture(self, values: Tensor) -> Tensor:
@@ -54,7 +54,7 @@ class DifferenceSamples(Samples):
         self._pairs = pairs
 
     def batch(self, which: Positions) -> Batch:
-        grey = self._pixels(self._pairs[which]).float() @ (torch.tensor(_LUMA, device=self._device) / 255)
+        grey = self._take(self._pairs[which]).float() @ (torch.tensor(_LUMA, device=self._device) / 255)
         change = (grey[:, 1] - grey[:, 0]).abs_()[:, None]
         return Batch(change, change)
 
@@ -82,7 +82,7 @@ class ClipSamples(FrameSamples):
     """Windows of frames, compared with themselves."""
 
     def batch(self, which: Positions) -> Batch:
-        clips = _scale(self._pixels(self.scored[which]).permute(0, 4, 1, 2, 3))
+        clips = _scale(self._take(self.scored[which]).permute(0, 4, 1, 2, 3))
         return Batch(clips, clips)
 
 
@@ -117,7 +117,7 @@ class SequenceSamples(FrameSamples):
         self._past = positions[:, :-1]
 
     def batch(self, which: Positions) -> Batch:
-        past = _scale(self._pixels(self._past[which]).permute(0, 1, 4, 2, 3))
+        past = _scale(self._take(self._past[which]).permute(0, 1, 4, 2, 3))
         return Batch(past, super().batch(which).target)
 
 

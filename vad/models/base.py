@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any, Literal
 
 import torch
@@ -28,6 +29,7 @@ class Shape:
     frames: int = 1
 
 
+_building = Lock()
 NETWORKS: Catalog[type[nn.Module]] = Catalog("model")
 
 # MKL picks its kernel for tanh at the first call of a process. Were that call on two threads at once, each may
@@ -44,7 +46,8 @@ def build(name: str, shape: Shape, options: Mapping[str, Any], seed: int, init: 
     takes = getattr(NETWORKS[name], "takes", "frame")
     if takes != shape.kind:
         raise InputError(f'model "{name}" takes {takes}s, but the input makes {shape.kind}s; choose another input')
-    with torch.random.fork_rng(devices=[]):
+    # The seed is the process's: of two threads that build, one waits.
+    with _building, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = NETWORKS[name](shape, **bound)
         if init is not None:

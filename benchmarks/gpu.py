@@ -1,0 +1,168 @@
+"""Phase 5 at the competition's full size on a GPU, and a notebook's loop on the same one.
+
+    python -m benchmarks.gpu                                                    on an H100: asked are 120 s once decoded, and 10 x
+    python -m benchmarks.gpu --train 64 --test 64 --epochs 1 --batches 1        to see that it works, on any machine
+
+Needs torch (2.11 or newer), NumPy, SciPy and OpenCV, and of the project `vad/` and `benchmarks/`. Makes its own footage: the demo
+street's frames, moved and brightened anew for every frame, as JPEG files of 640 x 360.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from benchmarks import ceilings, notebook, parts
+from vad.catalog import Named
+from vad.frames.decode import read_image
+from vad.frames.frameset import Split
+from vad.frames.layouts import read_frameset
+from vad.frames.store import Frames, SplitSource, open_frames
+from vad.models import place
+from vad.optim import OPTIMIZERS
+from vad.precision import resolve
+from vad.scoring import score
+from vad.stepping import make_step
+from vad.training import Trained, train
+
+TRAIN, TEST, EPOCHS, AT_ONCE = 9_204, 11_706, 25, 3
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--train", type=int, default=TRAIN, help="train frames")
+    parser.add_argument("--test", type=int, default=TEST, help="test frames")
+    parser.add_argument("--epochs", type=int, default=EPOCHS)
+    parser.add_argument("--at-once", type=int, default=AT_ONCE, help="members that are trained at the same time")
+    parser.add_argument("--batches", type=int, default=30, help="batches of the notebook's loop and of ours beside it")
+    given = parser.parse_args()
+    device = parts.device()
+    found: dict[str, object] = {"machine": ceilings.machine(), **vars(given)}
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        with timed(found, "footage made"):
+            footage = make_footage(home, given.train, given.test)
+        splits = read_frameset(footage, home / "index")
+        with timed(found, "decoded"):
+            maps = [
+                open_frames(SplitSource(split), parts.SIZES, home / "frames") for split in (splits.train, splits.test)
+            ]
+        with timed(found, "trained and scored"):
+            found["losses"] = phase5(maps[0], maps[1], given.epochs, given.at_once if device.type == "cuda" else 1)
+        peak = ceilings.product(torch.bfloat16, device, 8192 if device.type == "cuda" else 2048)
+        found["bf16 product, TFLOP/s"] = peak / 1e12
+        found["scales"] = [beside_a_notebook(maps[0], scale, given.batches, peak) for scale in parts.SCALES]
+    print(json.dumps(found, indent=2))
+
+
+@contextlib.contextmanager
+def timed(found: dict[str, object], what: str) -> Iterator[None]:
+    started = time.perf_counter()
+    yield
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    found[f"{what}, s"] = round(time.perf_counter() - started, 2)
+    print(f"{what}: {found[f'{what}, s']} s", flush=True)
+
+
+def make_footage(home: Path, train_frames: int, test_frames: int) -> Path:
+    """A folder in the competition's layout, of videos of about 500 frames."""
+    split: Split = parts.street(home).train
+    images = [read_image(path) for video in split.videos for path in (video.images or ())[::6]]
+    root = home / "footage"
+
+    def draw(task: tuple[str, int, int]) -> None:
+        kind, video, number = task
+        generator = np.random.default_rng([len(kind), video, number])
+        image = images[(video * 7 + number // 4) % len(images)]
+        moved = np.roll(image, generator.integers(-20, 21, 2), (0, 1))
+        light = np.clip(moved.astype(np.int16) + generator.integers(-12, 13), 0, 255).astype(np.uint8)
+        folder = root / f"{kind}_videos" / f"{video:02d}"
+        folder.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(folder / f"frame_{number:05d}.jpg"), light[..., ::-1])
+
+    tasks = [
+        (kind, 1 + n // 500, n % 500) for kind, count in (("training", train_frames), ("testing", test_frames)) for n in range(count)
+    ]  # fmt: skip
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(draw, tasks))
+    return root
+
+
+def phase5(trains: dict[int, Frames], tests: dict[int, Frames], epochs: int, at_once: int) -> dict[str, list[float]]:
+    """Train and score all six members; the losses of each one's epochs. The slowest begin."""
+    device = parts.device()
+
+    def member(scale: tuple[int, int, int], seed: int) -> Trained:
+        size, latent, batch = scale
+        stream = torch.cuda.stream(torch.cuda.Stream()) if device.type == "cuda" else contextlib.nullcontext()
+        with stream:
+            net = parts.network(size, latent, seed)
+            trained = train(net, parts.samples_of(trains[size]), parts.recipe(batch, epochs), seed, device)
+            samples = parts.samples_of(tests[size])
+            score(net, samples, [Named("max")], len(samples), resolve("auto", device), device)
+        return trained
+
+    with ThreadPoolExecutor(at_once) as pool:
+        jobs = {
+            (scale[0], seed): pool.submit(member, scale, seed) for scale in parts.SCALES[::-1] for seed in parts.SEEDS
+        }
+    return {f"{size}-{seed}": [round(e.loss, 6) for e in job.result().epochs] for (size, seed), job in jobs.items()}
+
+
+def beside_a_notebook(
+    frames: dict[int, Frames], scale: tuple[int, int, int], batches: int, peak: float
+) -> dict[str, float]:
+    """Frames a second of training, ours and the notebook's in turn, and ours as a share of the matrix product."""
+    size, latent, batch = scale
+    device, count = parts.device(), min(len(frames[size]), scale[2] * max(batches, 1))
+    net, samples = parts.network(size, latent), parts.samples_of(np.asarray(frames[size][:count]))
+    samples.settle()
+    recipe = parts.recipe(min(batch, count))
+    place(net, device)
+    step = make_step(net.train(), recipe, OPTIMIZERS["adam"](net.parameters(), recipe.lr, 0.0), device)
+    trainer = notebook.Trainer(
+        parts.network(size, latent), parts.as_floats(np.asarray(frames[size][:count])), batch, device
+    )
+    order = np.arange(count, dtype=np.intp)
+
+    def ours() -> int:
+        for start in range(0, count - recipe.batch_size + 1, recipe.batch_size):
+            step(samples.batch(order[start : start + recipe.batch_size]))
+        return count // recipe.batch_size * recipe.batch_size
+
+    def theirs() -> int:
+        trainer.epoch()
+        return count
+
+    rates: tuple[list[float], list[float]] = ([], [])
+    for number in range(6):
+        for work, rate in zip((ours, theirs), rates, strict=True):
+            started = time.perf_counter()
+            done = work()
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+            if number:
+                rate.append(done / (time.perf_counter() - started))
+    mine, other = (float(np.median(rate)) for rate in rates)
+    operations = 3 * parts.operations(parts.network(size, latent), size)
+    return {
+        "size": size,
+        "frames/s": mine,
+        "notebook, frames/s": other,
+        "ratio": mine / other,
+        "share of the product": mine * operations / peak,
+    }
+
+
+if __name__ == "__main__":
+    main()
