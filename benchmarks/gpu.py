@@ -125,13 +125,13 @@ def beside_a_notebook(
     """Frames a second of training, ours and the notebook's in turn, and ours as a share of the matrix product."""
     size, latent, batch = scale
     device, count = parts.device(), min(len(frames[size]), scale[2] * max(batches, 1))
-    net, samples = parts.network(size, latent), parts.samples_of(np.asarray(frames[size][:count]))
+    net, samples = parts.network(size, latent), parts.samples_of(np.array(frames[size][:count]))
     samples.settle()
     recipe = parts.recipe(min(batch, count))
     place(net, device)
     step = make_step(net.train(), recipe, OPTIMIZERS["adam"](net.parameters(), recipe.lr, 0.0), device)
     trainer = notebook.Trainer(
-        parts.network(size, latent), parts.as_floats(np.asarray(frames[size][:count])), batch, device
+        parts.network(size, latent), parts.as_floats(np.array(frames[size][:count])), batch, device
     )
     order = np.arange(count, dtype=np.intp)
 

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
 
 def load(paths: Sequence[Path], size: int) -> Tensor:
     """Frames as (N, 3, size, size), float32 in [-1, 1]."""
+    from PIL import Image  # not where only training is compared
+
     frames = []
     for path in paths:
         image = Image.open(path).convert("RGB").resize((size, size), Image.Resampling.BILINEAR)
