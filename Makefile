@@ -47,7 +47,7 @@ data: $(READY) ## Inspect a data folder before training: [DATA=folder] [LABELS=p
 test: lint $(RAY) ## Lint, check types, run every test: [ENGINE=ray] (those of Ray too)
 	@$(VENV)/bin/python -m pytest -n auto --dist loadfile
 
-bench: $(READY) ## Measure beside a notebook's loop and the machine's ceilings, about 11 minutes: [OUT=bench]
+bench: $(READY) ## Measure beside a notebook's loop and the machine's ceilings, about 9 minutes: [OUT=bench]
 	@$(VENV)/bin/python -m benchmarks.bench $(call option,OUT,out)
 
 lint: $(READY) ## Check style and types; changes nothing

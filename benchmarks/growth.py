@@ -1,4 +1,4 @@
-"""One epoch and a pass of scoring over so many small frames, in this process: its own memory at most (bytes), and seconds.
+"""One epoch of fully_conv_ae and a pass of scoring over so many frames of 32 px, in this process: its own memory at most (bytes), and seconds.
 
 python -m benchmarks.growth COUNT FILE
 """
@@ -12,6 +12,7 @@ import numpy as np
 
 from benchmarks import parts
 from vad.catalog import Named
+from vad.models import Shape, build
 from vad.scoring import score
 from vad.training import train
 
@@ -44,7 +45,11 @@ def main(count: int, path: Path) -> None:
 
 
 def _once(frames: np.ndarray) -> None:
-    net, samples, device = parts.network(_SIDE, 8), parts.samples_of(frames), parts.device()
+    net, samples, device = (
+        build("fully_conv_ae", Shape("frame", 3, _SIDE), {}, 1),
+        parts.samples_of(frames),
+        parts.device(),
+    )
     train(net, samples, parts.recipe(_BATCH), 1, device)
     score(net, samples, [Named("max")], len(frames), "fp32", device)
 

@@ -15,7 +15,7 @@ import torch
 
 Work = Callable[[], int]
 """Does some units of work and gives how many."""
-ROUNDS = 5
+ROUNDS = 3
 
 _work: Work
 
