@@ -80,21 +80,21 @@ def network_like(net):
 
 @pytest.mark.timeout(600)
 def test_ap_of_the_demo_street_in_bf16_is_within_the_spread_of_seeds(tmp_path):
-    """Three seeds each way on every second frame; the fast way in bf16, the plain one in fp32."""
+    """Three seeds each way on every third frame; the fast way in bf16, the plain one in fp32."""
     frames = parts.street(tmp_path)
-    labels = read_labels(find_labels(frames.root), frames.test.index, Memory(tmp_path / "memory.json")).values[::2]
+    labels = read_labels(find_labels(frames.root), frames.test.index, Memory(tmp_path / "memory.json")).values[::3]
     train_frames, test_frames = (
-        np.array(open_frames(SplitSource(split), [SIZE], tmp_path)[SIZE][::2]) for split in (frames.train, frames.test)
+        np.array(open_frames(SplitSource(split), [SIZE], tmp_path)[SIZE][::3]) for split in (frames.train, frames.test)
     )
     fast, slow = [], []
     for seed in (1, 2, 3):
         net = network(seed)
-        train(net, parts.samples_of(train_frames), recipe("bf16", 3), seed, CPU)
+        train(net, parts.samples_of(train_frames), recipe("bf16", 2), seed, CPU)
         scores = score(net, parts.samples_of(test_frames), [Named("max")], len(test_frames), "bf16", CPU)
         fast.append(average_precision_score(labels, scores[Named("max")]))
         torch.manual_seed(seed)
         trainer = notebook.Trainer(plain(network(seed)), parts.as_floats(train_frames), BATCH, CPU)
-        for _ in range(3):
+        for _ in range(2):
             trainer.epoch()
         slow.append(
             average_precision_score(labels, notebook.score(trainer.network, parts.as_floats(test_frames), 32, CPU))
