@@ -23,7 +23,7 @@ from pathlib import Path
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # loopback; Ray reads it when it is imported
 
-from registry.tracking import Found, Tracking
+from registry.store.tracking import Found, Tracking
 
 HOST = "127.0.0.1"
 ENTRY = """\

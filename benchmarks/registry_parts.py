@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from registry import leaderboard
 from registry.console import Console
-from registry.executor import find_device, finished, run
-from registry.loading import load_entry
-from registry.plan import make_plan
-from registry.preparation import prepare
-from registry.tracking import RunLog, Tracking
-from registry.work import Request
+from registry.entries.loading import load_entry
+from registry.entries.plan import make_plan
+from registry.insight import leaderboard
+from registry.runs.executor import find_device, finished, run
+from registry.runs.preparation import prepare
+from registry.runs.work import Request
+from registry.store.tracking import RunLog, Tracking
 from vad.pipeline import run_pipeline
 from vad.scores import FrameIndex
 

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from registry.console import table
-from registry.datasets import open_frames_of
-from registry.tracking import Tracking
-from registry.versions import Versions
+from registry.data.datasets import open_frames_of
+from registry.models.versions import Versions
+from registry.store.tracking import Tracking
 from vad.frames.decode import Image, read_image, resize
 from vad.metrics import measure
 

@@ -1,5 +1,7 @@
-"""The experiment registry: what a run is. Entries, the executor, tracking, the registered model, the command line.
+"""The experiment registry: what a run is. Built on `vad`, which knows nothing of it.
 
-Built on `vad`, which knows nothing of it. MLflow's client is spoken to in `tracking` (runs) and
-`versions` (registered models) alone; `pyfunc_model` is the code that MLflow loads to serve a model.
+cli -> insight, journey -> runs -> models, engines, pictures -> store, data -> entries
+
+MLflow's client is spoken to in `store.tracking` (runs) and `models.versions` (registered models) alone;
+`models.pyfunc_model` is the code that MLflow loads to serve a model.
 """

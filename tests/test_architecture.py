@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-MLFLOW_MODULES = {"tracking.py", "versions.py", "pyfunc_model.py"}
+MLFLOW_MODULES = {"store/tracking.py", "models/versions.py", "models/pyfunc_model.py"}
 LIMIT = 350
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from registry.loading import load_entry
-from registry.plan import make_plan, rehearse
+from registry.entries.loading import load_entry
+from registry.entries.plan import make_plan, rehearse
 
 EXPERIMENTS = sorted((Path(__file__).parents[1] / "experiments").rglob("*.yaml"))
 PARAMETERS = {

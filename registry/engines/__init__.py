@@ -8,15 +8,14 @@ import torch
 from registry.console import Console
 from registry.engines.base import Course, Engine, Job, Lost, follow
 from registry.engines.local import LocalEngine
-from registry.work import Request
 from vad.errors import InputError
 
 __all__ = ["Course", "Engine", "Job", "LocalEngine", "Lost", "follow", "open_engine"]
 
 
-def open_engine(request: Request, device: torch.device, console: Console) -> Engine:
+def open_engine(name: str, gpu_share: float | None, device: torch.device, console: Console) -> Engine:
     """The engine that was asked for; it has not started yet. Raises InputError where it is not installed."""
-    if request.engine == "local":
+    if name == "local":
         return LocalEngine(device)
     try:
         from registry.engines.ray import RayEngine
@@ -26,4 +25,4 @@ def open_engine(request: Request, device: torch.device, console: Console) -> Eng
         raise InputError(
             "ENGINE=ray: Ray is not installed; `make run ENGINE=ray ...` installs it, and so does `pip install -e '.[ray]'`; or leave ENGINE out"
         ) from None
-    return RayEngine(request.gpu_share, console)
+    return RayEngine(gpu_share, console)

@@ -27,7 +27,7 @@ from ray.exceptions import RayError, RayTaskError
 import vad
 from registry.console import Console
 from registry.engines.base import Job, Lost, Outcomes
-from registry.estimate import memory
+from registry.runs.estimate import memory
 from vad.errors import InputError
 from vad.files import replacing
 from vad.member import Member

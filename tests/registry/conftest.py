@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from registry.cli import main
-from registry.tracking import Tracking
+from registry.store.tracking import Tracking
 
 TINY = """\
 # make run EXP=tiny

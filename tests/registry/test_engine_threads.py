@@ -5,9 +5,9 @@ import signal
 
 import pytest
 
-from registry import members
 from registry.engines import local
-from registry.tracking import RunLog
+from registry.runs import members
+from registry.store.tracking import RunLog
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from registry import members
-from registry.tracking import RunLog
+from registry.runs import members
+from registry.store.tracking import RunLog
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # loopback; Ray reads it when it is imported

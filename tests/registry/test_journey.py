@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
-from registry import journey_reference
-from registry.journey import Asked, Journey, Result
-from registry.journey_reference import Claim, Reference, read_reference
-from registry.loading import load_entry
+from registry.entries.loading import load_entry
+from registry.journey import reference as journey_reference
+from registry.journey.reference import Claim, Reference, read_reference
+from registry.journey.retrace import Asked, Journey, Result
 from vad.errors import InputError
 from vad.metrics import Measured, Sampled, difference, sample
 from vad.scores import read_scores, read_table, write_scores
@@ -62,7 +62,7 @@ def street(workspace, monkeypatch):
         write_scores(Path(f"{name}.csv"), index, values + noise)
     Path("experiments/files.yaml").write_text(FILES)
     Path("reference.yaml").write_text(REFERENCE)
-    monkeypatch.setattr("registry.journey.FILE", Path("reference.yaml"))
+    monkeypatch.setattr("registry.journey.retrace.FILE", Path("reference.yaml"))
     return workspace
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from registry.loading import load_entry
+from registry.entries.loading import load_entry
 from vad.errors import InputError
 
 BROKEN = """\

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from registry.versions import NAME, Versions
+from registry.models.versions import NAME, Versions
 from vad.errors import InputError
 from vad.frames.layouts import read_frameset
 from vad.frames.store import SplitSource, open_frames

@@ -12,9 +12,6 @@ import numpy as np
 import pytest
 
 from registry.pictures import (
-    APART,
-    DPI,
-    WIDTH,
     WorstFrame,
     loss_curves,
     precision_recall,
@@ -23,6 +20,8 @@ from registry.pictures import (
     worst_frames,
     worst_positions,
 )
+from registry.pictures.style import DPI, WIDTH
+from registry.pictures.timelines import APART
 from vad.metrics import Measured, measure
 from vad.scores import FrameIndex, Values
 from vad.training import Epoch

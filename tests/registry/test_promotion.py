@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from registry.promotion import Standing, decide
+from registry.models.promotion import Standing, decide
 
 CANDIDATE = Standing("7", "ap", 0.62, "street")
 

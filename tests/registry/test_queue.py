@@ -125,7 +125,7 @@ def test_force_trains_each_distinct_member_once_more(three):
 
 
 def test_a_stopped_queue_goes_on(three, monkeypatch):
-    from registry import queue
+    from registry.runs import queue
 
     original = queue.execute
 
@@ -146,7 +146,7 @@ def test_a_stopped_queue_goes_on(three, monkeypatch):
 
 
 def test_an_error_of_ours_in_one_experiment_leaves_the_others_alone(three, monkeypatch):
-    from registry import queue
+    from registry.runs import queue
 
     original = queue.execute
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from registry.loading import load_entry
-from registry.plan import make_plan
+from registry.entries.loading import load_entry
+from registry.entries.plan import make_plan
 from vad.pipeline import Stream, run_pipeline
 from vad.scores import read_scores
 

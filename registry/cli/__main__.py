@@ -1,0 +1,5 @@
+"""`python -m registry.cli` is the command `vad`."""
+
+from registry.cli import main
+
+main()

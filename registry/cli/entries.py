@@ -1,0 +1,73 @@
+"""Commands that look at experiments and data before anything is trained."""
+
+import click
+
+from registry.cli.options import home, set_option
+from vad.errors import InputError
+
+
+@click.command()
+@click.argument("experiments", nargs=-1, metavar="[EXP]...")
+@set_option
+def check(experiments: tuple[str, ...], overrides: tuple[str, ...]) -> None:
+    """Validate experiments and build what they name, without training. All of them by default.
+
+    Example: vad check phase5_multiscale
+    """
+    import torch
+
+    from registry.entries.loading import all_experiments, experiments_folder, load_entry
+    from registry.entries.plan import make_plan, rehearse
+
+    wanted = experiments or tuple(str(path) for path in all_experiments())
+    if not wanted:
+        raise InputError(f"there is no experiment in {experiments_folder()}")
+    faults = []
+    for experiment in wanted:
+        try:
+            loaded = load_entry(experiment, overrides=overrides)
+            plan = make_plan(loaded, torch.device("cpu"), labelled=True)
+            parameters = rehearse(plan)
+        except InputError as error:
+            faults.append(str(error))
+            continue
+        size = f"{sum(parameters.values()):,} parameters" if parameters else "files only"
+        click.echo(f"{plan.name:<24} {len(plan.members)} members, {size}, {len(plan.variants)} variants")
+    if faults:
+        raise InputError("\n".join(faults))
+
+
+@click.command()
+@click.argument("experiment", metavar="EXP")
+@click.option("--profile", default="full", show_default=True, metavar="NAME")
+@set_option
+def show(experiment: str, profile: str, overrides: tuple[str, ...]) -> None:
+    """Print an experiment as it would run: every default filled in, every member spelt out.
+
+    Example: vad show phase2_max_error --set train.epochs=3
+    """
+    import torch
+    import yaml
+
+    from registry.entries.loading import load_entry
+    from registry.entries.plan import make_plan
+
+    plan = make_plan(load_entry(experiment, profile, overrides), torch.device("cpu"), labelled=True)
+    click.echo(yaml.safe_dump({"name": plan.name, **plan.settings()}, sort_keys=False, width=100), nl=False)
+
+
+@click.command()
+@click.argument("data", required=False, metavar="[FOLDER]")
+@click.option("--labels", metavar="PATH", help="CSV (Id,Label), folder of N_label.mat, or `none`.")
+def data(data: str | None, labels: str | None) -> None:
+    """Inspect a data folder before training: videos, frames, gaps, sizes, unreadable files, likely flips.
+
+    Without a folder, the demo street is made and inspected.
+    """
+    from registry.console import Console
+    from registry.data.inspection import inspect
+
+    text, sound = inspect(data, labels, home(), Console())
+    click.echo(text)
+    if not sound:
+        raise InputError("this data cannot be used as it is; see the faults above")

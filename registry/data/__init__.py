@@ -1,0 +1,1 @@
+"""Which frames and labels a command works on."""

@@ -1,0 +1,95 @@
+"""Which frames and labels a command works on, and the protocol by which its results may be compared."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from registry.entries.plan import Plan
+from vad.errors import InputError
+from vad.files import sha256
+from vad.frames.digests import Memory
+from vad.frames.frameset import FrameSet, Labels
+from vad.frames.labels import find_labels, read_labels
+from vad.frames.layouts import read_frameset
+from vad.frames.street import make_street
+from vad.member import digest_of
+from vad.scores import FrameIndex, Values, read_scores
+
+DEMO = "demo-street"
+NO_LABELS = "none"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What is scored: frames on disk, or, for an entry that only blends files, the frames that those name."""
+
+    name: str
+    frames: FrameSet | None
+    index: FrameIndex
+    labels: Labels | None
+    place: str
+    proxy: str | None = None  # digest of the painted frames that stand in for labels
+
+    @property
+    def figure(self) -> str:
+        """The figure that counts here: `ap` with labels, `proxy_ap` without; the two are never mixed."""
+        return "ap" if self.labels else "proxy_ap"
+
+    @property
+    def test_digest(self) -> str:
+        return self.frames.test.digest if self.frames else self.index.digest
+
+    def protocol(self) -> str:
+        """Digest of what two runs must share to be compared: frames of both splits, and labels or their stand-in."""
+        train = self.frames.train.digest if self.frames else ""
+        judge = self.labels.digest if self.labels else self.proxy
+        return digest_of({"train": train, "test": self.test_digest, "figure": self.figure, "judge": judge})
+
+    def experiment(self) -> str:
+        """The MLflow experiment of this data set and protocol."""
+        return f"{self.name} {self.figure} {self.protocol()[:8]}"
+
+
+def open_frames_of(data: str | None, labels: str | None, home: Path) -> Dataset:
+    """The data set at `data`, or the demo street, made if it is not there.
+
+    `labels` is a CSV or a folder of masks; `none` leaves labels out; by default those that lie in
+    the data's own folder count. Raises InputError for all that is wrong with either.
+    """
+    if data is None:
+        root, name = make_street(home / DEMO), DEMO
+    else:
+        root, name = Path(data), Path(data).resolve().name
+    frames = read_frameset(root, home / "index", name)
+    found = find_labels(root) if labels is None else None if labels == NO_LABELS else Path(labels)
+    if found is not None:
+        memory = Memory(home / "index" / f"labels-{digest_of({'path': str(found.resolve())})[:16]}.json")
+        frames = replace(frames, labels=read_labels(found, frames.test.index, memory))
+    return Dataset(name, frames, frames.test.index, frames.labels, str(root.resolve()))
+
+
+def open_scores_of(plan: Plan, labels: str | None, home: Path) -> Dataset:
+    """The frames that an entry's predictions files name, for an entry that has no members."""
+    first = next(Path(stream.file) for stream in plan.streams.values() if stream.file)
+    index, _ = read_scores(first)
+    known = None
+    if labels is not None and labels != NO_LABELS:
+        known = read_labels(Path(labels), index, Memory(home / "index" / "labels-scores.json"))
+    return Dataset(f"{first.parent.name} files", None, index, known, str(first.parent))
+
+
+def labels_place(dataset: Dataset) -> str:
+    """Where a data set's labels lie, for a tag; `none` without."""
+    return str(Path(dataset.labels.source).resolve()) if dataset.labels else NO_LABELS
+
+
+def read_files(plan: Plan, index: FrameIndex) -> tuple[dict[str, Values], dict[str, str]]:
+    """The scores of each stream that reads a file, and each file's SHA-256. The frames must be those of `index`."""
+    values, digests = {}, {}
+    for name, stream in plan.streams.items():
+        if stream.file is not None:
+            path = Path(stream.file)
+            if not path.is_file():
+                raise InputError(f"{plan.name}: streams.{name}.scores: there is no file {path}")
+            _, values[name] = read_scores(path, index)
+            digests[name] = sha256(path)
+    return values, digests

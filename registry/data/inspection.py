@@ -1,0 +1,80 @@
+"""What `vad data` prints: a data set looked at from end to end before anyone trains on it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from registry.console import Console, table
+from registry.data.datasets import DEMO, NO_LABELS
+from vad.errors import InputError
+from vad.frames.digests import Memory
+from vad.frames.inspect import Report, inspect_frames
+from vad.frames.labels import find_labels, read_labels
+from vad.frames.layouts import read_frameset
+from vad.frames.street import make_street
+
+_FEW = 8
+
+
+def inspect(data: str | None, labels: str | None, home: Path, console: Console) -> tuple[str, bool]:
+    """The report as text, and whether a run could use the data. Faults of labels are part of the report."""
+    root, name = (make_street(home / DEMO), DEMO) if data is None else (Path(data), None)
+    frames = read_frameset(root, home / "index", name, strict=False)
+    with console.bar("inspect", len(frames.train) + len(frames.test)) as bar:
+        report = inspect_frames(frames, bar.advance)
+    lines, faults = _text(report), list(report.faults)
+    found = find_labels(root) if labels is None else None if labels == NO_LABELS else Path(labels)
+    if found is None:
+        lines.append("labels: none found; runs will report a proxy AP (LABELS=path gives real ones)")
+    else:
+        try:
+            known = read_labels(found, frames.test.index, Memory(home / "index" / "labels-inspect.json"))
+            count = int(known.values.sum())
+            lines.append(
+                f"labels: {found}: {count:,} of {len(known.values):,} test frames anomalous ({known.values.mean():.2%})"
+            )
+        except InputError as error:
+            faults.append(str(error))
+    faults += [
+        f"{fault.path}: {fault.reason}" if str(fault.path) not in fault.reason else fault.reason
+        for fault in report.unreadable
+    ]
+    faults += [
+        f"{report.root}: video {video.id} has frames of {len(video.sizes)} sizes ({', '.join(map(_size, video.sizes))})"
+        for video in report.videos
+        if len(video.sizes) > 1
+    ]
+    faults = list(dict.fromkeys(faults))
+    if faults:
+        lines += ["", f"{len(faults)} fault{'s' if len(faults) > 1 else ''}:", *(f"  {fault}" for fault in faults)]
+    else:
+        lines.append("every file can be read")
+    return "\n".join(lines), not faults
+
+
+def _text(report: Report) -> list[str]:
+    lines = [f"{report.name} ({report.root})", ""]
+    rows = []
+    for split in (report.train, report.test):
+        for v in split.videos:
+            numbers = f"{v.first} to {v.last}" if v.first is not None else "-"
+            sizes = ", ".join(map(_size, v.sizes)) or "-"
+            upside_down = _some(v.upside_down) if split.name == "test" else "-"
+            rows.append([split.name, v.id, v.frames, numbers, _some(v.missing), sizes, len(v.unreadable), upside_down])
+    header = ["split", "video", "frames", "numbers", "missing", "size", "unreadable", "likely upside down"]
+    lines += [table(header, rows, right=(1, 2, 6)), ""]
+    for split in (report.train, report.test):
+        lines.append(f"{split.name}: {len(split.videos)} videos, {split.frames:,} frames")
+    flipped = sum(len(video.upside_down) for video in report.test.videos)
+    lines.append(f"likely upside down: {flipped:,} test frames ({flipped / max(report.test.frames, 1):.1%})")
+    return [*lines, *(f"note: {note}" for note in report.notes)]
+
+
+def _size(size: tuple[int, int]) -> str:
+    return f"{size[0]} x {size[1]}"
+
+
+def _some(numbers: Sequence[int]) -> str:
+    """How many, and the first few of them."""
+    if not numbers:
+        return "0"
+    return f"{len(numbers)} ({', '.join(map(str, numbers[:_FEW]))}{', ...' if len(numbers) > _FEW else ''})"

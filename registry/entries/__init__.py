@@ -1,0 +1,1 @@
+"""What an experiment says: YAML entries, read strictly, resolved into a plan."""

@@ -1,0 +1,196 @@
+"""From an experiment's name to its entry: find the file, apply profile and overrides, report every fault at once."""
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from registry.entries.checks import check
+from registry.entries.entry import Entry, Group, StreamSpec, TrainSpec, VariantSpec
+from registry.entries.yaml_reader import Document, Key, Problem, parse_value, read_yaml
+from vad.errors import InputError, nearest
+
+PROFILES = Path(__file__).parent / "profiles"
+_SECTIONS: dict[str, list[str]] = {
+    "": list(Entry.model_fields),
+    "train": list(TrainSpec.model_fields),
+    "members": list(Group.model_fields),
+    "streams": list(StreamSpec.model_fields),
+    "variants": list(VariantSpec.model_fields),
+}
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """An entry as it will run: where it came from, what was changed on the way in."""
+
+    entry: Entry
+    path: Path
+    source: str
+    profile: str
+    overrides: tuple[str, ...]
+
+
+def experiments_folder() -> Path:
+    """`experiments/` of the working folder, or that of the project where there is none."""
+    here = Path("experiments")
+    return here if here.is_dir() else Path(__file__).resolve().parents[2] / "experiments"
+
+
+def all_experiments() -> list[Path]:
+    """Every entry there is, by name."""
+    return sorted(experiments_folder().rglob("*.yaml"))
+
+
+def find_entry(experiment: str) -> Path:
+    """A name in `experiments/` or a path to a file. Raises InputError with the nearest name."""
+    if experiment.endswith((".yaml", ".yml")) or "/" in experiment:
+        path = Path(experiment)
+        if not path.is_file():
+            raise InputError(f"EXP={experiment}: there is no such file")
+        return path
+    known = {path.stem: path for path in all_experiments()}
+    if experiment not in known:
+        names = ", ".join(known) or "none"
+        hint = nearest(experiment, list(known))
+        raise InputError(f'unknown experiment "{experiment}"{hint} (in {experiments_folder()}: {names})')
+    return known[experiment]
+
+
+def profile_names() -> list[str]:
+    return sorted(path.stem for path in PROFILES.glob("*.yaml"))
+
+
+def load_entry(experiment: str, profile: str = "full", overrides: Sequence[str] = ()) -> Loaded:
+    """Read, change and check an entry.
+
+    Raises InputError that lists every fault with file, line and key.
+    """
+    path = find_entry(experiment)
+    document = read_yaml(path)
+    if not isinstance(document.data, dict):
+        raise InputError(f"{path}: an entry is a mapping of keys (name, members, streams, variants, ...)")
+    data = _with_profile(document.data, profile)
+    problems = list(document.problems)
+    changed: dict[Key, str] = {}
+    for override in overrides:
+        _override(data, override, changed)
+    entry, found = _validate(data, path)
+    problems += found
+    if problems or entry is None:
+        raise InputError(_report(document, changed, problems))
+    return Loaded(entry, path, path.read_text(encoding="utf-8"), profile, tuple(overrides))
+
+
+def _validate(data: dict[str, Any], path: Path) -> tuple[Entry | None, list[Problem]]:
+    entry, problems = None, []
+    try:
+        entry = Entry.model_validate(data)
+    except ValidationError as error:
+        problems = [_from_pydantic(fault, data) for fault in error.errors()]
+    problems += check(data)
+    for name, group in (data.get("members") or {}).items() if isinstance(data.get("members"), dict) else ():
+        if isinstance(group, dict) and isinstance(group.get("train"), dict):
+            try:
+                TrainSpec.model_validate({k: v for k, v in group["train"].items() if k in TrainSpec.model_fields})
+            except ValidationError as error:
+                faults = [_from_pydantic(fault, group["train"]) for fault in error.errors()]
+                problems += [Problem(("members", name, "train", *fault.key), fault.message) for fault in faults]
+    if isinstance(data.get("name"), str) and data["name"] != path.stem:
+        problems.append(Problem(("name",), f'is "{data["name"]}", but the file is {path.name}; they must agree'))
+    unique = {(problem.key, problem.message): problem for problem in problems}
+    return entry, list(unique.values())
+
+
+def _from_pydantic(fault: Any, data: Any) -> Problem:
+    """A schema fault as a problem: the key without the names of union branches, the message in plain words."""
+    key: list[str | int] = []
+    here = data
+    for part in fault["loc"]:
+        if (isinstance(here, dict) and part in here) or (
+            isinstance(here, list) and isinstance(part, int) and part < len(here)
+        ):
+            here = here[part]
+        elif fault["type"] not in ("missing", "extra_forbidden"):
+            continue
+        key.append(part)
+    last = str(key[-1]) if key else ""
+    if fault["type"] == "extra_forbidden":
+        section = str(key[0]) if len(key) > 1 else ""
+        known = _SECTIONS.get(section, [])
+        return Problem(
+            tuple(key), f"unknown key{nearest(last, known)} (known: {', '.join(known)})" if known else "unknown key"
+        )
+    if fault["type"] == "missing":
+        return Problem(tuple(key), "this key is missing")
+    message = fault["msg"][0].lower() + fault["msg"][1:]
+    return Problem(tuple(key), f"{message}, not {fault['input']!r}")
+
+
+def _report(document: Document, changed: Mapping[Key, str], problems: Sequence[Problem]) -> str:
+    rows = []
+    for problem in problems:
+        name = ".".join(str(part) for part in problem.key) or "the entry"
+        override = next((text for key, text in changed.items() if problem.key[: len(key)] == key), None)
+        line = document.line(problem.key)
+        where = f"SET {override}" if override else f"{document.path}, line {line}"
+        rows.append((0 if override else line, f"{where}: {name}: {problem.message}"))
+    rows.sort(key=lambda row: row[0])
+    count = f"{len(rows)} faults" if len(rows) > 1 else "1 fault"
+    return "\n  ".join([f"{document.path} has {count}:", *(text for _, text in rows)])
+
+
+def _with_profile(data: dict[str, Any], profile: str) -> dict[str, Any]:
+    """A copy of the entry under a profile: its `train` goes over all training, its `members` over each group."""
+    if profile not in profile_names():
+        raise InputError(
+            f'unknown profile "{profile}"{nearest(profile, profile_names())} (known: {", ".join(profile_names())})'
+        )
+    values = read_yaml(PROFILES / f"{profile}.yaml").data or {}
+    data = copy.deepcopy(data)
+    train, members = values.get("train", {}), values.get("members", {})
+    if train and isinstance(data.setdefault("train", {}), dict):
+        data["train"].update(train)
+    for group in (data.get("members") or {}).values() if isinstance(data.get("members"), dict) else ():
+        if isinstance(group, dict):
+            group.update(members)
+            if isinstance(group.get("train"), dict):
+                group["train"].update({key: value for key, value in train.items() if key in group["train"]})
+    return data
+
+
+def _override(data: dict[str, Any], override: str, changed: dict[Key, str]) -> None:
+    """Set one `path.to.key=value`. Every part but the last must be there; the schema checks the rest."""
+    path, equals, text = override.partition("=")
+    if not equals or not path.strip():
+        raise InputError(f"SET={override!r} must read key=value, as in train.epochs=3")
+    try:
+        value = parse_value(text)
+    except InputError as error:
+        raise InputError(f"SET {override}: {error}") from None
+    parts = path.strip().split(".")
+    here: Any = data
+    key: list[str | int] = []
+    last: Any
+    for part in parts[:-1]:
+        step: str | int = int(part) if isinstance(here, list) and part.isdigit() else part
+        if isinstance(here, dict) and not key and part == "train":
+            here.setdefault("train", {})
+        try:
+            here = here[step]
+        except (KeyError, IndexError, TypeError):
+            known = [str(name) for name in here] if isinstance(here, dict) else []
+            hint = f"{nearest(part, known)} (there: {', '.join(known)})" if known else ""
+            raise InputError(
+                f'SET {override}: there is no "{part}" in {".".join(map(str, key)) or "the entry"}{hint}'
+            ) from None
+        key.append(step)
+    last = int(parts[-1]) if isinstance(here, list) and parts[-1].isdigit() else parts[-1]
+    if isinstance(here, dict) or (isinstance(here, list) and isinstance(last, int) and last < len(here)):
+        here[last] = value
+    else:
+        raise InputError(f"SET {override}: {'.'.join(map(str, key))} has no keys to set")
+    changed[(*key, last)] = override

@@ -1,0 +1,185 @@
+"""An entry resolved: the members to have, the streams and variants to compute, every default filled in."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+
+from registry.entries.checks import named_options
+from registry.entries.entry import Block, Entry, StreamSpec, TrainSpec, VariantSpec
+from registry.entries.loading import Loaded
+from vad.catalog import Catalog, Named
+from vad.errors import InputError
+from vad.frame_errors import ERRORS
+from vad.inputs import INPUTS
+from vad.losses import Weighted
+from vad.member import Member, Training, digest_of
+from vad.models import INITS, NETWORKS, parameter_count
+from vad.optim import SCHEDULES
+from vad.pipeline import Fusion, Step, Stream, Variant, run_pipeline
+from vad.precision import resolve
+from vad.scores import FrameIndex
+from vad.steps import STEPS
+
+# Held out of training where there are no labels, so that anomalies can be painted into unseen frames.
+HOLDOUT_WITHOUT_LABELS = 0.1
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What running an entry means, in `vad`'s terms."""
+
+    name: str
+    members: dict[str, Member]
+    streams: dict[str, Stream]
+    variants: dict[str, Variant]
+    holdout: float
+
+    def sizes(self) -> list[int]:
+        return sorted({member.size for member in self.members.values()})
+
+    def errors(self, member: str) -> list[Named]:
+        """The errors by which this member's frames are scored."""
+        return list({s.error: None for s in self.streams.values() if s.error and member in s.members})
+
+    def settings(self) -> dict[str, Any]:
+        """All that decides the results but the frames, as plain values; comments and spelling are gone."""
+        return {
+            "members": {name: member.settings() for name, member in self.members.items()},
+            "streams": {
+                name: {
+                    "members": list(s.members),
+                    "error": s.error and s.error.plain(),
+                    **({"scores": Path(s.file).name} if s.file else {}),
+                    "steps": _plain(s.steps),
+                }
+                for name, s in self.streams.items()
+            },
+            "variants": {
+                name: {
+                    "fuse": {v.kind: dict(zip(v.streams, v.weights, strict=True)) if v.weights else list(v.streams)},
+                    "steps": _plain(v.steps),
+                }
+                for name, v in self.variants.items()
+            },
+            "holdout": self.holdout,
+        }
+
+    def digest(self) -> str:
+        return digest_of(self.settings())
+
+
+def make_plan(loaded: Loaded, device: torch.device, labelled: bool) -> Plan:
+    """Resolve an entry for this device (which decides `precision: auto`) and this data (labels decide `holdout: auto`)."""
+    entry = loaded.entry
+    members = {}
+    for group, spec in entry.members.items():
+        train = TrainSpec.model_validate({**entry.train.model_dump(), **spec.train})
+        for seed in spec.seeds:
+            training = _training(train, spec.batch_size, device)
+            options = tuple(NETWORKS.bind(spec.model, spec.model_extra or {}).items())
+            init = None if spec.init is None else _named(spec.init, INITS)
+            given = _named(spec.input, INPUTS)
+            member = Member(group, spec.model, options, given, spec.size, seed, training, init)
+            members[member.name] = member
+    streams = {name: _stream(spec, entry, loaded) for name, spec in entry.streams.items()}
+    variants = {name: _variant(spec) for name, spec in entry.variants.items()}
+    holdout = entry.holdout if entry.holdout != "auto" else 0.0 if labelled or not members else HOLDOUT_WITHOUT_LABELS
+    return Plan(entry.name, members, streams, variants, float(holdout))
+
+
+def rehearse(plan: Plan, index: FrameIndex | None = None) -> dict[str, int]:
+    """Build every kind of network and run every step on made-up scores of `index`; parameters by member.
+
+    Raises InputError for what does not fit: a size that a network cannot take, steps that fail, a video that
+    is too short for what a member looks at.
+    """
+    parameters: dict[str, int] = {}
+    by_group: dict[str, int] = {}
+    for name, member in plan.members.items():
+        try:
+            if member.group not in by_group:
+                by_group[member.group] = parameter_count(member.build())
+        except InputError as error:
+            raise InputError(f"{plan.name}: members.{member.group}: {error}") from None
+        parameters[name] = by_group[member.group]
+    if index is None:
+        index = FrameIndex(np.repeat([1, 2], 80), np.tile(np.arange(80), 2))
+    generator = np.random.default_rng(0)
+    scored = {name: member.kind_of_input().scored(index) for name, member in plan.members.items()}
+    made_up = {name: np.where(known, generator.random(len(index)), np.nan) for name, known in scored.items()}
+    scores = {(m, s.error): made_up[m] for s in plan.streams.values() if s.error for m in s.members}
+    files = {name: generator.random(len(index)) for name, s in plan.streams.items() if s.file}
+    try:
+        run_pipeline(plan.streams, plan.variants, scores, files, index)
+    except (InputError, ValueError) as error:
+        raise InputError(f"{plan.name}: {error}") from None
+    return parameters
+
+
+def _training(train: TrainSpec, batch_size: int, device: torch.device) -> Training:
+    return Training(
+        loss=_loss(train.loss),
+        optimizer=train.optimizer,
+        lr=float(train.lr),
+        weight_decay=float(train.weight_decay),
+        schedule=None if train.schedule is None else _named(train.schedule, SCHEDULES),
+        epochs=train.epochs,
+        patience=train.patience,
+        min_delta=float(train.min_delta),
+        keep=train.keep,
+        precision=resolve(train.precision, device),
+        batch_size=batch_size,
+        grad_clip=train.grad_clip,
+    )
+
+
+def _loss(spec: str | Mapping[str, float]) -> str | Weighted:
+    """The sum of weighted losses; a single one of weight 1 is that loss."""
+    if isinstance(spec, str):
+        return spec
+    if list(spec.values()) == [1]:
+        return next(iter(spec))
+    return tuple((name, float(weight)) for name, weight in spec.items())
+
+
+def _stream(spec: StreamSpec, entry: Entry, loaded: Loaded) -> Stream:
+    steps = tuple(_step(step) for step in spec.steps)
+    if spec.scores is not None:
+        return Stream((), None, steps, str((loaded.path.parent / spec.scores).resolve()))
+    assert spec.error is not None
+    wanted = [spec.members] if isinstance(spec.members, str) else spec.members or []
+    names = [name for item in wanted for name in _members(item, spec.seeds, entry)]
+    return Stream(tuple(names), _named(spec.error, ERRORS), steps)
+
+
+def _members(item: str, seeds: list[int] | None, entry: Entry) -> list[str]:
+    """The names of a group's members, or the one that is named."""
+    return [f"{item}-{seed}" for seed in seeds or entry.members[item].seeds] if item in entry.members else [item]
+
+
+def _variant(spec: VariantSpec) -> Variant:
+    steps = tuple(_step(step) for step in spec.steps)
+    if spec.stream is not None:
+        return Variant("single", (spec.stream,), (), steps)
+    kind, streams = next(iter((spec.fuse or {}).items()))
+    weights = tuple(float(weight) for weight in streams.values()) if isinstance(streams, Mapping) else ()
+    return Variant(cast(Fusion, kind), tuple(streams), weights, steps)
+
+
+def _step(spec: Block) -> Step:
+    return _named(spec, STEPS)
+
+
+def _named(spec: Any, catalog: Catalog[Any]) -> Named:
+    parsed = named_options(spec, catalog)
+    if isinstance(parsed, str):
+        raise InputError(parsed)
+    return catalog.named(*parsed)
+
+
+def _plain(steps: tuple[Step, ...]) -> list[Any]:
+    return [step.plain() for step in steps]

@@ -1,0 +1,1 @@
+"""The reference's tables and claims beside what was measured here."""

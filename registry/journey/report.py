@@ -1,0 +1,128 @@
+"""A journey as text for a terminal, as Markdown, and as files: tables, verdicts, what is not run yet."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import fill
+from typing import Any, get_args
+
+from registry.console import table
+from registry.journey.reference import Row
+from registry.journey.retrace import Journey, Verdict
+from registry.runs.report import interval, videos
+from vad.files import replacing
+from vad.metrics import Difference
+
+MARKDOWN, PICTURE = "journey.md", "journey.png"
+_RULE = (
+    "A claim holds where the whole 95 % interval of the difference speaks for it, does not hold where the whole of it "
+    "speaks against it, and is undecided in between. Intervals are bootstraps over videos; two variants that are "
+    "compared are measured on the same draws."
+)
+_ROWS = ["phase", "approach", "variant", "reference AP", "AP here", "95 % interval", "vs baseline", "run"]
+_CLAIMS = ["claim", "verdict", "difference", "of"]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A heading, a table below it with the columns in `right` set flush right, and lines below that."""
+
+    title: str
+    header: Sequence[str]
+    rows: list[list[Any]]
+    right: tuple[int, ...]
+    lines: list[str]
+
+
+def as_text(journey: Journey) -> str:
+    """The tables of the reference with our figures, the claims with their verdicts, and what is still to be run."""
+    lines = []
+    for part in _parts(journey):
+        lines += ["", part.title, table(part.header, part.rows, part.right)]
+        lines += ["", *(fill(line, 120) for line in part.lines)] if part.lines else []
+    lines += ["", *_about(journey)]
+    lines += [f"note: {note}" for note in journey.notes]
+    if journey.missing:
+        lines += ["", f"not run yet; to run: {journey.asked.command(*journey.missing)}"]
+    return "\n".join([*lines, ""])
+
+
+def as_markdown(journey: Journey) -> str:
+    """The same in Markdown, with the picture that lies beside it."""
+    lines = [f"# The journey on {journey.name}", "", "\n".join(f"- {line}" for line in _about(journey)), ""]
+    lines += [f"![AP of each approach, and the claims]({PICTURE})", ""]
+    for part in _parts(journey):
+        rule = ["--:" if column in part.right else "---" for column in range(len(part.header))]
+        rows = (part.header, rule, *part.rows)
+        lines += [f"## {part.title}", "", *(f"| {' | '.join(map(str, row))} |" for row in rows), ""]
+        lines += [*(f"- {line}" for line in part.lines), ""] if part.lines else []
+    if journey.notes:
+        lines += ["## Notes", "", *(f"- {note}" for note in journey.notes), ""]
+    if journey.missing:
+        lines += ["## Not run yet", "", f"    {journey.asked.command(*journey.missing)}", ""]
+    return "\n".join(lines)
+
+
+def write(journey: Journey, folder: Path) -> list[Path]:
+    """Write the Markdown and the picture into a folder, each whole or not at all. Raises InputError if that fails."""
+    from registry.journey.picture import draw
+
+    draw(folder / PICTURE, journey)
+    with replacing(folder / MARKDOWN) as temporary:
+        temporary.write_text(as_markdown(journey), encoding="utf-8")
+    return [folder / MARKDOWN, folder / PICTURE]
+
+
+def _parts(journey: Journey) -> list[_Part]:
+    reference = journey.reference
+    parts = []
+    for one in reference.tables:
+        rows = [_row(journey, row) for row in one.rows]
+        parts.append(_Part(one.title, _ROWS, rows, (0, 4), [f"{r.approach}: {r.why}" for r in one.rows if r.why]))
+    judged = [(claim, *journey.judge(claim)) for claim in reference.claims]
+    rows = [[c.claim, verdict, _signed(found), f"{c.variant} - {c.than}"] for c, verdict, found in judged]
+    counts = Counter(verdict for _, verdict, _ in judged)
+    verdicts = ", ".join(f"{verdict}: {counts[verdict]}" for verdict in get_args(Verdict))
+    parts.append(_Part("Claims", _CLAIMS, rows, (), [verdicts, _RULE]))
+    return parts
+
+
+def _row(journey: Journey, row: Row) -> list[Any]:
+    result = journey.results.get(row.variant)
+    first = [row.phase, row.approach, row.variant, reference_figure(row)]
+    if result is None:
+        return [*first, "not run", "-", "-", "-"]
+    baseline = journey.reference.baseline
+    change = "baseline" if row.variant == baseline else _signed(journey.difference(row.variant, baseline))
+    return [*first, f"{result.measured.ap:.4f}", interval(result.measured), change, result.run_id[:8]]
+
+
+def reference_figure(row: Row) -> str:
+    """What the reference reports: a figure, a range, or a dash."""
+    if isinstance(row.ap, list):
+        return f"{row.ap[0]:.4f} to {row.ap[1]:.4f}"
+    return "-" if row.ap is None else f"{row.ap:.4f}"
+
+
+def _signed(found: Difference | None) -> str:
+    """A difference with its interval, which one video does not give."""
+    if found is None:
+        return "-"
+    return f"{found.ap:+z.4f}" + (f" [{found.low:+z.4f}, {found.high:+z.4f}]" if found.videos > 1 else "")
+
+
+def _about(journey: Journey) -> list[str]:
+    """What the figures are of."""
+    profile, overrides = journey.asked.settings
+    about = journey.about
+    lines = [
+        f"{journey.name}: {about.frames:,} frames, {videos(about)}, prevalence {about.prevalence:.4f} (the AP of random scores)",
+        f"runs: profile {profile}, {f'set: {overrides}' if overrides else 'no overrides'}",
+        f"reference: {journey.reference.source}",
+    ]
+    if profile == "demo":
+        lines.append("Demo profile: these figures show that all works; they say nothing about real footage.")
+    if about.videos == 1:
+        lines.append("One video gives no interval, so no claim is decided.")
+    return lines

@@ -1,0 +1,163 @@
+"""The reference's journey on one data set: what was measured of each variant, and which claims hold, by rule."""
+
+import shlex
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from registry.data.datasets import Dataset, open_frames_of
+from registry.journey.reference import FILE, Claim, Reference, read_reference
+from registry.store.tracking import Found, Tracking
+from vad.errors import InputError
+from vad.metrics import Difference, Measured, Sampled, difference, sample
+from vad.scores import FrameIndex, Values
+
+Verdict = Literal["holds", "does not hold", "undecided", "not run"]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Which runs count: those on this data, under this profile, with these overrides."""
+
+    data: str | None = None
+    labels: str | None = None
+    profile: str | None = None
+    overrides: tuple[str, ...] = ()
+
+    @property
+    def settings(self) -> tuple[str, str]:
+        """Profile and overrides as a run's tags have them; the profile's default is that of `vad run`."""
+        return self.profile or ("full" if self.data else "demo"), " ".join(self.overrides)
+
+    def command(self, *entries: str) -> str:
+        """What to type to have such a run of each entry."""
+        given = {"EXP": " ".join(entries), "DATA": self.data, "LABELS": self.labels, "PROFILE": self.profile}
+        return f"make run {spelt(**given, SET=' '.join(self.overrides))}"
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """A variant that was measured, and the run that made its scores."""
+
+    sampled: Sampled
+    run_id: str
+
+    @property
+    def measured(self) -> Measured:
+        return self.sampled.measured
+
+
+@dataclass(eq=False)
+class Journey:
+    """The reference, and the results on one data set by `entry:variant`; `missing` are entries without a run."""
+
+    reference: Reference
+    name: str
+    asked: Asked
+    results: dict[str, Result] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def about(self) -> Measured:
+        """Any of the figures; frames, videos and prevalence are the same in all."""
+        return next(iter(self.results.values())).measured
+
+    def difference(self, variant: str, other: str) -> Difference | None:
+        """How much better a variant is than another; None where either was not run."""
+        one, two = self.results.get(variant), self.results.get(other)
+        return difference(one.sampled, two.sampled) if one and two else None
+
+    def judge(self, claim: Claim) -> tuple[Verdict, Difference | None]:
+        """Whether a claim holds, by the interval of the difference between its two variants.
+
+        "A is better than B" holds where all of the interval of AP(A) - AP(B) lies above 0, does not
+        hold where none of it does, and is undecided in between. "A is no better than B" holds where
+        the other does not, and does not where the other holds. One video gives no interval.
+        """
+        found = self.difference(claim.variant, claim.than)
+        if found is None:
+            return "not run", None
+        if found.videos == 1 or found.low <= 0 < found.high:
+            return "undecided", found
+        better = found.low > 0
+        return "holds" if better == (claim.better is not None) else "does not hold", found
+
+
+def retrace(asked: Asked, home: Path) -> Journey:
+    """Measure every variant that the reference's tables and claims name, by its entry's newest finished run.
+
+    Raises InputError where the data has no labels, or where no entry has a run as asked for.
+    """
+    data = open_frames_of(asked.data, asked.labels, home)
+    if data.labels is None:
+        raise InputError(
+            f"{data.name} has no labels, and without them there is no AP to set beside the reference's; "
+            "give LABELS=path (a CSV with Id,Label or a folder of N_label.mat)"
+        )
+    journey = Journey(read_reference(FILE), data.name, asked)
+    tracking = Tracking()
+    runs = tracking.find("experiment", tags={"vad.protocol": data.protocol()})
+    elsewhere: dict[tuple[str, str], list[str]] = {}
+    for entry, variants in journey.reference.entries().items():
+        of_entry = [run for run in runs if run.tags.get("vad.entry") == entry]
+        found = _newest([run for run in of_entry if _settings(run) == asked.settings], data, tracking, home, journey)
+        if found is None:
+            journey.missing.append(entry)
+            for settings in dict.fromkeys(_settings(run) for run in of_entry):
+                if settings != asked.settings:
+                    elsewhere.setdefault(settings, []).append(entry)
+            continue
+        run, scores = found
+        for variant in variants:
+            if variant in scores:
+                sampled = sample(scores[variant], data.labels.values, data.index)
+                journey.results[f"{entry}:{variant}"] = Result(sampled, run.run_id)
+            else:
+                journey.notes.append(f"run {run.run_id[:8]} of {entry} has no variant {variant}")
+    for (profile, overrides), entries in elsewhere.items():
+        journey.notes.append(f"there are runs with {spelt(PROFILE=profile, SET=overrides)}: {', '.join(entries)}")
+    if not journey.results:
+        profile, overrides = asked.settings
+        first = f"no experiment of the journey was run on {data.name} with {spelt(PROFILE=profile, SET=overrides)}"
+        raise InputError("\n".join([first, *journey.notes, f"run them all with: {asked.command('all')}"]))
+    return journey
+
+
+def _newest(
+    runs: list[Found], data: Dataset, tracking: Tracking, home: Path, journey: Journey
+) -> tuple[Found, dict[str, Values]] | None:
+    """The first of these runs that has its scores, and those, by variant; a run without them is noted."""
+    for run in runs:
+        path = tracking.fetch(run.run_id, "scores.csv", home / "fetched" / run.run_id)
+        if path is not None and (scores := _read_scores(path, data.index)):
+            return run, scores
+        name = f"run {run.run_id[:8]} of {run.tags['vad.entry']}"
+        journey.notes.append(f"{name} is passed over: its scores.csv is gone or damaged (FORCE=1 runs it anew)")
+    return None
+
+
+def _read_scores(path: Path, index: FrameIndex) -> dict[str, Values] | None:
+    """The scores of each variant in a run's table; None where it is not one of these frames."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            names = file.readline().rstrip("\n").split(",")
+            if names[:3] != ["video", "frame", "label"]:
+                return None
+            columns = np.loadtxt(file, delimiter=",", ndmin=2).T
+        scores = dict(zip(names, columns, strict=True))
+    except (OSError, ValueError):
+        return None
+    given = FrameIndex(scores["video"].astype(np.int64), scores["frame"].astype(np.int64))
+    return scores if given == index else None
+
+
+def _settings(run: Found) -> tuple[str, str]:
+    return run.tags.get("vad.profile", ""), run.tags.get("vad.set", "")
+
+
+def spelt(**given: str | None) -> str:
+    """What is given of make's variables, as one types them."""
+    return " ".join(f"{name}={shlex.quote(value)}" for name, value in given.items() if value)

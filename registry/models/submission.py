@@ -1,0 +1,140 @@
+"""From a registered model to a predictions file, checked, written whole, and traceable."""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from registry.console import Console
+from registry.data.datasets import DEMO, Dataset, open_frames_of
+from registry.models.versions import Version, Versions
+from registry.provenance import provenance
+from registry.store.tracking import Tracking
+from vad.ensemble import Normalization
+from vad.errors import InputError
+from vad.files import require_writable, sha256
+from vad.frames.digests import Memory
+from vad.frames.labels import read_labels
+from vad.frames.store import SplitSource, open_frames
+from vad.metrics import Measured, measure
+from vad.scores import read_scores, read_table, require_same_frames, write_scores
+
+SAMPLE = "sample_submission.csv"
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A written predictions file and where it came from."""
+
+    path: Path
+    sha256: str
+    frames: int
+    version: Version
+    measured: Measured | None
+    run_id: str
+
+
+def submit(
+    model: str, data: str | None, out: str | None, normalization: Normalization, home: Path, console: Console
+) -> Submission:
+    """Score the test frames of `data` by a registered model and write `Id,Predicted`.
+
+    By default the data that the model was made on. Raises InputError for a model or data that are
+    not there, for frames that `sample_submission.csv` does not list, and for an `out` that cannot be written.
+    """
+    tracking = Tracking()
+    versions = Versions(tracking)
+    version = versions.resolve(model)
+    dataset = _dataset(version, data, home)
+    assert dataset.frames is not None
+    path = Path(out) if out else Path("submissions") / f"{dataset.name}-v{version.number}.csv"
+    _require_file(path)
+    _check_sample(dataset)
+    made_on = (
+        version.tags.get("vad.entry", "?"),
+        version.tags.get("vad.variant", "?"),
+        version.tags.get("vad.data_name", "?"),
+    )
+    console.say(f"model version {version.number}: {made_on[1]} of {made_on[0]}, made on {made_on[2]}")
+    if version.tags.get("vad.test_digest") != dataset.test_digest:
+        console.say(f"  note: {dataset.name} is not the data that this model was made on")
+    python_model = versions.load(version)
+    ensemble, device = python_model.ensemble, python_model.device
+    source = SplitSource(dataset.frames.test)
+    with console.bar("decode test", len(source)) as bar:
+        frames = open_frames(source, ensemble.sizes(), home / "frames", bar.advance)
+    with console.bar("score", len(source) * len(ensemble.members)) as bar:
+        scores = ensemble.score(frames, dataset.index, device, normalization, bar.advance)
+    write_scores(path, dataset.index, scores)
+    digest = sha256(path)
+    measured = None
+    if dataset.labels is not None:
+        measured = measure(scores, dataset.labels.values, dataset.index)
+    run_id = _record(tracking, version, dataset, path, digest, normalization)
+    return Submission(path, digest, len(scores), version, measured, run_id)
+
+
+def evaluate(file: Path, labels: str, home: Path) -> Measured:
+    """Measure a predictions file against labels. Raises InputError where the two do not fit."""
+    index, values = read_scores(file)
+    known = read_labels(Path(labels), index, Memory(home / "index" / "labels-evaluate.json"))
+    return measure(values, known.values, index)
+
+
+def _dataset(version: Version, data: str | None, home: Path) -> Dataset:
+    if data is not None:
+        return open_frames_of(data, None, home)
+    place, name = version.tags.get("vad.data", ""), version.tags.get("vad.data_name", "")
+    if name == DEMO:
+        return open_frames_of(None, None, home)
+    if not place or not Path(place).exists():
+        raise InputError(
+            f"the data that version {version.number} was made on ({place or 'unknown'}) is not here; give DATA=folder"
+        )
+    labels = version.tags.get("vad.labels", "none")
+    return open_frames_of(place, labels if labels == "none" or Path(labels).exists() else "none", home)
+
+
+def _require_file(path: Path) -> None:
+    """Find out before the scoring, not after it."""
+    if path.is_dir():
+        raise InputError(f"OUT={path} is a folder; name a file in it")
+    require_writable(path)
+
+
+def _check_sample(dataset: Dataset) -> None:
+    """The frames must be those of `sample_submission.csv`, where the data set comes with one."""
+    assert dataset.frames is not None
+    for folder in (dataset.frames.root, *dataset.frames.root.glob("*"), *dataset.frames.root.glob("*/*")):
+        sample = folder / SAMPLE
+        if sample.is_file():
+            index, _ = read_table(sample, "Predicted")
+            require_same_frames(dataset.index, index, "the set of test frames on disk", str(sample))
+            return
+
+
+def _record(
+    tracking: Tracking, version: Version, dataset: Dataset, path: Path, digest: str, normalization: Normalization
+) -> str:
+    """Log the file under the run that made the model, with its SHA-256 and the version."""
+    same = tracking.find("submission", digest, tags={"vad.version": version.number}, most=1)
+    if same:
+        return same[0].run_id
+    made = tracking.get(version.run_id)
+    tags = {
+        **provenance("vad submit"),
+        "vad.version": version.number,
+        "vad.sha256": digest,
+        "vad.data": dataset.place,
+        "vad.test_digest": dataset.test_digest,
+        "vad.normalization": normalization,
+    }
+    log = tracking.open_run(
+        made.experiment_id, "submission", digest, f"submission v{version.number}", tags, version.run_id
+    )
+    log.artifact(path)
+    with tempfile.TemporaryDirectory() as work:
+        note = Path(work) / "sha256.txt"
+        note.write_text(f"{digest}  {path.name}\n")
+        log.artifact(note)
+    log.end("FINISHED")
+    return log.run_id

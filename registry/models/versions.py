@@ -1,0 +1,221 @@
+"""Registered models in MLflow: versions of one model, and the aliases that say what each is for."""
+
+import importlib.metadata
+import shutil
+import tempfile
+import time
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlflow
+from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+
+from registry.models.promotion import Decision, Standing, decide
+from registry.store.tracking import Tracking
+from vad import ensemble as ensembles
+from vad.ensemble import Ensemble
+from vad.errors import InputError
+
+NAME = "vad-ensemble"
+PRODUCTION, CANDIDATE, PREVIOUS = "production", "candidate", "previous"
+_PACKAGES = ("mlflow", "torch", "numpy", "scipy", "pandas", "opencv-python-headless", "safetensors")
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version of the registered model and what its tags say of it."""
+
+    number: str
+    run_id: str
+    tags: dict[str, str]
+    source: str
+
+    @property
+    def uri(self) -> str:
+        return f"models:/{NAME}/{self.number}"
+
+    def standing(self) -> Standing:
+        tags = self.tags
+        return Standing(self.number, tags["vad.figure"], float(tags["vad.value"]), tags["vad.protocol"])
+
+
+class Versions:
+    """The registered model in a tracking store."""
+
+    def __init__(self, tracking: Tracking):
+        self._client = tracking.client
+        self._tracking = tracking
+
+    def register(
+        self, run_id: str, ensemble: Ensemble, digest: str, tags: Mapping[str, Any], description: str
+    ) -> tuple[Version, bool]:
+        """The version of this ensemble: the one that is there, or a new one with alias `candidate`. True if new."""
+        known = [
+            v
+            for v in self.all()
+            if v.tags.get("vad.ensemble") == digest and v.tags.get("vad.protocol") == tags["vad.protocol"]
+        ]
+        known = [version for version in known if self.whole(version)]
+        if known:
+            self._client.set_registered_model_alias(NAME, CANDIDATE, known[0].number)
+            return known[0], False
+        source, model_id = _log(run_id, ensemble, tags)
+        try:
+            self._client.create_registered_model(
+                NAME, description="Fused ensembles that score video frames for anomalies."
+            )
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        every = {"vad.ensemble": digest, "vad.run_id": run_id, **tags}
+        made = self._client.create_model_version(
+            NAME, source, run_id, {k: str(v) for k, v in every.items()}, description=description, model_id=model_id
+        )
+        self._client.set_registered_model_alias(NAME, CANDIDATE, made.version)
+        return self._version(made), True
+
+    def consider(self, candidate: Version) -> Decision:
+        """Let the candidate become production if it may, and record the decision on it either way."""
+        incumbent = self.alias(PRODUCTION)
+        decision = decide(candidate.standing(), incumbent.standing() if incumbent else None)
+        if decision.promote:
+            self.promote(candidate, decision.reason)
+        elif incumbent is None or candidate.number != incumbent.number:
+            self._record(candidate, f"not promoted: {decision.reason}")
+        return decision
+
+    def whole(self, version: Version) -> bool:
+        """Whether a version's files are where the store says they are."""
+        try:
+            mlflow.models.get_model_info(version.uri)
+        except (MlflowException, OSError):
+            return False
+        return True
+
+    def promote(self, version: Version, reason: str) -> None:
+        """Make a version production; what was production becomes previous.
+
+        Raises InputError where it is production already, or its files are gone.
+        """
+        if not self.whole(version):
+            raise InputError(
+                f"{version.uri} has lost its files; run {version.tags.get('vad.entry', 'its entry')} again"
+            )
+        incumbent = self.alias(PRODUCTION)
+        if incumbent and incumbent.number == version.number:
+            raise InputError(f"version {version.number} is production already")
+        if incumbent:
+            self._client.set_registered_model_alias(NAME, PREVIOUS, incumbent.number)
+        self._client.set_registered_model_alias(NAME, PRODUCTION, version.number)
+        self._record(version, f"promoted: {reason}")
+
+    def rollback(self) -> Version:
+        """Make the previous production model production again. Raises InputError where there is none."""
+        previous, incumbent = self.alias(PREVIOUS), self.alias(PRODUCTION)
+        if previous is None or incumbent is None:
+            raise InputError("there is no previous production model to go back to")
+        self._client.set_registered_model_alias(NAME, PRODUCTION, previous.number)
+        self._client.set_registered_model_alias(NAME, PREVIOUS, incumbent.number)
+        self._record(previous, f"promoted: rolled back from version {incumbent.number}")
+        return previous
+
+    def alias(self, name: str) -> Version | None:
+        try:
+            return self._version(self._client.get_model_version_by_alias(NAME, name))
+        except MlflowException:
+            return None
+
+    def all(self) -> list[Version]:
+        """Every version, newest first."""
+        try:
+            found = self._client.search_model_versions(f"name = '{NAME}'", max_results=10_000)
+        except MlflowException:
+            return []
+        return sorted((self._version(v) for v in found), key=lambda v: -int(v.number))
+
+    def aliases(self) -> dict[str, list[str]]:
+        """The aliases of each version number."""
+        result: dict[str, list[str]] = {}
+        for name in (PRODUCTION, CANDIDATE, PREVIOUS):
+            if version := self.alias(name):
+                result.setdefault(version.number, []).append(name)
+        return result
+
+    def resolve(self, model: str, argument: str = "MODEL") -> Version:
+        """A version by alias, number, or `models:/` URI. Raises InputError that says what there is."""
+        versions = self.all()
+        if not versions:
+            raise InputError(
+                "no model is registered yet; run an experiment first, as in `make run EXP=phase5_multiscale`"
+            )
+        wanted = model
+        for prefix in (f"models:/{NAME}@", f"models:/{NAME}/"):
+            wanted = wanted.removeprefix(prefix)
+        numbers = {version.number: version for version in versions}
+        found = numbers.get(wanted.removeprefix("v")) or (self.alias(wanted) if "/" not in wanted else None)
+        if found is None:
+            names = sorted({alias for aliases in self.aliases().values() for alias in aliases})
+            raise InputError(
+                f"{argument}={model}: {NAME} has no such alias or version (aliases: {', '.join(names) or 'none'}; "
+                f"versions: {', '.join(sorted(numbers, key=int))})"
+            )
+        return found
+
+    def load(self, version: Version) -> Any:
+        """The Python model of a version, as MLflow loads it."""
+        try:
+            return mlflow.pyfunc.load_model(version.uri).unwrap_python_model()
+        except (MlflowException, OSError) as error:
+            raise InputError(f"{version.uri} cannot be loaded: {str(error).splitlines()[0]}") from None
+
+    def tag(self, version: Version, tags: Mapping[str, Any]) -> None:
+        for key, value in tags.items():
+            self._client.set_model_version_tag(NAME, version.number, key, str(value)[:5000])
+
+    def _record(self, version: Version, decision: str) -> None:
+        self.tag(version, {"vad.decision": decision, "vad.decided": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())})
+
+    def _version(self, found: Any) -> Version:
+        return Version(str(found.version), found.run_id or "", dict(found.tags), found.source)
+
+
+def _log(run_id: str, ensemble: Ensemble, tags: Mapping[str, Any]) -> tuple[str, str]:
+    """Log the ensemble as a models-from-code pyfunc on a run; its URI and its model id."""
+    package = Path(ensembles.__file__).parent
+    with tempfile.TemporaryDirectory() as work:
+        folder, code = Path(work) / "ensemble", Path(work) / "code" / "vad"
+        ensembles.save(ensemble, folder, {key.removeprefix("vad."): str(value) for key, value in tags.items()})
+        shutil.copytree(package, code, ignore=shutil.ignore_patterns("__pycache__"))
+        with mlflow.start_run(run_id=run_id), warnings.catch_warnings():
+            # The signature is given; an example would put somebody's footage into the model.
+            warnings.filterwarnings("ignore", message=".*input example")
+            info = mlflow.pyfunc.log_model(
+                name="ensemble",
+                python_model=str(Path(__file__).with_name("pyfunc_model.py")),
+                artifacts={"ensemble": str(folder)},
+                code_paths=[str(code)],
+                pip_requirements=[f"{name}=={_release(name)}" for name in _PACKAGES],
+                signature=_signature(),
+            )
+    # Leaving the block ends the run for MLflow; the executor has more to log.
+    mlflow.MlflowClient().update_run(run_id, status="RUNNING")
+    return info.model_uri, info.model_id
+
+
+def _signature() -> ModelSignature:
+    frame = [ColSpec(DataType.long, "video"), ColSpec(DataType.long, "frame")]
+    return ModelSignature(
+        Schema([*frame, ColSpec(DataType.binary, "image")]),
+        Schema([*frame, ColSpec(DataType.double, "score")]),
+        ParamSchema([ParamSpec("normalization", DataType.string, "stored")]),
+    )
+
+
+def _release(package: str) -> str:
+    """A package's version as an index knows it: without the local part that names a build."""
+    return importlib.metadata.version(package).partition("+")[0]

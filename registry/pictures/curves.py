@@ -1,0 +1,98 @@
+"""The precision-recall curve, and the losses of all members over their epochs."""
+
+from collections.abc import Mapping, Sequence
+from itertools import cycle
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.ticker import AutoLocator, LogLocator, MaxNLocator, NullLocator
+from numpy.typing import NDArray
+
+from vad.metrics import CONFIDENCE, Measured
+from vad.scores import Values
+
+if TYPE_CHECKING:  # it would load PyTorch
+    from vad.training import Epoch
+from registry.pictures.style import BLUE, COLOURS, DASHES, INK, plural, sheet, wrapped
+
+
+def precision_recall(path: Path, scores: Values, labels: NDArray[np.bool_], measured: Measured) -> None:
+    """The precision-recall curve as the step function whose area AP is, above the line of chance."""
+    from sklearn.metrics import precision_recall_curve
+
+    precision, recall, _ = precision_recall_curve(labels, scores)
+    recall, reached = np.unique(recall[::-1], return_index=True)  # AP takes each recall where it is reached first
+    precision = precision[::-1][reached]
+    precision[0] = precision[1]  # scikit-learn's (0, 1) is a convention; no threshold gives it
+    with sheet(path, 5.2) as figure:
+        axes = figure.subplots()
+        axes.plot(recall, precision, drawstyle="steps-pre", color=BLUE, lw=1.8, clip_on=False, zorder=3)
+        axes.axhline(measured.prevalence, color=INK, lw=1.1, ls=(0, (5, 3)))
+        side, above = ("bottom", 3) if measured.prevalence < 0.9 else ("top", -3)
+        text = f"chance: the share of anomalous frames, {measured.prevalence:.3f}"
+        axes.annotate(text, (0, measured.prevalence), (6, above), textcoords="offset points", va=side)
+        axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="recall", ylabel="precision")
+        axes.grid()
+        axes.set_title(f"AP {measured.ap:.3f} {_interval(measured)}", fontsize=12, pad=22)
+        about = f"{measured.frames:,} frames of {plural(measured.videos, 'video')}; area under the ROC curve"
+        axes.text(0, 1.025, f"{about} {measured.auc:.3f}", transform=axes.transAxes)
+
+
+def _interval(measured: Measured) -> str:
+    if measured.videos == 1:
+        return "(no interval: it is drawn over videos, and there is one)"
+    return f"({CONFIDENCE:.0%} interval over videos {measured.low:.3f} to {measured.high:.3f})"
+
+
+def loss_curves(path: Path, curves: Mapping[str, Sequence["Epoch"]], kept: Mapping[str, int] | None = None) -> None:
+    """The training losses of all members, named `group-seed`: a colour a group, a line style a seed."""
+    curves = {name: epochs for name, epochs in curves.items() if epochs}
+    parts = {name: (name.rpartition("-")[0] or name, name.rpartition("-")[2]) for name in curves}
+    groups = list(dict.fromkeys(group for group, _ in parts.values()))
+    seeds = list(dict.fromkeys(seed for _, seed in parts.values()))
+    several = len(groups) > 1  # in a single group, each seed has a colour too
+    colours = dict(zip(groups if several else seeds, cycle(COLOURS), strict=False))
+    styles = dict(zip(seeds, cycle(DASHES), strict=False))
+    with sheet(path, 4.6) as figure:
+        axes = figure.subplots()
+        for name, epochs in curves.items():
+            group, seed = parts[name]
+            losses = {epoch.number: epoch.loss for epoch in epochs}
+            colour, dot = colours[group if several else seed], "o" if len(losses) == 1 else ""
+            axes.plot(list(losses), list(losses.values()), c=colour, ls=styles[seed], lw=1.5, marker=dot, ms=4)
+            if kept and kept.get(name) in losses:
+                at = kept[name]
+                axes.plot(at, losses[at], marker="o", ms=6.5, c=colour, mec="w", mew=1, zorder=4)
+        axes.set(xlabel="epoch", ylabel="training loss (log scale)")
+        axes.xaxis.set_major_locator(MaxNLocator(12, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
+        axes.set_xlim(left=0.5)
+        axes.grid()
+        _log_scale(axes, [epoch.loss for epochs in curves.values() for epoch in epochs])
+        if several:
+            handles = [Line2D([], [], color=colours[group], lw=2.5, label=wrapped(group, 22)) for group in groups]
+            if len(seeds) > 1:
+                handles += [Line2D([], [], color=INK, lw=1.4, ls=styles[s], label=f"seed {s}") for s in seeds]
+        else:
+            lines = [(colours[seed], styles[seed], wrapped(name, 22)) for name, (_, seed) in parts.items()]
+            handles = [Line2D([], [], color=colour, ls=style, lw=1.5, label=label) for colour, style, label in lines]
+        if kept:
+            handles.append(Line2D([], [], color=INK, ls="", marker="o", ms=6.5, label="kept epoch"))
+        if handles:
+            figure.legend(handles=handles, loc="outside right upper")
+        else:
+            axes.text(0.5, 0.5, "no training was recorded", transform=axes.transAxes, ha="center")
+
+
+def _log_scale(axes: Axes, losses: list[float]) -> None:
+    """A log scale with plain numbers, and ticks for a narrow range too, where powers of ten would leave none."""
+    positive = [loss for loss in losses if loss > 0]
+    if not positive:
+        return
+    axes.set_yscale("log", nonpositive="mask")
+    wide = max(positive) > 5 * min(positive)
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)) if wide else AutoLocator())
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter("{x:g}")

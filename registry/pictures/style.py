@@ -1,0 +1,65 @@
+"""The look of every picture: size, colours, and the sheet that they are drawn on, without a display. The same numbers give the same bytes.
+
+All are 9 inches wide, so that text keeps its size in points when MLflow shows them about 900 px wide;
+they hold twice as many pixels, for sharp screens. Colours are Okabe and Ito's, safe for the colour-blind.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import matplotlib.style
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from vad.files import replacing
+
+if TYPE_CHECKING:  # it would load PyTorch
+    pass
+
+WIDTH, DPI = 9.0, 200
+
+
+BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
+BLUE, VERMILLION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
+INK, FAINT, RULE = "#333333", "#BDBDBD", "#E4E4E4"
+COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK)
+DASHES = ("-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)), (0, (9, 3)), (0, (4, 1, 1, 1, 1, 1)))
+_STYLE = {
+    **dict.fromkeys(("font.size", "axes.titlesize", "axes.labelsize", "legend.fontsize"), 9.5),
+    **dict.fromkeys(("xtick.labelsize", "ytick.labelsize"), 9),
+    **dict.fromkeys(("axes.titlepad", "xtick.major.size", "ytick.major.size"), 3),
+    **dict.fromkeys(("axes.linewidth", "grid.linewidth"), 0.7),
+    **dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color"), INK),
+    **dict.fromkeys(("axes.spines.top", "axes.spines.right", "legend.frameon"), False),
+    "axes.titlelocation": "left",
+    "axes.edgecolor": "#888888",
+    "axes.axisbelow": True,
+    "grid.color": RULE,
+    "legend.handlelength": 2.2,
+}
+
+
+@contextmanager
+def sheet(path: Path, height: float, layout: Literal["constrained", "compressed"] = "constrained") -> Iterator[Figure]:
+    """A figure `height` inches high, written to `path` as PNG when the block is done."""
+    with matplotlib.style.context(["default", _STYLE]):  # no matplotlibrc may change a picture
+        figure = Figure(figsize=(WIDTH, height), dpi=DPI, layout=layout)
+        yield figure
+        with replacing(path) as temporary:
+            options = {"metadata": {"Software": None}, "pil_kwargs": {"compress_level": 4}}
+            FigureCanvasAgg(figure).print_png(temporary, **options)  # type: ignore[no-untyped-call]  # savefig draws twice
+
+
+def wrapped(name: str, width: int) -> str:
+    """A long name on two lines, broken after the underscore nearest to its middle."""
+    if len(name) <= width:
+        return name
+    breaks = [i + 1 for i, letter in enumerate(name) if letter in "_-"] or [len(name) // 2]
+    middle = min(breaks, key=lambda i: abs(i - len(name) / 2))
+    return f"{name[:middle]}\n{name[middle:]}"
+
+
+def plural(count: int, one: str) -> str:
+    return f"{count} {one}{'' if count == 1 else 'es' if one.endswith('s') else 's'}"

@@ -1,0 +1,244 @@
+"""The one executor: entry and data in; members, scores, figures, pictures and a registered model out."""
+
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, closing
+
+import torch
+
+from registry.console import Console
+from registry.data.datasets import labels_place
+from registry.engines import Engine, follow, open_engine
+from registry.models.versions import Versions
+from registry.provenance import provenance
+from registry.runs.members import Known, MemberStore
+from registry.runs.outcome import Result, describe, log_outcome, present, register, stored_result
+from registry.runs.preparation import announce, prepare
+from registry.runs.training import course, find, train
+from registry.runs.work import Request, Work
+from registry.store.tracking import RunLog, Tracking
+from vad.catalog import Named
+from vad.frames.store import Frames, Source, map_path, open_frames
+from vad.pipeline import Outcome, run_pipeline
+from vad.scores import Values
+
+
+def run(request: Request, console: Console) -> Result:
+    """Run an entry to its end, or say what an earlier run of it found.
+
+    Raises InputError before anything is tracked for all that is wrong with entry, data or labels.
+    """
+    device = find_device()
+    work = prepare(request, device)
+    announce(work, console)
+    engine = open_engine(request.engine, request.gpu_share, device, console)
+    tracking = Tracking()
+    if result := finished(work, tracking):
+        console.say(f"{work.plan.name} is done already: nothing to train, nothing to score (FORCE=1 runs it anew)")
+        for name, origin in result.members.items():
+            console.say(f"  {name:<14} from run {origin}")
+        return result
+    with closing(engine):
+        return execute(work, tracking, MemberStore(tracking, request.home, device, console), engine, device, console)
+
+
+def find_device() -> torch.device:
+    """The GPU where there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def finished(work: Work, tracking: Tracking) -> Result | None:
+    """What an earlier run of the same entry on the same data found, unless it is to be run anew."""
+    if work.request.force:
+        return None
+    for run in tracking.find("experiment", work.digest, most=1):
+        if result := stored_result(tracking, run, work.request.home):
+            return present(result, Versions(tracking))
+    return None
+
+
+def execute(
+    work: Work, tracking: Tracking, store: MemberStore, engine: Engine, device: torch.device, console: Console
+) -> Result:
+    """Train what is missing, score, fuse, measure, log, register.
+
+    Raises MembersFailed when members could not be trained; what else there was to train is trained then.
+    """
+    known, missing = _look_up(work, store, console)
+    if missing:
+        engine.start()
+    maps = _decode(work, missing, console)
+    log = _open(work, tracking)
+    try:
+        log.params(_params(work))
+        log.describe(describe(work.loaded.entry, None))
+        if missing:
+            known |= train(work, missing, maps["train"], store, engine, log, console)
+        known = {name: known[name] for name in work.plan.members}
+        outcomes = _outcomes(work, known, maps, store)
+        result = log_outcome(work, outcomes, known, maps, log, device, tracking)
+        result = register(work, outcomes["test"], known, log, Versions(tracking), result)
+    except BaseException as error:
+        log.end("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+        raise
+    log.end("FINISHED")
+    return result
+
+
+def train_ahead(
+    ahead: Sequence[tuple[Work, Mapping[str, str]]],
+    tracking: Tracking,
+    store: MemberStore,
+    engine: Engine,
+    console: Console,
+) -> None:
+    """Train at once what several experiments miss: each with the digests of members, by name.
+
+    A member is a child of its experiment's run. That is cut off afterwards, and taken up when it is its turn.
+    """
+    with ExitStack() as stack:
+        courses = []
+        for work, missing in ahead:
+            frames = _decode(work, missing, console)["train"]
+            log = _open(work, tracking)
+            stack.callback(log.end, "KILLED")
+            courses += [
+                (f"{name} of {work.plan.name}", course(work, name, digest, frames, store, log))
+                for name, digest in missing.items()
+            ]
+        with closing(follow(courses, engine)) as endings:
+            for name, ending in endings:
+                if isinstance(ending, Exception):
+                    console.say(f"  {name}: {ending}; the others go on")
+
+
+def _open(work: Work, tracking: Tracking) -> RunLog:
+    experiment = tracking.experiment(work.data.experiment(), _protocol_tags(work))
+    return tracking.open_run(experiment, "experiment", work.digest, work.plan.name, _tags(work))
+
+
+def _look_up(work: Work, store: MemberStore, console: Console) -> tuple[dict[str, Known], dict[str, str]]:
+    """Which members are there and which must be trained; said before anything starts."""
+    known: dict[str, Known] = {}
+    missing: dict[str, str] = {}
+    for name, member in work.plan.members.items():
+        digest = member.digest(work.train.digest if work.train else "")
+        found = find(work, store, member, digest)
+        if found is None:
+            missing[name] = digest
+            reason = "FORCE=1" if work.request.force else "no finished member of this recipe on these frames"
+            console.say(f"  {name:<14} to train: {reason}")
+        else:
+            known[name] = found
+            console.say(
+                f"  {name:<14} from run {found.run_id} ({found.trained_for}, epoch {found.epoch}, loss {found.loss:.5f})"
+            )
+    return known, missing
+
+
+def _decode(work: Work, missing: Mapping[str, str], console: Console) -> dict[str, dict[int, Frames]]:
+    """Memory maps of what will be looked at: train frames for members to train, targets for all sizes."""
+    wanted: list[tuple[str, Source, list[int]]] = []
+    if missing and work.train is not None:
+        wanted.append(("train", work.train, sorted({work.plan.members[name].size for name in missing})))
+    if work.plan.members:
+        wanted += [(target.name, target.source, work.plan.sizes()) for target in work.targets]
+    maps: dict[str, dict[int, Frames]] = {}
+    folder = work.request.home / "frames"
+    for name, source, sizes in wanted:
+        started = time.perf_counter()
+        if all(map_path(folder, source, size).exists() for size in sizes):
+            maps[name] = open_frames(source, sizes, folder)
+            continue
+        with console.bar(f"decode {name}", len(source)) as bar:
+            maps[name] = open_frames(source, sizes, folder, bar.advance)
+        work.seconds.decode += time.perf_counter() - started
+        work.seconds.decoded += len(source)
+    return maps
+
+
+def _outcomes(
+    work: Work,
+    known: dict[str, Known],
+    maps: dict[str, dict[int, Frames]],
+    store: MemberStore,
+) -> dict[str, Outcome]:
+    """Every variant's scores of every target."""
+    if not work.targets:
+        return {"test": run_pipeline(work.plan.streams, work.plan.variants, {}, work.files, work.data.index)}
+    outcomes = {}
+    for target in work.targets:
+        scores: dict[tuple[str, Named], Values] = {}
+        for name, member in known.items():
+            errors = work.plan.errors(name)
+            for error in errors:
+                stored = store.stored_scores(member, target.source.digest, error)
+                if stored is not None and len(stored) == len(target.index):
+                    scores[name, error] = stored
+            absent = [error for error in errors if (name, error) not in scores]
+            if absent:
+                started = time.perf_counter()
+                frames = maps[target.name][member.member.size]
+                what = "" if target.name == "test" else f" ({target.name})"
+                found = store.score(member, frames, target.index, target.source.digest, absent, what)
+                scores |= {(name, error): values for error, values in found.items()}
+                work.seconds.score += time.perf_counter() - started
+                work.seconds.scored += len(target.index)
+        on_test = work.files if target.name == "test" else {}
+        streams = (
+            work.plan.streams if target.name == "test" else {n: s for n, s in work.plan.streams.items() if not s.file}
+        )
+        variants = {n: v for n, v in work.plan.variants.items() if all(stream in streams for stream in v.streams)}
+        outcomes[target.name] = run_pipeline(streams, variants, scores, on_test, target.index)
+    return outcomes
+
+
+def _protocol_tags(work: Work) -> dict[str, str]:
+    return {
+        "vad.protocol": work.data.protocol(),
+        "vad.data": work.data.place,
+        "vad.figure": work.data.figure,
+        "mlflow.note.content": (
+            f"Video anomaly detection on `{work.data.name}`: {len(work.data.index):,} test frames. "
+            f"Runs here share frames and labels, so their `{work.data.figure}` may be compared."
+        ),
+    }
+
+
+def _tags(work: Work) -> dict[str, str]:
+    entry = work.loaded.entry
+    by = "the labelled test frames" if work.data.labels else "painted anomalies in training frames held out"
+    tags = {
+        **provenance(str(work.loaded.path)),
+        "vad.entry": work.plan.name,
+        "vad.profile": work.loaded.profile,
+        "vad.engine": work.request.engine,
+        "vad.set": " ".join(work.loaded.overrides),
+        "vad.data": work.data.place,
+        "vad.data_name": work.data.name,
+        "vad.labels": labels_place(work.data),
+        "vad.protocol": work.data.protocol(),
+        "vad.train_digest": work.train.digest if work.train else "",
+        "vad.test_digest": work.data.test_digest,
+        "vad.figure": work.data.figure,
+        "vad.metric": "average precision, pooled over all frames; 95 % interval by bootstrap over videos",
+        "vad.variant_chosen_by": f"{work.data.figure} on {by}" if work.judge else "order in the entry",
+        "vad.normalization": "from the test frames (transductive)",
+        "vad.reference_ap": "" if entry.reference.ap is None else f"{entry.reference.ap:.4f}",
+    }
+    return {key: value for key, value in tags.items() if value}
+
+
+def _params(work: Work) -> dict[str, object]:
+    members: Sequence[object] = list(work.plan.members.values())
+    train = work.loaded.entry.train
+    return {
+        "entry": work.plan.name,
+        "data": work.data.name,
+        "profile": work.loaded.profile,
+        "members": len(members),
+        "sizes": "/".join(map(str, work.plan.sizes())) or "-",
+        "epochs": train.epochs if members else "-",
+        "lr": train.lr if members else "-",
+        "precision": next(iter({m.training.precision for m in work.plan.members.values()}), "-"),
+    }

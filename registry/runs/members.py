@@ -1,0 +1,271 @@
+"""Members in the tracking store: trained once, found again by their digest, scored once for each set of frames."""
+
+import fcntl
+import json
+import math
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from registry.console import Console
+from registry.engines import Course, Job, Lost
+from registry.store.tracking import Found, RunLog, Tracking
+from vad.catalog import Named
+from vad.errors import InputError
+from vad.files import sha256
+from vad.frames.decode import RESIZE_FILTER
+from vad.frames.store import Frames
+from vad.inputs import Samples
+from vad.member import SCORING_CODE, Member
+from vad.models import parameter_count
+from vad.scores import FrameIndex, Values
+from vad.scoring import score
+from vad.training import Diverged, Epoch, Trained
+from vad.weights import fit_weights, load_tensors, save_tensors
+
+_WEIGHTS = "weights.safetensors"
+# Seconds from one sending of a curve to the next.
+_CURVE_EVERY = 3.0
+
+
+@dataclass(frozen=True)
+class Known:
+    """A member whose weights are in the store: the run that trained it, and how that went."""
+
+    member: Member
+    digest: str
+    run_id: str
+    run_name: str
+    trained_for: str
+    weights: Path
+    epoch: int
+    loss: float
+    epochs: tuple[Epoch, ...]
+    seconds: float
+
+
+class MemberStore:
+    """Trained members and their scores, kept as runs."""
+
+    def __init__(self, tracking: Tracking, home: Path, device: torch.device, console: Console):
+        self._tracking = tracking
+        self._home = home
+        self._device = device
+        self._console = console
+        self.fresh: dict[str, Known] = {}
+        """Members that this process trained, by digest."""
+        self.failed: dict[str, str] = {}
+        """Members that this process could not train, by digest, and why."""
+
+    def find(self, member: Member, digest: str) -> Known | None:
+        """A finished member of this digest whose weights are there and whole."""
+        for run in self._tracking.find("member", digest):
+            if known := self._open(member, digest, run):
+                return known
+        return None
+
+    def _open(self, member: Member, digest: str, run: Found) -> Known | None:
+        folder = run.tags.get("vad.checkpoint", "")
+        cache = self._home / "fetched" / run.run_id
+        weights = self._tracking.fetch(run.run_id, f"{folder}/{_WEIGHTS}", cache)
+        about = self._tracking.fetch(run.run_id, f"{folder}/checkpoint.json", cache)
+        if weights is None or about is None:
+            self._console.say(f"  {member.name}: run {run.run_id} has lost its weights; it is passed over")
+            return None
+        if sha256(weights) != run.tags.get("vad.weights_sha256"):
+            self._console.say(f"  {member.name}: the weights of run {run.run_id} were altered; it is passed over")
+            return None
+        content = json.loads(about.read_text())
+        return Known(
+            member,
+            digest,
+            run.run_id,
+            run.name,
+            run.tags.get("vad.entry", ""),
+            weights,
+            content["epoch"],
+            content["loss"],
+            tuple(Epoch(**epoch) for epoch in content["epochs"]),
+            sum(epoch["seconds"] for epoch in content["epochs"]),
+        )
+
+    @contextmanager
+    def exclusively(self, member: Member, digest: str, wait: bool) -> Iterator[bool]:
+        """Only one process of this folder trains a member: is it this one? Another may wait here until it is.
+
+        Who waits should hold no other member, and look for this one again.
+        """
+        path = self._home / "locks" / digest
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if not wait:
+                    yield False
+                    return
+                self._console.say(f"  {member.name}: another run is training it; waiting for that")
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            yield True
+
+    def samples(
+        self, member: Member, frames: Frames, index: FrameIndex, frames_digest: str, *, training: bool = False
+    ) -> Samples:
+        """A member's samples of these frames; those that are slow to make are made once, and kept beside the frames."""
+        samples = member.kind_of_input().samples(frames, index, self._device, training=training)
+        if samples.slow:
+            place = self._home / "frames" / f"{frames_digest[:24]}-{member.size}-{RESIZE_FILTER}"
+            with self._console.bar(f"{member.input.name}", len(index)) as bar:
+                samples.keep(place, bar.advance)
+        return samples
+
+    def train(
+        self, member: Member, digest: str, samples: Samples, parent: RunLog, tags: Mapping[str, str]
+    ) -> Course[Known]:
+        """The course of a member's training as a child of `parent`; goes on where a training of this digest was cut off.
+
+        Raises Diverged where the loss is no longer finite; the last good weights are logged then.
+        """
+        about = {"vad.scale": member.size, "vad.seed": member.seed, "vad.group": member.group, **tags}
+        log = self._tracking.open_run(parent.experiment_id, "member", digest, member.name, about, parent.run_id)
+        try:
+            log.params({**member.settings(), "parameters": parameter_count(member.build())})
+            resume = self._home / "resume" / f"{digest}.safetensors"
+            unit = f"{member.kind_of_input().shape(member.size).kind}s"
+            bar = self._console.bar(f"train {member.name}", len(samples) * member.training.epochs, unit)
+            curve = _Curve(log, resume.exists())
+
+            def on_epoch(epoch: Epoch) -> None:
+                bar.loss(epoch.loss)
+                curve.add(epoch)
+
+            with ExitStack() as shown:
+                shown.callback(curve.send)  # also where it is cut off
+                trained = yield Job(
+                    member, samples, resume, lambda: shown.enter_context(bar), bar.advance, on_epoch
+                )  # fmt: skip
+            curve.complete(trained.epochs)
+            if trained.resumed_after:
+                self._console.say(f"    went on after epoch {trained.resumed_after}, where it was cut off")
+            known = self._keep(member, digest, trained, len(samples), log, tags)
+        except (Diverged, Lost) as error:
+            if isinstance(error, Diverged):
+                if error.trained is not None:
+                    self._keep(member, digest, error.trained, len(samples), log, tags)
+                log.tags({"vad.diverged": f"epoch {error.epoch}"})
+            self.failed[digest] = str(error)
+            log.end("FAILED")
+            raise
+        except BaseException as error:
+            log.end("KILLED" if isinstance(error, (KeyboardInterrupt, GeneratorExit)) else "FAILED")
+            raise
+        log.end("FINISHED")
+        resume.unlink(missing_ok=True)
+        self.fresh[digest] = known
+        return known
+
+    def _keep(
+        self, member: Member, digest: str, trained: Trained, count: int, log: RunLog, tags: Mapping[str, str]
+    ) -> Known:
+        """Log the checkpoint: weights, and the epoch and loss that they come from."""
+        folder = f"checkpoints/{member.group}/seed-{member.seed}"
+        epochs = [asdict(epoch) for epoch in trained.epochs]
+        content = {"epoch": trained.epoch, "loss": trained.loss, "settings": member.settings(), "epochs": epochs}
+        seconds = sum(epoch.seconds for epoch in trained.epochs)
+        with tempfile.TemporaryDirectory() as work:
+            weights = Path(work) / _WEIGHTS
+            save_tensors(weights, trained.state, {**content, "digest": digest})
+            digest_of_weights = sha256(weights)
+            (Path(work) / "checkpoint.json").write_text(json.dumps({**content, "sha256": digest_of_weights}, indent=2))
+            log.artifacts(Path(work), folder)
+        log.metrics(
+            {
+                "best_loss": trained.loss,
+                "best_epoch": trained.epoch,
+                "train_seconds": seconds,
+                "train_frames_per_second": count * len(trained.epochs) / max(seconds, 1e-9),
+            }
+        )
+        log.tags({"vad.checkpoint": folder, "vad.weights_sha256": digest_of_weights})
+        path = self._tracking.fetch(log.run_id, f"{folder}/{_WEIGHTS}", self._home / "fetched" / log.run_id)
+        if path is None:
+            raise InputError(f"the weights of {member.name} were logged to run {log.run_id}, but cannot be read back")
+        return Known(
+            member, digest, log.run_id, member.name, tags.get("vad.entry", ""), path, trained.epoch, trained.loss,
+            trained.epochs, seconds,
+        )  # fmt: skip
+
+    def stored_scores(self, known: Known, frames_digest: str, error: Named) -> Values | None:
+        """The member's scores of these frames under this error, if they were computed before."""
+        name = f"scores/{_score_name(frames_digest, error)}"
+        path = self._tracking.fetch(known.run_id, name, self._home / "fetched" / known.run_id)
+        if path is None:
+            return None
+        try:
+            tensors, _ = load_tensors(path)
+        except InputError:
+            return None
+        return tensors["scores"].numpy()
+
+    def score(
+        self, known: Known, frames: Frames, index: FrameIndex, frames_digest: str, errors: list[Named], what: str
+    ) -> dict[Named, Values]:
+        """Score frames and keep the result with the member's run."""
+        member = known.member
+        network = member.build()
+        state, _ = load_tensors(known.weights)
+        fit_weights(network, state, str(known.weights))
+        samples = self.samples(member, frames, index, frames_digest)
+        unit = f"{member.kind_of_input().shape(member.size).kind}s"
+        with self._console.bar(f"score {member.name}{what}", len(samples), unit) as bar:
+            results = score(network, samples, errors, len(index), member.training.precision, self._device, bar.advance)
+        log = self._tracking.reopen(known.run_id)
+        with tempfile.TemporaryDirectory() as work:
+            for error, values in results.items():
+                path = Path(work) / _score_name(frames_digest, error)
+                save_tensors(
+                    path, {"scores": torch.from_numpy(values)}, {"frames": frames_digest, "error": error.label}
+                )
+            log.artifacts(Path(work), "scores")
+        return results
+
+
+class _Curve:
+    """The loss of each epoch on its way to the store, where a call takes as long as a short epoch.
+
+    Epochs that are short go together. What a killed process had not sent yet is sent by the one that goes on.
+    """
+
+    def __init__(self, log: RunLog, goes_on: bool):
+        self._log = log
+        self._sent = log.steps("loss") if goes_on else set()
+        self._waiting: list[Epoch] = []
+        self._last = -math.inf
+
+    def add(self, epoch: Epoch) -> None:
+        self._waiting.append(epoch)
+        if time.monotonic() - self._last >= _CURVE_EVERY:
+            self.send()
+
+    def send(self) -> None:
+        """Send what waits."""
+        new = [epoch for epoch in self._waiting if epoch.number not in self._sent]
+        self._waiting = []
+        if new:
+            self._log.curve([(epoch.number, {"loss": epoch.loss, "lr": epoch.lr}) for epoch in new])
+        self._sent |= {epoch.number for epoch in new}
+        self._last = time.monotonic()
+
+    def complete(self, epochs: Sequence[Epoch]) -> None:
+        """Send what of all epochs is not there yet."""
+        self._waiting = list(epochs)
+        self.send()
+
+
+def _score_name(frames_digest: str, error: Named) -> str:
+    return f"{frames_digest[:24]}-{error.label}-{SCORING_CODE}.safetensors"

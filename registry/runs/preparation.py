@@ -1,0 +1,97 @@
+"""Before a run: entry, data and labels read, and all found that can be wrong with them."""
+
+from dataclasses import replace
+
+import torch
+
+from registry.console import Console
+from registry.data.datasets import Dataset, open_frames_of, open_scores_of, read_files
+from registry.entries.loading import load_entry
+from registry.entries.plan import Plan, make_plan, rehearse
+from registry.runs.work import Request, Target, Work
+from vad.errors import InputError
+from vad.frames.frameset import Labels
+from vad.frames.store import SplitSource
+from vad.member import SCORING_CODE, TRAINING_CODE, digest_of
+from vad.scores import FrameIndex
+
+PROXY_SEED = 20260101
+
+
+def prepare(request: Request, device: torch.device, data: Dataset | None = None) -> Work:
+    """What running an entry on this data comes to. `data` is given where frames are open already.
+
+    Raises InputError for all that is wrong with entry, data or labels; nothing is tracked yet.
+    """
+    loaded = load_entry(request.experiment, request.profile or ("full" if request.data else "demo"), request.overrides)
+    if not loaded.entry.members and request.data is None:
+        data = open_scores_of(make_plan(loaded, device, labelled=True), request.labels, request.home)
+    elif data is None:
+        data = open_frames_of(request.data, request.labels, request.home)
+    plan = make_plan(loaded, device, labelled=data.labels is not None)
+    rehearse(plan, data.index)
+    files, file_digests = read_files(plan, data.index)
+    train, targets, judge = None, [], data.labels
+    if data.frames is not None:
+        split, targets = data.frames.train, [Target("test", SplitSource(data.frames.test), data.index)]
+        if plan.holdout and plan.members:
+            keep = {v.id: slice(0, len(v.numbers) - round(len(v.numbers) * plan.holdout)) for v in split.videos}
+            held = split.slice({video: slice(part.stop, None) for video, part in keep.items()})
+            split = split.slice(keep)
+            if judge is None and len(held):
+                from vad.proxy import PaintedSource
+
+                painted = PaintedSource(held, PROXY_SEED)
+                targets.append(Target("proxy", painted, painted.index))
+                judge = Labels(painted.labels, "painted anomalies")
+                data = replace(data, proxy=painted.digest)
+                _require_scores(plan, painted.index)
+        _require_samples(plan, split.index)
+        train = SplitSource(split)
+    digest = digest_of(
+        {
+            "name": plan.name,
+            "plan": plan.settings(),
+            "files": file_digests,
+            "protocol": data.protocol(),
+            "code": [TRAINING_CODE, SCORING_CODE],
+        }
+    )
+    index = split.index if train else None
+    return Work(request, loaded, plan, data, train, index, targets, judge, files, digest)
+
+
+def announce(work: Work, console: Console) -> None:
+    """Say what is about to run, on what."""
+    data, loaded = work.data, work.loaded
+    console.say(f"{work.plan.name} on {data.name} ({data.place}), profile {loaded.profile}")
+    if loaded.profile != "full":
+        console.say(
+            "  This profile shortens the training: it shows how things work and says nothing about real footage."
+        )
+    if loaded.overrides:
+        console.say(f"  set: {', '.join(loaded.overrides)}")
+    if data.frames is None or work.train is None:
+        return
+    for note in data.frames.notes:
+        console.say(f"  note: {note}")
+    labels = f"labels from {data.labels.source}" if data.labels else "no labels: figures are proxies (see README)"
+    console.say(f"  {len(work.train):,} train frames, {len(data.index):,} test frames, {labels}")
+
+
+def _require_samples(plan: Plan, index: FrameIndex) -> None:
+    """Every member must have something to train on."""
+    for member in plan.members.values():
+        if not len(member.kind_of_input().reach(index, training=True)):
+            longest = max((span.stop - span.start for span in index.spans), default=0)
+            raise InputError(
+                f"{plan.name}: members.{member.group}: input {member.input.name} finds no sample in the train videos, whose "
+                f"longest has {longest} frames; it needs longer ones (with break_at_gaps, longer without a gap) or an input that looks at fewer"
+            )
+
+
+def _require_scores(plan: Plan, index: FrameIndex) -> None:
+    try:
+        rehearse(plan, index)
+    except InputError as error:
+        raise InputError(f"{error} (among the frames held out of training; a larger holdout helps too)") from None

@@ -1,0 +1,230 @@
+"""Several experiments as one queue: every distinct member once, past what fails, to be stopped and started at will."""
+
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+
+import torch
+
+from registry.console import Console, table
+from registry.data.datasets import open_frames_of
+from registry.engines import Engine, open_engine
+from registry.entries.loading import all_experiments, experiments_folder
+from registry.runs.estimate import Estimator
+from registry.runs.executor import execute, find_device, finished, train_ahead
+from registry.runs.members import MemberStore
+from registry.runs.outcome import Result
+from registry.runs.preparation import prepare
+from registry.runs.work import Request, Work
+from registry.store.tracking import Tracking, explain
+from vad.errors import InputError
+from vad.frames.store import open_frames
+from vad.member import Member
+
+ALL = "all"
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How an experiment of the queue ended: its result, or why there is none; and whether it was there before."""
+
+    name: str
+    result: Result | None
+    fault: str | None = None
+    before: bool = False
+
+
+@dataclass
+class _Job:
+    """An experiment of the queue and where its members come from: a reason each, and those that it trains."""
+
+    work: Work
+    done: Result | None
+    reasons: list[str]
+    trains: dict[str, Member]
+
+
+def run_queue(experiments: Sequence[str], request: Request, console: Console) -> list[Ended]:
+    """Run experiments one after the other, `all` of them or those named; a failed one does not stop the others.
+
+    Raises InputError, before anything runs, with the faults of all entries, and for data that cannot be used.
+    """
+    device = find_device()
+    if list(experiments) == [ALL]:
+        experiments = [str(path) for path in all_experiments()]
+    if not experiments:
+        raise InputError(f"there is no experiment in {experiments_folder()}")
+    works = _prepare_all(experiments, request, device)
+    engine = open_engine(request.engine, request.gpu_share, device, console)
+    tracking = Tracking()
+    store = MemberStore(tracking, request.home, device, console)
+    jobs = _plan(works, tracking, store)
+    _announce(jobs, Estimator(device), console)
+    _decode(jobs, request, console)
+    with closing(engine):
+        if any(job.trains for job in jobs):
+            engine.start()
+        if engine.parallel:
+            _train_ahead(jobs, tracking, store, engine, console)
+        return _work_off(jobs, tracking, store, engine, device, console)
+
+
+def _train_ahead(
+    jobs: Sequence[_Job], tracking: Tracking, store: MemberStore, engine: Engine, console: Console
+) -> None:
+    """What the queue is to train, all at once; whatever fails here fails again, and is reported, when it is its turn."""
+    ahead = [(job.work, {member.name: digest for digest, member in job.trains.items()}) for job in jobs if job.trains]
+    if len(ahead) < 2:
+        return
+    console.say("\nmembers of all experiments at once")
+    try:
+        train_ahead(ahead, tracking, store, engine, console)
+    except Exception as error:
+        console.say(f"  {error}; the queue goes on")
+
+
+def _work_off(
+    jobs: Sequence[_Job],
+    tracking: Tracking,
+    store: MemberStore,
+    engine: Engine,
+    device: torch.device,
+    console: Console,
+) -> list[Ended]:
+    ended = []
+    for number, job in enumerate(jobs, 1):
+        name = job.work.plan.name
+        if job.done is not None:
+            ended.append(Ended(name, job.done, before=True))
+            continue
+        console.say(f"\n[{number}/{len(jobs)}] {name}")
+        try:
+            result = execute(job.work, tracking, store, engine, device, console)
+            top = result.variants[result.best]
+            console.say(f"  {result.best} {top.ap:.4f}; {result.registered}" if top else f"  {result.registered}")
+            ended.append(Ended(name, result))
+        except Exception as error:  # whatever it is, the others have a right to their turn
+            fault = explain(error) or (str(error) if str(error) else type(error).__name__)
+            console.say(f"  {name} failed: {fault}; the queue goes on")
+            ended.append(Ended(name, None, fault))
+    return ended
+
+
+def _prepare_all(experiments: Sequence[str], request: Request, device: torch.device) -> list[Work]:
+    data = open_frames_of(request.data, request.labels, request.home)
+    works: list[Work] = []
+    faults = []
+    for experiment in experiments:
+        try:
+            works.append(prepare(replace(request, experiment=experiment), device, data))
+        except InputError as error:
+            faults.append(str(error))
+    names = [work.plan.name for work in works]
+    faults += [f"{name} is named twice" for name in sorted(set(names)) if names.count(name) > 1]
+    if faults:
+        raise InputError("\n".join(faults))
+    return works
+
+
+def _plan(works: Sequence[Work], tracking: Tracking, store: MemberStore) -> list[_Job]:
+    """Which experiments are done, and of the others' members which are there, shared, or to be trained."""
+    jobs = []
+    taken: dict[str, str] = {}
+    for work in works:
+        job = _Job(work, finished(work, tracking), [], {})
+        jobs.append(job)
+        if job.done is not None:
+            continue
+        shared: dict[str, int] = {}
+        for member in work.plan.members.values():
+            digest = member.digest(work.train.digest if work.train else "")
+            if digest in taken:
+                shared[taken[digest]] = shared.get(taken[digest], 0) + 1
+            elif not work.request.force and (known := store.find(member, digest)):
+                taken[digest] = f"from run {known.run_id[:8]} ({known.trained_for})"
+                shared[taken[digest]] = shared.get(taken[digest], 0) + 1
+            else:
+                taken[digest] = f"as in {work.plan.name}"
+                job.trains[digest] = member
+        job.reasons = [f"{count} {reason}" for reason, count in shared.items()]
+    return jobs
+
+
+def _announce(jobs: Sequence[_Job], estimator: Estimator, console: Console) -> None:
+    """What will be trained, what is reused and why, and how long it will take."""
+    work = jobs[0].work
+    labels = (
+        f"labels from {work.data.labels.source}" if work.data.labels else "no labels: figures are proxies (see README)"
+    )
+    console.say(
+        f"{len(jobs)} experiments on {work.data.name} ({work.data.place}), profile {work.loaded.profile}, {labels}"
+    )
+    if work.loaded.overrides:
+        console.say(f"  set: {', '.join(work.loaded.overrides)}")
+    to_train = sum(len(job.trains) for job in jobs)
+    if to_train:
+        console.say("timing a batch of each kind of network that is to be trained ...")
+    rows, total = [], 0.0
+    for job in jobs:
+        seconds = 0.0
+        for member in job.trains.values():
+            assert job.work.train_index is not None
+            samples = len(member.kind_of_input().reach(job.work.train_index, training=True))
+            seconds += estimator.seconds(member, samples)
+        total += seconds
+        state = "done already" if job.done else f"{len(job.trains)} to train" if job.trains else "nothing to train"
+        rows.append([job.work.plan.name, state, duration(seconds) if job.trains else "", ", ".join(job.reasons)])
+    console.say(table(["experiment", "members", "training", "reused"], rows))
+    there = sum(len(job.work.plan.members) for job in jobs if not job.done) - to_train
+    if to_train:
+        console.say(
+            f"{to_train} members to train, {there} reused; about {duration(total)} of training, less where it stops early. "
+            "It can be stopped at any time; the same command goes on."
+        )
+
+
+def _decode(jobs: Sequence[_Job], request: Request, console: Console) -> None:
+    """Every frame once for all sizes of the queue, instead of once for each experiment that needs another."""
+    open_jobs = [job for job in jobs if job.done is None and job.work.train is not None and job.work.plan.members]
+    if not open_jobs:
+        return
+    sizes = sorted({size for job in open_jobs for size in job.work.plan.sizes()})
+    # Experiments with another holdout have other train frames; they decode theirs when it is their turn.
+    work = open_jobs[0].work
+    assert work.train is not None
+    sources = [("train", work.train)] if any(job.trains for job in open_jobs) else []
+    for name, source in [*sources, *((target.name, target.source) for target in work.targets)]:
+        with console.bar(f"decode {name}", len(source)) as bar:
+            open_frames(source, sizes, request.home / "frames", bar.advance)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def as_text(ended: Sequence[Ended]) -> str:
+    """The queue's outcome, an experiment a line, and what to do next."""
+    rows = []
+    for item in ended:
+        if item.result is None:
+            rows.append([item.name, "failed", "", "", item.fault or ""])
+            continue
+        top = item.result.variants[item.result.best]
+        figures = (
+            [f"{top.ap:.4f}", f"{top.low:.4f} to {top.high:.4f}" if top.videos > 1 else "-"] if top else ["-", "-"]
+        )
+        rows.append([item.name, item.result.best, *figures, "done already" if item.before else item.result.run_id[:8]])
+    figure = next((item.result.figure for item in ended if item.result), "ap")
+    name = "AP" if figure == "ap" else "proxy AP"
+    text = table(["experiment", "best variant", name, "95 % interval", "run"], rows, right=(2,))
+    if failed := sum(item.result is None for item in ended):
+        text += (
+            f"\n\n{failed} of {len(ended)} experiments failed; the same command tries them again, the others are kept"
+        )
+    else:
+        text += "\n\nnext   make leaderboard    every run, best first\n       make journey        the reference's tables beside these figures (with the same DATA, LABELS, PROFILE, SET)"
+    return text

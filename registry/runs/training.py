@@ -1,0 +1,98 @@
+"""The members that an experiment misses, trained by an engine."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+
+from registry.console import Console
+from registry.engines import Course, Engine, Lost, follow
+from registry.runs.members import Known, MemberStore
+from registry.runs.work import Work
+from registry.store.tracking import RunLog
+from vad.frames.store import Frames
+from vad.member import Member
+from vad.training import Diverged
+
+
+class MembersFailed(RuntimeError):
+    """Some members could not be trained; the others were, and are kept."""
+
+
+def find(work: Work, store: MemberStore, member: Member, digest: str) -> Known | None:
+    """A finished member; under FORCE only one that was trained since this process began."""
+    return store.fresh.get(digest) if work.request.force else store.find(member, digest)
+
+
+def course(
+    work: Work,
+    name: str,
+    digest: str,
+    frames: Mapping[int, Frames],
+    store: MemberStore,
+    log: RunLog,
+    wait: bool = False,
+) -> Course[Known | None]:
+    """A member from the store or from training below the run `log`; None where another run is training it.
+
+    `frames` are the train frames by size. With `wait`, that other run is waited for.
+    """
+    member = work.plan.members[name]
+    assert work.train_index is not None and work.train is not None
+    with store.exclusively(member, digest, wait) as here:
+        if not here:
+            return None
+        # Another run may have finished it since this one looked.
+        if found := find(work, store, member, digest):
+            return found
+        samples = store.samples(member, frames[member.size], work.train_index, work.train.digest, training=True)
+        tags = {"vad.entry": work.plan.name, "vad.profile": work.loaded.profile}
+        trained = yield from store.train(member, digest, samples, log, tags)
+        work.seconds.train += trained.seconds
+        work.seconds.trained += len(samples) * len(trained.epochs)
+        return trained
+
+
+def train(
+    work: Work,
+    missing: Mapping[str, str],
+    frames: Mapping[int, Frames],
+    store: MemberStore,
+    engine: Engine,
+    log: RunLog,
+    console: Console,
+) -> dict[str, Known]:
+    """Train the missing members, digests by name; those that another run is training come last.
+
+    Raises MembersFailed when all had their turn and some could not be trained.
+    """
+    known: dict[str, Known] = {}
+    failed = {
+        name: f"{store.failed[digest]}, as found before" for name, digest in missing.items() if digest in store.failed
+    }
+
+    def bring(names: Sequence[str], wait: bool) -> list[str]:
+        """Follow these members' courses; gives back whom another run is training."""
+        elsewhere = []
+        courses = [(name, course(work, name, missing[name], frames, store, log, wait)) for name in names]
+        with closing(follow(courses, engine)) as endings:
+            for name, ending in endings:
+                if isinstance(ending, (Diverged, Lost)):
+                    kept = "its last good weights are kept; " if isinstance(ending, Diverged) and ending.trained else ""
+                    console.say(f"  {name}: {ending}; {kept}the other members go on")
+                    failed[name] = str(ending)
+                elif isinstance(ending, Exception):
+                    raise ending
+                elif ending is None:
+                    elsewhere.append(name)
+                else:
+                    known[name] = ending
+        return elsewhere
+
+    for name in bring([name for name in missing if name not in failed], wait=False):
+        bring([name], wait=True)  # one at a time: who waits holds nothing that another may wait for
+    if failed:
+        raise MembersFailed(
+            f"{len(failed)} of {len(work.plan.members)} members failed: "
+            + "; ".join(f"{name} ({reason})" for name, reason in failed.items())
+            + "; lower train.lr where a loss diverged, and run again"
+        )
+    return known
