@@ -6,12 +6,12 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+from functools import cache
 from pathlib import Path
 
 
 def provenance(source: str) -> dict[str, str]:
     """Tags that say which commit, which machine and which packages made a run; no host name, no path of a home."""
-    commit = _git("rev-parse", "HEAD")
     tags = {
         "mlflow.source.name": source,
         "mlflow.source.type": "LOCAL",
@@ -19,12 +19,26 @@ def provenance(source: str) -> dict[str, str]:
         "vad.python": platform.python_version(),
         "vad.torch": importlib.metadata.version("torch"),
     }
-    with contextlib.suppress(KeyError, OSError):
-        tags["mlflow.user"] = getpass.getuser()
-    if commit:
-        tags["mlflow.source.git.commit"] = commit
-        tags["vad.dirty"] = "yes" if _git("status", "--porcelain") else "no"
+    if name := user():
+        tags["mlflow.user"] = name
+    code = checkout()
+    if code["commit"]:
+        tags |= {"mlflow.source.git.commit": code["commit"], "vad.dirty": code["dirty"]}
     return tags
+
+
+@cache
+def checkout() -> dict[str, str]:
+    """The commit of the project's checkout, and whether files differ from it; empty where there is none."""
+    commit = _git("rev-parse", "HEAD")
+    return {"commit": commit, "dirty": ("yes" if _git("status", "--porcelain") else "no") if commit else ""}
+
+
+def user() -> str:
+    """Who runs this, as the system knows them; empty where it does not."""
+    with contextlib.suppress(KeyError, OSError):
+        return getpass.getuser()
+    return ""
 
 
 def _git(*arguments: str) -> str:

@@ -1,5 +1,6 @@
 """How good scores are: Average Precision, area under the ROC curve, and how sure one can be of them."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from vad.scores import FrameIndex, Values
 RESAMPLES = 1000
 CONFIDENCE = 0.95
 BOOTSTRAP_SEED = 20260101
+_ENDS = ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2)
 _DIGITS = 12  # two APs that differ by less differ by rounding
 
 
@@ -37,12 +39,16 @@ class Sampled:
 
 @dataclass(frozen=True)
 class Difference:
-    """The AP of one score less that of another on the same frames, with the interval [low, high]."""
+    """The AP of one score less that of another on the same frames, with the interval [low, high].
+
+    `better` is the share of draws in which the one is the better, half of those that are even counted.
+    """
 
     ap: float
     low: float
     high: float
     videos: int
+    better: float
 
 
 def measure(scores: Values, labels: NDArray[np.bool_], index: FrameIndex) -> Measured:
@@ -79,22 +85,54 @@ def difference(one: Sampled, other: Sampled) -> Difference:
 
     Each draw of videos gives one difference, so what makes videos easy or hard for both falls out.
     """
-    low, high = _middle((one.draws - other.draws).round(_DIGITS))
-    return Difference(one.measured.ap - other.measured.ap, low, high, one.measured.videos)
+    draws = (one.draws - other.draws).round(_DIGITS)
+    low, high = _middle(draws)
+    better = float(np.mean((np.sign(draws) + 1) / 2))
+    return Difference(one.measured.ap - other.measured.ap, low, high, one.measured.videos, better)
 
 
 def _middle(draws: NDArray[np.float64]) -> tuple[float, float]:
     """Between which values the middle 95 % of the draws lie."""
-    low, high = np.quantile(draws, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    low, high = np.quantile(draws, _ENDS)
     return float(low), float(high)
 
 
 def bootstrap_ap(scores: Values, labels: NDArray[np.bool_], index: FrameIndex) -> NDArray[np.float64]:
     """AP of `RESAMPLES` draws of whole videos with replacement, from a fixed seed.
 
-    A draw without an anomaly is drawn again.
-
     The same seed and the same videos give the same draws, so two methods can be compared pair by pair.
+    """
+    results = np.empty(RESAMPLES)
+    for draw, (hits, precision) in enumerate(_draws(scores, labels, index)):
+        results[draw] = np.sum(np.diff(hits, prepend=0.0) * precision) / hits[-1]
+    return results
+
+
+def precision_band(
+    scores: Values, labels: NDArray[np.bool_], index: FrameIndex, points: int = 201
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Recall, and between which precisions the middle 95 % of the bootstrap's draws lie there, each of shape (points,).
+
+    The draws are those of `bootstrap_ap`. Recall goes from 0 to 1 in even steps; a draw's precision at a recall is
+    that of the highest threshold to reach it, as AP counts it. The band holds for each recall by itself, not for
+    the whole curve at once (a percentile bootstrap: Efron and Tibshirani, 1993, chapter 13).
+    """
+    recall = np.linspace(0.0, 1.0, points)
+    drawn = np.empty((RESAMPLES, points))
+    for draw, (hits, precision) in enumerate(_draws(scores, labels, index)):
+        # In whole hits, at least one; rounding must not ask for one more than the recall does.
+        wanted = np.maximum(np.ceil(recall * hits[-1] - 1e-6), 1.0)
+        drawn[draw] = precision[np.searchsorted(hits, wanted)]
+    low, high = np.quantile(drawn, _ENDS, axis=0)
+    return recall, low, high
+
+
+def _draws(
+    scores: Values, labels: NDArray[np.bool_], index: FrameIndex
+) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """`RESAMPLES` draws of whole videos: at each threshold, the highest first, the hits so far and the precision.
+
+    A draw without an anomaly is drawn again.
     """
     order = np.argsort(-scores, kind="stable")
     video = np.repeat(np.arange(len(index.spans)), [span.stop - span.start for span in index.spans])[order]
@@ -102,14 +140,11 @@ def bootstrap_ap(scores: Values, labels: NDArray[np.bool_], index: FrameIndex) -
     ends = np.flatnonzero(np.diff(scores[order], append=np.nan) != 0)
     anomalous = np.asarray([labels[span].any() for span in index.spans])
     generator = np.random.default_rng(BOOTSTRAP_SEED)
-    results = np.empty(RESAMPLES)
-    for draw in range(RESAMPLES):
+    for _ in range(RESAMPLES):
         counts = np.zeros(len(index.spans))
         while not counts[anomalous].any():
             counts = np.bincount(generator.integers(0, len(counts), len(counts)), minlength=len(counts)).astype(float)
         weights = counts[video]
         hits = np.cumsum(weights * positive)[ends]
         seen = np.cumsum(weights)[ends]
-        precision = np.divide(hits, seen, out=np.zeros_like(hits), where=seen > 0)
-        results[draw] = np.sum(np.diff(hits, prepend=0.0) * precision) / hits[-1]
-    return results
+        yield hits, np.divide(hits, seen, out=np.zeros_like(hits), where=seen > 0)

@@ -1,10 +1,12 @@
 """Commands that put finished runs side by side."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
-from registry.cli.options import data_option, home, labels_option
+from registry.cli.options import data_option, home, labels_option, set_option
 
 
 @click.command()
@@ -18,6 +20,56 @@ def leaderboard(everything: bool, form: str | None) -> None:
 
     rows = boards.leaderboard(Tracking(), everything)
     click.echo({"json": boards.as_json, "csv": boards.as_csv}.get(form or "", boards.as_text)(rows))
+
+
+@click.command()
+@click.argument("a")
+@click.argument("b")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def compare(a: str, b: str, as_json: bool) -> None:
+    """Two runs side by side: what differs, the difference in AP with its interval, the videos where it is won and lost.
+
+    A and B are run ids (or their beginnings), versions (v3), aliases (production) or experiments, whose newest run
+    is taken; a variant may follow, as in phase5_multiscale:max.
+
+    Example: vad compare phase4_gaussian phase5_multiscale:max
+    """
+    from registry.insight import compare as comparing
+    from registry.store.tracking import Tracking
+
+    found = comparing.compare(a, b, Tracking(), home())
+    click.echo(json.dumps(asdict(found), indent=2) if as_json else comparing.as_text(found))
+
+
+@click.command()
+@click.argument("experiment", metavar="EXP")
+@data_option
+@labels_option
+@click.option("--profile", metavar="NAME", help="full, or demo. [demo without --data]")
+@set_option
+@click.option("--force", is_flag=True, help="As if run with --force.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def why(
+    experiment: str,
+    data: str | None,
+    labels: str | None,
+    profile: str | None,
+    overrides: tuple[str, ...],
+    force: bool,
+    as_json: bool,
+) -> None:
+    """What a run would train or reuse now, and which key, file or code version changed since last time.
+
+    Trains nothing and writes nothing to the store.
+
+    Example: vad why phase5_multiscale --data avenue --set train.epochs=30
+    """
+    from registry.console import Console
+    from registry.insight import why as reasons
+    from registry.runs.work import Request
+
+    found = reasons.why(Request(experiment, data, labels, profile, overrides, force, home()), Console())
+    click.echo(json.dumps(asdict(found), indent=2) if as_json else reasons.as_text(found))
 
 
 @click.command()

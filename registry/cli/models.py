@@ -1,10 +1,13 @@
 """Commands of the registered model, from versions to predictions."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 from registry.cli.options import data_option, home
+from vad.errors import InputError
 
 
 @click.command()
@@ -18,20 +21,72 @@ from registry.cli.options import data_option, home
     show_default=True,
     help="Percentiles of the run that made the model, or of these test frames.",
 )
-def submit(model: str, data: str | None, out: str | None, normalization: str) -> None:
+@click.option("--kaggle", metavar="COMPETITION", help="Hand the file to the `kaggle` command, and record its reply.")
+@click.option(
+    "--message", metavar="TEXT", help="With --kaggle: what to call the submission. [version, variant, experiment]"
+)
+def submit(
+    model: str, data: str | None, out: str | None, normalization: str, kaggle: str | None, message: str | None
+) -> None:
     """Write a predictions file (Id,Predicted) by a registered model.
 
     Example: vad submit --model production --data avenue --out predictions.csv
     """
     from registry.console import Console
+    from registry.models import boards
     from registry.models.submission import submit as write
     from registry.runs.report import measured_text
+    from registry.store.tracking import Tracking
 
+    program = boards.require_kaggle() if kaggle else ""
     done = write(model, data, out, normalization, home(), Console())  # type: ignore[arg-type]
     click.echo(f"wrote {done.path}: {done.frames:,} frames, SHA-256 {done.sha256}")
     click.echo(f"by model version {done.version.number}; recorded as run {done.run_id}")
     if done.measured:
         click.echo(measured_text(done.measured))
+    if kaggle:
+        tags = done.version.tags
+        called = message or f"v{done.version.number} {tags.get('vad.variant', '')} of {tags.get('vad.entry', '')}"
+        click.echo(boards.hand_in(program, kaggle, done.path, called, Tracking().reopen(done.run_id)))
+        click.echo(f"its score, once you know it: vad record {done.path} --score S --board public")
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--score", type=click.FloatRange(0, 1), required=True, help="What the board says, from 0 to 1.")
+@click.option("--board", type=click.Choice(["public", "private"]), default="public", show_default=True)
+def record(file: Path, score: float, board: str) -> None:
+    """Write a board's score back to the model version and the run that the file came from.
+
+    Example: vad record submissions/avenue-v3.csv --score 0.631 --board public
+    """
+    from registry.models.boards import record as write
+    from registry.store.tracking import Tracking
+
+    run, version = write(file, score, board, Tracking())
+    on = f"version {version.number} and " if version else ""
+    click.echo(f"{board} board {score:g}: recorded on {on}run {run.run_id} ({run.tags.get('vad.entry', '')})")
+
+
+@click.command()
+@click.argument("what", metavar="FILE|MODEL")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def explain(what: str, as_json: bool) -> None:
+    """From a predictions file or a model version back to run, variant, members, experiment, data and commit.
+
+    Says so where a file was altered (SHA-256); the exit status is then 2.
+
+    Example: vad explain submissions/avenue-v3.csv
+
+    Example: vad explain models:/vad-ensemble@production
+    """
+    from registry.models import lineage
+    from registry.store.tracking import Tracking
+
+    found = lineage.explain(what, Tracking(), home())
+    click.echo(json.dumps(asdict(found), indent=2) if as_json else lineage.as_text(found))
+    if not found.sound:
+        raise InputError(f"{what} is not what was recorded, or a part of its lineage is gone; see above")
 
 
 @click.command()
@@ -68,3 +123,20 @@ def rollback() -> None:
     from registry.store.tracking import Tracking
 
     click.echo(f"version {Versions(Tracking()).rollback().number} is production again")
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def history(as_json: bool) -> None:
+    """Who was production when, and why: every promotion, refusal and rollback, newest first."""
+    from registry.models.history import History, as_text
+    from registry.models.versions import PRODUCTION, Versions
+    from registry.store.tracking import Tracking
+
+    tracking = Tracking()
+    events = History(tracking).events()
+    production = Versions(tracking).alias(PRODUCTION)
+    if as_json:
+        click.echo(json.dumps([asdict(event) for event in events], indent=2))
+    else:
+        click.echo(as_text(events, production.number if production else None))

@@ -21,6 +21,7 @@ from vad.optim import OPTIMIZERS, SCHEDULES
 from vad.steps import COMBINING, FITS, STEPS
 
 FUSIONS = ("max", "weights", "product")
+_COLUMNS = ("video", "frame", "label")
 _GROUP_KEYS = set(Group.model_fields)
 
 
@@ -34,6 +35,10 @@ def check(data: Mapping[str, Any]) -> Iterator[Problem]:
     for name, stream in streams.items():
         yield from _check_stream(_mapping(stream), groups, ("streams", name))
     for name, variant in _mapping(data.get("variants")).items():
+        if name in _COLUMNS:
+            yield Problem(
+                ("variants", name), "the table of scores has a column of this name; call the variant otherwise"
+            )
         yield from _check_variant(_mapping(variant), streams, ("variants", name))
     used = {_group(name, groups) for stream in streams.values() for name in _names(_mapping(stream).get("members"))}
     for name in groups:

@@ -5,14 +5,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from registry.data.datasets import Dataset, open_frames_of
 from registry.journey.reference import FILE, Claim, Reference, read_reference
+from registry.store.score_table import TEST, stored_table
 from registry.store.tracking import Found, Tracking
 from vad.errors import InputError
 from vad.metrics import Difference, Measured, Sampled, difference, sample
-from vad.scores import FrameIndex, Values
+from vad.scores import Values
 
 Verdict = Literal["holds", "does not hold", "undecided", "not run"]
 
@@ -131,27 +130,12 @@ def _newest(
 ) -> tuple[Found, dict[str, Values]] | None:
     """The first of these runs that has its scores, and those, by variant; a run without them is noted."""
     for run in runs:
-        path = tracking.fetch(run.run_id, "scores.csv", home / "fetched" / run.run_id)
-        if path is not None and (scores := _read_scores(path, data.index)):
-            return run, scores
+        table = stored_table(tracking, run.run_id, TEST, home)
+        if table is not None and table.index == data.index:
+            return run, table.variants
         name = f"run {run.run_id[:8]} of {run.tags['vad.entry']}"
         journey.notes.append(f"{name} is passed over: its scores.csv is gone or damaged (FORCE=1 runs it anew)")
     return None
-
-
-def _read_scores(path: Path, index: FrameIndex) -> dict[str, Values] | None:
-    """The scores of each variant in a run's table; None where it is not one of these frames."""
-    try:
-        with path.open(encoding="utf-8") as file:
-            names = file.readline().rstrip("\n").split(",")
-            if names[:3] != ["video", "frame", "label"]:
-                return None
-            columns = np.loadtxt(file, delimiter=",", ndmin=2).T
-        scores = dict(zip(names, columns, strict=True))
-    except (OSError, ValueError):
-        return None
-    given = FrameIndex(scores["video"].astype(np.int64), scores["frame"].astype(np.int64))
-    return scores if given == index else None
 
 
 def _settings(run: Found) -> tuple[str, str]:

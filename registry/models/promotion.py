@@ -1,6 +1,26 @@
-"""Which version is production: a pure decision with its reason."""
+"""Which version is production: a policy in YAML, and a pure decision with its reasons."""
 
 from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from registry.entries.yaml_reader import read_yaml
+from vad.errors import InputError, nearest
+from vad.metrics import Difference
+
+FILE = Path("promotion.yaml")
+_OURS = Path(__file__).parent / FILE
+
+
+class Policy(BaseModel):
+    """What a candidate must reach. The comments of `promotion.yaml` say what each key means."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    same_data: bool
+    min_gain: float = Field(ge=0, le=1)
+    confidence: float = Field(ge=0, le=1)
 
 
 @dataclass(frozen=True)
@@ -19,19 +39,63 @@ class Decision:
     reason: str
 
 
-def decide(candidate: Standing, incumbent: Standing | None) -> Decision:
-    """A candidate becomes production where there is none, or where it beats it on the same data and protocol."""
+def read_policy() -> Policy:
+    """The policy of the working folder, or the one that comes with the project. Raises InputError with file and line."""
+    path = FILE if FILE.is_file() else _OURS
+    document = read_yaml(path)
+    faults = [(problem.key, problem.message) for problem in document.problems]
+    policy = None
+    try:
+        policy = Policy.model_validate(document.data)
+    except ValidationError as error:
+        for fault in error.errors():
+            key, said = fault["loc"], fault["msg"].lower()
+            if fault["type"] == "extra_forbidden":
+                said = f"there is no such key{nearest(str(key[-1]), list(Policy.model_fields))}"
+            faults.append((key, said))
+    if faults or policy is None:
+        raise InputError(
+            "\n".join(
+                f"{path}, line {document.line(key)}: {'.'.join(map(str, key)) or 'the file'}: {said}"
+                for key, said in faults
+            )
+        )
+    return policy
+
+
+def decide(
+    candidate: Standing, incumbent: Standing | None, policy: Policy, paired: Difference | None = None
+) -> Decision:
+    """Whether a candidate becomes production, and why.
+
+    `paired` is the candidate's AP less production's on the same frames; None where their scores cannot be paired.
+    """
     if incumbent is None:
         return Decision(True, "there was no production model")
     if candidate.version == incumbent.version:
         return Decision(False, f"version {incumbent.version} is production already")
-    if candidate.protocol != incumbent.protocol or candidate.figure != incumbent.figure:
+    by_hand = f"`vad promote {candidate.version}` makes version {candidate.version} production all the same"
+    if candidate.figure != incumbent.figure or (policy.same_data and candidate.protocol != incumbent.protocol):
         return Decision(
             False,
             f"version {incumbent.version} was measured on other data or by another protocol, so the two cannot be "
-            f"compared; `vad promote {candidate.version}` makes version {candidate.version} production all the same",
+            f"compared; {by_hand}",
         )
+    gain = candidate.value - incumbent.value
     figures = f"{candidate.figure} {candidate.value:.4f} against {incumbent.value:.4f} of version {incumbent.version}"
-    if candidate.value > incumbent.value:
+    if gain <= 0:
+        return Decision(False, f"not better: {figures}")
+    if gain < policy.min_gain:
+        return Decision(False, f"better by {gain:.4f}, less than min_gain {policy.min_gain:g}: {figures}; {by_hand}")
+    if not policy.confidence or candidate.protocol != incumbent.protocol:
         return Decision(True, f"better: {figures}")
-    return Decision(False, f"not better: {figures}")
+    if paired is None:
+        return Decision(
+            False,
+            f"better, but scores of version {incumbent.version} are gone, so how surely cannot be said "
+            f"(confidence {policy.confidence:g} is asked): {figures}; {by_hand}",
+        )
+    surely = f"in {paired.better:.0%} of the draws of {paired.videos} videos the better one"
+    if paired.better < policy.confidence:
+        return Decision(False, f"better, but {surely}, and {policy.confidence:.0%} is asked: {figures}; {by_hand}")
+    return Decision(True, f"better: {figures}; {surely}")

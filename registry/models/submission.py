@@ -44,10 +44,10 @@ def submit(
     tracking = Tracking()
     versions = Versions(tracking)
     version = versions.resolve(model)
-    dataset = _dataset(version, data, home)
+    dataset = dataset_of(version, data, home)
     assert dataset.frames is not None
     path = Path(out) if out else Path("submissions") / f"{dataset.name}-v{version.number}.csv"
-    _require_file(path)
+    require_file(path)
     _check_sample(dataset)
     made_on = (
         version.tags.get("vad.entry", "?"),
@@ -80,7 +80,8 @@ def evaluate(file: Path, labels: str, home: Path) -> Measured:
     return measure(values, known.values, index)
 
 
-def _dataset(version: Version, data: str | None, home: Path) -> Dataset:
+def dataset_of(version: Version, data: str | None, home: Path) -> Dataset:
+    """The data set in the folder `data`, or the one that a version was made on. Raises InputError where it is gone."""
     if data is not None:
         return open_frames_of(data, None, home)
     place, name = version.tags.get("vad.data", ""), version.tags.get("vad.data_name", "")
@@ -94,8 +95,8 @@ def _dataset(version: Version, data: str | None, home: Path) -> Dataset:
     return open_frames_of(place, labels if labels == "none" or Path(labels).exists() else "none", home)
 
 
-def _require_file(path: Path) -> None:
-    """Find out before the scoring, not after it."""
+def require_file(path: Path) -> None:
+    """Raise InputError where `path` cannot be written: before the scoring, not after it."""
     if path.is_dir():
         raise InputError(f"OUT={path} is a folder; name a file in it")
     require_writable(path)
@@ -118,12 +119,14 @@ def _record(
     """Log the file under the run that made the model, with its SHA-256 and the version."""
     same = tracking.find("submission", digest, tags={"vad.version": version.number}, most=1)
     if same:
+        tracking.reopen(same[0].run_id).tags({"vad.file": str(path.resolve())})
         return same[0].run_id
     made = tracking.get(version.run_id)
     tags = {
         **provenance("vad submit"),
         "vad.version": version.number,
         "vad.sha256": digest,
+        "vad.file": str(path.resolve()),
         "vad.data": dataset.place,
         "vad.test_digest": dataset.test_digest,
         "vad.normalization": normalization,

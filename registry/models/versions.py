@@ -3,7 +3,6 @@
 import importlib.metadata
 import shutil
 import tempfile
-import time
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,8 +13,10 @@ import mlflow
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+from mlflow.types.schema import AnyType
 
-from registry.models.promotion import Decision, Standing, decide
+from registry.models.history import Action, History
+from registry.models.promotion import Standing
 from registry.store.tracking import Tracking
 from vad import ensemble as ensembles
 from vad.ensemble import Ensemble
@@ -49,7 +50,7 @@ class Versions:
 
     def __init__(self, tracking: Tracking):
         self._client = tracking.client
-        self._tracking = tracking
+        self._history = History(tracking)
 
     def register(
         self, run_id: str, ensemble: Ensemble, digest: str, tags: Mapping[str, Any], description: str
@@ -79,16 +80,6 @@ class Versions:
         self._client.set_registered_model_alias(NAME, CANDIDATE, made.version)
         return self._version(made), True
 
-    def consider(self, candidate: Version) -> Decision:
-        """Let the candidate become production if it may, and record the decision on it either way."""
-        incumbent = self.alias(PRODUCTION)
-        decision = decide(candidate.standing(), incumbent.standing() if incumbent else None)
-        if decision.promote:
-            self.promote(candidate, decision.reason)
-        elif incumbent is None or candidate.number != incumbent.number:
-            self._record(candidate, f"not promoted: {decision.reason}")
-        return decision
-
     def whole(self, version: Version) -> bool:
         """Whether a version's files are where the store says they are."""
         try:
@@ -112,7 +103,11 @@ class Versions:
         if incumbent:
             self._client.set_registered_model_alias(NAME, PREVIOUS, incumbent.number)
         self._client.set_registered_model_alias(NAME, PRODUCTION, version.number)
-        self._record(version, f"promoted: {reason}")
+        self._decided("promoted", version, incumbent, reason)
+
+    def refuse(self, version: Version, reason: str) -> None:
+        """Record that a version did not become production, and why."""
+        self._decided("refused", version, self.alias(PRODUCTION), reason)
 
     def rollback(self) -> Version:
         """Make the previous production model production again. Raises InputError where there is none."""
@@ -121,7 +116,7 @@ class Versions:
             raise InputError("there is no previous production model to go back to")
         self._client.set_registered_model_alias(NAME, PRODUCTION, previous.number)
         self._client.set_registered_model_alias(NAME, PREVIOUS, incumbent.number)
-        self._record(previous, f"promoted: rolled back from version {incumbent.number}")
+        self._decided("rolled back", previous, incumbent, f"went back from version {incumbent.number}")
         return previous
 
     def alias(self, name: str) -> Version | None:
@@ -145,6 +140,14 @@ class Versions:
             if version := self.alias(name):
                 result.setdefault(version.number, []).append(name)
         return result
+
+    def known(self, model: str) -> bool:
+        """Whether `resolve` would find it."""
+        try:
+            self.resolve(model)
+        except InputError:
+            return False
+        return True
 
     def resolve(self, model: str, argument: str = "MODEL") -> Version:
         """A version by alias, number, or `models:/` URI. Raises InputError that says what there is."""
@@ -177,8 +180,9 @@ class Versions:
         for key, value in tags.items():
             self._client.set_model_version_tag(NAME, version.number, key, str(value)[:5000])
 
-    def _record(self, version: Version, decision: str) -> None:
-        self.tag(version, {"vad.decision": decision, "vad.decided": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())})
+    def _decided(self, action: Action, version: Version, incumbent: Version | None, reason: str) -> None:
+        self.tag(version, {"vad.decision": f"{action}: {reason}"})
+        self._history.add(action, version.number, incumbent.number if incumbent else None, reason)
 
     def _version(self, found: Any) -> Version:
         return Version(str(found.version), found.run_id or "", dict(found.tags), found.source)
@@ -209,8 +213,9 @@ def _log(run_id: str, ensemble: Ensemble, tags: Mapping[str, Any]) -> tuple[str,
 
 def _signature() -> ModelSignature:
     frame = [ColSpec(DataType.long, "video"), ColSpec(DataType.long, "frame")]
+    # Of any type: the server would cut 8.5 to 8 and drop what is not base64 before the model could name the row.
     return ModelSignature(
-        Schema([*frame, ColSpec(DataType.binary, "image")]),
+        Schema([ColSpec(AnyType(), name) for name in ("video", "frame", "image")]),
         Schema([*frame, ColSpec(DataType.double, "score")]),
         ParamSchema([ParamSpec("normalization", DataType.string, "stored")]),
     )

@@ -77,7 +77,7 @@ def execute(
         known = {name: known[name] for name in work.plan.members}
         outcomes = _outcomes(work, known, maps, store)
         result = log_outcome(work, outcomes, known, maps, log, device, tracking)
-        result = register(work, outcomes["test"], known, log, Versions(tracking), result)
+        result = register(work, outcomes["test"], known, log, tracking, result)
     except BaseException as error:
         log.end("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
         raise

@@ -1,6 +1,5 @@
 """What a run found, made into figures, tables, pictures and a registered version."""
 
-import csv
 import json
 import tempfile
 from collections.abc import Mapping
@@ -14,11 +13,17 @@ import yaml
 
 from registry.data.datasets import labels_place
 from registry.entries.entry import Entry
+from registry.models.gate import consider
 from registry.models.versions import Versions
+from registry.runs import identity
+from registry.runs.identity import write_identity
 from registry.runs.members import Known
 from registry.runs.work import Work
+from registry.store import score_table
+from registry.store.score_table import ScoreTable, write_table
 from registry.store.tracking import Found, RunLog, Tracking
 from vad import ensemble as ensembles
+from vad.files import sha256
 from vad.frames.store import Frames
 from vad.metrics import Measured, measure
 from vad.pipeline import Outcome
@@ -92,14 +97,15 @@ def log_outcome(
     log.describe(describe(entry, result))
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        _write_texts(work, outcomes["test"], result, folder)
+        _write_texts(work, outcomes, result, folder)
+        log.tags({"vad.predictions_sha256": sha256(folder / predictions_file(best))})
         _write_pictures(work, outcomes["test"], judged, result, known, maps, device, folder / "pictures")
         log.artifacts(folder)
     return result
 
 
 def register(
-    work: Work, outcome: Outcome, known: Mapping[str, Known], log: RunLog, versions: Versions, result: Result
+    work: Work, outcome: Outcome, known: Mapping[str, Known], log: RunLog, tracking: Tracking, result: Result
 ) -> Result:
     """Register the best variant that frames alone can give, let it stand for production, and say so in the run."""
     from_frames = [
@@ -110,7 +116,7 @@ def register(
     elif (value := result.variants[from_frames[0]]) is None:
         said = "no model: without labels or held-out frames nothing says which variant is best (set holdout: 0.1)"
     else:
-        name = from_frames[0]
+        name, versions = from_frames[0], Versions(tracking)
         weights = {member: item.weights for member, item in known.items()}
         chosen = ensembles.select(
             work.plan.members, work.plan.streams, name, work.plan.variants[name], outcome.fitted, weights
@@ -133,7 +139,7 @@ def register(
             f"`{name}` of `{work.plan.name}` on `{work.data.name}`: {_figure(result.figure)} {_with_interval(value)}."
         )
         version, new = versions.register(log.run_id, chosen, digest, tags, text)
-        decision = versions.consider(version)
+        decision = consider(version, versions, tracking, work.request.home)
         state = "registered as" if new else "is already"
         said = (
             f"{name} {state} {version.uri}; "
@@ -174,6 +180,11 @@ def stored_result(tracking: Tracking, run: Found, home: Path) -> Result | None:
         return None
 
 
+def predictions_file(variant: str) -> str:
+    """The artifact that holds a variant's predictions as they could be submitted."""
+    return f"predictions-{variant}.csv"
+
+
 def describe(entry: Entry, result: Result | None) -> str:
     """A run's description in Markdown: hypothesis, reference, result."""
     lines = [f"**Hypothesis.** {entry.hypothesis}", ""]
@@ -197,7 +208,7 @@ def _with_interval(m: Measured) -> str:
     return f"{m.ap:.4f} [{m.low:.4f}, {m.high:.4f}]"
 
 
-def _write_texts(work: Work, outcome: Outcome, result: Result, folder: Path) -> None:
+def _write_texts(work: Work, outcomes: Mapping[str, Outcome], result: Result, folder: Path) -> None:
     """The entry as written and as resolved, the scores of every variant, and a predictions file of the best."""
     (folder / "entry.yaml").write_text(work.loaded.source)
     resolved: dict[str, Any] = {
@@ -206,13 +217,14 @@ def _write_texts(work: Work, outcome: Outcome, result: Result, folder: Path) -> 
         "set": list(work.loaded.overrides),
     }
     (folder / "resolved.yaml").write_text(yaml.safe_dump({**resolved, **work.plan.settings()}, sort_keys=False))
-    write_scores(folder / f"predictions-{result.best}.csv", work.data.index, outcome.variants[result.best])
-    with (folder / "scores.csv").open("w", newline="") as file:
-        rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(["video", "frame", *(["label"] if work.data.labels else []), *outcome.variants])
-        columns: list[Any] = [work.data.index.video.tolist(), work.data.index.frame.tolist()]
-        columns += [work.data.labels.values.astype(int).tolist()] if work.data.labels else []
-        rows.writerows(zip(*columns, *(values.tolist() for values in outcome.variants.values()), strict=True))
+    write_identity(folder / identity.FILE, work)
+    index, variants = work.data.index, outcomes["test"].variants
+    write_scores(folder / predictions_file(result.best), index, variants[result.best])
+    labels = work.data.labels.values if work.data.labels else None
+    write_table(folder / score_table.TEST, ScoreTable(index, labels, variants))
+    if "proxy" in outcomes and work.judge is not None:
+        painted = ScoreTable(work.targets[-1].index, work.judge.values, outcomes["proxy"].variants)
+        write_table(folder / score_table.PROXY, painted)
 
 
 def _write_pictures(
@@ -233,7 +245,9 @@ def _write_pictures(
     all_measured = {name: m for name, m in result.variants.items() if m is not None}
     if judged is not None and work.judge is not None and all_measured:
         best = judged.variants[result.best]
-        pictures.precision_recall(folder / "precision_recall.png", best, work.judge.values, all_measured[result.best])
+        index = work.data.index if work.data.labels else work.targets[-1].index
+        top = all_measured[result.best]
+        pictures.precision_recall(folder / "precision_recall.png", best, work.judge.values, index, top)
         name = _figure(result.figure)
         pictures.variant_bars(folder / "variants.png", all_measured, result.best, result.reference, name)
     if known:

@@ -58,7 +58,7 @@ def prepare(request: Request, device: torch.device, data: Dataset | None = None)
         }
     )
     index = split.index if train else None
-    return Work(request, loaded, plan, data, train, index, targets, judge, files, digest)
+    return Work(request, loaded, plan, data, train, index, targets, judge, files, file_digests, digest)
 
 
 def announce(work: Work, console: Console) -> None:

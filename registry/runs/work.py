@@ -58,7 +58,8 @@ class Target:
 
 @dataclass
 class Work:
-    """All that belongs to one run of an entry. `files` are the scores of streams that read a file; `digest` decides the result."""
+    """All that belongs to one run of an entry. `files` are the scores of streams that read a file, `file_digests` those files' SHA-256;
+    `digest` is of all that decides the result."""
 
     request: Request
     loaded: Loaded
@@ -69,6 +70,7 @@ class Work:
     targets: list[Target]
     judge: Labels | None
     files: dict[str, Values]
+    file_digests: dict[str, str]
     digest: str
     seconds: Seconds = field(default_factory=Seconds)
 

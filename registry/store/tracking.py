@@ -31,7 +31,7 @@ from mlflow.exceptions import MlflowException
 for noisy in ("alembic", "mlflow"):
     logging.getLogger(noisy).setLevel(logging.ERROR)
 
-Kind = Literal["experiment", "member", "submission"]
+Kind = Literal["experiment", "member", "submission", "decision"]
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 _PAGE = 1000
 
@@ -105,7 +105,7 @@ class RunLog:
 class Tracking:
     """A tracking store. Raises InputError where it cannot be reached or made."""
 
-    def __init__(self, uri: str | None = None):
+    def __init__(self, uri: str | None = None, mark_stale: bool = True):
         self.uri = uri or default_uri()
         asked = os.environ.get("MLFLOW_TRACKING_URI")
         mlflow.set_tracking_uri(self.uri)
@@ -115,7 +115,8 @@ class Tracking:
         with _reaching(self.uri):
             self.client = mlflow.MlflowClient()
             self._experiments = {e.experiment_id: e.name for e in self.client.search_experiments()}
-        self._mark_stale()
+        if mark_stale:
+            self._mark_stale()
 
     def experiment(self, name: str, tags: Mapping[str, str]) -> str:
         """The id of the MLflow experiment of this name, made if it is not there."""
@@ -156,6 +157,16 @@ class Tracking:
         every |= {"mlflow.parentRunId": parent} if parent else {}
         created = self.client.create_run(experiment_id, tags={k: str(v) for k, v in every.items()}, run_name=name)
         return RunLog(self.client, created)
+
+    def record(
+        self, experiment_id: str, kind: Kind, name: str, tags: Mapping[str, str], params: Mapping[str, str]
+    ) -> str:
+        """A run that is an event: made, filled and finished at once. Gives its id."""
+        made = self.client.create_run(experiment_id, tags={"vad.kind": kind, **tags}, run_name=name)
+        log = RunLog(self.client, made)
+        log.params(params)
+        log.end("FINISHED")
+        return log.run_id
 
     def reopen(self, run_id: str) -> RunLog:
         """A finished run, to add what was found out later; its status stays."""
@@ -232,9 +243,13 @@ class Tracking:
             return
         query = f"attributes.status = 'RUNNING' and tags.`vad.host` = '{socket.gethostname()}'"
         for run in self.client.search_runs(list(self._experiments), query, max_results=_PAGE):
-            pid, start = int(run.data.tags.get("vad.pid", 0)), run.data.tags.get("vad.process", "")
-            if _process_start(pid) != start:
+            if process_gone(run.data.tags):
                 self.client.set_terminated(run.info.run_id, "KILLED")
+
+
+def process_gone(tags: Mapping[str, str]) -> bool:
+    """Whether the process of this host that a run's tags name is gone."""
+    return _process_start(int(tags.get("vad.pid", 0))) != tags.get("vad.process", "")
 
 
 def _process_start(pid: int) -> str:

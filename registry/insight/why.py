@@ -1,0 +1,146 @@
+"""What a run would train or reuse now, and what changed since last time, without running it."""
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from registry.console import Console, table
+from registry.insight.changed import code_changes, data_changes, entry_changes, identity_of
+from registry.insight.differences import changes
+from registry.runs.executor import find_device, finished
+from registry.runs.identity import identity
+from registry.runs.members import MemberStore
+from registry.runs.preparation import prepare
+from registry.runs.work import Request, Work
+from registry.store.tracking import Found, Tracking
+from vad.member import Member
+from vad.training import so_far
+
+
+@dataclass(frozen=True)
+class Reason:
+    """What would become of a member, and why."""
+
+    member: str
+    action: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Why:
+    """What a run would do, and what differs from `last`, the run that it is compared with."""
+
+    entry: str
+    data: str
+    profile: str
+    done: str | None
+    last: str | None
+    last_when: str
+    entry_changes: list[str]
+    data_changes: list[str]
+    code_changes: list[str]
+    members: list[Reason]
+
+
+def why(request: Request, console: Console) -> Why:
+    """Look up every member as a run would. Raises InputError for what is wrong with entry, data or labels."""
+    device = find_device()
+    work = prepare(request, device)
+    tracking = Tracking()
+    store = MemberStore(tracking, request.home, device, console)
+    done = finished(work, tracking)
+    last = _last(work, tracking)
+    now = identity(work)
+    before = identity_of(last, tracking, request.home) if last else None
+    reasons = [_reason(work, member, store, before, now, last) for member in work.plan.members.values()]
+    return Why(
+        work.plan.name,
+        work.data.name,
+        work.loaded.profile,
+        done.run_id if done else None,
+        last.run_id if last else None,
+        time.strftime("%Y-%m-%d %H:%M", time.localtime(last.started)) if last else "",
+        entry_changes(before, now) if before else [],
+        data_changes(before, now) if before else [],
+        code_changes(before, now, ("last time", "now")) if before else [],
+        reasons,
+    )
+
+
+def as_text(found: Why) -> str:
+    """The answer for a terminal: the conclusion first."""
+    training = [r for r in found.members if r.action != "reused"]
+    where = f"{found.entry} on {found.data}, profile {found.profile}"
+    if found.done:
+        head = f"{where}: done already by run {found.done}; nothing would be trained or scored (FORCE=1 runs it anew)"
+    elif not training:
+        head = f"{where}: no member would be trained; scores that are new, fusion and figures would be computed"
+    else:
+        head = f"{where}: {len(training)} of {len(found.members)} members would be trained"
+    parts = [head]
+    if found.last is None:
+        parts.append("there is no finished run of this experiment to compare with")
+    else:
+        parts.append(f"since run {found.last[:8]} of {found.last_when}")
+        for title, lines in (
+            ("entry", found.entry_changes),
+            ("data", found.data_changes),
+            ("code", found.code_changes),
+        ):
+            parts.append(f"  {title:<6} {lines[0] if lines else 'the same'}")
+            parts += [f"         {line}" for line in lines[1:]]
+    if found.members and not found.done:
+        rows = [[r.member, r.action, r.why] for r in found.members]
+        parts += ["", table(["member", "", "why"], rows)]
+    return "\n".join(parts)
+
+
+def _last(work: Work, tracking: Tracking) -> Found | None:
+    """The newest finished run of this experiment: on this data's place if there is one, else anywhere."""
+    runs = tracking.find("experiment", tags={"vad.entry": work.plan.name})
+    return next((run for run in runs if run.tags.get("vad.data") == work.data.place), runs[0] if runs else None)
+
+
+def _reason(
+    work: Work,
+    member: Member,
+    store: MemberStore,
+    before: dict[str, Any] | None,
+    now: dict[str, Any],
+    last: Found | None,
+) -> Reason:
+    digest = member.digest(work.train.digest if work.train else "")
+    if work.request.force:
+        return Reason(member.name, "to train", "FORCE=1")
+    if known := store.find(member, digest):
+        target = work.targets[0].source.digest if work.targets else ""
+        scored = all(store.stored_scores(known, target, error) is not None for error in work.plan.errors(member.name))
+        scores = "" if scored else "; its scores of these test frames are new"
+        return Reason(
+            member.name, "reused", f"from run {known.run_id[:8]} ({known.trained_for}, epoch {known.epoch}){scores}"
+        )
+    resume = work.request.home / "resume" / f"{digest}.safetensors"
+    if resume.exists():
+        return Reason(
+            member.name, "to train", f"goes on after epoch {len(so_far(resume).epochs)}, where it was cut off"
+        )
+    return Reason(member.name, "to train", _changed(member, before, now, last))
+
+
+def _changed(member: Member, before: dict[str, Any] | None, now: dict[str, Any], last: Found | None) -> str:
+    """What, of all that decides a member's weights, is not as it was."""
+    if before is None or last is None:
+        return "never trained on these frames"
+    old = before["plan"].get("members", {}).get(member.name)
+    if old is None:
+        return f"not in run {last.run_id[:8]}"
+    told = [str(change) for change in changes(old, now["plan"]["members"][member.name])]
+    if before["data"].get("train") != now["data"]["train"]:
+        told.append("other train frames")
+    code = {"training": "training code", "filter": "resize filter"}
+    told += [
+        f"{word}: {before['code'][key]} -> {now['code'][key]}"
+        for key, word in code.items()
+        if before["code"].get(key, now["code"][key]) != now["code"][key]
+    ]
+    return "; ".join(told) or f"the weights that run {last.run_id[:8]} used are gone or were altered"

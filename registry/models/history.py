@@ -1,0 +1,66 @@
+"""Who was production when, and why: every decision on the registered model is a small run in an experiment of its own."""
+
+import time
+from dataclasses import dataclass
+from typing import Literal
+
+from registry.console import table
+from registry.provenance import user
+from registry.store.tracking import Tracking
+
+EXPERIMENT = "decisions on vad-ensemble"
+Action = Literal["promoted", "refused", "rolled back", "imported"]
+
+
+@dataclass(frozen=True)
+class Event:
+    """One decision: what was done with a version in the face of the one that was production then."""
+
+    when: str
+    action: str
+    version: str
+    production_before: str
+    reason: str
+    by: str
+    run_id: str
+
+
+class History:
+    """The decisions, which are only ever added to."""
+
+    def __init__(self, tracking: Tracking):
+        self._tracking = tracking
+
+    def add(self, action: Action, version: str, production_before: str | None, reason: str) -> None:
+        note = "Every decision on the registered model, newest first. The same in a terminal: `vad history`."
+        experiment = self._tracking.experiment(EXPERIMENT, {"mlflow.note.content": note})
+        params = {"action": action, "version": version, "production_before": production_before or "-"}
+        tags = {"vad.reason": reason, "mlflow.user": user(), "mlflow.note.content": reason}
+        self._tracking.record(experiment, "decision", f"v{version} {action}", tags, params)
+
+    def events(self) -> list[Event]:
+        """Every decision, newest first."""
+        return [
+            Event(
+                time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(run.started)),
+                run.params.get("action", ""),
+                run.params.get("version", ""),
+                run.params.get("production_before", ""),
+                run.tags.get("vad.reason", ""),
+                run.tags.get("mlflow.user", ""),
+                run.run_id,
+            )
+            for run in self._tracking.find("decision")
+        ]
+
+
+def as_text(events: list[Event], production: str | None) -> str:
+    """A table for a terminal, newest first."""
+    if not events:
+        return (
+            "No decision yet: the first run with labels or held-out frames registers a model and makes it production."
+        )
+    now = f"production is version {production}" if production else "there is no production model"
+    rows = [[e.when, f"v{e.version}", e.action, e.production_before, e.by or "-", e.reason] for e in events]
+    header = ["when", "version", "decision", "production before", "by", "reason"]
+    return f"{now}\n\n{table(header, rows)}"

@@ -1,0 +1,109 @@
+"""What a run was made of, down to each frame's file: kept with it, so that a later run can say what changed since."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from registry.provenance import checkout
+from registry.runs.work import Work
+from registry.store.tracking import Found, Tracking
+from vad.frames.decode import RESIZE_FILTER
+from vad.frames.frameset import Split
+from vad.member import SCORING_CODE, TRAINING_CODE
+
+FILE = "identity.json"
+_SHORT = 12  # digits of a file's SHA-256: enough to see that it changed
+
+
+def identity(work: Work) -> dict[str, Any]:
+    """Plan, code, files and data of a run, as plain values.
+
+    `videos` holds, for each split and video, its frame numbers as ranges and the first digits of the SHA-256 of each
+    image, one after the other; of a movie, those of its one file.
+    """
+    data = work.data
+    frames = data.frames
+    return {
+        "name": work.plan.name,
+        "profile": work.loaded.profile,
+        "set": list(work.loaded.overrides),
+        "plan": work.plan.settings(),
+        "files": work.file_digests,
+        "code": {"training": TRAINING_CODE, "scoring": SCORING_CODE, "filter": RESIZE_FILTER, **checkout()},
+        "data": {
+            "name": data.name,
+            "train": work.train.digest if work.train else "",
+            "test": data.test_digest,
+            "judge": work.judge.digest if work.judge else "",
+            "labels": work.judge.source if work.judge else "",
+            "figure": data.figure,
+        },
+        "videos": {} if frames is None else {"train": _videos(frames.train), "test": _videos(frames.test)},
+    }
+
+
+def write_identity(path: Path, work: Work) -> None:
+    path.write_text(json.dumps(identity(work), indent=1))
+
+
+def stored_identity(tracking: Tracking, run: Found, home: Path) -> dict[str, Any] | None:
+    """What a run recorded of itself; None for a run older than such records, or one whose artifacts are gone."""
+    path = tracking.fetch(run.run_id, FILE, home / "fetched" / run.run_id)
+    try:
+        return dict(json.loads(path.read_text())) if path else None
+    except (OSError, ValueError):
+        return None
+
+
+def changed_frames(before: Mapping[str, Any], now: Mapping[str, Any], split: str) -> list[str]:
+    """Which frames of a split are new, gone or have other contents; a line for each video."""
+    old, new = (side.get("videos", {}).get(split, {}) for side in (before, now))
+    lines = []
+    for video in sorted({*old, *new}, key=int):
+        if old.get(video) == new.get(video):
+            continue
+        if video not in old or video not in new:
+            lines.append(f"video {video} is {'new' if video in new else 'gone'}")
+            continue
+        was, is_now = _contents(old[video]), _contents(new[video])
+        facts = {
+            "new": sorted(set(is_now) - set(was)),
+            "gone": sorted(set(was) - set(is_now)),
+            "changed": sorted(n for n in set(was) & set(is_now) if was[n] != is_now[n]),
+        }
+        parts = [f"{_ranges(numbers)} {word}" for word, numbers in facts.items() if numbers]
+        lines.append(f"video {video}: frame{'s' if sum(map(len, facts.values())) > 1 else ''} {', '.join(parts)}")
+    return lines
+
+
+def _videos(split: Split) -> dict[str, dict[str, str]]:
+    return {
+        str(video.id): {
+            "numbers": _ranges(video.numbers),
+            "contents": "".join(content[:_SHORT] for content in video.contents),
+        }
+        for video in split.videos
+    }
+
+
+def _contents(video: Mapping[str, str]) -> dict[int, str]:
+    """The digest of each frame by its number; all frames of a movie have that of its file."""
+    numbers: list[int] = []
+    for part in video["numbers"].split(","):
+        first, _, last = part.partition("-")
+        numbers += range(int(first), int(last or first) + 1)
+    text = video["contents"]
+    digests = [text[start : start + _SHORT] for start in range(0, len(text), _SHORT)]
+    return dict(zip(numbers, digests if len(digests) == len(numbers) else digests * len(numbers), strict=False))
+
+
+def _ranges(numbers: Any) -> str:
+    """Ascending numbers as `0-9,12,14-20`."""
+    parts: list[list[int]] = []
+    for number in numbers:
+        if parts and number == parts[-1][1] + 1:
+            parts[-1][1] = number
+        else:
+            parts.append([number, number])
+    return ",".join(f"{first}-{last}" if last > first else str(first) for first, last in parts)

@@ -1,0 +1,72 @@
+"""The scores of a run's variants, frame by frame, beside the labels that judged them: a table among its artifacts."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from registry.store.tracking import Tracking
+from vad.errors import InputError
+from vad.scores import FrameIndex, Values
+
+TEST, PROXY = "scores.csv", "proxy_scores.csv"
+"""Scores of the test frames, and of the painted frames that stand in for them where there are no labels."""
+_KEYS, _LABEL = ["video", "frame"], "label"
+
+
+@dataclass(frozen=True, eq=False)
+class ScoreTable:
+    """Scores of each variant, float64 of shape (N,), in the order of `index`; `labels` are None where unknown."""
+
+    index: FrameIndex
+    labels: NDArray[np.bool_] | None
+    variants: dict[str, Values]
+
+
+def write_table(path: Path, table: ScoreTable) -> None:
+    """Write the table as CSV, every digit kept."""
+    import pandas as pd
+
+    labels = {} if table.labels is None else {_LABEL: table.labels.astype(int)}
+    columns = {"video": table.index.video, "frame": table.index.frame, **labels, **table.variants}
+    pd.DataFrame(columns).to_csv(path, index=False, lineterminator="\n")
+
+
+def read_table(path: Path) -> ScoreTable:
+    """What `write_table` wrote. Raises InputError for a file that is none of those."""
+    import pandas as pd
+
+    try:
+        frame = pd.read_csv(path, float_precision="round_trip")
+        index = FrameIndex(*(frame[key].to_numpy(np.int64) for key in _KEYS))
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{path} is no table of scores: {error}") from None
+    labels = frame[_LABEL].to_numpy(bool) if _LABEL in frame.columns else None
+    names = [name for name in frame.columns if name not in (*_KEYS, _LABEL)]
+    return ScoreTable(index, labels, {name: frame[name].to_numpy(np.float64) for name in names})
+
+
+def stored_table(tracking: Tracking, run_id: str, name: str, home: Path) -> ScoreTable | None:
+    """A run's table; None where it has none, or it is gone or damaged."""
+    path = tracking.fetch(run_id, name, home / "fetched" / run_id)
+    try:
+        return read_table(path) if path else None
+    except InputError:
+        return None
+
+
+def judged_table(tracking: Tracking, run_id: str, home: Path) -> ScoreTable | None:
+    """The scores by which a run was judged, with labels; None where it has none, or they are gone."""
+    tables = (stored_table(tracking, run_id, name, home) for name in (TEST, PROXY))
+    return next((table for table in tables if table is not None and table.labels is not None), None)
+
+
+def same_judge(one: ScoreTable, other: ScoreTable) -> bool:
+    """Whether two tables hold the same frames under the same labels, so that their figures can be set side by side."""
+    return (
+        one.index == other.index
+        and one.labels is not None
+        and other.labels is not None
+        and bool(np.array_equal(one.labels, other.labels))
+    )
