@@ -13,7 +13,8 @@ from typing import Any
 
 import click
 
-from registry.cli import entries, insight, models, upkeep
+from registry.cli import doctor as doctoring
+from registry.cli import entries, insight, models, render, serving, transfer, upkeep
 from registry.cli import run as running
 from registry.cli.options import home
 from vad.errors import InputError
@@ -24,9 +25,24 @@ _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 _SECTIONS: dict[str, tuple[click.Command, ...]] = {
     "Run": (running.run,),
     "Before a run": (entries.check, entries.show, entries.data),
-    "Runs side by side": (insight.leaderboard, insight.journey),
-    "The registered model": (models.submit, models.evaluate, models.promote, models.rollback),
-    "The store": (upkeep.ui,),
+    "Runs side by side": (insight.leaderboard, insight.compare, insight.why, insight.journey),
+    "The registered model": (
+        models.submit,
+        render.render,
+        serving.serve,
+        models.evaluate,
+        models.record,
+        models.explain,
+        models.promote,
+        models.rollback,
+        models.history,
+    ),
+    "The store": (
+        upkeep.ui,
+        doctoring.doctor,
+        transfer.export,
+        transfer.import_,
+    ),
 }
 
 

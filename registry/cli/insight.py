@@ -15,11 +15,12 @@ from registry.cli.options import data_option, home, labels_option, set_option
 @click.option("--csv", "form", flag_value="csv", help="As CSV.")
 def leaderboard(everything: bool, form: str | None) -> None:
     """Finished runs, best first within one data set and protocol, the reference's AP beside ours."""
-    from registry.insight import leaderboard as boards
+    from registry.insight import leaderboard_report as report
+    from registry.insight.leaderboard import leaderboard as board
     from registry.store.tracking import Tracking
 
-    rows = boards.leaderboard(Tracking(), everything)
-    click.echo({"json": boards.as_json, "csv": boards.as_csv}.get(form or "", boards.as_text)(rows))
+    rows = board(Tracking(), everything)
+    click.echo({"json": report.as_json, "csv": report.as_csv}.get(form or "", report.as_text)(rows))
 
 
 @click.command()

@@ -1,23 +1,29 @@
-"""Every finished run, best first within one data set and protocol, the reference's figure beside ours."""
+"""Every finished run, best first within one data set and protocol, the reference's and the board's figures beside ours."""
 
-import csv
-import io
-import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 
-from registry.console import table
+from registry.models.lineage import board_scores
 from registry.models.versions import Versions
 from registry.store.tracking import Found, Tracking
+
+_PARAMS = ("model", "input", "members", "sizes", "loss", "epochs", "lr", "precision")
+"""What of an entry's settings a leaderboard shows, where runs differ in it."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """A run on the leaderboard."""
+    """A run on the leaderboard.
+
+    `rank` is that of the first of its tie; `tied` says that there are others. `reference_of` is the variant of the
+    reference's figure. Costs: `train_seconds` of all its members, whichever run paid for them, `frames_per_second`
+    from decoded frames to scores, `megabytes` of weights.
+    """
 
     experiment: str
     rank: int
+    tied: bool
     entry: str
     variant: str
     figure: str
@@ -26,8 +32,13 @@ class Row:
     high: float | None
     auc: float | None
     reference_ap: float | None
+    reference_of: str
+    boards: dict[str, float]
     profile: str
     train_seconds: float | None
+    frames_per_second: float | None
+    megabytes: float | None
+    params: dict[str, str]
     started: str
     run_id: str
     model: str
@@ -35,11 +46,7 @@ class Row:
 
 def leaderboard(tracking: Tracking, everything: bool = False) -> list[Row]:
     """The best run of each entry, profile and set of overrides; with `everything`, every run."""
-    versions = Versions(tracking)
-    aliases = versions.aliases()
-    models = {
-        v.run_id: f"v{v.number}" + "".join(f" {alias}" for alias in aliases.get(v.number, [])) for v in versions.all()
-    }
+    models = _models(tracking)
     boards: dict[str, list[Found]] = {}
     for run in tracking.find("experiment"):
         boards.setdefault(run.experiment, []).append(run)
@@ -47,78 +54,56 @@ def leaderboard(tracking: Tracking, everything: bool = False) -> list[Row]:
     for experiment in sorted(boards):
         ranked = sorted(boards[experiment], key=lambda run: -run.metrics.get(_figure(run), -1.0))
         seen = set()
-        rank = 0
+        board = []
         for run in ranked:
             identity = tuple(run.tags.get(f"vad.{key}", "") for key in ("entry", "profile", "set"))
             if identity in seen and not everything:
                 continue
             seen.add(identity)
-            rank += 1
-            rows.append(_row(run, rank, models.get(run.run_id, "")))
+            board.append(_row(run, models))
+        rows += _ranked(board)
     return rows
 
 
-def as_text(rows: Sequence[Row]) -> str:
-    """A table for a terminal, one for each data set and protocol."""
-    if not rows:
-        return "No finished run yet. Start with: make run EXP=phase5_multiscale"
-    parts = []
-    for experiment in dict.fromkeys(row.experiment for row in rows):
-        board = [row for row in rows if row.experiment == experiment]
-        name = "AP" if board[0].figure == "ap" else "proxy AP"
-        header = [
-            "#",
-            "entry",
-            "variant",
-            name,
-            "95 % interval",
-            "AUC",
-            "reference AP",
-            "profile",
-            "train s",
-            "model",
-            "run",
-        ]
-        body = [
-            [
-                row.rank,
-                row.entry,
-                row.variant,
-                _number(row.value),
-                f"{row.low:.4f} to {row.high:.4f}" if row.low is not None and row.high is not None else "-",
-                _number(row.auc),
-                _number(row.reference_ap),
-                row.profile,
-                f"{row.train_seconds:.0f}" if row.train_seconds is not None else "-",
-                row.model or "-",
-                row.run_id[:8],
-            ]
-            for row in board
-        ]
-        parts.append(f"{experiment}\n{table(header, body, right=(0, 3, 5, 6, 8))}")
-    return "\n\n".join(parts)
+def _ranked(board: list[Row]) -> list[Row]:
+    """Rows, best first, with their ranks. A row ties with the first of its group when its interval reaches that one's figure."""
+    ranked: list[Row] = []
+    first: Row | None = None
+    for position, row in enumerate(board, 1):
+        reaches = first is not None and row.high is not None and first.value is not None and row.high >= first.value
+        if first is None or not reaches:
+            first = row = replace(row, rank=position)
+        else:
+            row = replace(row, rank=first.rank, tied=True)
+        ranked.append(row)
+    ties = {row.rank for row in ranked if row.tied}
+    return [replace(row, tied=row.rank in ties) for row in ranked]
 
 
-def as_json(rows: Sequence[Row]) -> str:
-    return json.dumps([asdict(row) for row in rows], indent=2)
+def differing(board: Sequence[Row]) -> list[str]:
+    """The settings in which the runs of one board differ."""
+    return [name for name in _PARAMS if len({row.params.get(name, "") for row in board}) > 1]
 
 
-def as_csv(rows: Sequence[Row]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    names = list(Row.__dataclass_fields__)
-    writer.writerow(names)
-    writer.writerows([getattr(row, name) if getattr(row, name) is not None else "" for name in names] for row in rows)
-    return text.getvalue().rstrip("\n")
+def _models(tracking: Tracking) -> dict[str, str]:
+    """The version that each run registered, or found registered already, with its aliases; by run id and by number."""
+    versions = Versions(tracking)
+    aliases = versions.aliases()
+    named: dict[str, str] = {}
+    for version in versions.all():
+        text = " ".join([f"v{version.number}", *aliases.get(version.number, [])])
+        named |= {version.run_id: text, version.number: text}
+    return named
 
 
-def _row(run: Found, rank: int, model: str) -> Row:
+def _row(run: Found, models: dict[str, str]) -> Row:
     figure = _figure(run)
     metrics, tags = run.metrics, run.tags
     reference = tags.get("vad.reference_ap")
     return Row(
         experiment=run.experiment,
-        rank=rank,
+        rank=0,
+        tied=False,
         entry=tags.get("vad.entry", run.name),
         variant=run.params.get("best_variant", ""),
         figure=figure,
@@ -127,17 +112,18 @@ def _row(run: Found, rank: int, model: str) -> Row:
         high=metrics.get(f"{figure}_high"),
         auc=metrics.get("auc" if figure == "ap" else "proxy_auc"),
         reference_ap=float(reference) if reference else None,
+        reference_of=tags.get("vad.reference_of", ""),
+        boards=board_scores(metrics),
         profile=tags.get("vad.profile", "") + (f" ({tags['vad.set']})" if tags.get("vad.set") else ""),
         train_seconds=metrics.get("members_seconds"),
+        frames_per_second=metrics.get("frames_per_second"),
+        megabytes=metrics.get("megabytes"),
+        params={name: run.params[name] for name in _PARAMS if name in run.params},
         started=time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(run.started)),
         run_id=run.run_id,
-        model=model,
+        model=models.get(run.run_id) or models.get(tags.get("vad.version", ""), ""),
     )
 
 
 def _figure(run: Found) -> str:
     return run.tags.get("vad.figure", "ap")
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"

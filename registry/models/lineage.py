@@ -120,7 +120,15 @@ def _of_run(run: Found, variant: str, tracking: Tracking, home: Path) -> Lineage
     links = [Link("run", [f"{run.run_id}, {run.status}, {_when(run)}", f"on {tags.get('vad.machine', '?')}"])]
     way = identity.get("plan", {}).get("variants", {}).get(variant)
     measured = "" if value is None else f": {figure} {value:.4f}"
-    links.append(Link("variant", [f"{variant}{measured}", *([yaml.safe_dump(way, default_flow_style=True, width=1000, sort_keys=False).strip()] if way else [])]))
+    links.append(
+        Link(
+            "variant",
+            [
+                f"{variant}{measured}",
+                *([yaml.safe_dump(way, default_flow_style=True, width=1000, sort_keys=False).strip()] if way else []),
+            ],
+        )
+    )
     members, sound = _members(run, tracking, home)
     links.append(Link("members", [f"{len(members)} of this run" if members else "none: it reads predictions files"]))
     changed = f", with {tags['vad.set']}" if tags.get("vad.set") else ""

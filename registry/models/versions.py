@@ -1,8 +1,10 @@
 """Registered models in MLflow: versions of one model, and the aliases that say what each is for."""
 
 import importlib.metadata
+import json
 import shutil
 import tempfile
+import time
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
+from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 from mlflow.types.schema import AnyType
+from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
 from registry.models.history import Action, History
 from registry.models.promotion import Standing
@@ -66,6 +70,14 @@ class Versions:
             self._client.set_registered_model_alias(NAME, CANDIDATE, known[0].number)
             return known[0], False
         source, model_id = _log(run_id, ensemble, tags)
+        self._measure(run_id, model_id, tags)
+        every = {"vad.ensemble": digest, "vad.run_id": run_id, **tags}
+        made = self.add(source, model_id, run_id, {k: str(v) for k, v in every.items()}, description)
+        self._client.set_registered_model_alias(NAME, CANDIDATE, made.number)
+        return made, True
+
+    def add(self, source: str, model_id: str, run_id: str, tags: Mapping[str, str], description: str) -> Version:
+        """A new version of a logged model, without an alias."""
         try:
             self._client.create_registered_model(
                 NAME, description="Fused ensembles that score video frames for anomalies."
@@ -73,12 +85,28 @@ class Versions:
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
-        every = {"vad.ensemble": digest, "vad.run_id": run_id, **tags}
         made = self._client.create_model_version(
-            NAME, source, run_id, {k: str(v) for k, v in every.items()}, description=description, model_id=model_id
+            NAME, source, run_id, dict(tags), description=description, model_id=model_id
         )
-        self._client.set_registered_model_alias(NAME, CANDIDATE, made.version)
-        return self._version(made), True
+        # Without it the UI's list of logged models does not say that this one is registered.
+        told = json.dumps([{"name": NAME, "version": made.version}])
+        self._client.set_logged_model_tags(model_id, {MLFLOW_MODEL_VERSIONS: told})
+        return self._version(made)
+
+    def receive(self, version: Version, reason: str) -> None:
+        """Take in a version from another store: as candidate, and as production where there is none."""
+        self._client.set_registered_model_alias(NAME, CANDIDATE, version.number)
+        if incumbent := self.alias(PRODUCTION):
+            self._decided("imported", version, incumbent, reason)
+        else:
+            self.promote(version, reason)
+
+    def _measure(self, run_id: str, model_id: str, tags: Mapping[str, Any]) -> None:
+        """The figure of a run's best variant on its model too, so that models can be sorted by it."""
+        run, figure = self._client.get_run(run_id).data, str(tags["vad.figure"])
+        if run.params.get("best_variant") == tags["vad.variant"] and figure in run.metrics:
+            again = Metric(figure, run.metrics[figure], int(time.time() * 1000), 0, model_id=model_id)
+            self._client.log_batch(run_id, metrics=[again])
 
     def whole(self, version: Version) -> bool:
         """Whether a version's files are where the store says they are."""

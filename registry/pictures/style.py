@@ -7,16 +7,13 @@ they hold twice as many pixels, for sharp screens. Colours are Okabe and Ito's, 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import matplotlib.style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from vad.files import replacing
-
-if TYPE_CHECKING:  # it would load PyTorch
-    pass
 
 WIDTH, DPI = 9.0, 200
 
@@ -42,10 +39,16 @@ _STYLE = {
 
 
 @contextmanager
-def sheet(path: Path, height: float, layout: Literal["constrained", "compressed"] = "constrained") -> Iterator[Figure]:
+def sheet(
+    path: Path,
+    height: float,
+    layout: Literal["constrained", "compressed"] = "constrained",
+    width: float = WIDTH,
+    dpi: int = DPI,
+) -> Iterator[Figure]:
     """A figure `height` inches high, written to `path` as PNG when the block is done."""
     with matplotlib.style.context(["default", _STYLE]):  # no matplotlibrc may change a picture
-        figure = Figure(figsize=(WIDTH, height), dpi=DPI, layout=layout)
+        figure = Figure(figsize=(width, height), dpi=dpi, layout=layout)
         yield figure
         with replacing(path) as temporary:
             options = {"metadata": {"Software": None}, "pil_kwargs": {"compress_level": 4}}

@@ -1,7 +1,7 @@
 """The one executor: entry and data in; members, scores, figures, pictures and a registered model out."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing
 
 import torch
@@ -11,14 +11,20 @@ from registry.data.datasets import labels_place
 from registry.engines import Engine, follow, open_engine
 from registry.models.versions import Versions
 from registry.provenance import provenance
+from registry.runs.description import describe
+from registry.runs.member_models import log_members
 from registry.runs.members import Known, MemberStore
-from registry.runs.outcome import Result, describe, log_outcome, present, register, stored_result
+from registry.runs.outcome import log_outcome
 from registry.runs.preparation import announce, prepare
+from registry.runs.registration import register
+from registry.runs.result import Result, present, stored_result
 from registry.runs.training import course, find, train
 from registry.runs.work import Request, Work
+from registry.store import view
 from registry.store.tracking import RunLog, Tracking
 from vad.catalog import Named
 from vad.frames.store import Frames, Source, map_path, open_frames
+from vad.losses import Weighted
 from vad.pipeline import Outcome, run_pipeline
 from vad.scores import Values
 
@@ -71,12 +77,13 @@ def execute(
     log = _open(work, tracking)
     try:
         log.params(_params(work))
-        log.describe(describe(work.loaded.entry, None))
+        log.describe(describe(work.loaded.entry, None, log))
         if missing:
             known |= train(work, missing, maps["train"], store, engine, log, console)
         known = {name: known[name] for name in work.plan.members}
         outcomes = _outcomes(work, known, maps, store)
         result = log_outcome(work, outcomes, known, maps, log, device, tracking)
+        log_members(work, known, store, log, tracking)
         result = register(work, outcomes["test"], known, log, tracking, result)
     except BaseException as error:
         log.end("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
@@ -198,47 +205,57 @@ def _protocol_tags(work: Work) -> dict[str, str]:
         "vad.protocol": work.data.protocol(),
         "vad.data": work.data.place,
         "vad.figure": work.data.figure,
+        view.TAG: view.saved_view(work.data.figure, time.time()),
         "mlflow.note.content": (
-            f"Video anomaly detection on `{work.data.name}`: {len(work.data.index):,} test frames. "
-            f"Runs here share frames and labels, so their `{work.data.figure}` may be compared."
+            f"Video anomaly detection on `{work.data.name}`: {len(work.data.index):,} test frames. Runs here share frames and "
+            f"labels, so their `{work.data.figure}` may be compared. Sorted by it: Views, Leaderboard."
         ),
     }
 
 
 def _tags(work: Work) -> dict[str, str]:
-    entry = work.loaded.entry
+    """What a person looks for first, then what the program looks for."""
     by = "the labelled test frames" if work.data.labels else "painted anomalies in training frames held out"
     tags = {
-        **provenance(str(work.loaded.path)),
         "vad.entry": work.plan.name,
         "vad.profile": work.loaded.profile,
-        "vad.engine": work.request.engine,
         "vad.set": " ".join(work.loaded.overrides),
-        "vad.data": work.data.place,
         "vad.data_name": work.data.name,
+        "vad.variant_chosen_by": f"{work.data.figure} on {by}" if work.judge else "order in the entry",
+        "vad.metric": "average precision, pooled over all frames; 95 % interval by bootstrap over videos",
+        "vad.normalization": "from the test frames (transductive)",
+        **provenance(str(work.loaded.path)),
+        "vad.engine": work.request.engine,
+        "vad.figure": work.data.figure,
+        "vad.data": work.data.place,
         "vad.labels": labels_place(work.data),
         "vad.protocol": work.data.protocol(),
         "vad.train_digest": work.train.digest if work.train else "",
         "vad.test_digest": work.data.test_digest,
-        "vad.figure": work.data.figure,
-        "vad.metric": "average precision, pooled over all frames; 95 % interval by bootstrap over videos",
-        "vad.variant_chosen_by": f"{work.data.figure} on {by}" if work.judge else "order in the entry",
-        "vad.normalization": "from the test frames (transductive)",
-        "vad.reference_ap": "" if entry.reference.ap is None else f"{entry.reference.ap:.4f}",
     }
     return {key: value for key, value in tags.items() if value}
 
 
 def _params(work: Work) -> dict[str, object]:
-    members: Sequence[object] = list(work.plan.members.values())
-    train = work.loaded.entry.train
+    """Few and well named: what a person would sort and filter runs by. All of it is in resolved.yaml."""
+    members = list(work.plan.members.values())
+
+    def each(values: Iterable[object]) -> str:
+        return "/".join(dict.fromkeys(map(str, values))) or "-"
+
     return {
         "entry": work.plan.name,
-        "data": work.data.name,
         "profile": work.loaded.profile,
+        "model": each(member.model for member in members),
+        "input": each(member.input.name for member in members),
         "members": len(members),
-        "sizes": "/".join(map(str, work.plan.sizes())) or "-",
-        "epochs": train.epochs if members else "-",
-        "lr": train.lr if members else "-",
-        "precision": next(iter({m.training.precision for m in work.plan.members.values()}), "-"),
+        "sizes": each(work.plan.sizes()),
+        "loss": each(_loss(member.training.loss) for member in members),
+        "epochs": each(member.training.epochs for member in members),
+        "lr": each(member.training.lr for member in members),
+        "precision": each(member.training.precision for member in members),
     }
+
+
+def _loss(loss: str | Weighted) -> str:
+    return loss if isinstance(loss, str) else "+".join(f"{weight:g} {name}" for name, weight in loss)

@@ -223,8 +223,11 @@ class MemberStore:
         samples = self.samples(member, frames, index, frames_digest)
         unit = f"{member.kind_of_input().shape(member.size).kind}s"
         with self._console.bar(f"score {member.name}{what}", len(samples), unit) as bar:
+            started = time.perf_counter()
             results = score(network, samples, errors, len(index), member.training.precision, self._device, bar.advance)
+            rate = len(index) / max(time.perf_counter() - started, 1e-9)
         log = self._tracking.reopen(known.run_id)
+        log.metrics({"score_frames_per_second": rate})
         with tempfile.TemporaryDirectory() as work:
             for error, values in results.items():
                 path = Path(work) / _score_name(frames_digest, error)

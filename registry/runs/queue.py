@@ -13,8 +13,8 @@ from registry.entries.loading import all_experiments, experiments_folder
 from registry.runs.estimate import Estimator
 from registry.runs.executor import execute, find_device, finished, train_ahead
 from registry.runs.members import MemberStore
-from registry.runs.outcome import Result
 from registry.runs.preparation import prepare
+from registry.runs.result import Result
 from registry.runs.work import Request, Work
 from registry.store.tracking import Tracking, explain
 from vad.errors import InputError

@@ -1,7 +1,7 @@
 """Results as text for a terminal."""
 
 from registry.console import table
-from registry.runs.outcome import Result
+from registry.runs.result import Result
 from vad.metrics import Measured
 
 

@@ -1,5 +1,6 @@
 """The scores of a run's variants, frame by frame, beside the labels that judged them: a table among its artifacts."""
 
+import csv
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,25 +27,26 @@ class ScoreTable:
 
 def write_table(path: Path, table: ScoreTable) -> None:
     """Write the table as CSV, every digit kept."""
-    import pandas as pd
-
-    labels = {} if table.labels is None else {_LABEL: table.labels.astype(int)}
-    columns = {"video": table.index.video, "frame": table.index.frame, **labels, **table.variants}
-    pd.DataFrame(columns).to_csv(path, index=False, lineterminator="\n")
+    columns = [table.index.video.tolist(), table.index.frame.tolist()]
+    columns += [] if table.labels is None else [table.labels.astype(int).tolist()]
+    columns += [values.tolist() for values in table.variants.values()]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow([*_KEYS, *([] if table.labels is None else [_LABEL]), *table.variants])
+        rows.writerows(zip(*columns, strict=True))
 
 
 def read_table(path: Path) -> ScoreTable:
     """What `write_table` wrote. Raises InputError for a file that is none of those."""
-    import pandas as pd
-
     try:
-        frame = pd.read_csv(path, float_precision="round_trip")
-        index = FrameIndex(*(frame[key].to_numpy(np.int64) for key in _KEYS))
-    except (OSError, ValueError, KeyError) as error:
+        with path.open(newline="", encoding="utf-8") as file:
+            names = next(csv.reader(file))
+            columns = dict(zip(names, np.loadtxt(file, delimiter=",", ndmin=2).T, strict=True))
+        index = FrameIndex(*(columns.pop(key).astype(np.int64) for key in _KEYS))
+    except (OSError, ValueError, KeyError, StopIteration) as error:
         raise InputError(f"{path} is no table of scores: {error}") from None
-    labels = frame[_LABEL].to_numpy(bool) if _LABEL in frame.columns else None
-    names = [name for name in frame.columns if name not in (*_KEYS, _LABEL)]
-    return ScoreTable(index, labels, {name: frame[name].to_numpy(np.float64) for name in names})
+    labels = columns.pop(_LABEL, None)
+    return ScoreTable(index, None if labels is None else labels.astype(bool), columns)
 
 
 def stored_table(tracking: Tracking, run_id: str, name: str, home: Path) -> ScoreTable | None:

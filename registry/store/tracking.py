@@ -10,8 +10,6 @@ import os
 import re
 import socket
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +25,9 @@ os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 import mlflow  # after its settings
 from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from mlflow.utils.credentials import get_default_host_creds
+from mlflow.utils.rest_utils import http_request
 
 for noisy in ("alembic", "mlflow"):
     logging.getLogger(noisy).setLevel(logging.ERROR)
@@ -71,9 +72,11 @@ class RunLog:
         self._client.log_batch(self.run_id, params=[Param(key, value) for key, value in new.items()])
         self._params |= new
 
-    def metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
+    def metrics(self, metrics: Mapping[str, float], model: str | None = None) -> None:
+        """Log figures, on a logged model too if one is named."""
         now = int(time.time() * 1000)
-        self._client.log_batch(self.run_id, metrics=[Metric(k, float(v), now, step) for k, v in metrics.items()])
+        values = [Metric(key, float(value), now, 0, model_id=model) for key, value in metrics.items()]
+        self._client.log_batch(self.run_id, metrics=values)
 
     def curve(self, points: Sequence[tuple[int, Mapping[str, float]]]) -> None:
         """Log metrics of several steps, each a step and its metrics, at once: a call costs as much as a thousand points."""
@@ -107,6 +110,9 @@ class Tracking:
 
     def __init__(self, uri: str | None = None, mark_stale: bool = True):
         self.uri = uri or default_uri()
+        self.shown = _without_password(self.uri)
+        """The address as it may be printed and stored."""
+        self._roots: dict[str, str] = {}
         asked = os.environ.get("MLFLOW_TRACKING_URI")
         mlflow.set_tracking_uri(self.uri)
         mlflow.set_registry_uri(self.uri)
@@ -119,7 +125,7 @@ class Tracking:
             self._mark_stale()
 
     def experiment(self, name: str, tags: Mapping[str, str]) -> str:
-        """The id of the MLflow experiment of this name, made if it is not there."""
+        """The id of the MLflow experiment of this name, made if it is not there; tags that it lacks are set."""
         known = self.client.get_experiment_by_name(name)
         if known is None:
             local = self.uri.startswith("sqlite")
@@ -136,6 +142,9 @@ class Tracking:
                 f'the MLflow experiment "{name}" was deleted; restore it with `mlflow experiments restore`'
             )
         self._experiments[known.experiment_id] = name
+        for key, value in tags.items():
+            if key not in known.tags:
+                self.client.set_experiment_tag(known.experiment_id, key, value)
         return str(known.experiment_id)
 
     def open_run(
@@ -143,7 +152,7 @@ class Tracking:
     ) -> RunLog:
         """A run to log to: the one of this digest that was cut off, else a new one."""
         process = {"vad.host": socket.gethostname(), "vad.pid": os.getpid(), "vad.process": _process_start(os.getpid())}
-        every = {"vad.kind": kind, "vad.digest": digest, **process, **tags}
+        every = {**tags, "vad.kind": kind, "vad.digest": digest, **process}  # the UI shows them in this order
         unfinished = [
             run
             for run in self.find(kind, digest, statuses=("KILLED", "FAILED"), experiment_id=experiment_id)
@@ -167,6 +176,13 @@ class Tracking:
         log.params(params)
         log.end("FINISHED")
         return log.run_id
+
+    def log_model(self, run_id: str, experiment_id: str, name: str, params: Mapping[str, Any]) -> str:
+        """A logged model without files of its own, of what a run made; gives its id."""
+        plain = {key: str(value) for key, value in params.items()}
+        made = self.client.create_logged_model(experiment_id, name, run_id, params=plain, model_type="member")
+        self.client.finalize_logged_model(made.model_id, "READY")
+        return str(made.model_id)
 
     def reopen(self, run_id: str) -> RunLog:
         """A finished run, to add what was found out later; its status stays."""
@@ -202,29 +218,33 @@ class Tracking:
         try:
             return self._found(self.client.get_run(run_id))
         except MlflowException:
-            raise InputError(f"there is no run {run_id} in {self.uri}") from None
+            raise InputError(f"there is no run {run_id} in {self.shown}") from None
 
     def fetch(self, run_id: str, path: str, folder: Path) -> Path | None:
         """A local copy of an artifact, or the stored file itself where the store is local; None if it is gone."""
         try:
-            listed = [item.path for item in self.client.list_artifacts(run_id, os.path.dirname(path) or None)]
-            if path not in listed:
+            if run_id not in self._roots:
+                self._roots[run_id] = self.client.get_run(run_id).info.artifact_uri
+            # The client would ask a server for the run and its models before each of these calls.
+            files = get_artifact_repository(self._roots[run_id], self.uri)
+            if path not in [item.path for item in files.list_artifacts(os.path.dirname(path) or None)]:
                 return None
-            root = self.client.get_run(run_id).info.artifact_uri
-            if root.startswith("file:"):
-                return Path(mlflow.artifacts.download_artifacts(artifact_uri=f"{root}/{path}"))
-            return Path(self.client.download_artifacts(run_id, path, str(folder)))
+            if self._roots[run_id].startswith("file:"):
+                return Path(files.download_artifacts(path))
+            folder.mkdir(parents=True, exist_ok=True)
+            return Path(files.download_artifacts(path, str(folder)))
         except (MlflowException, OSError):
             return None
 
     def link(self, run_id: str, experiment_id: str) -> str:
         """Where to find a run: its page on a server, else the experiment under which `make ui` shows it."""
         if self.uri.startswith("http"):
-            return f"{self.uri.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}"
+            return f"{self.shown.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}"
         return f"(make ui, experiment {self._experiments[experiment_id]})"
 
     def _found(self, run: Run) -> Found:
         info, data = run.info, run.data
+        self._roots[info.run_id] = info.artifact_uri
         return Found(
             info.run_id,
             info.run_name,
@@ -271,15 +291,11 @@ def _process_alive(pid: int) -> str:
 @contextmanager
 def _reaching(uri: str) -> Any:
     """Make or reach a store; one clear error where that fails, in seconds and not after minutes of retries."""
-    shown = re.sub(r"//[^@/]*@", "//", uri)  # without a password
-    if uri.startswith(("http://", "https://")):
-        try:
-            urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=10).close()
-        except (urllib.error.URLError, OSError, ValueError) as error:
-            reason = getattr(error, "reason", error)
-            raise InputError(
-                f"the tracking server {shown} cannot be reached ({reason}); start it, or unset MLFLOW_TRACKING_URI"
-            ) from None
+    shown = _without_password(uri)
+    if uri.startswith(("http://", "https://")) and (reason := _unhealthy(uri)):
+        raise InputError(
+            f"the tracking server {shown} cannot be reached ({reason}); start it, or unset MLFLOW_TRACKING_URI"
+        )
     if not uri.startswith("sqlite:///"):
         try:
             yield
@@ -303,6 +319,24 @@ def _reaching(uri: str) -> Any:
     except Exception as error:  # whatever SQLAlchemy or Alembic makes of a file that is no such database
         reason = str(error).splitlines()[0]
         raise InputError(f"{database} cannot be used as MLflow's database: {reason}") from None
+
+
+def _unhealthy(uri: str) -> str | None:
+    """Why a server does not answer, with the credentials and certificates of MLflow's own settings; None if it does."""
+    try:
+        answer = http_request(
+            get_default_host_creds(uri), "/health", "GET", max_retries=0, timeout=10, raise_on_status=False
+        )
+    except Exception as error:
+        cause: BaseException = error
+        while cause.__context__:  # what requests and urllib3 wrapped, and MLflow around them
+            cause = cause.__context__
+        return _without_password(str(cause)) or type(cause).__name__
+    return None if answer.status_code == 200 else f"{answer.status_code} {answer.reason}"
+
+
+def _without_password(address: str) -> str:
+    return re.sub(r"//[^@/]*@", "//", address)
 
 
 def explain(error: BaseException) -> str | None:

@@ -31,6 +31,14 @@ variants:
   small_only: {stream: small, steps: [{gaussian: 1}, {normalize: 100}]}
 """
 
+BLEND = """\
+name: {name}
+hypothesis: These scores know something.
+reference: {{ap: 0.7, variants: {{smooth: 0.7}}, source: the tests}}
+streams: {{made: {{scores: ../{name}.csv}}}}
+variants: {{plain: {{stream: made}}, smooth: {{stream: made, steps: [{{gaussian: 1}}]}}}}
+"""
+
 
 def paint_dataset(root: Path, seed: int = 0) -> Path:
     """Two train videos and three test videos of 10 frames; a red box stands in some of the test frames."""
@@ -148,3 +156,43 @@ def edit(workspace: Workspace) -> Callable[..., None]:
         path.write_text(text.replace(old, new))
 
     return replace
+
+
+@pytest.fixture(scope="module")
+def blends_folder(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Path:
+    """A workspace with three finished runs that train nothing: each blends a file of made-up scores.
+
+    Four videos of 30 frames, the last without an anomaly. `good` knows the labels best, `close` is `good` with a little
+    noise, `bad` is worse; `good` has a second variant, smoothed.
+    """
+    folder = tmp_path_factory.mktemp("blends") / "work"
+    (folder / "experiments").mkdir(parents=True)
+    shutil.copy(empty_store, folder / "mlflow.db")
+    generator = np.random.default_rng(7)
+    frames = [(video, frame) for video in (1, 2, 3, 4) for frame in range(30)]
+    labels = np.array([video < 4 and 8 <= frame < 14 + video for video, frame in frames])
+    good = labels + generator.normal(0, 0.5, len(frames))
+    scores = {"good": good, "close": good + generator.normal(0, 0.05, len(frames))}
+    scores["bad"] = labels + generator.normal(0, 2.0, len(frames))
+    rows = [f"{video}_{frame},{int(label)}" for (video, frame), label in zip(frames, labels, strict=True)]
+    (folder / "labels.csv").write_text("\n".join(["Id,Label", *rows]) + "\n")
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        for name, values in scores.items():
+            rows = [f"{video}_{frame},{value!r}" for (video, frame), value in zip(frames, values.tolist(), strict=True)]
+            Path(f"{name}.csv").write_text("\n".join(["Id,Predicted", *rows]) + "\n")
+            Path(f"experiments/{name}.yaml").write_text(BLEND.format(name=name))
+            Workspace(folder).done("run", name, "--labels", "labels.csv")
+    finally:
+        os.chdir(before)
+    return folder
+
+
+@pytest.fixture
+def blends(blends_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """The workspace of `blends_folder`, shared by the tests of a module: a test may add to it, not take away."""
+    monkeypatch.chdir(blends_folder)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.delenv("VAD_HOME", raising=False)
+    return Workspace(blends_folder)

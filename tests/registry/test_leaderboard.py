@@ -3,40 +3,48 @@
 import csv
 import io
 import json
-import shutil
 from pathlib import Path
+
+from registry.store.tracking import Tracking
 
 
 def test_an_empty_store_says_how_to_start(workspace):
     assert workspace.done("leaderboard").strip() == "No finished run yet. Start with: make run EXP=phase5_multiscale"
     assert json.loads(workspace.done("leaderboard", "--json")) == []
+    assert workspace.done("leaderboard", "--csv").startswith("experiment,rank,tied,entry,")
 
 
-def test_runs_are_ranked_within_their_data_and_never_across(workspace):
-    workspace.done("run", "tiny", "--data", "data")
-    workspace.done("run", "tiny", "--data", "data", "--set", "train.epochs=1")
-    workspace.done("run", "tiny", "--data", "data", "--set", "train.epochs=1", "--force")
-    shutil.copytree("data", "yard")
-    shutil.rmtree("yard/Dataset/testing_videos/03")
-    labels = Path("yard/labels.csv")
-    labels.write_text("\n".join(row for row in labels.read_text().splitlines() if not row.startswith("3_")) + "\n")
-    workspace.done("run", "tiny", "--data", "yard")
+def test_runs_are_ranked_within_their_data_and_never_across(blends):
+    changed = ("--set", "variants.smooth.steps=[{gaussian: 2}]")
+    blends.done("run", "bad", "--labels", "labels.csv", *changed)
+    blends.done("run", "bad", "--labels", "labels.csv", *changed, "--force")
+    labels = Path("labels.csv").read_text().splitlines()
+    Path("other.csv").write_text("\n".join([*labels[:-1], labels[-1].replace(",0", ",1")]) + "\n")
+    blends.done("run", "good", "--labels", "other.csv")
 
-    rows = json.loads(workspace.done("leaderboard", "--json"))
-    assert [(row["experiment"].split(" ap ")[0], row["rank"]) for row in rows] == [
-        ("data", 1),
-        ("data", 2),
-        ("yard", 1),
-    ]
-    assert rows[0]["value"] >= rows[1]["value"]
-    assert {row["reference_ap"] for row in rows} == {0.5}
-    assert {row["profile"] for row in rows[:2]} == {"full", "full (train.epochs=1)"}
-    assert "production" in "".join(row["model"] for row in rows)
-    assert len(json.loads(workspace.done("leaderboard", "--json", "--all"))) == 4
+    rows = json.loads(blends.done("leaderboard", "--json"))
+    boards = list(dict.fromkeys(row["experiment"] for row in rows))
+    assert len(boards) == 2, "other labels are another protocol"
+    for board in boards:
+        values = [row["value"] for row in rows if row["experiment"] == board]
+        assert values == sorted(values, reverse=True)
+        assert next(row["rank"] for row in rows if row["experiment"] == board) == 1
+    assert sorted(len([row for row in rows if row["experiment"] == board]) for board in boards) == [1, 4]
+    profiles = {row["profile"] for row in rows if row["entry"] == "bad"}
+    assert profiles == {"demo", "demo (variants.smooth.steps=[{gaussian: 2}])"}
+    assert len(json.loads(blends.done("leaderboard", "--json", "--all"))) == 6
 
-    as_csv = list(csv.DictReader(io.StringIO(workspace.done("leaderboard", "--csv"))))
+    as_csv = list(csv.DictReader(io.StringIO(blends.done("leaderboard", "--csv"))))
     assert [float(row["value"]) for row in as_csv] == [row["value"] for row in rows]
-    text = workspace.done("leaderboard")
+    text = blends.done("leaderboard")
     assert text.count("reference AP") == 2
-    assert f"{rows[0]['value']:.4f}" in text
-    assert rows[0]["run_id"][:8] in text
+    for row in rows:
+        assert f"{row['value']:.4f}" in text and row["run_id"][:8] in text
+
+
+def test_a_run_whose_model_was_registered_before_shows_that_version(finished):
+    finished.done("run", "tiny", "--data", "data", "--force")
+    first, second = json.loads(finished.done("leaderboard", "--json", "--all"))
+    assert first["model"] == second["model"] == "v1 production candidate"
+    assert {run.tags["vad.version"] for run in Tracking().find("experiment")} == {"1"}
+    assert first["params"]["sizes"] == "32/64" and first["megabytes"] > 10 and first["frames_per_second"] > 0

@@ -127,14 +127,21 @@ def test_a_worse_candidate_is_refused_and_that_is_recorded(workspace):
     second, first = versions.all()
     better = float(second.tags["vad.value"]) > float(first.tags["vad.value"])
     assert ("now production" in text) == better
-    assert second.tags["vad.decision"].startswith("promoted: better" if better else "not promoted: not better")
+    assert second.tags["vad.decision"].startswith("promoted: better" if better else "refused: not better")
     assert versions.alias("candidate").number == "2"
-    loser = "1" if better else "2"
+    loser, winner = ("1", "2") if better else ("2", "1")
     assert f"version {loser} is production" in workspace.done("promote", loser)
     assert versions.aliases()[loser][0] == "production"
     assert versions.alias("previous").number != loser
     assert "is production again" in workspace.done("rollback")
     assert versions.alias("production").number != loser
+    told = json.loads(workspace.done("history", "--json"))
+    first, refused_or_not, by_hand, back = reversed(told)
+    assert (first["action"], first["version"], first["production_before"]) == ("promoted", "1", "-")
+    assert (refused_or_not["action"], refused_or_not["version"]) == ("promoted" if better else "refused", "2")
+    assert (by_hand["action"], by_hand["version"], by_hand["reason"]) == ("promoted", loser, "by hand")
+    assert (back["action"], back["version"], back["production_before"]) == ("rolled back", winner, loser)
+    assert f"production is version {winner}" in workspace.done("history")
     assert f"version {versions.alias('production').number} is production already" in workspace.refused(
         "promote", versions.alias("production").number
     )

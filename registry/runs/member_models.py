@@ -1,0 +1,50 @@
+"""Each member as a logged model of MLflow, with the AP of its error alone, so that scales compare under "Models"."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from registry.runs.members import Known, MemberStore
+from registry.runs.work import Work
+from registry.store.tracking import Found, RunLog, Tracking
+
+_TAG = "vad.logged_model"
+
+
+def log_members(work: Work, known: Mapping[str, Known], store: MemberStore, log: RunLog, tracking: Tracking) -> None:
+    """Log a model for each member that was trained in this run's MLflow experiment, once, and its figures, once each.
+
+    The figure of a member is the AP of one of its errors before any step, as in `ap_alone.max`.
+    """
+    from sklearn.metrics import average_precision_score
+
+    target, judge = work.judged, work.judge
+    if target is None or judge is None:
+        return
+    for name, member in known.items():
+        run = tracking.get(member.run_id)
+        if run.experiment_id != log.experiment_id:
+            continue
+        figures = {}
+        for error in work.plan.errors(name):
+            key = f"{work.data.figure}_alone.{error.label}"
+            values = store.stored_scores(member, target.source.digest, error)
+            if key in run.metrics or values is None:
+                continue
+            scored = np.isfinite(values)
+            if judge.values[scored].any():
+                figures[key] = float(average_precision_score(judge.values[scored], values[scored]))
+        if figures:
+            model = run.tags.get(_TAG) or _make(member, run, tracking)
+            tracking.reopen(run.run_id).metrics(figures, model=model)
+
+
+def _make(member: Known, run: Found, tracking: Tracking) -> str:
+    """A logged model of a member; its weights stay with the run."""
+    about = member.member
+    params = {"scale": about.size, "group": about.group, "seed": about.seed, "model": about.model}
+    params |= dict(about.options) | {"input": about.input.name, "epoch": member.epoch}
+    entry = {"entry": run.tags.get("vad.entry", ""), "profile": run.tags.get("vad.profile", "")}
+    model = tracking.log_model(run.run_id, run.experiment_id, about.name, {**entry, **params})
+    tracking.reopen(run.run_id).tags({_TAG: model})
+    return model

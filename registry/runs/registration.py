@@ -1,0 +1,68 @@
+"""The best variant of a run as a version of the registered model."""
+
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from registry.data.datasets import labels_place
+from registry.models.gate import consider
+from registry.models.versions import Versions
+from registry.runs.description import describe_version
+from registry.runs.members import Known
+from registry.runs.result import FILE, Result
+from registry.runs.work import Work
+from registry.store.tracking import RunLog, Tracking
+from vad import ensemble as ensembles
+from vad.pipeline import Outcome
+
+
+def register(
+    work: Work, outcome: Outcome, known: Mapping[str, Known], log: RunLog, tracking: Tracking, result: Result
+) -> Result:
+    """Register the best variant that frames alone can give, let it stand for production, and say so in the run."""
+    from_frames = [
+        n for n in result.variants if not any(work.plan.streams[s].file for s in work.plan.variants[n].streams)
+    ]
+    if not from_frames:
+        said = "no model: every variant reads predictions files, which cannot score frames"
+    elif (value := result.variants[from_frames[0]]) is None:
+        said = "no model: without labels or held-out frames nothing says which variant is best (set holdout: 0.1)"
+    else:
+        name, versions = from_frames[0], Versions(tracking)
+        weights = {member: item.weights for member, item in known.items()}
+        chosen = ensembles.select(
+            work.plan.members, work.plan.streams, name, work.plan.variants[name], outcome.fitted, weights
+        )
+        digest = ensembles.identity(chosen, {member: item.digest for member, item in known.items()})
+        tags = {
+            "vad.entry": work.plan.name,
+            "vad.variant": name,
+            "vad.figure": result.figure,
+            "vad.value": f"{value.ap:.6f}",
+            "vad.interval": f"{value.low:.4f} to {value.high:.4f}",
+            "vad.protocol": work.data.protocol(),
+            "vad.data": work.data.place,
+            "vad.data_name": work.data.name,
+            "vad.labels": labels_place(work.data),
+            "vad.test_digest": work.data.test_digest,
+            "vad.profile": work.loaded.profile,
+        }
+        text = describe_version(work.loaded.entry, result, name, value, log)
+        version, new = versions.register(log.run_id, chosen, digest, tags, text)
+        decision = consider(version, versions, tracking, work.request.home)
+        state = "registered as" if new else "is already"
+        said = (
+            f"{name} {state} {version.uri}; "
+            + ("now production: " if decision.promote else "not promoted: ")
+            + decision.reason
+        )
+        result = replace(result, version=version.number)
+        log.tags({"vad.version": version.number, "vad.decision": decision.reason})
+    result = replace(result, registered=said)
+    with tempfile.TemporaryDirectory() as temporary:
+        path = Path(temporary) / FILE
+        path.write_text(json.dumps(asdict(result), indent=2))
+        log.artifact(path)
+    return result

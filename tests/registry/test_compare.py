@@ -1,0 +1,105 @@
+"""Two runs side by side, and the leaderboard's ties, on made-up scores whose figures are computed here again."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import average_precision_score
+
+from registry.store.tracking import Tracking
+
+
+def table_of(workspace, name):
+    scores = pd.read_csv(workspace.folder / f"{name}.csv")
+    labels = pd.read_csv(workspace.folder / "labels.csv")["Label"].to_numpy(bool)
+    video = scores["Id"].str.split("_").str[0].astype(int).to_numpy()
+    return video, labels, scores["Predicted"].to_numpy()
+
+
+def test_the_difference_its_interval_and_the_videos_where_it_is_won(blends):
+    found = json.loads(blends.done("compare", "bad:plain", "good:plain", "--json"))
+    (video, labels, bad), (_, _, good) = table_of(blends, "bad"), table_of(blends, "good")
+    whole = average_precision_score(labels, good) - average_precision_score(labels, bad)
+    assert found["difference"]["ap"] == pytest.approx(whole, abs=1e-12)
+    assert found["difference"]["low"] < whole < found["difference"]["high"]
+    assert found["difference"]["low"] > 0 and found["difference"]["better"] == 1.0
+    assert [row["video"] for row in found["videos"]] == [1, 2, 3, 4]
+    for row in found["videos"]:
+        here, rest = video == row["video"], video != row["video"]
+        without = average_precision_score(labels[rest], good[rest]) - average_precision_score(labels[rest], bad[rest])
+        assert row["share"] == pytest.approx(whole - without, abs=1e-12)
+        if row["video"] == 4:
+            assert row["a"] is None, "no anomaly, no AP"
+        else:
+            assert row["b"] == pytest.approx(average_precision_score(labels[here], good[here]), abs=1e-12)
+    assert "B is better" in blends.done("compare", "bad:plain", "good:plain")
+    assert "A is better" in blends.done("compare", "good:plain", "bad:plain")
+
+
+def test_what_differs_is_told_by_its_keys(blends):
+    text = blends.done("compare", "good:plain", "good:smooth")
+    assert "variant: plain -> smooth" in text
+    assert "steps: [] -> [{gaussian: {sigma: 1.0}}]" in text
+    assert "data   the same" in text
+    text = blends.done("compare", "good", "close")
+    assert "streams.made.scores: good.csv -> close.csv" in text
+    assert "undecided" in text
+
+
+def test_a_run_goes_by_its_id_its_beginning_or_its_experiment(blends):
+    run = next(run for run in Tracking().find("experiment") if run.tags["vad.entry"] == "bad")
+    for name in (run.run_id, run.run_id[:8], "bad"):
+        found = json.loads(blends.done("compare", name, "good", "--json"))
+        assert found["a"]["run_id"] == run.run_id
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("goood", 'goood is no finished run; did you mean "good"?'),
+        ("good:smoth", 'has no variant smoth; did you mean "smooth"?'),
+        ("v9", "v9 is no finished run"),
+        ("", " is no finished run"),
+    ],
+)
+def test_a_name_that_is_none(blends, name, said):
+    assert said in blends.refused("compare", name, "bad")
+
+
+def test_runs_on_other_frames_are_described_but_not_compared(blends):
+    labels = (blends.folder / "labels.csv").read_text().splitlines()
+    scores = (blends.folder / "good.csv").read_text().splitlines()
+    (blends.folder / "short.csv").write_text("\n".join(row for row in scores if not row.startswith("3_")) + "\n")
+    (blends.folder / "short-labels.csv").write_text("\n".join(r for r in labels if not r.startswith("3_")) + "\n")
+    entry = (blends.folder / "experiments" / "good.yaml").read_text().replace("good", "short")
+    (blends.folder / "experiments" / "short.yaml").write_text(entry)
+    blends.done("run", "short", "--labels", "short-labels.csv")
+    text = blends.done("compare", "good", "short")
+    assert "they were judged on other frames or labels" in text
+    assert "test frames differ" in text
+
+
+def test_ties_share_a_rank_and_what_differs_has_a_column(blends):
+    rows = [row for row in json.loads(blends.done("leaderboard", "--json")) if row["entry"] in ("good", "close", "bad")]
+    assert [row["value"] for row in rows] == sorted((row["value"] for row in rows), reverse=True)
+    first = rows[0]
+    for position, row in enumerate(rows[1:], 2):
+        assert (row["rank"] == 1) == (row["high"] >= first["value"]), position
+    assert {row["entry"]: row["rank"] for row in rows}["bad"] == 3, "far below"
+    assert [row["tied"] for row in rows] == [True, True, False]
+    text = blends.done("leaderboard")
+    assert "\n1=  " in text and "\n3   bad" in text and "=  a tie" in text
+    assert "epochs" not in text, "no run differs in it"
+    assert "MB" not in text, "there are no weights"
+    assert all(row["reference_of"] == "smooth" for row in rows)
+
+
+def test_a_thousandth_of_a_percent_is_not_lost_between_the_figures(blends):
+    """The AP on the leaderboard is the AP of the scores that are stored."""
+    for row in json.loads(blends.done("leaderboard", "--json")):
+        if row["entry"] in ("good", "bad"):
+            path = Tracking().fetch(row["run_id"], "scores.csv", blends.folder / "fetched")
+            table = pd.read_csv(path)
+            again = average_precision_score(table["label"], table[row["variant"]])
+            assert np.isclose(row["value"], again, rtol=0, atol=1e-12)

@@ -1,0 +1,120 @@
+"""`vad why`: what would be trained or reused, and what changed since last time, down to the key and the file."""
+
+import json
+import shutil
+
+import pytest
+
+from registry.runs import identity
+from registry.store.tracking import Tracking
+from vad import member
+
+
+@pytest.fixture
+def again(finished, tmp_path, monkeypatch):
+    """A copy of the finished workspace, to change at will; its store is the finished one."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{finished.folder / 'mlflow.db'}")
+    shutil.copytree(finished.folder / "data", tmp_path / "data")
+    shutil.copytree(finished.folder / "experiments", tmp_path / "experiments")
+    monkeypatch.chdir(tmp_path)
+    return finished
+
+
+def edit(old, new):
+    from pathlib import Path
+
+    path = Path("experiments/tiny.yaml")
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def why(workspace, *arguments):
+    return json.loads(workspace.done("why", "tiny", "--data", "data", "--json", *arguments))
+
+
+def actions(found):
+    return {row["member"]: row["action"] for row in found["members"]}
+
+
+def test_done_already(again):
+    found = why(again)
+    assert found["done"] == Tracking().find("experiment")[0].run_id
+    assert set(actions(found).values()) == {"reused"}
+    assert found["entry_changes"] == found["data_changes"] == []
+    assert "nothing would be trained or scored" in again.done("why", "tiny", "--data", "data")
+
+
+def test_a_changed_setting_is_named_and_only_its_members_are_trained(again):
+    edit("size: 32, latent: 4", "size: 32, latent: 8")
+    found = why(again)
+    assert actions(found) == {"small-1": "to train", "small-2": "to train", "large-1": "reused"}
+    assert found["entry_changes"] == ["members.small.latent: 4 -> 8"]
+    assert [row["why"] for row in found["members"] if row["action"] == "to train"] == ["latent: 4 -> 8"] * 2
+    found = why(again, "--set", "train.lr=1e-2", "--set", "members.small.latent=4")
+    assert found["entry_changes"] == ["train.lr: 0.001 -> 0.01"]
+    assert set(actions(found).values()) == {"to train"}
+
+
+def test_a_changed_fusion_trains_nothing(again):
+    edit("max: {fuse: {max: [small, large]}", "max: {fuse: {product: [small, large]}")
+    found = why(again)
+    assert set(actions(found).values()) == {"reused"} and found["done"] is None
+    assert found["entry_changes"] == [
+        "variants.max.fuse.max: [small, large] -> not there",
+        "variants.max.fuse.product: not there -> [small, large]",
+    ]
+    assert "no member would be trained" in again.done("why", "tiny", "--data", "data")
+
+
+def test_a_changed_file_is_named(again):
+    from pathlib import Path
+
+    folder = Path("data/Dataset/training_videos")
+    shutil.copy(folder / "01" / "frame_00001.jpg", folder / "01" / "frame_00002.jpg")
+    (folder / "02" / "frame_00009.jpg").unlink()
+    found = why(again)
+    assert found["data_changes"] == ["train frames differ: video 1: frame 2 changed; video 2: frame 9 gone"]
+    assert {row["why"] for row in found["members"]} == {"other train frames"}
+
+
+def test_a_changed_label_and_a_new_test_video_are_named(again):
+    from pathlib import Path
+
+    labels = Path("data/labels.csv")
+    labels.write_text(labels.read_text().replace("1_0,0", "1_0,1"))
+    found = why(again)
+    assert len(found["data_changes"]) == 1 and found["data_changes"][0].startswith("labels differ: ")
+    assert set(actions(found).values()) == {"reused"}
+    shutil.copytree("data/Dataset/testing_videos/03", "data/Dataset/testing_videos/07")
+    labels.write_text(labels.read_text() + "".join(f"7_{frame},0\n" for frame in range(10)))
+    found = why(again)
+    assert found["data_changes"][0] == "test frames differ: video 7 is new"
+    assert all("its scores of these test frames are new" in row["why"] for row in found["members"])
+
+
+def test_a_new_version_of_the_code_is_named(again, monkeypatch):
+    for module in (identity, member):
+        monkeypatch.setattr(module, "TRAINING_CODE", 99)
+    found = why(again)
+    assert "version of the training code: 2 -> 99" in found["code_changes"]
+    assert {row["why"] for row in found["members"]} == {"training code: 2 -> 99"}
+
+
+def test_a_first_run_has_nothing_to_be_compared_with(again):
+    from pathlib import Path
+
+    Path("experiments/other.yaml").write_text(
+        Path("experiments/tiny.yaml").read_text().replace("name: tiny", "name: other")
+    )
+    found = json.loads(again.done("why", "other", "--data", "data", "--json"))
+    assert found["last"] is None
+    assert set(actions(found).values()) == {"reused"}, "the members are those of tiny"
+    assert "there is no finished run of this experiment" in again.done("why", "other", "--data", "data")
+
+
+def test_it_changes_nothing_in_the_store(again):
+    before = [(run.run_id, run.metrics, run.tags) for kind in ("experiment", "member") for run in Tracking().find(kind)]
+    why(again, "--set", "train.lr=1e-2")
+    after = [(run.run_id, run.metrics, run.tags) for kind in ("experiment", "member") for run in Tracking().find(kind)]
+    assert after == before
