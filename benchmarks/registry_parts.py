@@ -17,7 +17,8 @@ import torch
 from registry.console import Console
 from registry.entries.loading import load_entry
 from registry.entries.plan import make_plan
-from registry.insight import leaderboard
+from registry.insight.leaderboard import leaderboard
+from registry.insight.leaderboard_report import as_text
 from registry.runs.executor import find_device, finished, run
 from registry.runs.preparation import prepare
 from registry.runs.work import Request
@@ -135,4 +136,4 @@ def leaderboard_seconds(runs: int = 1000) -> float:
         log.metrics(figures | {f"ap.variant{v}": 0.5 for v in range(10)})
         log.params({"entry": "x", "members": 3, "best_variant": "max"})
         log.end("FINISHED")
-    return median_seconds(lambda: leaderboard.as_text(leaderboard.leaderboard(Tracking())), 3)
+    return median_seconds(lambda: as_text(leaderboard(Tracking())), 3)

@@ -1,0 +1,301 @@
+"""What can go wrong in a store and in its caches: found, and told with what would mend it. Looking changes nothing.
+
+A SQLite store is read by SQL, for MLflow's client makes and migrates what it opens. Any other store is asked through
+the client; what needs the disk of its server is left out.
+"""
+
+import os
+import socket
+import sqlite3
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, get_args
+
+from registry.store import mending
+from registry.store.tracking import Found, Kind, Tracking, process_gone
+from vad.errors import InputError
+
+# Days after which a run on another host is doubted.
+_LONG = 7
+_STATUSES = ("RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED")
+_NAME = "name || '/' || version"
+# What a finished run of each kind is of no use without, and what makes it anew; the fields are tags.
+_ESSENTIAL = {
+    "experiment": ("results.json", "`vad run {entry}` makes it anew"),
+    "member": ("{checkpoint}/weights.safetensors", "`vad run {entry} --force` trains it anew"),
+    "submission": ("sha256.txt", "`vad submit --model {version}` writes the same file"),
+}
+_MADE_ANEW = "made anew since: nothing to do"
+# Its frames are drawn anew wherever they are missed.
+_DEMO = "demo-street"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is wrong where, and what helps: `mend` if it is there, else the reader. A note is no fault."""
+
+    where: str
+    what: str
+    remedy: str
+    mend: Callable[[], object] | None = field(default=None, compare=False)
+    note: bool = False
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version of a registered model; its name is as in `vad-ensemble/1`."""
+
+    name: str
+    aliases: tuple[str, ...]
+    tags: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Store:
+    """What a store knows.
+
+    `ids` are those of all runs and logged models, deleted ones too. `has(owner, path)` says whether a run (by id) or
+    a version (by name) has this file. `moved` holds the right address for each wrong one.
+    """
+
+    runs: list[Found]
+    versions: list[Version]
+    ids: set[str]
+    has: Callable[[str, str], bool]
+    moved: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Report:
+    """All findings, and how large the store is. `left_out` names what could not be looked at."""
+
+    findings: list[Finding]
+    runs: int
+    versions: int
+    artifact_bytes: int
+    cache_bytes: int
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def faults(self) -> list[Finding]:
+        return [finding for finding in self.findings if not finding.note]
+
+
+def examine(uri: str, home: Path) -> Report:
+    """Look at the store at `uri` and at the caches in `home`.
+
+    Raises InputError where there is no store, and for what cannot be read.
+    """
+    try:
+        if not uri.startswith("sqlite:///"):
+            store = _ask(Tracking(uri, mark_stale=False))
+            whole = _whole(store)
+            findings = [*_running(store.runs, uri), *_lost(store, whole), *_caches(home, store, whole)]
+            left_out = ("moved addresses", "orphaned artifacts", "data that is gone")
+            return Report(findings, len(store.runs), len(store.versions), 0, mending.size(home), left_out)
+        database = Path(uri.removeprefix("sqlite:///")).resolve()
+        artifacts = database.with_name(mending.ARTIFACTS)
+        folders = list(
+            mending.run_folders(artifacts)
+        )  # before the database, which knows a run before its folder is made
+        store = _read(database, artifacts)
+        whole = _whole(store)
+        findings = [*_moved(store, database, artifacts), *_running(store.runs, uri), *_lost(store, whole)]
+        findings += [*_orphans(store, folders, artifacts), *_caches(home, store, whole), *_data(store)]
+    except OSError as error:
+        raise InputError(f"cannot read {error.filename}: {error.strerror}; make it readable, and try again") from None
+    return Report(findings, len(store.runs), len(store.versions), mending.size(artifacts), mending.size(home))
+
+
+def mend(report: Report) -> None:
+    """Mend what can be mended. Raises InputError for what cannot be written; what came before it stays mended."""
+    try:
+        for finding in report.findings:
+            if finding.mend:
+                finding.mend()
+    except OSError as error:
+        raise InputError(f"cannot change {error.filename}: {error.strerror}; make it yours, and try again") from None
+
+
+def _read(database: Path, artifacts: Path) -> Store:
+    """What a SQLite store knows, without a byte of it being changed."""
+    if not database.is_file():
+        raise InputError(f"there is no {database}; run an experiment first, or name a store with MLFLOW_TRACKING_URI")
+    try:
+        with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True, timeout=20)) as opened:
+            return _of_tables(lambda query: opened.execute(query).fetchall(), artifacts)
+    except sqlite3.Error as error:
+        half = database.with_name(f"{database.name}-journal").exists()
+        hint = "a write to it was cut off: `vad leaderboard` takes that back" if half else "is it MLflow's database?"
+        raise InputError(f"{database} cannot be read: {error}; {hint}") from None
+
+
+def _of_tables(ask: Callable[[str], Sequence[tuple[Any, ...]]], artifacts: Path) -> Store:
+    columns = [ask(f"SELECT DISTINCT {column} FROM {table}") for table, column in mending.ADDRESSES]  # noqa: S608
+    moved = mending.find_moved({address for column in columns for (address,) in column if address}, artifacts)
+    place: dict[str, str] = {}
+    tags: dict[str, dict[str, str]] = {}
+    for owner, key, value in ask("SELECT run_uuid, key, value FROM tags WHERE key LIKE 'vad.%'"):
+        tags.setdefault(owner, {})[key] = value
+    for owner, key, value in ask(f"SELECT {_NAME}, key, value FROM model_version_tags WHERE key LIKE 'vad.%'"):  # noqa: S608
+        tags.setdefault(owner, {})[key] = value
+    runs = []
+    asked = "run_uuid, name, experiment_id, status, start_time, artifact_uri FROM runs WHERE lifecycle_stage = 'active'"
+    for run_id, name, experiment, status, start, place[run_id] in ask(f"SELECT {asked}"):
+        about = tags.get(run_id, {})
+        if "vad.kind" in about:
+            runs.append(Found(run_id, name, str(experiment), "", status, (start or 0) / 1000, {}, {}, about))
+    aliases: dict[str, list[str]] = {}
+    for owner, alias in ask(f"SELECT {_NAME}, alias FROM registered_model_aliases ORDER BY alias"):  # noqa: S608
+        aliases.setdefault(owner, []).append(alias)
+    versions = []
+    asked = "coalesce(storage_location, source) FROM model_versions WHERE current_stage <> 'Deleted_Internal'"
+    for name, place[name] in ask(f"SELECT {_NAME}, {asked}"):
+        if "vad.entry" in tags.get(name, {}):
+            versions.append(Version(name, tuple(aliases.get(name, ())), tags[name]))
+
+    def has(owner: str, path: str) -> bool:
+        folder = mending.local(moved.get(place[owner], place[owner]))
+        return folder is None or (folder / path).is_file()  # None: on a server, which nobody sees from here
+
+    ids = {found for (found,) in ask("SELECT run_uuid FROM runs UNION SELECT model_id FROM logged_models")}
+    return Store(runs, versions, ids, has, moved)
+
+
+def _ask(tracking: Tracking) -> Store:
+    """What a server knows."""
+    client = tracking.client
+    runs = [run for kind in get_args(Kind) for run in tracking.find(kind, statuses=_STATUSES)]
+    found = {f"{version.name}/{version.version}": version for version in client.search_model_versions()}
+    aliases: dict[str, list[str]] = {}
+    for model in client.search_registered_models():
+        for alias, number in sorted(model.aliases.items()):
+            aliases.setdefault(f"{model.name}/{number}", []).append(alias)
+    versions = [
+        Version(name, tuple(aliases.get(name, ())), version.tags)
+        for name, version in found.items()
+        if "vad.entry" in version.tags
+    ]
+
+    def has(owner: str, path: str) -> bool:
+        if owner in found:
+            listed = client.list_logged_model_artifacts(found[owner].source.removeprefix("models:/"))
+        else:
+            listed = client.list_artifacts(owner, os.path.dirname(path) or None)
+        return path in {item.path for item in listed}
+
+    return Store(runs, versions, {run.run_id for run in runs}, has)
+
+
+def _moved(store: Store, database: Path, artifacts: Path) -> Iterator[Finding]:
+    """Addresses that were right before somebody moved or copied the folder."""
+    if store.moved:
+        roots = ", ".join(sorted({str(mending.root(address)) for address in store.moved}))
+        yield Finding(
+            str(database),
+            f"{len(store.moved)} addresses lead to {roots}, but the files lie in {artifacts}",
+            "set right, after a copy of the database beside it (.before-doctor-<time>)",
+            partial(mending.set_right, database, store.moved),
+        )
+
+
+def _running(runs: Sequence[Found], uri: str) -> Iterator[Finding]:
+    """Runs that say RUNNING though nobody runs them."""
+    here = socket.gethostname()
+    unfinished = [run for run in runs if run.status == "RUNNING"]
+    if gone := [run for run in unfinished if run.tags.get("vad.host") == here and process_gone(run.tags)]:
+        yield Finding(
+            ", ".join(map(_named, gone)),
+            "RUNNING, but the process is gone",
+            "marked KILLED; the command that began it goes on from there",
+            partial(Tracking, uri),  # which marks them on opening
+        )
+    for run in unfinished:
+        host, days = run.tags.get("vad.host"), (time.time() - run.started) / 86400
+        if host not in (None, here) and days > _LONG:
+            yield Finding(
+                _named(run), f"RUNNING on {host} for {days:.0f} days", f"if it died, any `vad` on {host} says so"
+            )
+
+
+def _whole(store: Store) -> set[str]:
+    """Finished runs, by id, and versions, by name, that have the file without which they are of no use."""
+    files = {run.run_id: _essential(run)[0] for run in store.runs if run.status == "FINISHED" and _essential(run)[0]}
+    files |= {version.name: "MLmodel" for version in store.versions}
+    return {owner for owner, path in files.items() if store.has(owner, path)}
+
+
+def _essential(run: Found) -> tuple[str, str]:
+    """The artifact without which a finished run is of no use, empty if there is none, and how it is made anew."""
+    kind, about = run.tags["vad.kind"], defaultdict(str, {k.removeprefix("vad."): v for k, v in run.tags.items()})
+    path, remedy = _ESSENTIAL.get(kind, ("", ""))
+    return path.format_map(about), remedy.format_map(about)
+
+
+def _lost(store: Store, whole: set[str]) -> Iterator[Finding]:
+    """Finished runs and versions without their files; what was made anew since is no fault."""
+    made = {run.tags.get("vad.digest") for run in store.runs if run.run_id in whole}
+    for run in store.runs:
+        path, remedy = _essential(run)
+        if run.status == "FINISHED" and path and run.run_id not in whole:
+            anew = run.tags.get("vad.digest") in made
+            note = anew or run.tags["vad.kind"] == "submission"
+            yield Finding(_named(run), f"its {path} is gone", _MADE_ANEW if anew else remedy, note=note)
+    registered = {_recipe(version): version.name for version in store.versions if version.name in whole}
+    for version in store.versions:
+        if version.name not in whole:
+            other, entry = registered.get(_recipe(version)), version.tags["vad.entry"]
+            remedy = f"made anew as {other}" if other else f"`vad run {entry} --force` registers it anew"
+            note = other is not None and not {*version.aliases} - {"previous"}
+            if version.aliases and not note:
+                remedy += f"; then `vad promote` that, for this one is {' and '.join(version.aliases)}"
+            yield Finding(f"models:/{version.name}", "its files are gone", remedy, note=note)
+
+
+def _recipe(version: Version) -> tuple[str | None, str | None]:
+    return version.tags.get("vad.ensemble"), version.tags.get("vad.protocol")
+
+
+def _orphans(store: Store, folders: Sequence[Path], artifacts: Path) -> Iterator[Finding]:
+    """Artifacts of runs and logged models that the database does not know."""
+    when = time.strftime("%Y%m%d-%H%M%S")
+    for folder in sorted(folders):
+        if folder.name not in store.ids and mending.settled(folder):
+            yield Finding(
+                str(folder),
+                f"{mending.megabytes(mending.size(folder))} of artifacts that no run of this database owns",
+                f"moved to {artifacts / mending.ASIDE}",
+                partial(mending.set_aside, folder, artifacts, when),
+            )
+
+
+def _caches(home: Path, store: Store, whole: set[str]) -> Iterator[Finding]:
+    """Files in `home` that are half-written or of no use any more."""
+    finished = {run.tags.get("vad.digest", "") for run in store.runs if run.run_id in whole}
+    for path, what in mending.useless(home, store.ids, finished):
+        lock = home / "locks" / path.stem
+        with mending.free(lock) as nobody:
+            if nobody and mending.settled(path):
+                yield Finding(str(path), what, "removed", partial(mending.remove, path, lock))
+
+
+def _data(store: Store) -> Iterator[Finding]:
+    """Data and labels that runs and versions name, and that are not there any more. The store is sound without them."""
+    named = Counter(
+        place
+        for tags in (*(run.tags for run in store.runs), *(version.tags for version in store.versions))
+        for key in ("vad.data", "vad.labels")
+        if (place := tags.get(key, "")).startswith("/") and _DEMO not in Path(place).parts
+    )
+    for place, count in sorted(named.items()):
+        if not Path(place).exists():
+            yield Finding(place, f"gone; {count} runs and versions name it", "give DATA= where you need it", note=True)
+
+
+def _named(run: Found) -> str:
+    return f"run {run.run_id} ({run.name})"
