@@ -1,39 +1,154 @@
-"""MLflow's own UI, on this machine alone."""
+"""MLflow's own UI as the leaderboard: a server on this machine, and links that open it sorted."""
 
+import http.client
 import os
+import signal
 import socket
+import subprocess
 import sys
+import time
+import webbrowser
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
-import click
-
-from registry.store.tracking import Tracking
+from registry.store import view
+from registry.store.tracking import Found, Tracking
 from vad.errors import InputError
 
-_HOST = "127.0.0.1"
+HOST = "127.0.0.1"
+_PORTS = range(5000, 5100)
+# Seconds that requests which are being answered get to end in. MLflow's own process takes longer, doing nothing.
+_GRACE = 1.0
+_MOST_LINKS = 8
+# Where there is no run yet. Without its end the UI shows what it has for language models.
+_NOTHING = "#/experiments?workflowType=machine_learning"
 
 
-def serve(port: int | None) -> None:
-    """Replace this process by MLflow's UI on a free port. Raises InputError where the asked port is taken."""
+def serve(port: int | None, browse: bool, home: Path, say: Callable[[str], object]) -> None:
+    """Show the runs in MLflow's UI until this process is stopped; `say` is told where once it answers.
+
+    A store on a server has a UI: its links are said, and that is all.
+    Raises InputError where the asked port is taken or the server does not start.
+    """
     tracking = Tracking()
     if tracking.uri.startswith("http"):
-        click.echo(f"The runs are on a server that has a UI of its own: {tracking.uri}")
+        address = tracking.shown.rstrip("/")
+        announce(leaderboards(tracking, address), address, "", browse, say)
         return
-    if port is not None and not _free(port):
-        raise InputError(f"port {port} is taken; leave --port out to have a free one found")
-    chosen = port or next((p for p in range(5000, 5100) if _free(p)), 0)
-    if not chosen:
-        raise InputError("no port from 5000 to 5099 is free; name one with --port")
-    click.echo(f"MLflow UI: http://{_HOST}:{chosen}  (Ctrl-C stops it)")
-    sys.stdout.flush()
-    program = [sys.executable, "-m", "mlflow", "server", "--host", _HOST, "--port", str(chosen), "--workers", "1"]
-    os.execv(sys.executable, [*program, "--backend-store-uri", tracking.uri])
+    chosen = _free_port(port)
+    log = home / "ui" / f"{chosen}.log"
+    address = f"http://{HOST}:{chosen}"
+    links = leaderboards(tracking, address)
+    try:
+        with _hang_up_stops(), _server(chosen, tracking.uri, log) as process:
+            while not _answers(chosen):
+                if process.poll() is not None:
+                    raise InputError(f"MLflow's UI did not start: {_last_line(log)}; more in {log}")
+                time.sleep(0.1)
+            announce(links, address, "  (Ctrl-C stops it)", browse, say)
+            status = process.wait()
+    except KeyboardInterrupt:
+        with suppress(OSError):  # a terminal that was closed
+            say("\nstopped" if sys.stdout.isatty() else "stopped")  # one that is there shows ^C
+    else:
+        raise RuntimeError(f"MLflow's UI ended by itself with status {status}: {_last_line(log)}; more in {log}")
 
 
-def _free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((_HOST, port))
-        except OSError:
-            return False
-    return True
+def leaderboards(tracking: Tracking, address: str) -> dict[str, str]:
+    """Links to the experiments with finished runs, best run first, by name; the one that was run last comes first."""
+    links: dict[str, str] = {}
+    for run in tracking.find("experiment"):
+        if run.experiment not in links:
+            _save_view(tracking, run)
+            links[run.experiment] = f"{address}/{view.link(run.experiment_id)}"
+    return links
+
+
+def _save_view(tracking: Tracking, run: Found) -> None:
+    """Give the view to an experiment that was made before there was one."""
+    if view.TAG not in tracking.client.get_experiment(run.experiment_id).tags:
+        value = view.saved_view(run.tags.get("vad.figure", "ap"), time.time())
+        tracking.client.set_experiment_tag(run.experiment_id, view.TAG, value)
+
+
+def announce(links: dict[str, str], address: str, hint: str, browse: bool, say: Callable[[str], object]) -> None:
+    """Say where the leaderboards are, and open the first where a person sits before a display."""
+    if not links:
+        say("No finished run yet. Start with: make run EXP=phase5_multiscale")
+    first = next(iter(links.values()), f"{address}/{_NOTHING}")
+    say(f"MLflow UI: {first}{hint}")
+    others = list(links.items())[1:]
+    for name, link in others[:_MOST_LINKS]:
+        say(f"{name}: {link}")
+    if len(others) > _MOST_LINKS:
+        say(f"{len(others) - _MOST_LINKS} older experiments are listed there")
+    display = sys.platform == "darwin" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    if browse and display and sys.stdout.isatty():
+        with suppress(webbrowser.Error):
+            webbrowser.open(first)
+
+
+@contextmanager
+def _hang_up_stops() -> Iterator[None]:
+    """A terminal that is closed stops the block as Ctrl-C does: the server is in a group of its own and would stay."""
+
+    def stop(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGHUP, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@contextmanager
+def _server(port: int, uri: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """MLflow's server with its output in a file; it and all that it started end with the block."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    # The store goes by the environment: a list of processes would show a password in it. Jobs serve language models
+    # alone, with eight more processes.
+    given = {**os.environ, "MLFLOW_BACKEND_STORE_URI": uri, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    program = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            program, env=given, stdin=subprocess.DEVNULL, stdout=output, stderr=output, process_group=0
+        )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired, KeyboardInterrupt):  # a second Ctrl-C does not wait
+            process.wait(_GRACE)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _free_port(asked: int | None) -> int:
+    for port in [asked] if asked else _PORTS:
+        with socket.socket() as probe, suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((HOST, port))
+            return port
+    if asked:
+        raise InputError(f"port {asked} is taken; leave --port out to have a free one found")
+    raise InputError(f"no port from {_PORTS[0]} to {_PORTS[-1]} is free; name one with --port")
+
+
+def _answers(port: int) -> bool:
+    """Whether the server answers; past any proxy that the environment names."""
+    connection = http.client.HTTPConnection(HOST, port, timeout=1)
+    try:
+        connection.request("GET", "/health")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(errors="replace").strip().splitlines()
+    return lines[-1] if lines else "it said nothing"
