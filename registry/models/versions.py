@@ -27,6 +27,7 @@ from vad.ensemble import Ensemble
 from vad.errors import InputError
 
 NAME = "vad-ensemble"
+_ABOUT = "Fused ensembles that score video frames for anomalies."
 PRODUCTION, CANDIDATE, PREVIOUS = "production", "candidate", "previous"
 _PACKAGES = ("mlflow", "torch", "numpy", "scipy", "pandas", "opencv-python-headless", "safetensors")
 
@@ -79,9 +80,7 @@ class Versions:
     def add(self, source: str, model_id: str, run_id: str, tags: Mapping[str, str], description: str) -> Version:
         """A new version of a logged model, without an alias."""
         try:
-            self._client.create_registered_model(
-                NAME, description="Fused ensembles that score video frames for anomalies."
-            )
+            self._client.create_registered_model(NAME, description=_ABOUT)
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
@@ -130,7 +129,7 @@ class Versions:
             raise InputError(f"version {version.number} is production already")
         if incumbent:
             self._client.set_registered_model_alias(NAME, PREVIOUS, incumbent.number)
-        self._client.set_registered_model_alias(NAME, PRODUCTION, version.number)
+        self._make_production(version)
         self._decided("promoted", version, incumbent, reason)
 
     def refuse(self, version: Version, reason: str) -> None:
@@ -142,7 +141,7 @@ class Versions:
         previous, incumbent = self.alias(PREVIOUS), self.alias(PRODUCTION)
         if previous is None or incumbent is None:
             raise InputError("there is no previous production model to go back to")
-        self._client.set_registered_model_alias(NAME, PRODUCTION, previous.number)
+        self._make_production(previous)
         self._client.set_registered_model_alias(NAME, PREVIOUS, incumbent.number)
         self._decided("rolled back", previous, incumbent, f"went back from version {incumbent.number}")
         return previous
@@ -207,6 +206,12 @@ class Versions:
     def tag(self, version: Version, tags: Mapping[str, Any]) -> None:
         for key, value in tags.items():
             self._client.set_model_version_tag(NAME, version.number, key, str(value)[:5000])
+
+    def _make_production(self, version: Version) -> None:
+        """Set the alias, and let the model's own page describe this version."""
+        self._client.set_registered_model_alias(NAME, PRODUCTION, version.number)
+        told = self._client.get_model_version(NAME, version.number).description or ""
+        self._client.update_registered_model(NAME, f"{_ABOUT}\n\n**Production is version {version.number}.** {told}")
 
     def _decided(self, action: Action, version: Version, incumbent: Version | None, reason: str) -> None:
         self.tag(version, {"vad.decision": f"{action}: {reason}"})

@@ -41,7 +41,8 @@ def describe_version(entry: Entry, result: Result, variant: str, value: Measured
     figure = figure_name(result.figure)
     page = f"#/experiments/{log.experiment_id}/runs/{log.run_id}"
     stated, of = reference_for(entry, variant)
-    lines = [f"`{variant}` of [{result.entry}]({page}) on `{result.data}`: {figure} **{with_interval(value)}**", ""]
+    # The table of versions shows the beginning as it is written.
+    lines = [f"{variant} of {result.entry} on {result.data}: {figure} {with_interval(value)}", ""]
     if stated is not None:
         lines += [
             f"Reference: {stated:.4f} AP{f' ({of})' if of and of != variant else ''}, on the competition's data",
@@ -50,7 +51,8 @@ def describe_version(entry: Entry, result: Result, variant: str, value: Measured
     if result.profile != "full":
         lines += [f"Profile `{result.profile}`: brief training, which says nothing about real footage.", ""]
     if variant == result.best:
-        lines.append(f"![{variant} over the frames]({_artifact(log.run_id, OVERVIEW)})")
+        lines += [f"![{variant} over the frames]({_artifact(log.run_id, OVERVIEW)})", ""]
+    lines.append(f"[The run that made it]({page})")
     return "\n".join(lines)
 
 

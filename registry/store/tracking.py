@@ -129,7 +129,7 @@ class Tracking:
         known = self.client.get_experiment_by_name(name)
         if known is None:
             local = self.uri.startswith("sqlite")
-            location = (Path(self.uri.removeprefix("sqlite:///")).parent / "mlartifacts").as_uri() if local else None
+            location = (Path(self.uri.removeprefix("sqlite:///")).resolve().parent / "mlartifacts").as_uri() if local else None
             try:
                 self.client.create_experiment(name, artifact_location=location, tags=dict(tags))
             except MlflowException:  # another process made it in the meantime
@@ -239,7 +239,7 @@ class Tracking:
     def link(self, run_id: str, experiment_id: str) -> str:
         """Where to find a run: its page on a server, else the experiment under which `make ui` shows it."""
         if self.uri.startswith("http"):
-            return f"{self.shown.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}"
+            return f"{self.shown.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}?workflowType=machine_learning"
         return f"(make ui, experiment {self._experiments[experiment_id]})"
 
     def _found(self, run: Run) -> Found:
