@@ -2,18 +2,14 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from vad.metrics import CONFIDENCE, Measured
-
-if TYPE_CHECKING:  # it would load PyTorch
-    pass
 from registry.pictures.style import BLACK, BLUE, INK, VERMILLION, sheet, wrapped
+from vad.metrics import CONFIDENCE, Measured
 
 
 def variant_bars(

@@ -6,34 +6,43 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import AutoLocator, LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
-from vad.metrics import CONFIDENCE, Measured
-from vad.scores import Values
+from registry.pictures.style import BLUE, COLOURS, DASHES, INK, plural, sheet, wrapped
+from vad.metrics import CONFIDENCE, Measured, precision_band
+from vad.scores import FrameIndex, Values
 
 if TYPE_CHECKING:  # it would load PyTorch
     from vad.training import Epoch
-from registry.pictures.style import BLUE, COLOURS, DASHES, INK, plural, sheet, wrapped
 
 
-def precision_recall(path: Path, scores: Values, labels: NDArray[np.bool_], measured: Measured) -> None:
-    """The precision-recall curve as the step function whose area AP is, above the line of chance."""
+def precision_recall(
+    path: Path, scores: Values, labels: NDArray[np.bool_], index: FrameIndex, measured: Measured
+) -> None:
+    """The precision-recall curve as the step function whose area AP is, with its interval, above the line of chance."""
     from sklearn.metrics import precision_recall_curve
 
     precision, recall, _ = precision_recall_curve(labels, scores)
     recall, reached = np.unique(recall[::-1], return_index=True)  # AP takes each recall where it is reached first
     precision = precision[::-1][reached]
     precision[0] = precision[1]  # scikit-learn's (0, 1) is a convention; no threshold gives it
-    with sheet(path, 5.2) as figure:
+    with sheet(path, 5.4) as figure:
         axes = figure.subplots()
         axes.plot(recall, precision, drawstyle="steps-pre", color=BLUE, lw=1.8, clip_on=False, zorder=3)
+        handles: list[Artist] = [Line2D([], [], color=BLUE, lw=1.8, label="all frames")]
+        if measured.videos > 1:
+            axes.fill_between(*precision_band(scores, labels, index), color=BLUE, alpha=0.18, lw=0, zorder=2)
+            text = f"{CONFIDENCE:.0%} interval at each recall"
+            handles.append(Patch(color=BLUE, alpha=0.18, lw=0, label=text))
         axes.axhline(measured.prevalence, color=INK, lw=1.1, ls=(0, (5, 3)))
-        side, above = ("bottom", 3) if measured.prevalence < 0.9 else ("top", -3)
         text = f"chance: the share of anomalous frames, {measured.prevalence:.3f}"
-        axes.annotate(text, (0, measured.prevalence), (6, above), textcoords="offset points", va=side)
+        handles.append(Line2D([], [], color=INK, lw=1.1, ls=(0, (5, 3)), label=text))
+        figure.legend(handles=handles, loc="outside lower center", ncols=3, columnspacing=1.6)
         axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="recall", ylabel="precision")
         axes.grid()
         axes.set_title(f"AP {measured.ap:.3f} {_interval(measured)}", fontsize=12, pad=22)

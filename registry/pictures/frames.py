@@ -3,14 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:  # it would load PyTorch
-    pass
 from registry.pictures.style import sheet
 
 MOST_ROWS = 8

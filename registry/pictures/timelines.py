@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -13,11 +12,8 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from vad.scores import FrameIndex, Values
-
-if TYPE_CHECKING:  # it would load PyTorch
-    pass
 from registry.pictures.style import BLACK, BLUE, FAINT, ORANGE, VERMILLION, plural, sheet, wrapped
+from vad.scores import FrameIndex, Values
 
 WORST, APART = 10, 15
 MOST_PANELS = 120
@@ -81,7 +77,7 @@ def timelines(
             axes.remove()
         figure.supxlabel("frame", fontsize=9.5)
         figure.supylabel("score", fontsize=9.5)
-        handles: list[Artist] = [Line2D([], [], color=BLUE, lw=1.6, label=wrapped(best, 34))]
+        handles: list[Artist] = [Line2D([], [], color=BLUE, lw=1.6, label=f"{wrapped(best, 34)} (best)")]
         if others:
             label = f"{plural(len(others), 'other variant')}, fitted to its scale"
             handles.append(Line2D([], [], color=FAINT, lw=1.2, label=label))

@@ -152,13 +152,25 @@ class TestPrecisionRecall:
         index = index_of(*lengths)
         scores = np.ones(len(index)) if flat else scores_of(index)
         labels = some(10, index)
-        precision_recall(tmp_path / "p.png", scores, labels, measure(scores, labels, index))
+        precision_recall(tmp_path / "p.png", scores, labels, index, measure(scores, labels, index))
         picture(tmp_path / "p.png")
+
+    def test_a_light_band_shows_the_interval_and_one_video_has_none(self, tmp_path: Path) -> None:
+        index, alone = index_of(20, 20, 20), index_of(60)
+        scores, labels = scores_of(index), np.arange(60) % 4 == 0
+        blue = np.asarray([241, 229, 209])  # 0072B2 at 18 %, as OpenCV orders it
+        found = []
+        for name, of in (("band.png", index), ("none.png", alone)):
+            precision_recall(tmp_path / name, scores, labels, of, measure(scores, labels, of))
+            image = picture(tmp_path / name).astype(int)
+            found.append(int((np.abs(image - blue).max(axis=2) <= 4).sum()))
+        assert found[1] == 0 and found[0] > 30_000
 
     def test_nearly_all_are_anomalous(self, tmp_path: Path) -> None:
         index = index_of(20, 20)
         labels = some(39, index)
-        precision_recall(tmp_path / "p.png", scores_of(index), labels, measure(scores_of(index), labels, index))
+        scores = scores_of(index)
+        precision_recall(tmp_path / "p.png", scores, labels, index, measure(scores, labels, index))
         picture(tmp_path / "p.png")
 
 

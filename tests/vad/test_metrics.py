@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
 
 from vad import metrics
-from vad.metrics import bootstrap_ap, difference, measure, sample
+from vad.metrics import bootstrap_ap, difference, measure, precision_band, sample
 
 LENGTHS = (1, 30, 12, 25, 7)
 
@@ -57,6 +57,22 @@ def test_the_interval_is_the_middle_of_the_draws_and_repeats(labels, index):
     assert (found.low, found.high) == (np.quantile(draws, 0.025), np.quantile(draws, 0.975))
     assert found.low < found.ap < found.high
     assert np.array_equal(bootstrap_ap(scores, labels, index), draws)
+
+
+def test_the_band_is_the_middle_of_the_curves_of_the_same_draws(scores, labels, index, monkeypatch):
+    monkeypatch.setattr(metrics, "RESAMPLES", 150)
+    generator = np.random.default_rng(metrics.BOOTSTRAP_SEED)
+    drawn = []
+    while len(drawn) < 150:
+        weight = np.bincount(generator.integers(0, 5, 5), minlength=5)[index.video - 1]
+        if labels[weight > 0].any():
+            precision, recall, _ = precision_recall_curve(labels, scores, sample_weight=weight)
+            precision, recall = precision[-2::-1], recall[-2::-1]  # rising, without scikit-learn's made-up last point
+            wanted = np.maximum(np.linspace(0, 1, 21), recall[recall > 0][0]) - 1e-9
+            drawn.append(precision[np.searchsorted(recall, wanted)])
+    recall, low, high = precision_band(scores, labels, index, 21)
+    assert recall.tolist() == np.linspace(0, 1, 21).tolist()
+    np.testing.assert_allclose([low, high], np.quantile(drawn, [0.025, 0.975], axis=0), rtol=1e-12)
 
 
 def test_a_perfect_score_has_no_spread(labels, index):

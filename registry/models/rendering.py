@@ -1,0 +1,148 @@
+"""One test video as a registered model sees it: its frames with the error burnt in, its scores below them."""
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from registry.console import Console
+from registry.models.submission import dataset_of, require_file
+from registry.models.versions import Version, Versions
+from registry.store.tracking import Tracking
+from vad.ensemble import Ensemble
+from vad.errors import InputError
+from vad.frames.decode import Image, decoding_pool
+from vad.frames.frameset import Split
+from vad.frames.store import Advance, Frames, SplitSource, open_frames
+from vad.render import Scene, write_movie
+from vad.scores import FrameIndex
+from vad.scoring import error_map
+
+# In this share of the frames no pixel is beyond the hottest colour: one outlier must not make all others pale.
+_WITHIN = 0.95
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A written video: how many frames of which size (width, height) by which codec, and what made them."""
+
+    path: Path
+    frames: int
+    size: tuple[int, int]
+    codec: str
+    version: Version
+    variant: str
+    member: str
+
+
+@dataclass(frozen=True, eq=False)
+class _Errors:
+    """A member's error in each frame of a video, (N, size, size), on disk; `known` says which frames have one."""
+
+    maps: NDArray[np.float16]
+    known: NDArray[np.bool_]
+    most: float
+
+    def at(self, position: int) -> NDArray[np.float32] | None:
+        return self.maps[position].astype(np.float32) if self.known[position] else None
+
+
+def render(
+    model: str, video: str, data: str | None, out: str | None, fps: float, home: Path, console: Console
+) -> Rendered:
+    """Write a test video of `data` with the scores of a registered model and the error of its largest member.
+
+    The scores are those of `submit`. Raises InputError for a model, data or video that are not
+    there, and for an `out` that cannot be written.
+    """
+    versions = Versions(Tracking())
+    version = versions.resolve(model)
+    dataset = dataset_of(version, data, home)
+    assert dataset.frames is not None
+    test = dataset.frames.test
+    place = _place(test, video)
+    span, only = test.index.spans[place], Split("test", (test.videos[place],))
+    path = Path(out) if out else Path("renders") / f"{dataset.name}-{only.videos[0].id}-v{version.number}.mp4"
+    if path.suffix != ".mp4":
+        raise InputError(f"OUT={path} must end with .mp4")
+    require_file(path)
+    python_model = versions.load(version)
+    ensemble, device = python_model.ensemble, python_model.device
+    with console.bar("decode test", len(test)) as bar:
+        whole = open_frames(SplitSource(test), ensemble.sizes(), home / "frames", bar.advance)
+    frames = {size: values[span] for size, values in whole.items()}
+    with console.bar("score", len(only) * len(ensemble.members)) as bar:
+        scores = ensemble.score(frames, only.index, device, advance=bar.advance)
+    member = max(ensemble.members.values(), key=lambda member: member.size).name
+    with tempfile.TemporaryFile(dir=home) as file:
+        with console.bar(f"error of {member}", len(only)) as bar:
+            errors = _errors(ensemble, member, frames, only.index, device, file, bar.advance)
+        if not errors.known.all():
+            console.say(f"  {np.sum(~errors.known)} frames have no heat map: {member} does not score them")
+        labels = dataset.labels.values[span] if dataset.labels else None
+        names = [
+            f"video {video}   frame {frame}" for video, frame in zip(only.index.video, only.index.frame, strict=True)
+        ]
+        made_by = f"model v{version.number}, {ensemble.variant_name}"
+        scene = Scene(next(_originals(only)).shape, scores, labels, names, made_by, errors.most)
+        with console.bar("write", len(only)) as bar:
+            codec = write_movie(path, _pictures(scene, only, errors, bar.advance), scene.size, fps)
+    return Rendered(path, len(only), scene.size, codec, version, ensemble.variant_name, member)
+
+
+def _place(test: Split, video: str) -> int:
+    """Which of the videos has this id, with or without zeros in front. Raises InputError that names those there are."""
+    ids = [known.id for known in test.videos]
+    if not (video.isascii() and video.isdigit() and int(video) in ids):
+        raise InputError(f"VIDEO={video} is no test video; there are {', '.join(map(str, ids))}")
+    return ids.index(int(video))
+
+
+def _errors(
+    ensemble: Ensemble,
+    name: str,
+    frames: Mapping[int, Frames],
+    index: FrameIndex,
+    device: torch.device,
+    file: BinaryIO,
+    advance: Advance,
+) -> _Errors:
+    """A member's error maps, one after another into `file`: those of a long video do not fit into memory."""
+    member, network = ensemble.members[name], ensemble.network(name)
+    samples = member.kind_of_input().samples(frames[member.size], index, device)
+    peaks = np.full(len(index), np.nan)
+    nothing = np.zeros((member.size, member.size), np.float16)
+
+    def look(position: int) -> NDArray[np.float16] | None:
+        seen = error_map(network, samples, position, member.training.precision, device)
+        return seen and seen[2].numpy().astype(np.float16)
+
+    with decoding_pool() as pool:  # a frame at a time is work for one core
+        for position, error in enumerate(pool.map(look, range(len(index)))):
+            if error is not None:
+                peaks[position] = error.max()
+            file.write((nothing if error is None else error).tobytes())
+            advance(1)
+    file.flush()
+    known = ~np.isnan(peaks)
+    most = float(np.quantile(peaks[known], _WITHIN)) if known.any() else 0.0
+    maps = np.memmap(file, np.float16, "r", shape=(len(index), *nothing.shape))
+    return _Errors(maps, known, most or 1.0)
+
+
+def _originals(split: Split) -> Iterator[Image]:
+    """The frames of one video in their own size, RGB, in order."""
+    for task in SplitSource(split).tasks():
+        for _, image in task():
+            yield image
+
+
+def _pictures(scene: Scene, split: Split, errors: _Errors, advance: Advance) -> Iterator[Image]:
+    for position, image in enumerate(_originals(split)):
+        yield scene.draw(position, image, errors.at(position))
+        advance(1)
