@@ -6,7 +6,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-MLFLOW_MODULES = {"store/tracking.py", "models/versions.py", "models/pyfunc_model.py"}
+MLFLOW_MODULES = {
+    "store/tracking.py",
+    "store/reaching.py",
+    "models/versions.py",
+    "models/pyfunc_model.py",
+    "models/serving.py",
+    "store/portable.py",
+}
 LIMIT = 350
 
 
@@ -40,7 +47,7 @@ def test_vad_knows_nothing_of_runs_entries_or_command_lines(path):
     assert not imported(path) & {"registry", "mlflow", "click", "yaml", "pydantic"}
 
 
-def test_only_three_modules_of_registry_import_mlflow():
+def test_few_modules_of_registry_import_mlflow():
     importing = {
         path.relative_to(ROOT / "registry").as_posix() for path in modules("registry") if "mlflow" in imported(path)
     }

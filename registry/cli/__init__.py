@@ -85,7 +85,7 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 def _our_fault(error: Exception) -> str:
     """One line for the screen; the traceback goes to a file that the line names."""
-    from registry.store.tracking import explain
+    from registry.store.reaching import explain
 
     line = explain(error) or f"{type(error).__name__}: {error}"
     try:

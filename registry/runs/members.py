@@ -72,7 +72,9 @@ class MemberStore:
     def _open(self, member: Member, digest: str, run: Found) -> Known | None:
         folder = run.tags.get("vad.checkpoint", "")
         cache = self._home / "fetched" / run.run_id
-        weights = self._tracking.fetch(run.run_id, f"{folder}/{_WEIGHTS}", cache)
+        weights = self._fetched(cache / folder / _WEIGHTS, run)
+        if weights is None:
+            weights = self._tracking.fetch(run.run_id, f"{folder}/{_WEIGHTS}", cache)
         about = self._tracking.fetch(run.run_id, f"{folder}/checkpoint.json", cache)
         if weights is None or about is None:
             self._console.say(f"  {member.name}: run {run.run_id} has lost its weights; it is passed over")
@@ -93,6 +95,11 @@ class MemberStore:
             tuple(Epoch(**epoch) for epoch in content["epochs"]),
             sum(epoch["seconds"] for epoch in content["epochs"]),
         )
+
+    @staticmethod
+    def _fetched(path: Path, run: Found) -> Path | None:
+        """Weights that were fetched from a server before, if they are whole."""
+        return path if path.is_file() and sha256(path) == run.tags.get("vad.weights_sha256") else None
 
     @contextmanager
     def exclusively(self, member: Member, digest: str, wait: bool) -> Iterator[bool]:

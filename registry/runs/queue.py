@@ -16,7 +16,8 @@ from registry.runs.members import MemberStore
 from registry.runs.preparation import prepare
 from registry.runs.result import Result
 from registry.runs.work import Request, Work
-from registry.store.tracking import Tracking, explain
+from registry.store.reaching import explain
+from registry.store.tracking import Tracking
 from vad.errors import InputError
 from vad.frames.store import open_frames
 from vad.member import Member

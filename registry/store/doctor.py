@@ -5,7 +5,6 @@ the client; what needs the disk of its server is left out.
 """
 
 import os
-import socket
 import sqlite3
 import time
 from collections import Counter, defaultdict
@@ -17,7 +16,9 @@ from pathlib import Path
 from typing import Any, get_args
 
 from registry.store import mending
-from registry.store.tracking import Found, Kind, Tracking, process_gone
+from registry.store.processes import here as this_machine
+from registry.store.processes import process_gone
+from registry.store.tracking import Found, Kind, Tracking
 from vad.errors import InputError
 
 # Days after which a run on another host is doubted.
@@ -206,7 +207,7 @@ def _moved(store: Store, database: Path, artifacts: Path) -> Iterator[Finding]:
 
 def _running(runs: Sequence[Found], uri: str) -> Iterator[Finding]:
     """Runs that say RUNNING though nobody runs them."""
-    here = socket.gethostname()
+    here = this_machine()
     unfinished = [run for run in runs if run.status == "RUNNING"]
     if gone := [run for run in unfinished if run.tags.get("vad.host") == here and process_gone(run.tags)]:
         yield Finding(

@@ -4,14 +4,10 @@ A parent run is an entry on some data, a child run a member. Runs are found agai
 their tags, so nothing that is finished is done twice and what was cut off is taken up.
 """
 
-import json
 import logging
 import os
-import re
-import socket
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -26,8 +22,9 @@ import mlflow  # after its settings
 from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-from mlflow.utils.credentials import get_default_host_creds
-from mlflow.utils.rest_utils import http_request
+
+from registry.store.processes import here, process_gone, this_process
+from registry.store.reaching import absent, reaching, without_password
 
 for noisy in ("alembic", "mlflow"):
     logging.getLogger(noisy).setLevel(logging.ERROR)
@@ -110,7 +107,7 @@ class Tracking:
 
     def __init__(self, uri: str | None = None, mark_stale: bool = True):
         self.uri = uri or default_uri()
-        self.shown = _without_password(self.uri)
+        self.shown = without_password(self.uri)
         """The address as it may be printed and stored."""
         self._roots: dict[str, str] = {}
         asked = os.environ.get("MLFLOW_TRACKING_URI")
@@ -118,7 +115,7 @@ class Tracking:
         mlflow.set_registry_uri(self.uri)
         if asked is None:  # MLflow sets it; a later store in another folder would be taken for this one
             os.environ.pop("MLFLOW_TRACKING_URI", None)
-        with _reaching(self.uri):
+        with reaching(self.uri):
             self.client = mlflow.MlflowClient()
             self._experiments = {e.experiment_id: e.name for e in self.client.search_experiments()}
         if mark_stale:
@@ -129,7 +126,9 @@ class Tracking:
         known = self.client.get_experiment_by_name(name)
         if known is None:
             local = self.uri.startswith("sqlite")
-            location = (Path(self.uri.removeprefix("sqlite:///")).resolve().parent / "mlartifacts").as_uri() if local else None
+            location = (
+                (Path(self.uri.removeprefix("sqlite:///")).resolve().parent / "mlartifacts").as_uri() if local else None
+            )
             try:
                 self.client.create_experiment(name, artifact_location=location, tags=dict(tags))
             except MlflowException:  # another process made it in the meantime
@@ -151,8 +150,7 @@ class Tracking:
         self, experiment_id: str, kind: Kind, digest: str, name: str, tags: Mapping[str, Any], parent: str | None = None
     ) -> RunLog:
         """A run to log to: the one of this digest that was cut off, else a new one."""
-        process = {"vad.host": socket.gethostname(), "vad.pid": os.getpid(), "vad.process": _process_start(os.getpid())}
-        every = {**tags, "vad.kind": kind, "vad.digest": digest, **process}  # the UI shows them in this order
+        every = {**tags, "vad.kind": kind, "vad.digest": digest, **this_process()}  # the UI shows them in this order
         unfinished = [
             run
             for run in self.find(kind, digest, statuses=("KILLED", "FAILED"), experiment_id=experiment_id)
@@ -217,7 +215,9 @@ class Tracking:
         """One run by id. Raises InputError where there is none."""
         try:
             return self._found(self.client.get_run(run_id))
-        except MlflowException:
+        except MlflowException as error:
+            if not absent(error):
+                raise
             raise InputError(f"there is no run {run_id} in {self.shown}") from None
 
     def fetch(self, run_id: str, path: str, folder: Path) -> Path | None:
@@ -233,8 +233,16 @@ class Tracking:
                 return Path(files.download_artifacts(path))
             folder.mkdir(parents=True, exist_ok=True)
             return Path(files.download_artifacts(path, str(folder)))
-        except (MlflowException, OSError):
+        except MlflowException as error:
+            if not absent(error):  # a server that does not answer has not lost anything
+                raise
             return None
+        except FileNotFoundError:
+            return None
+        except OSError:
+            if self._roots.get(run_id, "").startswith("file:"):
+                return None
+            raise
 
     def link(self, run_id: str, experiment_id: str) -> str:
         """Where to find a run: its page on a server, else the experiment under which `make ui` shows it."""
@@ -261,86 +269,7 @@ class Tracking:
         """Runs of this host that say RUNNING though their process is gone were killed; say so."""
         if not self._experiments:
             return
-        query = f"attributes.status = 'RUNNING' and tags.`vad.host` = '{socket.gethostname()}'"
+        query = f"attributes.status = 'RUNNING' and tags.`vad.host` = '{here()}'"
         for run in self.client.search_runs(list(self._experiments), query, max_results=_PAGE):
             if process_gone(run.data.tags):
                 self.client.set_terminated(run.info.run_id, "KILLED")
-
-
-def process_gone(tags: Mapping[str, str]) -> bool:
-    """Whether the process of this host that a run's tags name is gone."""
-    return _process_start(int(tags.get("vad.pid", 0))) != tags.get("vad.process", "")
-
-
-def _process_start(pid: int) -> str:
-    """When a process started, in the kernel's clock ticks; empty where there is no such process."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
-        return _process_alive(pid)
-
-
-def _process_alive(pid: int) -> str:
-    try:
-        os.kill(pid, 0)
-    except (OSError, OverflowError):
-        return ""
-    return "alive" if not Path("/proc/self/stat").exists() else ""
-
-
-@contextmanager
-def _reaching(uri: str) -> Any:
-    """Make or reach a store; one clear error where that fails, in seconds and not after minutes of retries."""
-    shown = _without_password(uri)
-    if uri.startswith(("http://", "https://")) and (reason := _unhealthy(uri)):
-        raise InputError(
-            f"the tracking server {shown} cannot be reached ({reason}); start it, or unset MLFLOW_TRACKING_URI"
-        )
-    if not uri.startswith("sqlite:///"):
-        try:
-            yield
-        except Exception as error:  # a scheme that MLflow does not know, a driver or a server that is not there
-            reason = str(error).strip().splitlines()[0]
-            raise InputError(
-                f"MLFLOW_TRACKING_URI={shown} cannot be used: {reason}; name a server (http://...) or sqlite:///path.db"
-            ) from None
-        return
-    database = Path(uri.removeprefix("sqlite:///"))
-    try:
-        import fcntl
-
-        database.parent.mkdir(parents=True, exist_ok=True)
-        # Several processes that make a new database at once trip over each other's tables.
-        with database.with_name(f".{database.name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-    except OSError as error:
-        raise InputError(f"cannot write {database}: {error.strerror}; set MLFLOW_TRACKING_URI") from None
-    except Exception as error:  # whatever SQLAlchemy or Alembic makes of a file that is no such database
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{database} cannot be used as MLflow's database: {reason}") from None
-
-
-def _unhealthy(uri: str) -> str | None:
-    """Why a server does not answer, with the credentials and certificates of MLflow's own settings; None if it does."""
-    try:
-        answer = http_request(
-            get_default_host_creds(uri), "/health", "GET", max_retries=0, timeout=10, raise_on_status=False
-        )
-    except Exception as error:
-        cause: BaseException = error
-        while cause.__context__:  # what requests and urllib3 wrapped, and MLflow around them
-            cause = cause.__context__
-        return _without_password(str(cause)) or type(cause).__name__
-    return None if answer.status_code == 200 else f"{answer.status_code} {answer.reason}"
-
-
-def _without_password(address: str) -> str:
-    return re.sub(r"//[^@/]*@", "//", address)
-
-
-def explain(error: BaseException) -> str | None:
-    """One line for an error that came from MLflow, or None for another."""
-    if isinstance(error, MlflowException):
-        return f"MLflow: {json.dumps(str(error).splitlines()[0])}"
-    return None

@@ -1,0 +1,75 @@
+"""Reaching a tracking store: one clear error, in seconds, for all that can be wrong with it."""
+
+import fcntl
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mlflow.exceptions import MlflowException
+from mlflow.utils.credentials import get_default_host_creds
+from mlflow.utils.rest_utils import http_request
+
+from vad.errors import InputError
+
+
+@contextmanager
+def reaching(uri: str) -> Iterator[None]:
+    """Make or reach a store; one clear error where that fails, in seconds and not after minutes of retries."""
+    shown = without_password(uri)
+    if uri.startswith(("http://", "https://")) and (reason := _unhealthy(uri)):
+        raise InputError(
+            f"the tracking server {shown} cannot be reached ({reason}); start it, or unset MLFLOW_TRACKING_URI"
+        )
+    if not uri.startswith("sqlite:///"):
+        try:
+            yield
+        except Exception as error:  # a scheme that MLflow does not know, a driver or a server that is not there
+            reason = str(error).strip().splitlines()[0]
+            raise InputError(
+                f"MLFLOW_TRACKING_URI={shown} cannot be used: {reason}; name a server (http://...) or sqlite:///path.db"
+            ) from None
+        return
+    database = Path(uri.removeprefix("sqlite:///"))
+    try:
+        database.parent.mkdir(parents=True, exist_ok=True)
+        # Several processes that make a new database at once trip over each other's tables.
+        with database.with_name(f".{database.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+    except OSError as error:
+        raise InputError(f"cannot write {database}: {error.strerror}; set MLFLOW_TRACKING_URI") from None
+    except Exception as error:  # whatever SQLAlchemy or Alembic makes of a file that is no such database
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{database} cannot be used as MLflow's database: {reason}") from None
+
+
+def _unhealthy(uri: str) -> str | None:
+    """Why a server does not answer, with the credentials and certificates of MLflow's own settings; None if it does."""
+    try:
+        answer = http_request(
+            get_default_host_creds(uri), "/health", "GET", max_retries=0, timeout=10, raise_on_status=False
+        )
+    except Exception as error:
+        cause: BaseException = error
+        while cause.__context__:  # what requests and urllib3 wrapped, and MLflow around them
+            cause = cause.__context__
+        return without_password(str(cause)) or type(cause).__name__
+    return None if answer.status_code == 200 else f"{answer.status_code} {answer.reason}"
+
+
+def without_password(address: str) -> str:
+    return re.sub(r"//[^@/]*@", "//", address)
+
+
+def explain(error: BaseException) -> str | None:
+    """One line for an error that came from MLflow, or None for another."""
+    if isinstance(error, MlflowException):
+        return f"MLflow: {json.dumps(str(error).splitlines()[0])}"
+    return None
+
+
+def absent(error: MlflowException) -> bool:
+    """Whether MLflow says that there is no such thing; else it says that it cannot tell, as where a server is gone."""
+    return error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
