@@ -1,7 +1,7 @@
 # Every target is one call of the command `vad`, in an environment that is made when it is missing or stale.
 
 .DEFAULT_GOAL := help
-.PHONY: help run submit ui leaderboard journey check data test bench lint format lock clean setup
+.PHONY: help run submit serve ui leaderboard journey check data test bench lint format lock clean setup
 .SUFFIXES:
 
 VENV := .venv
@@ -28,6 +28,9 @@ run: $(READY) $(RAY) ## Run an experiment, several or all: EXP="name ..."|all [D
 
 submit: $(READY) ## Write a predictions file: [MODEL=production] [DATA=folder] [OUT=file.csv]
 	@$(VAD) submit $(call option,MODEL,model) $(call option,DATA,data) $(call option,OUT,out)
+
+serve: $(READY) ## Answer requests with a registered model's scores, on 127.0.0.1: [MODEL=production] [PORT=5001]
+	@$(VAD) serve $(call option,MODEL,model) $(call option,PORT,port)
 
 ui: $(READY) ## Open MLflow's UI on this machine, the leaderboard in a browser: [PORT=5000]
 	@$(VAD) ui $(call option,PORT,port)

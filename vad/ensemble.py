@@ -7,7 +7,7 @@ fitted.safetensors       what fitted steps took from the run's test frames
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +19,7 @@ from vad.errors import InputError
 from vad.files import sha256
 from vad.frames.store import Frames
 from vad.member import SCORING_CODE, Member, Training, digest_of
+from vad.models import fold_batch_norm
 from vad.pipeline import Fitted, Stream, Variant, run_pipeline
 from vad.scores import FrameIndex, Values
 from vad.scoring import score
@@ -37,6 +38,8 @@ class Ensemble:
     variant_name: str
     variant: Variant
     fitted: Fitted
+    _folded: dict[str, nn.Module] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """Networks ready for scoring, kept from one call to the next. Of threads that both make one, the last one's stays."""
 
     def sizes(self) -> list[int]:
         return sorted({member.size for member in self.members.values()})
@@ -57,17 +60,21 @@ class Ensemble:
         """
         member_scores: dict[tuple[str, Named], Values] = {}
         for name, member in self.members.items():
-            network = self._network(name, member)
+            if name not in self._folded:
+                self._folded[name] = fold_batch_norm(self.network(name))
+            network = self._folded[name]
             samples = member.kind_of_input().samples(frames[member.size], index, device)
             errors = list({s.error: None for s in self.streams.values() if s.error and name in s.members})
-            found = score(network, samples, errors, len(index), member.training.precision, device, advance)
+            precision = member.training.precision
+            found = score(network, samples, errors, len(index), precision, device, advance, folded=True)
             member_scores |= {(name, error): values for error, values in found.items()}
         fitted = self.fitted if normalization == "stored" else None
         variants = {self.variant_name: self.variant}
         return run_pipeline(self.streams, variants, member_scores, {}, index, fitted).variants[self.variant_name]
 
-    def _network(self, name: str, member: Member) -> nn.Module:
-        network = member.build()
+    def network(self, name: str) -> nn.Module:
+        """The trained network of a member."""
+        network = self.members[name].build()
         state, _ = load_tensors(self.weights[name])
         fit_weights(network, state, str(self.weights[name]))
         return network

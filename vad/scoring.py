@@ -27,13 +27,17 @@ def score(
     precision: Precision,
     device: torch.device,
     on_batch: Callable[[int], None] | None = None,
+    *,
+    folded: bool = False,
 ) -> dict[Named, Values]:
     """Each error of each of `count` frames, float64 of shape (count,). Only these numbers leave the device.
 
     A frame that several samples hold gets the largest of its errors, one that none holds gets NaN.
+    `folded` says that the network is what `fold_batch_norm` makes; to fold it takes as long as to score a few frames.
     """
     keep_freed_memory()
-    network = fold_batch_norm(network)
+    if not folded:
+        network = fold_batch_norm(network)
     place(network, device)
     samples.settle()
     chunk = _chunk(samples)

@@ -4,60 +4,152 @@ Runs in a process that has MLflow, the packages of its requirements and the copy
 with the model; this project's checkout is not needed.
 """
 
+import base64
+import os
+from concurrent.futures import ThreadPoolExecutor
+from numbers import Real
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import mlflow
 import numpy as np
 import pandas as pd
 import torch
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
+from numpy.typing import NDArray
 
 from vad import ensemble
 from vad.errors import InputError
-from vad.frames.decode import decode_image, decoding_pool, resize
+from vad.frames.decode import decode_image, resize
 from vad.scores import FrameIndex
+
+_COLUMNS = ["video", "frame", "image"]
+_LARGEST = 999_999_999
+# An image of 8K. It is asked of the header: the pixels of a small file can fill the memory.
+_MOST_PIXELS = 2**25
+_PNG_START, _JPEG_START = b"\x89PNG\r\n\x1a\n", b"\xff\xd8"
+# JPEG's frame headers are C0 to CF but for these three; RST, TEM and stuffed zeros have no length.
+_NO_FRAME_HEADER = {0xC4, 0xC8, 0xCC}
+_NO_LENGTH = {0x00, 0x01, *range(0xD0, 0xD8)}
+
+
+class Refused(InputError, MlflowException):  # type: ignore[misc]
+    """Bad input: an InputError as everywhere, which MLflow's server answers with HTTP 400 and the message."""
+
+    def __init__(self, message: str):
+        super().__init__(message, INVALID_PARAMETER_VALUE)
 
 
 class EnsembleModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
-    """Frames in, anomaly scores out."""
+    """Frames in, anomaly scores out. Several threads may ask at once."""
 
     def load_context(self, context: Any) -> None:
         self.ensemble = ensemble.load(Path(context.artifacts["ensemble"]))
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._pool = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="decode")
+        # A network takes all cores; two at once would wait for each other in every layer.
+        self._turn = Lock()
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
-        """Score a table of video (whole number), frame (whole number) and image (encoded bytes).
+        """Score a table of video (whole number), frame (whole number) and image (JPEG or PNG, as bytes or base64).
 
         Gives video, frame, score in the order of the input. Frames of a video are smoothed in the
         order of their numbers. Raises InputError that names the row for an image that cannot be
-        decoded, or a frame that is there twice.
+        decoded, a number that is none, or a frame that is there twice.
         """
-        normalization = (params or {}).get("normalization", "stored")
+        try:
+            return self._scored(model_input, (params or {}).get("normalization", "stored"))
+        except InputError as error:
+            raise Refused(str(error)) from None
+
+    def _scored(self, table: pd.DataFrame, normalization: Any) -> pd.DataFrame:
         if normalization not in ("stored", "own"):
             raise InputError(f'normalization must be "stored" or "own", not {normalization!r}')
-        video, frame = model_input["video"].to_numpy(np.int64), model_input["frame"].to_numpy(np.int64)
-        if model_input.empty:
-            return pd.DataFrame({"video": video, "frame": frame, "score": np.empty(0)})
-        index, order = FrameIndex.sorted(video.tolist(), frame.tolist())
-        repeated = np.flatnonzero((np.diff(index.video) == 0) & (np.diff(index.frame) == 0))
-        if len(repeated):
-            raise InputError(f"row {order[repeated[0] + 1]}: frame {index.ids[repeated[0]]} is there twice")
-        images = model_input["image"].tolist()
+        if missing := [name for name in _COLUMNS if name not in table.columns]:
+            raise InputError(f"there is no column {' or '.join(missing)}; a table has {', '.join(_COLUMNS)}")
+        # A batch job may have an empty part; a request without a frame is a mistake.
+        if table.empty and os.environ.get("_MLFLOW_IS_IN_SERVING_ENVIRONMENT"):
+            raise InputError("there are no rows; send at least one frame")
+        video, frame = _numbers(table["video"]), _numbers(table["frame"])
+        scores = np.empty(len(table))
+        if len(table):
+            index, order = FrameIndex.sorted(video.tolist(), frame.tolist())
+            repeated = np.flatnonzero((np.diff(index.video) == 0) & (np.diff(index.frame) == 0))
+            if len(repeated):
+                raise InputError(f"row {order[repeated[0] + 1]}: frame {index.ids[repeated[0]]} is there twice")
+            frames = self._decoded(table["image"].tolist(), index, order)
+            with self._turn:
+                scores[order] = self.ensemble.score(frames, index, self.device, normalization)
+        return pd.DataFrame({"video": video, "frame": frame, "score": scores})
+
+    def _decoded(self, images: list[Any], index: FrameIndex, order: NDArray[np.intp]) -> dict[int, NDArray[np.uint8]]:
+        """Every image at every size of the ensemble, in the order of the index."""
         sizes = self.ensemble.sizes()
 
-        def shrink(row: int) -> list[np.ndarray]:
-            where = f"row {row} (video {video[row]}, frame {frame[row]})"
-            if not images[row]:
-                raise InputError(f"{where} has an empty image")
-            image = decode_image(bytes(images[row]), where)
+        def shrink(row: int, video: int, frame: int) -> list[NDArray[np.uint8]]:
+            where = f"row {row} (video {video}, frame {frame})"
+            data = _encoded(images[row], where)
+            _require_modest(data, where)
+            image = decode_image(data, where)
             return [resize(image, size) for size in sizes]
 
-        with decoding_pool() as pool:
-            rows = list(pool.map(shrink, order.tolist()))
-        frames = {size: np.stack([row[i] for row in rows]) for i, size in enumerate(sizes)}
-        scores = np.empty(len(index))
-        scores[order] = self.ensemble.score(frames, index, self.device, normalization)
-        return pd.DataFrame({"video": video, "frame": frame, "score": scores})
+        rows = list(self._pool.map(shrink, order.tolist(), index.video.tolist(), index.frame.tolist()))
+        return {size: np.stack([row[i] for row in rows]) for i, size in enumerate(sizes)}
+
+
+def _numbers(column: "pd.Series[Any]") -> NDArray[np.int64]:
+    """Video or frame numbers. Whole floats are taken: a column with one gap in it has nothing else."""
+    values = column.tolist()
+    for row, value in enumerate(values):
+        number = isinstance(value, Real) and not isinstance(value, bool)
+        if not number or not 0 <= value <= _LARGEST or value % 1:
+            raise InputError(
+                f"row {row}: {column.name} is {value!r:.40}, but must be a whole number from 0 to {_LARGEST:,}"
+            )
+    return np.asarray(values, np.int64)
+
+
+def _encoded(image: Any, where: str) -> bytes:
+    """An image's own bytes, out of base64 where they come so."""
+    if isinstance(image, str):
+        try:
+            image = base64.b64decode("".join(image.split()), validate=True)
+        except ValueError:
+            raise InputError(f"{where}: the image is not base64; encode the file's bytes") from None
+    if not isinstance(image, (bytes, bytearray, memoryview)):
+        raise InputError(f"{where}: the image is {image!r:.40}, but must be base64 text (in Python, bytes will do)")
+    if not image:
+        raise InputError(f"{where} has an empty image")
+    return bytes(image)
+
+
+def _require_modest(data: bytes, where: str) -> None:
+    """Raise InputError for what is neither JPEG nor PNG, or has too many pixels by its header."""
+    if data.startswith(_JPEG_START):
+        height, width = _jpeg_size(data)
+    elif data.startswith(_PNG_START):
+        width, height = int.from_bytes(data[16:20]), int.from_bytes(data[20:24])
+    else:
+        raise InputError(f"{where} is no image that can be decoded; send a JPEG or a PNG")
+    if height * width > _MOST_PIXELS:
+        raise InputError(f"{where} is {width:,} x {height:,}; an image may have {_MOST_PIXELS:,} pixels at most")
+
+
+def _jpeg_size(data: bytes) -> tuple[int, int]:
+    """Height and width by the first frame header, read as libjpeg does; (0, 0) where there is none."""
+    at = data.find(b"\xff", 2)
+    while 0 <= at < len(data) - 8:
+        marker = data[at + 1]
+        if marker == 0xFF:  # filling
+            at += 1
+        elif 0xC0 <= marker <= 0xCF and marker not in _NO_FRAME_HEADER:
+            return int.from_bytes(data[at + 5 : at + 7]), int.from_bytes(data[at + 7 : at + 9])
+        else:
+            length = 0 if marker in _NO_LENGTH else int.from_bytes(data[at + 2 : at + 4])
+            at = data.find(b"\xff", at + 2 + length)
+    return 0, 0
 
 
 mlflow.models.set_model(EnsembleModel())

@@ -21,6 +21,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
 from registry.models.history import Action, History
 from registry.models.promotion import Standing
+from registry.store.reaching import absent
 from registry.store.tracking import Tracking
 from vad import ensemble as ensembles
 from vad.ensemble import Ensemble
@@ -149,14 +150,18 @@ class Versions:
     def alias(self, name: str) -> Version | None:
         try:
             return self._version(self._client.get_model_version_by_alias(NAME, name))
-        except MlflowException:
+        except MlflowException as error:
+            if not absent(error):
+                raise
             return None
 
     def all(self) -> list[Version]:
         """Every version, newest first."""
         try:
             found = self._client.search_model_versions(f"name = '{NAME}'", max_results=10_000)
-        except MlflowException:
+        except MlflowException as error:
+            if not absent(error):
+                raise
             return []
         return sorted((self._version(v) for v in found), key=lambda v: -int(v.number))
 
