@@ -1,9 +1,6 @@
 """MLflow's own UI as the leaderboard: a server on this machine, and links that open it sorted."""
 
-import http.client
 import os
-import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,14 +9,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from registry.servers import HOST, ending, free_port, last_line, wait_until_ready
 from registry.store import view
 from registry.store.tracking import Found, Tracking
-from vad.errors import InputError
 
-HOST = "127.0.0.1"
 _PORTS = range(5000, 5100)
-# Seconds that requests which are being answered get to end in. MLflow's own process takes longer, doing nothing.
-_GRACE = 1.0
 _MOST_LINKS = 8
 # Where there is no run yet. Without its end the UI shows what it has for language models.
 _NOTHING = "#/experiments?workflowType=machine_learning"
@@ -36,23 +30,20 @@ def serve(port: int | None, browse: bool, home: Path, say: Callable[[str], objec
         address = tracking.shown.rstrip("/")
         announce(leaderboards(tracking, address), address, "", browse, say)
         return
-    chosen = _free_port(port)
+    chosen = free_port(port, _PORTS)
     log = home / "ui" / f"{chosen}.log"
     address = f"http://{HOST}:{chosen}"
     links = leaderboards(tracking, address)
     try:
-        with _hang_up_stops(), _server(chosen, tracking.uri, log) as process:
-            while not _answers(chosen):
-                if process.poll() is not None:
-                    raise InputError(f"MLflow's UI did not start: {_last_line(log)}; more in {log}")
-                time.sleep(0.1)
+        with _server(chosen, tracking.uri, log) as process:
+            wait_until_ready(process, chosen, "/health", "MLflow's UI did not start", log)
             announce(links, address, "  (Ctrl-C stops it)", browse, say)
             status = process.wait()
     except KeyboardInterrupt:
         with suppress(OSError):  # a terminal that was closed
             say("\nstopped" if sys.stdout.isatty() else "stopped")  # one that is there shows ^C
     else:
-        raise RuntimeError(f"MLflow's UI ended by itself with status {status}: {_last_line(log)}; more in {log}")
+        raise RuntimeError(f"MLflow's UI ended by itself with status {status}: {last_line(log)}; more in {log}")
 
 
 def leaderboards(tracking: Tracking, address: str) -> dict[str, str]:
@@ -90,20 +81,6 @@ def announce(links: dict[str, str], address: str, hint: str, browse: bool, say: 
 
 
 @contextmanager
-def _hang_up_stops() -> Iterator[None]:
-    """A terminal that is closed stops the block as Ctrl-C does: the server is in a group of its own and would stay."""
-
-    def stop(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGHUP, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGHUP, before)
-
-
-@contextmanager
 def _server(port: int, uri: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """MLflow's server with its output in a file; it and all that it started end with the block."""
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -115,40 +92,5 @@ def _server(port: int, uri: str, log: Path) -> Iterator[subprocess.Popen[bytes]]
         process = subprocess.Popen(
             program, env=given, stdin=subprocess.DEVNULL, stdout=output, stderr=output, process_group=0
         )
-    try:
+    with ending(process):
         yield process
-    finally:
-        process.terminate()
-        with suppress(subprocess.TimeoutExpired, KeyboardInterrupt):  # a second Ctrl-C does not wait
-            process.wait(_GRACE)
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def _free_port(asked: int | None) -> int:
-    for port in [asked] if asked else _PORTS:
-        with socket.socket() as probe, suppress(OSError):
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((HOST, port))
-            return port
-    if asked:
-        raise InputError(f"port {asked} is taken; leave --port out to have a free one found")
-    raise InputError(f"no port from {_PORTS[0]} to {_PORTS[-1]} is free; name one with --port")
-
-
-def _answers(port: int) -> bool:
-    """Whether the server answers; past any proxy that the environment names."""
-    connection = http.client.HTTPConnection(HOST, port, timeout=1)
-    try:
-        connection.request("GET", "/health")
-        return connection.getresponse().status == 200
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
-
-
-def _last_line(log: Path) -> str:
-    lines = log.read_text(errors="replace").strip().splitlines()
-    return lines[-1] if lines else "it said nothing"
