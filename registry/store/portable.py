@@ -1,0 +1,350 @@
+"""Runs and model versions from one store into a folder, and from the folder into another store."""
+
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import get_args
+
+import mlflow
+import yaml
+from mlflow.entities import LoggedModelOutput, Metric
+from mlflow.exceptions import MlflowException
+
+from registry.models.versions import NAME, PRODUCTION, Version, Versions
+from registry.store import mending
+from registry.store.parcel import (
+    Parcel,
+    Point,
+    RunRecord,
+    VersionRecord,
+    packing,
+    points,
+    read_json,
+    require,
+    seal,
+    unpack,
+)
+from registry.store.tracking import Kind, Tracking
+from vad.errors import InputError
+
+_KIND, _ORIGIN, _PARENT, _VERSION = "vad.kind", "vad.imported_from", "mlflow.parentRunId", "vad.version"
+_RESULTS, _MODEL_FILE = "results.json", "MLmodel"
+_STATUSES = ("FINISHED", "FAILED", "KILLED", "RUNNING")
+# Tags of a run and of a version that are true of the other store only.
+_PROCESS, _DECISION = ("vad.host", "vad.pid", "vad.process"), ("vad.decision", "vad.decided")
+_METRICS = 1000  # the most that MLflow takes at once
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written: how many runs and files, their size in bytes, and what else there is to say."""
+
+    what: str
+    runs: int
+    files: int
+    size: int
+    notes: list[str]
+
+
+@dataclass
+class Imported:
+    """What an import did: new ids by the old ones, how many runs were there before, what became of the version."""
+
+    runs: dict[str, str] = field(default_factory=dict)
+    known: int = 0
+    version: str = ""
+    notes: list[str] = field(default_factory=list)
+
+
+def moved(tracking_uri: str, location: str) -> Path | None:
+    """Where the files of an artifact location lie that is no more: the same way below the `mlartifacts` of the SQLite store.
+
+    None where the location is as it should be, or the files are not there either.
+    """
+    place = mending.local(location)
+    if place is None or place.exists() or not tracking_uri.startswith("sqlite:///"):
+        return None
+    here = Path(tracking_uri.removeprefix("sqlite:///")).resolve().parent / mending.ARTIFACTS
+    found = mending.find_moved([location], here).get(location)
+    return mending.local(found) if found else None
+
+
+def export(folder: Path, run: str | None, model: str | None) -> Exported:
+    """Write a run, or a model version with its run, into a new folder: with members, submissions, and all their files.
+
+    Raises InputError for a run or version that is not there, still runs, or has lost files.
+    """
+    if run and model:
+        raise InputError("give --run or --model, not both")
+    tracking = Tracking()
+    version = None if run else Versions(tracking).resolve(model or "production")
+    run_id = version.run_id if version else _full_id(run or "", tracking)
+    with packing(folder) as place:
+        export = _Export(tracking, place)
+        export.run_with_all(run_id)
+        if version:
+            export.version(version)
+        export.parcel.write()
+        what = str(export.parcel.runs[run_id])
+        what = f"{version.uri} with its {what}" if version else what
+        files, size = seal(place, {"what": what, "mlflow": mlflow.__version__})
+    return Exported(what, len(export.parcel.runs), files, size, list(export.notes))
+
+
+def import_(folder: Path) -> Imported:
+    """Make what a folder holds in this store, unless it is there. What was cut off is taken up.
+
+    Raises InputError, before the store is touched, where a file is missing or was altered.
+    """
+    return _Import(unpack(folder), Tracking()).all()
+
+
+def _full_id(run: str, tracking: Tracking) -> str:
+    """The id that begins so. Raises InputError where there is none, or more than one."""
+    if not re.fullmatch("[0-9a-f]{8,32}", run):
+        raise InputError(f"--run {run}: give a run's id, or its first 8 or more digits (0-9, a-f)")
+    experiments = [found.experiment_id for found in tracking.client.search_experiments()]
+    found = tracking.client.search_runs(experiments, f"attributes.run_id LIKE '{run}%'", max_results=2)
+    if len(found) != 1:
+        several = f"several runs whose ids begin with {run}; give more digits"
+        raise InputError(f"there are {several}" if found else f"there is no run {run} in {tracking.uri}")
+    return str(found[0].info.run_id)
+
+
+class _Export:
+    """An export on its way into a folder."""
+
+    def __init__(self, tracking: Tracking, place: Path):
+        self._tracking = tracking
+        self._client = tracking.client
+        self.parcel = Parcel(place, {}, None)
+        self.notes: dict[str, None] = {}  # in order, each once
+
+    def run_with_all(self, run_id: str) -> None:
+        """A run, its children, and the members that it reused from other runs."""
+        self._run(run_id)
+        for kind in get_args(Kind):
+            for child in self._tracking.find(kind, statuses=_STATUSES, tags={_PARENT: run_id}):
+                if child.status == "RUNNING":
+                    self._note(f"run {child.run_id} ({child.name}) is still running, and stays behind")
+                else:
+                    self._run(child.run_id)
+        results = self.parcel.artifacts(run_id) / _RESULTS
+        members = read_json(results, f"run {run_id}")["members"] if results.exists() else {}
+        for name, member in members.items():
+            if member not in self.parcel.runs:
+                self._run(member)
+                self._note(f"{name} comes along from another experiment (run {member}), which does not")
+
+    def version(self, version: Version) -> None:
+        """A version of the registered model, its files checked against the SHA-256 that they carry."""
+        found = self._client.get_model_version(NAME, version.number)
+        if not version.source.startswith("models:/m-"):
+            raise InputError(f"{version.uri} has no logged model; run {version.tags.get('vad.entry')} again")
+        model = self._client.get_logged_model(version.source.removeprefix("models:/"))
+        files = self.parcel.model
+        self._copy(model.artifact_location, files)
+        (files / "registered_model_meta").unlink(missing_ok=True)  # name and number; MLflow writes them on loading
+        about = "artifacts/ensemble/ensemble.json"
+        require(version.uri, files, {_MODEL_FILE: None, about: None}, model.artifact_location)
+        weights = read_json(files / about, version.uri)["sha256"]
+        require(version.uri, (files / about).parent, weights, model.artifact_location)
+        record = VersionRecord(
+            version.number, found.description or "", version.run_id, version.tags, model.model_id, model.name,
+            model.model_type, dict(model.tags), dict(model.params), points(model.metrics or ()),
+        )  # fmt: skip
+        self.parcel = replace(self.parcel, version=record)
+
+    def _run(self, run_id: str) -> None:
+        self._tracking.get(run_id)  # which says so where there is none
+        run = self._client.get_run(run_id)
+        info, experiment = run.info, self._client.get_experiment(run.info.experiment_id)
+        metrics = points(p for key in sorted(run.data.metrics) for p in self._client.get_metric_history(run_id, key))
+        record = RunRecord(
+            run_id, info.run_name, experiment.name, dict(experiment.tags), info.status, info.start_time, info.end_time,
+            dict(run.data.params), dict(run.data.tags), metrics,
+        )  # fmt: skip
+        if _KIND not in record.tags:
+            raise InputError(f"{record} was not made by `vad`; export one that `vad leaderboard --all` lists")
+        if record.status == "RUNNING":
+            raise InputError(f"{record} is still running; export it when it has ended")
+        files = self.parcel.artifacts(run_id)
+        self._copy(info.artifact_uri, files)
+        require(str(record), files, record.needed(), info.artifact_uri)
+        self.parcel.runs[run_id] = record
+
+    def _copy(self, location: str, target: Path) -> None:
+        """The files of an artifact location; none where it is on this disk and not there."""
+        place = mending.local(location)
+        if place is None:
+            if mlflow.artifacts.list_artifacts(artifact_uri=location):
+                found = mlflow.artifacts.download_artifacts(artifact_uri=location, dst_path=str(target.parent))
+                Path(found).rename(target)  # MLflow makes a folder of the address's last name
+            return
+        if elsewhere := moved(self._tracking.uri, location):
+            self._note(f"the store says that its files lie in {mending.root(location)}; `vad doctor --fix` mends that")
+            place = elsewhere
+        if place.is_dir():
+            shutil.copytree(place, target, ignore=shutil.ignore_patterns("__pycache__"))
+
+    def _note(self, text: str) -> None:
+        self.notes[text] = None
+
+
+class _Import:
+    """An import on its way into a store. A run says RUNNING until it is whole."""
+
+    def __init__(self, parcel: Parcel, tracking: Tracking):
+        self._parcel = parcel
+        self._tracking = tracking
+        self._client = tracking.client
+        self._versions = Versions(tracking)
+        self._ids: dict[str, str] = {}
+        self._done = Imported()
+
+    def all(self) -> Imported:
+        """Open what is missing, fill it, register the version, and end the runs last."""
+        # Experiments last: who sees one finished finds all that belongs to it.
+        records = sorted(self._parcel.runs.values(), key=lambda record: record.tags[_KIND] == "experiment")
+        for record in records:
+            self._open(record)
+        for run_id in self._done.runs:
+            self._fill(self._parcel.runs[run_id])
+        number = self._version(self._parcel.version) if self._parcel.version else None
+        for record in records:
+            self._end(record, number, record.run_id in self._done.runs)
+        self._done.known = len(records) - len(self._done.runs)
+        return self._done
+
+    def _open(self, record: RunRecord) -> None:
+        """Find the run here that stands for a record, or make it; what was cut off counts as new."""
+        origin, kind = record.tags.get(_ORIGIN, record.run_id), record.tags[_KIND]
+        for run_id in (record.run_id, origin):
+            if self._active(run_id):
+                self._ids[record.run_id] = run_id
+                return
+        found = self._tracking.find(kind, statuses=_STATUSES, tags={_ORIGIN: origin})  # type: ignore[arg-type]
+        if found:
+            run_id = found[0].run_id
+        else:
+            experiment = self._tracking.experiment(record.experiment, record.experiment_tags)
+            tags = {_KIND: kind, _ORIGIN: origin}
+            run_id = self._client.create_run(experiment, record.started, tags, record.name).info.run_id
+        self._ids[record.run_id] = run_id
+        # One that `vad run` has taken up since has a process, and is not ours any more.
+        if not found or (found[0].status == "RUNNING" and "vad.host" not in found[0].tags):
+            self._done.runs[record.run_id] = run_id
+
+    def _active(self, run_id: str) -> bool:
+        try:
+            return bool(self._client.get_run(run_id).info.lifecycle_stage == "active")
+        except MlflowException:
+            return False
+
+    def _fill(self, record: RunRecord) -> None:
+        """Log all that a record holds; what is there already stays or is written over."""
+        run_id = self._ids[record.run_id]
+        tags = {key: value for key, value in record.tags.items() if key not in (*_PROCESS, _PARENT, _VERSION)}
+        log = self._tracking.reopen(run_id)
+        log.params(record.params)
+        log.tags(tags)
+        self._log_metrics(run_id, record.metrics)
+        files = self._parcel.artifacts(record.run_id)
+        if files.is_dir():
+            log.artifacts(files)
+
+    def _log_metrics(self, run_id: str, points: Sequence[Point], model_id: str | None = None) -> None:
+        """Log values with the times that they had, of a run or of its logged model."""
+        values = [Metric(p.key, p.value, p.timestamp, p.step, model_id, run_id=run_id) for p in points]
+        for start in range(0, len(values), _METRICS):
+            self._client.log_batch(run_id, values[start : start + _METRICS])
+
+    def _end(self, record: RunRecord, number: str | None, new: bool) -> None:
+        """Put new ids for the old ones, and give a new run its status. One that was here gets what it lacked."""
+        run_id = self._ids[record.run_id]
+        tags, here = self._mapped(record, number, new), self._client.get_run(run_id)
+        imported = _ORIGIN in here.data.tags and here.info.status != "RUNNING"
+        if not new and not (imported and any(here.data.tags.get(key) != value for key, value in tags.items())):
+            return
+        self._tracking.reopen(run_id).tags(tags)
+        results = self._parcel.artifacts(record.run_id) / _RESULTS
+        if results.is_file():
+            content = json.loads(results.read_text())
+            ours = number if tags.get(_VERSION) == number else None
+            content["run_id"], content["version"] = run_id, ours
+            content["members"] = {name: self._ids.get(member, member) for name, member in content["members"].items()}
+            content["link"] = self._tracking.link(run_id, here.info.experiment_id)
+            stayed = "no model: it stayed in the store that this run was imported from"
+            content["registered"] = f"imported as version {ours}" if ours else stayed
+            self._client.log_text(run_id, json.dumps(content, indent=2), _RESULTS)
+        if record.ended is None:
+            self._client.update_run(run_id, record.status)
+        else:
+            self._client.set_terminated(run_id, record.status, record.ended)
+
+    def _mapped(self, record: RunRecord, number: str | None, new: bool) -> dict[str, str]:
+        """The tags of a record that name a run or a version, with the ids of this store."""
+        tags = {}
+        if parent := record.tags.get(_PARENT):
+            if parent in self._ids:
+                tags[_PARENT] = self._ids[parent]
+            elif new:
+                self._done.notes.append(f"{record} stands alone here: its experiment, run {parent}, did not come along")
+        if old := record.tags.get(_VERSION):
+            if self._parcel.version and self._parcel.version.number == old and number:
+                tags[_VERSION] = number
+            elif new:
+                tags[_VERSION] = f"{old} elsewhere"
+        return tags
+
+    def _version(self, record: VersionRecord) -> str:
+        """The number that the version has here, registered if it is not there."""
+        same = ("vad.ensemble", "vad.protocol")
+        known = [
+            version
+            for version in self._versions.all()
+            if all(version.tags.get(key) == record.tags.get(key) for key in same) and self._versions.whole(version)
+        ]
+        version = known[0] if known else self._register(record)
+        if known and _DECISION[0] in version.tags:
+            self._done.version = f"is {version.uri} already"
+            return version.number
+        self._versions.receive(version, "imported")
+        production = self._versions.alias(PRODUCTION)
+        stays = "" if production is None or production.number == version.number else f" stays {production.uri}"
+        self._done.version = f"imported as {version.uri}; " + (f"production{stays}" if stays else "now production")
+        return version.number
+
+    def _register(self, record: VersionRecord) -> Version:
+        run_id = self._ids[record.run_id]
+        model_id = self._model(record, run_id)
+        tags = {key: value for key, value in record.tags.items() if key not in _DECISION}
+        tags = {key: run_id if key == "vad.run_id" else value for key, value in tags.items()}
+        return self._versions.add(f"models:/{model_id}", model_id, run_id, tags, record.description)
+
+    def _model(self, record: VersionRecord, run_id: str) -> str:
+        """The logged model of a version, whole: the one that was begun, or a new one. Gives its id."""
+        run = self._client.get_run(run_id)
+        experiment = run.info.experiment_id
+        begun = self._client.search_logged_models([experiment], f"tags.`{_ORIGIN}` = '{record.model_id}'")
+        model = begun[0] if begun else self._client.create_logged_model(
+            experiment, record.model_name, run_id, {**record.model_tags, _ORIGIN: record.model_id}, record.params,
+            record.model_type,
+        )  # fmt: skip
+        model_id = str(model.model_id)
+        self._log_metrics(run_id, record.metrics, model_id)
+        if model_id not in {output.model_id for output in run.outputs.model_outputs}:
+            self._client.log_outputs(run_id, [LoggedModelOutput(model_id, 0)])
+        self._client.log_model_artifacts(model_id, str(self._parcel.model))
+        about = yaml.safe_load((self._parcel.model / _MODEL_FILE).read_text())
+        new = {"artifact_path": model.artifact_location, "model_id": model_id, "model_uuid": model_id, "run_id": run_id}
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / _MODEL_FILE
+            path.write_text(yaml.safe_dump(about | new))
+            self._client.log_model_artifact(model_id, str(path))
+        self._client.finalize_logged_model(model_id, "READY")
+        return model_id

@@ -1,0 +1,277 @@
+"""Runs and models carried between stores: whole, the same as before, once, and from a store whose folder was moved."""
+
+import json
+import math
+import os
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import mlflow
+import pytest
+import torch
+from click.testing import CliRunner
+from mlflow.entities import Metric
+
+from registry.cli import main
+from registry.models.versions import Versions
+from registry.store.parcel import RunRecord, unpack
+from registry.store.portable import moved
+from registry.store.tracking import Tracking
+from vad.files import sha256
+
+EVERY = ("FINISHED", "FAILED", "KILLED", "RUNNING")
+ITS_OWN = ("vad.host", "vad.pid", "vad.process", "vad.imported_from", "mlflow.parentRunId", "vad.version")
+BLENDED = ("gaussian: 1}, {normalize: 100}]}\n  small_only", "gaussian: 2}, {normalize: 100}]}\n  small_only")
+
+
+@dataclass(frozen=True)
+class Carried:
+    """A store in a folder that was moved: its production model and a run that only reuses members, as exported."""
+
+    folder: Path
+    model: Path
+    blend: Path
+    predictions: bytes
+    said: str
+
+
+def _vad(*arguments):
+    result = CliRunner().invoke(main, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result
+
+
+@pytest.fixture(scope="module")
+def one_thread_throughout():
+    """What two threads compute differs in the last digit from what one does."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def carried(one_thread_throughout, finished_folder, tmp_path_factory):
+    place = tmp_path_factory.mktemp("moved")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        patch.delenv("VAD_HOME", raising=False)
+        patch.chdir(finished_folder)
+        _vad("submit", "--out", "predictions.csv")
+        entry = Path("experiments/tiny.yaml")
+        entry.write_text(entry.read_text().replace(*BLENDED))
+        _vad("run", "tiny", "--data", "data")
+        blend = Tracking().find("experiment")[0].run_id
+        member, when = Tracking().find("member")[0].run_id, 1_700_000_000_000
+        values = [Metric("extra", step / 3, when + step, step) for step in range(1100)]
+        Tracking().client.log_batch(member, values[:1000])
+        Tracking().client.log_batch(member, [*values[1000:], Metric("extra", math.nan, when, 2000)])
+        shutil.move(finished_folder, place / "work")
+
+        patch.chdir(place / "work")
+        result = _vad("export", "../model", "--model", "1")
+        _vad("export", "../blend", "--run", blend[:8])
+        predictions = Path("predictions.csv").read_bytes()
+    return Carried(place / "work", place / "model", place / "blend", predictions, result.output)
+
+
+@pytest.fixture(scope="module")
+def imported_folder(carried, empty_store, tiny_data, tmp_path_factory):
+    """A second store that the model was imported into, which exported it again."""
+    folder = tmp_path_factory.mktemp("second") / "work"
+    shutil.copytree(carried.folder / "experiments", folder / "experiments")
+    shutil.copytree(tiny_data, folder / "data")
+    shutil.copy(empty_store, folder / "mlflow.db")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        (folder / "said.txt").write_text(_vad("import", str(carried.model)).stdout)
+        _vad("export", "again", "--model", "1")
+    return folder
+
+
+@pytest.fixture
+def imported(workspace, imported_folder, monkeypatch):
+    monkeypatch.chdir(imported_folder)
+    return replace(workspace, folder=imported_folder)
+
+
+def _bare(run: RunRecord):
+    """What must not change: all but ids, and where the process ran."""
+    metrics = [replace(p, value=str(p.value)) for p in run.metrics]  # NaN equals nothing, itself included
+    tags = {key: value for key, value in run.tags.items() if key not in ITS_OWN}
+    return replace(run, run_id="", tags=tags, metrics=sorted(metrics, key=str))
+
+
+def _digests(folder: Path):
+    return {path.relative_to(folder).as_posix(): sha256(path) for path in folder.rglob("*") if path.is_file()}
+
+
+def _require_same(before, after):
+    """Two exports, of one store and of another, hold the same; gives the new ids by the old."""
+    ids = {run.tags["vad.imported_from"]: run_id for run_id, run in after.runs.items()}
+    assert ids.keys() == before.runs.keys()
+    for old, new in ids.items():
+        assert _bare(before.runs[old]) == _bare(after.runs[new])
+        parent = before.runs[old].tags.get("mlflow.parentRunId")
+        assert after.runs[new].tags.get("mlflow.parentRunId") == ids.get(parent)
+        assert not {"vad.host", "vad.pid", "vad.process"} & after.runs[new].tags.keys()
+        was, now = _digests(before.artifacts(old)), _digests(after.artifacts(new))
+        assert (was.pop("results.json", ""), now.pop("results.json", "")).count("") in (0, 2)
+        assert was == now
+    was, now = _digests(before.model), _digests(after.model)
+    assert was.pop("MLmodel") != now.pop("MLmodel")
+    assert was == now
+    one, other = before.version, after.version
+    assert (one.description, one.params, one.metrics) == (other.description, other.params, other.metrics)
+    assert other.tags["vad.run_id"] == other.run_id == ids[one.run_id]
+    return ids
+
+
+def test_a_model_from_a_moved_store_is_whole_in_another(imported, carried):
+    assert "`vad doctor --fix` mends that" in carried.said
+    said = Path("said.txt").read_text()
+    assert "5 runs imported, 0 were there already" in said
+    assert "imported as models:/vad-ensemble/1; now production" in said
+    before = unpack(carried.model)
+    ids = _require_same(before, unpack(Path("again")))
+    (row,) = json.loads(imported.done("leaderboard", "--json"))
+    (old,) = (run for run in before.runs.values() if run.tags["vad.kind"] == "experiment")
+    assert row["run_id"] == ids[old.run_id]
+    assert row["value"] == next(point.value for point in old.metrics if point.key == "ap")
+    assert "production" in row["model"]
+    version = Versions(imported.tracking()).resolve("production")
+    info = mlflow.models.get_model_info(version.uri)
+    assert (info.run_id, f"models:/{info.model_id}") == (row["run_id"], version.source)
+    assert version.tags["vad.decision"] == "promoted: imported"
+
+
+def test_an_imported_model_submits_the_same_file(imported, carried):
+    imported.done("submit", "--model", "production", "--data", "data", "--out", "p.csv")
+    assert Path("p.csv").read_bytes() == carried.predictions
+    assert len(imported.tracking().find("submission")) == 1, "it is the submission that came along"
+
+
+def test_a_run_finds_what_was_imported(imported):
+    members = {run.run_id for run in imported.tracking().find("member")}
+    other = imported.vad("run", "tiny", "--data", "data")
+    assert other.exit_code == 0, other.output
+    assert "to train" not in other.stderr
+    assert all(member in other.stderr for member in members)
+    entry = Path("experiments/tiny.yaml")
+    entry.write_text(entry.read_text().replace(*reversed(BLENDED)))
+    same = imported.vad("run", "tiny", "--data", "data")
+    assert "tiny is done already" in same.stderr
+    assert "version 1 of the registered model; production" in same.stdout
+
+
+def test_nothing_is_made_twice_in_either_store(imported, carried, monkeypatch):
+    for place, parcel in ((imported.folder, carried.model), (carried.folder, imported.folder / "again")):
+        monkeypatch.chdir(place)
+        before = {run.run_id for kind in ("experiment", "member") for run in Tracking().find(kind, statuses=EVERY)}
+        said = imported.done("import", str(parcel))
+        assert "0 runs imported, 5 were there already" in said
+        after = {run.run_id for kind in ("experiment", "member") for run in Tracking().find(kind, statuses=EVERY)}
+        assert before == after
+        if place == imported.folder:
+            assert "is models:/vad-ensemble/1 already" in said
+
+
+def test_an_import_that_was_cut_off_is_taken_up(workspace, carried, monkeypatch):
+    for name, count in (("log_artifacts", 3), ("finalize_logged_model", 1), ("set_registered_model_alias", 2)):
+        with monkeypatch.context() as patch:
+            original, calls = getattr(mlflow.MlflowClient, name), []
+
+            def cut(*given, original=original, calls=calls, count=count, **named):
+                calls.append(given)
+                if len(calls) == count:
+                    raise KeyboardInterrupt
+                return original(*given, **named)
+
+            patch.setattr(mlflow.MlflowClient, name, cut)
+            assert workspace.vad("import", str(carried.model)).exit_code == 130
+        assert json.loads(workspace.done("leaderboard", "--json")) == []
+    assert "5 runs imported" in workspace.done("import", str(carried.model))
+    workspace.done("export", "again", "--model", "1")
+    _require_same(unpack(carried.model), unpack(Path("again")))
+    versions = Versions(workspace.tracking())
+    assert versions.aliases() == {"1": ["production", "candidate"]}
+    assert len(versions.all()) == len(workspace.tracking().client.search_logged_models(_experiments(workspace))) == 1
+
+
+def _experiments(workspace):
+    return [found.experiment_id for found in workspace.tracking().client.search_experiments()]
+
+
+def test_members_of_another_experiment_come_along_and_find_it_when_it_comes(workspace, carried, edit):
+    first = workspace.vad("import", str(carried.blend))
+    assert "4 runs imported" in first.stdout
+    assert first.stderr.count("stands alone here: its experiment") == 3
+    tracking = workspace.tracking()
+    assert [run.tags.get("mlflow.parentRunId") for run in tracking.find("member")] == [None] * 3
+    edit(*BLENDED)
+    text = workspace.done("run", "tiny", "--data", "data")
+    assert "no model: it stayed in the store that this run was imported from" in text
+
+    assert "2 runs imported, 3 were there already" in workspace.done("import", str(carried.model))
+    tiny = tracking.find("experiment")
+    assert len(tiny) == 2
+    (parent,) = {run.tags["mlflow.parentRunId"] for run in tracking.find("member")}
+    assert parent == Versions(tracking).resolve("1").run_id
+    for run in tiny:
+        results = json.loads(tracking.fetch(run.run_id, "results.json", workspace.folder).read_text())
+        assert set(results["members"].values()) == {member.run_id for member in tracking.find("member")}
+        assert results["run_id"] == run.run_id
+
+
+def test_a_damaged_export_is_refused_before_the_store_is_touched(workspace, carried):
+    shutil.copytree(carried.blend, "copy", copy_function=os.link)
+    path = sorted(Path("copy").rglob("weights.safetensors"))[0]
+    more = path.with_name("more.txt")
+    content = path.read_bytes()
+    path.unlink()  # others read this file
+    assert f"{path} is missing; copy the export again" in workspace.refused("import", "copy")
+    path.write_bytes(content[:-1] + b"x")
+    assert f"{path} was altered: its SHA-256 is not the one recorded" in workspace.refused("import", "copy")
+    path.write_bytes(content)
+    more.touch()
+    assert f"{more} is no part of the export; remove it" in workspace.refused("import", "copy")
+    Path("copy/export.json").unlink()
+    assert "copy is no export: it has no export.json" in workspace.refused("import", "copy")
+    Path("copy/export.json").write_text('{"format": 9}')
+    assert "has format 9, and this program reads 1" in workspace.refused("import", "copy")
+    Path("copy/export.json").write_text("{")
+    assert "copy is damaged" in workspace.refused("import", "copy")
+    assert [found.name for found in workspace.tracking().client.search_experiments()] == ["Default"]
+
+
+def test_what_cannot_be_exported_is_refused_and_leaves_nothing(workspace, carried, monkeypatch):
+    monkeypatch.chdir(carried.folder)
+    assert "is there already, and not an empty folder" in workspace.refused("export", "data")
+    assert "give --run or --model, not both" in workspace.refused("export", "new", "--run", "0" * 8, "--model", "1")
+    assert "first 8 or more digits" in workspace.refused("export", "new", "--run", "0" * 7)
+    assert "there is no run 00000000 in sqlite" in workspace.refused("export", "new", "--run", "0" * 8)
+    assert "no such alias or version" in workspace.refused("export", "new", "--model", "9")
+    member = Tracking().find("member")[0]
+    weights = f"{member.tags['vad.checkpoint']}/weights.safetensors"
+    path = Path("mlartifacts", member.run_id, "artifacts", weights)
+    content = path.read_bytes()
+    try:
+        path.write_bytes(content[:-1] + b"x")
+        assert f"{weights} in file:" in workspace.refused("export", "new")
+        path.unlink()
+        assert f"run {member.run_id} ({member.name}) cannot be exported: {weights} is gone" in workspace.refused(
+            "export", "new"
+        )
+    finally:
+        path.write_bytes(content)
+    assert not [found for found in Path().iterdir() if "new" in found.name]
+
+
+def test_only_a_place_that_is_gone_is_looked_for_beside_the_database(tmp_path):
+    uri, new = f"sqlite:///{tmp_path}/mlflow.db", tmp_path / "mlartifacts" / "ab" / "artifacts"
+    new.mkdir(parents=True)
+    assert moved(uri, "file:///gone/mlartifacts/ab/artifacts") == new
+    assert moved(uri, "file:///gone/mlartifacts/cd/artifacts") is None
+    assert moved(uri, new.as_uri()) is None
+    assert moved("http://tracker:5000", "file:///gone/mlartifacts/ab/artifacts") is None
