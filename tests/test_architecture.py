@@ -12,7 +12,8 @@ MLFLOW_MODULES = {
     "models/versions.py",
     "models/pyfunc_model.py",
     "models/serving.py",
-    "store/portable.py",
+    "upkeep/exporting.py",
+    "upkeep/importing.py",
 }
 LIMIT = 350
 

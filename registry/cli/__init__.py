@@ -13,8 +13,7 @@ from typing import Any
 
 import click
 
-from registry.cli import doctor as doctoring
-from registry.cli import entries, insight, models, render, serving, transfer, upkeep
+from registry.cli import doctor, entries, insight, predictions, promotion, servers, transfer
 from registry.cli import run as running
 from registry.cli.options import home
 from vad.errors import InputError
@@ -24,25 +23,12 @@ _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
 _SECTIONS: dict[str, tuple[click.Command, ...]] = {
     "Run": (running.run,),
-    "Before a run": (entries.check, entries.show, entries.data),
-    "Runs side by side": (insight.leaderboard, insight.compare, insight.why, insight.journey),
-    "The registered model": (
-        models.submit,
-        render.render,
-        serving.serve,
-        models.evaluate,
-        models.record,
-        models.explain,
-        models.promote,
-        models.rollback,
-        models.history,
-    ),
-    "The store": (
-        upkeep.ui,
-        doctoring.doctor,
-        transfer.export,
-        transfer.import_,
-    ),
+    "Before a run": (entries.check, entries.show, entries.data, insight.why),
+    "Runs side by side": (insight.leaderboard, insight.compare, insight.journey, servers.ui),
+    "From the registered model": (predictions.submit, servers.serve, predictions.render),
+    "Predictions": (predictions.evaluate, predictions.record, predictions.explain),
+    "Which version is production": (promotion.promote, promotion.rollback, promotion.history),
+    "The store": (transfer.export, transfer.import_, doctor.doctor),
 }
 
 

@@ -9,10 +9,10 @@ from registry.cli.options import home
 from vad.errors import InputError
 
 if TYPE_CHECKING:  # what is heavy is imported where it is used
-    from registry.store.doctor import Finding, Report
+    from registry.upkeep.doctor import Finding, Report
 
 
-@click.command()
+@click.command(short_help="What is wrong with the store; --fix mends it.")
 @click.option("--fix", is_flag=True, help="Mend what can be mended. Without it nothing is changed.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def doctor(fix: bool, as_json: bool) -> None:
@@ -23,8 +23,8 @@ def doctor(fix: bool, as_json: bool) -> None:
 
     Example: vad doctor --fix
     """
-    from registry.store.doctor import examine, mend
     from registry.store.tracking import default_uri
+    from registry.upkeep.doctor import examine, mend
 
     report = examine(default_uri(), home())
     mended: list[Finding] = []
@@ -47,7 +47,7 @@ def _summary(report: "Report") -> str:
 
 
 def _as_text(report: "Report", mended: list["Finding"]) -> str:
-    from registry.store.mending import megabytes
+    from registry.upkeep.mending import megabytes
 
     lines = [f"mended {finding.where}: {finding.what}\n       {finding.remedy}" for finding in mended]
     for finding in report.findings:

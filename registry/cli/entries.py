@@ -6,7 +6,7 @@ from registry.cli.options import home, set_option
 from vad.errors import InputError
 
 
-@click.command()
+@click.command(short_help="Validate experiments, without training.")
 @click.argument("experiments", nargs=-1, metavar="[EXP]...")
 @set_option
 def check(experiments: tuple[str, ...], overrides: tuple[str, ...]) -> None:
@@ -37,7 +37,7 @@ def check(experiments: tuple[str, ...], overrides: tuple[str, ...]) -> None:
         raise InputError("\n".join(faults))
 
 
-@click.command()
+@click.command(short_help="An experiment with every default filled in.")
 @click.argument("experiment", metavar="EXP")
 @click.option("--profile", default="full", show_default=True, metavar="NAME")
 @set_option
@@ -56,7 +56,7 @@ def show(experiment: str, profile: str, overrides: tuple[str, ...]) -> None:
     click.echo(yaml.safe_dump({"name": plan.name, **plan.settings()}, sort_keys=False, width=100), nl=False)
 
 
-@click.command()
+@click.command(short_help="Look at a data folder before training on it.")
 @click.argument("data", required=False, metavar="[FOLDER]")
 @click.option("--labels", metavar="PATH", help="CSV (Id,Label), folder of N_label.mat, or `none`.")
 def data(data: str | None, labels: str | None) -> None:

@@ -9,7 +9,7 @@ import click
 from registry.cli.options import data_option, home, labels_option, set_option
 
 
-@click.command()
+@click.command(short_help="Finished runs, best first.")
 @click.option("--all", "everything", is_flag=True, help="Every run, not only the best of each entry and profile.")
 @click.option("--json", "form", flag_value="json", help="As JSON.")
 @click.option("--csv", "form", flag_value="csv", help="As CSV.")
@@ -23,7 +23,7 @@ def leaderboard(everything: bool, form: str | None) -> None:
     click.echo({"json": report.as_json, "csv": report.as_csv}.get(form or "", report.as_text)(rows))
 
 
-@click.command()
+@click.command(short_help="What differs, by how much, and on which videos.")
 @click.argument("a")
 @click.argument("b")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
@@ -42,7 +42,7 @@ def compare(a: str, b: str, as_json: bool) -> None:
     click.echo(json.dumps(asdict(found), indent=2) if as_json else comparing.as_text(found))
 
 
-@click.command()
+@click.command(short_help="What would be trained or reused now, and what changed.")
 @click.argument("experiment", metavar="EXP")
 @data_option
 @labels_option
@@ -73,7 +73,7 @@ def why(
     click.echo(json.dumps(asdict(found), indent=2) if as_json else reasons.as_text(found))
 
 
-@click.command()
+@click.command(short_help="The reference's tables and claims beside these runs.")
 @data_option
 @labels_option
 @click.option("--profile", metavar="NAME", help="The runs of this profile. [full; demo without --data]")

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 
-@click.command("export")
+@click.command("export", short_help="A run or a model version into a folder.")
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--run", metavar="RUN_ID", help="A run: its id, or the first 8 or more digits of it.")
 @click.option("--model", metavar="MODEL", help="Alias, version number or models:/ URI. [production]")
@@ -18,14 +18,14 @@ def export(folder: Path, run: str | None, model: str | None) -> None:
 
     Example: vad export handover --model production
     """
-    from registry.store import portable
+    from registry.upkeep import exporting
 
-    done = portable.export(folder, run, model)
+    done = exporting.export(folder, run, model)
     click.echo(f"exported {done.what} to {folder}: {_runs(done.runs)}, {done.files} files, {done.size / 1e6:,.1f} MB")
     _tell(done.notes)
 
 
-@click.command("import")
+@click.command("import", short_help="What such a folder holds, into this store.")
 @click.argument("folder", type=click.Path(path_type=Path))
 def import_(folder: Path) -> None:
     """Make the runs and the model version of an exported folder in this store.
@@ -35,9 +35,9 @@ def import_(folder: Path) -> None:
 
     Example: vad import handover
     """
-    from registry.store import portable
+    from registry.upkeep import importing
 
-    done = portable.import_(folder)
+    done = importing.import_(folder)
     for old, new in done.runs.items():
         click.echo(f"run    {new}, which was {old}")
     click.echo(f"{_runs(len(done.runs))} imported, {done.known} were there already")

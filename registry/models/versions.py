@@ -21,6 +21,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
 from registry.models.history import Action, History
 from registry.models.promotion import Standing
+from registry.models.version_tags import facts_of_version, tags_of_version
 from registry.store.reaching import absent
 from registry.store.tracking import Tracking
 from vad import ensemble as ensembles
@@ -86,7 +87,7 @@ class Versions:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
         made = self._client.create_model_version(
-            NAME, source, run_id, dict(tags), description=description, model_id=model_id
+            NAME, source, run_id, tags_of_version(tags), description=description, model_id=model_id
         )
         # Without it the UI's list of logged models does not say that this one is registered.
         told = json.dumps([{"name": NAME, "version": made.version}])
@@ -223,7 +224,7 @@ class Versions:
         self._history.add(action, version.number, incumbent.number if incumbent else None, reason)
 
     def _version(self, found: Any) -> Version:
-        return Version(str(found.version), found.run_id or "", dict(found.tags), found.source)
+        return Version(str(found.version), found.run_id or "", facts_of_version(found.tags), found.source)
 
 
 def _log(run_id: str, ensemble: Ensemble, tags: Mapping[str, Any]) -> tuple[str, str]:

@@ -7,9 +7,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from registry.data.datasets import labels_place
+from registry.entries.entry import Entry
 from registry.models.gate import consider
 from registry.models.versions import Versions
-from registry.runs.description import describe_version
+from registry.runs.description import describe_version, reference_for
 from registry.runs.members import Known
 from registry.runs.result import FILE, Result
 from registry.runs.work import Work
@@ -41,6 +42,7 @@ def register(
             "vad.variant": name,
             "vad.figure": result.figure,
             "vad.value": f"{value.ap:.6f}",
+            "vad.reference_ap": _reference(work.loaded.entry, name),
             "vad.interval": f"{value.low:.4f} to {value.high:.4f}",
             "vad.protocol": work.data.protocol(),
             "vad.data": work.data.place,
@@ -66,3 +68,9 @@ def register(
         path.write_text(json.dumps(asdict(result), indent=2))
         log.artifact(path)
     return result
+
+
+def _reference(entry: Entry, variant: str) -> str:
+    """The reference's figure for people: whose it is, where that is another variant."""
+    stated, of = reference_for(entry, variant)
+    return "" if stated is None else f"{stated:.4f}{f' ({of})' if of and of != variant else ''}"

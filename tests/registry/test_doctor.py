@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from registry.store import doctor
+from registry.upkeep import doctor
 
 GONE = "4194304"  # no system gives a process this number
 OLD = time.time() - 3600

@@ -43,7 +43,7 @@ def test_runs_are_ranked_within_their_data_and_never_across(blends):
 
 
 def test_a_run_whose_model_was_registered_before_shows_that_version(finished):
-    finished.done("run", "tiny", "--data", "data", "--force")
+    finished.done("run", "tiny", "--data", "data", "--set", "variants.small_only.steps=[{gaussian: 2}]")
     first, second = json.loads(finished.done("leaderboard", "--json", "--all"))
     assert first["model"] == second["model"] == "v1 production candidate"
     assert {run.tags["vad.version"] for run in Tracking().find("experiment")} == {"1"}

@@ -15,9 +15,9 @@ from mlflow.entities import Metric
 
 from registry.cli import main
 from registry.models.versions import Versions
-from registry.store.parcel import RunRecord, unpack
-from registry.store.portable import moved
 from registry.store.tracking import Tracking
+from registry.upkeep.exporting import moved
+from registry.upkeep.parcel import RunRecord, unpack
 from vad.files import sha256
 
 EVERY = ("FINISHED", "FAILED", "KILLED", "RUNNING")

@@ -101,7 +101,11 @@ def test_two_machines_run_at_once_into_one_store(ran, server, artifacts):
     assert stored.count("weights.safetensors") == 4 and stored.count("MLmodel") == 2
     for folder, (output, messages) in ran.items():
         assert {path.name for path in folder.iterdir()} == {".vad", "data", "experiments"}
-        assert re.search(rf"^run +\w+  {server.address}/#/experiments/\d+/runs/\w+\?workflowType=machine_learning$", output, re.MULTILINE)
+        assert re.search(
+            rf"^run +\w+  {server.address}/#/experiments/\d+/runs/\w+\?workflowType=machine_learning$",
+            output,
+            re.MULTILINE,
+        )
         assert not re.search("View run|Downloading|WARNING|INFO|%", messages), messages
 
 

@@ -1,4 +1,4 @@
-"""Commands of the registered model, from versions to predictions."""
+"""Commands that go from a registered model to predictions, and from predictions back to it."""
 
 import json
 from dataclasses import asdict
@@ -10,7 +10,7 @@ from registry.cli.options import data_option, home
 from vad.errors import InputError
 
 
-@click.command()
+@click.command(short_help="Write a predictions file (Id,Predicted).")
 @click.option("--model", default="production", show_default=True, help="Alias, version number or models:/ URI.")
 @data_option
 @click.option("--out", metavar="FILE", help="Where to write. [submissions/<data>-v<version>.csv]")
@@ -51,7 +51,46 @@ def submit(
         click.echo(f"its score, once you know it: vad record {done.path} --score S --board public")
 
 
-@click.command()
+@click.command(short_help="A test video with heat map and score bar.")
+@click.argument("video")
+@click.option("--model", default="production", show_default=True, help="Alias, version number or models:/ URI.")
+@data_option
+@click.option("--out", metavar="FILE", help="Where to write, an .mp4. [renders/<data>-<video>-v<version>.mp4]")
+@click.option("--fps", type=click.IntRange(1, 240), default=25, show_default=True, help="Frames a second.")
+def render(video: str, model: str, data: str | None, out: str | None, fps: int) -> None:
+    """Write a test video with the error as a heat map and the score below it, to be played in a browser.
+
+    VIDEO is the id of a test video, with or without zeros in front. The heat map is that of the
+    model's largest network; hot is what it could not reconstruct. Labelled spans are shaded.
+
+    Example: vad render 8 --model production --data avenue
+    """
+    from registry.console import Console
+    from registry.models.rendering import render as write
+    from vad.render import IN_BROWSERS
+
+    done = write(model, video, data, out, fps, home(), Console())
+    where = "plays in browsers" if done.codec in IN_BROWSERS else "browsers do not play it; a player does"
+    width, height = done.size
+    click.echo(f"wrote {done.path}: {done.frames:,} frames, {width} x {height}, {done.codec} ({where})")
+    click.echo(f"by model version {done.version.number}, {done.variant}; the heat map is the error of {done.member}")
+
+
+@click.command(short_help="AP, AUC and prevalence of a predictions file.")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--labels", required=True, metavar="PATH", help="CSV (Id,Label) or folder of N_label.mat.")
+def evaluate(file: Path, labels: str) -> None:
+    """Measure a predictions file: AP with interval, AUC, prevalence.
+
+    Example: vad evaluate predictions.csv --labels labels.csv
+    """
+    from registry.models.submission import evaluate as measure_file
+    from registry.runs.report import measured_text
+
+    click.echo(measured_text(measure_file(file, labels, home())))
+
+
+@click.command(short_help="Write a board's score back to run and version.")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--score", type=click.FloatRange(0, 1), required=True, help="What the board says, from 0 to 1.")
 @click.option("--board", type=click.Choice(["public", "private"]), default="public", show_default=True)
@@ -68,7 +107,7 @@ def record(file: Path, score: float, board: str) -> None:
     click.echo(f"{board} board {score:g}: recorded on {on}run {run.run_id} ({run.tags.get('vad.entry', '')})")
 
 
-@click.command()
+@click.command(short_help="From a file or version back to entry, data, commit.")
 @click.argument("what", metavar="FILE|MODEL")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def explain(what: str, as_json: bool) -> None:
@@ -87,56 +126,3 @@ def explain(what: str, as_json: bool) -> None:
     click.echo(json.dumps(asdict(found), indent=2) if as_json else lineage.as_text(found))
     if not found.sound:
         raise InputError(f"{what} is not what was recorded, or a part of its lineage is gone; see above")
-
-
-@click.command()
-@click.argument("file", type=click.Path(path_type=Path))
-@click.option("--labels", required=True, metavar="PATH", help="CSV (Id,Label) or folder of N_label.mat.")
-def evaluate(file: Path, labels: str) -> None:
-    """Measure a predictions file: AP with interval, AUC, prevalence.
-
-    Example: vad evaluate predictions.csv --labels labels.csv
-    """
-    from registry.models.submission import evaluate as measure_file
-    from registry.runs.report import measured_text
-
-    click.echo(measured_text(measure_file(file, labels, home())))
-
-
-@click.command()
-@click.argument("version")
-def promote(version: str) -> None:
-    """Make a version production, whatever the figures say; what was production becomes previous."""
-    from registry.models.versions import Versions
-    from registry.store.tracking import Tracking
-
-    versions = Versions(Tracking())
-    chosen = versions.resolve(version, "VERSION")
-    versions.promote(chosen, "by hand")
-    click.echo(f"version {chosen.number} is production")
-
-
-@click.command()
-def rollback() -> None:
-    """Make the previous production model production again."""
-    from registry.models.versions import Versions
-    from registry.store.tracking import Tracking
-
-    click.echo(f"version {Versions(Tracking()).rollback().number} is production again")
-
-
-@click.command()
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
-def history(as_json: bool) -> None:
-    """Who was production when, and why: every promotion, refusal and rollback, newest first."""
-    from registry.models.history import History, as_text
-    from registry.models.versions import PRODUCTION, Versions
-    from registry.store.tracking import Tracking
-
-    tracking = Tracking()
-    events = History(tracking).events()
-    production = Versions(tracking).alias(PRODUCTION)
-    if as_json:
-        click.echo(json.dumps([asdict(event) for event in events], indent=2))
-    else:
-        click.echo(as_text(events, production.number if production else None))

@@ -1,11 +1,24 @@
-"""The command that puts a registered model behind an address."""
+"""Commands that serve until they are stopped."""
 
 import click
 
 from registry.cli.options import home
 
 
-@click.command()
+@click.command(short_help="MLflow's UI, opened on the leaderboard.")
+@click.option("--port", type=click.IntRange(1, 65535), help="[the first free one from 5000]")
+@click.option("--no-open", "browse", flag_value=False, default=True, help="Leave the browser as it is.")
+def ui(port: int | None, browse: bool) -> None:
+    """Open MLflow's own UI on 127.0.0.1: the leaderboard in a browser. Ctrl-C stops it.
+
+    Example: vad ui --port 5005 --no-open
+    """
+    from registry.store.ui import serve
+
+    serve(port, browse, home(), click.echo)
+
+
+@click.command(short_help="Answer HTTP requests with scores.")
 @click.option("--model", default="production", show_default=True, help="Alias, version number or models:/ URI.")
 @click.option("--port", type=click.IntRange(1, 65535), help="[the first free one from 5001]")
 def serve(model: str, port: int | None) -> None:

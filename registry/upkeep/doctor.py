@@ -15,10 +15,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
-from registry.store import mending
+from registry.models.version_tags import facts_of_version
 from registry.store.processes import here as this_machine
 from registry.store.processes import process_gone
 from registry.store.tracking import Found, Kind, Tracking
+from registry.upkeep import mending
 from vad.errors import InputError
 
 # Days after which a run on another host is doubted.
@@ -143,7 +144,7 @@ def _of_tables(ask: Callable[[str], Sequence[tuple[Any, ...]]], artifacts: Path)
     tags: dict[str, dict[str, str]] = {}
     for owner, key, value in ask("SELECT run_uuid, key, value FROM tags WHERE key LIKE 'vad.%'"):
         tags.setdefault(owner, {})[key] = value
-    for owner, key, value in ask(f"SELECT {_NAME}, key, value FROM model_version_tags WHERE key LIKE 'vad.%'"):  # noqa: S608
+    for owner, key, value in ask(f"SELECT {_NAME}, key, value FROM model_version_tags WHERE key LIKE 'vad%'"):  # noqa: S608
         tags.setdefault(owner, {})[key] = value
     runs = []
     asked = "run_uuid, name, experiment_id, status, start_time, artifact_uri FROM runs WHERE lifecycle_stage = 'active'"
@@ -157,8 +158,9 @@ def _of_tables(ask: Callable[[str], Sequence[tuple[Any, ...]]], artifacts: Path)
     versions = []
     asked = "coalesce(storage_location, source) FROM model_versions WHERE current_stage <> 'Deleted_Internal'"
     for name, place[name] in ask(f"SELECT {_NAME}, {asked}"):
-        if "vad.entry" in tags.get(name, {}):
-            versions.append(Version(name, tuple(aliases.get(name, ())), tags[name]))
+        facts = facts_of_version(tags.get(name, {}))
+        if "vad.entry" in facts:
+            versions.append(Version(name, tuple(aliases.get(name, ())), facts))
 
     def has(owner: str, path: str) -> bool:
         folder = mending.local(moved.get(place[owner], place[owner]))
@@ -178,9 +180,9 @@ def _ask(tracking: Tracking) -> Store:
         for alias, number in sorted(model.aliases.items()):
             aliases.setdefault(f"{model.name}/{number}", []).append(alias)
     versions = [
-        Version(name, tuple(aliases.get(name, ())), version.tags)
+        Version(name, tuple(aliases.get(name, ())), facts)
         for name, version in found.items()
-        if "vad.entry" in version.tags
+        if "vad.entry" in (facts := facts_of_version(version.tags))
     ]
 
     def has(owner: str, path: str) -> bool:
