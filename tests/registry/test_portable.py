@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +22,8 @@ from registry.upkeep.parcel import RunRecord, unpack
 from vad.files import sha256
 
 EVERY = ("FINISHED", "FAILED", "KILLED", "RUNNING")
-ITS_OWN = ("vad.host", "vad.pid", "vad.process", "vad.imported_from", "mlflow.parentRunId", "vad.version")
+ITS_OWN = ("vad.host", "vad.pid", "vad.process", "vad.imported_from", "vad.version", "vad.logged_model")
+ITS_OWN += ("mlflow.parentRunId", "mlflow.note.content")
 BLENDED = ("gaussian: 1}, {normalize: 100}]}\n  small_only", "gaussian: 2}, {normalize: 100}]}\n  small_only")
 
 
@@ -103,6 +105,13 @@ def _bare(run: RunRecord):
     return replace(run, run_id="", tags=tags, metrics=sorted(metrics, key=str))
 
 
+def _led(text, ids):
+    """A description whose links lead to the runs of another store."""
+    for old, new in ids.items():
+        text = re.sub(rf"experiments/\d+/runs/{old}", f"experiments/1/runs/{new}", text).replace(old, new)
+    return text
+
+
 def _digests(folder: Path):
     return {path.relative_to(folder).as_posix(): sha256(path) for path in folder.rglob("*") if path.is_file()}
 
@@ -113,6 +122,8 @@ def _require_same(before, after):
     assert ids.keys() == before.runs.keys()
     for old, new in ids.items():
         assert _bare(before.runs[old]) == _bare(after.runs[new])
+        told = before.runs[old].tags.get("mlflow.note.content", "")
+        assert after.runs[new].tags.get("mlflow.note.content", "") == _led(told, ids)
         parent = before.runs[old].tags.get("mlflow.parentRunId")
         assert after.runs[new].tags.get("mlflow.parentRunId") == ids.get(parent)
         assert not {"vad.host", "vad.pid", "vad.process"} & after.runs[new].tags.keys()
@@ -123,7 +134,8 @@ def _require_same(before, after):
     assert was.pop("MLmodel") != now.pop("MLmodel")
     assert was == now
     one, other = before.version, after.version
-    assert (one.description, one.params, one.metrics) == (other.description, other.params, other.metrics)
+    assert (_led(one.description, ids), one.params, one.metrics) == (other.description, other.params, other.metrics)
+    assert ids[one.run_id] in other.description, "its picture is that of the run here"
     assert other.tags["vad.run_id"] == other.run_id == ids[one.run_id]
     return ids
 
