@@ -2,13 +2,16 @@
 
 import os
 import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner, Result
 
 from registry.cli import main
@@ -123,17 +126,50 @@ def workspace(tmp_path: Path, empty_store: Path, tiny_data: Path, monkeypatch: p
     return opened
 
 
-@pytest.fixture(scope="module")
-def finished_folder(tmp_path_factory: pytest.TempPathFactory, empty_store: Path, tiny_data: Path) -> Path:
-    """A workspace in which `tiny` ran once, on the data in it."""
-    opened = _open(tmp_path_factory.mktemp("finished") / "work", empty_store, tiny_data)
-    before = Path.cwd()
-    os.chdir(opened.folder)
-    try:
+@pytest.fixture(scope="session")
+def ran(tmp_path_factory: pytest.TempPathFactory, empty_store: Path, tiny_data: Path) -> Path:
+    """A workspace in which `tiny` ran once, on the data in it, on one thread; only to be copied."""
+    opened = _open(tmp_path_factory.mktemp("ran") / "work", empty_store, tiny_data)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        patch.delenv("VAD_HOME", raising=False)
+        patch.chdir(opened.folder)
         (opened.folder / "first.txt").write_text(opened.done("run", "tiny", "--data", "data"))
-    finally:
-        os.chdir(before)
+    torch.set_num_threads(threads)
     return opened.folder
+
+
+def copy_workspace(folder: Path, to: Path) -> Path:
+    """A copy of a workspace that is on its own: its store names its own folder, and nothing of the one it was copied from."""
+    shutil.copytree(folder, to)
+    columns = ["experiments.artifact_location", "runs.artifact_uri", "logged_models.artifact_location"]
+    columns += [f"model_versions.{name}" for name in ("source", "storage_location")]
+    columns += [f"{name}.value" for name in ("tags", "experiment_tags", "model_version_tags")]
+    with closing(sqlite3.connect(to / "mlflow.db")) as database, database:
+        for table, column in (name.split(".") for name in columns):
+            database.execute(f"UPDATE {table} SET {column} = replace({column}, ?, ?)", (str(folder), str(to)))
+    for model in (to / "mlartifacts").rglob("MLmodel"):
+        model.write_text(model.read_text().replace(str(folder), str(to)))
+    shutil.rmtree(to / ".vad" / "index")  # it goes by path
+    return to
+
+
+@pytest.fixture(scope="module")
+def finished_folder(ran: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace in which `tiny` ran once, on the data in it."""
+    return copy_workspace(ran, tmp_path_factory.mktemp("finished") / "work")
+
+
+@pytest.fixture
+def trained(ran: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """A workspace of one's own in which `tiny` ran once, to do with as one likes."""
+    folder = copy_workspace(ran, tmp_path / "work")
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.delenv("VAD_HOME", raising=False)
+    return Workspace(folder)
 
 
 @pytest.fixture

@@ -110,39 +110,37 @@ def test_frames_can_be_scored_without_a_table_and_by_their_own_percentiles(finis
     np.testing.assert_allclose(own, expected, rtol=0, atol=1e-6)
 
 
-def test_the_run_is_registered_once_and_is_candidate_and_production(workspace):
-    workspace.done("run", "tiny", "--data", "data")
-    versions = Versions(workspace.tracking())
+def test_the_run_is_registered_once_and_is_candidate_and_production(trained):
+    versions = Versions(trained.tracking())
     (only,) = versions.all()
     assert versions.aliases() == {"1": ["production", "candidate"]}
     assert only.tags["vad.decision"] == "promoted: there was no production model"
-    workspace.done("run", "tiny", "--data", "data", "--force")
-    assert [v.number for v in Versions(workspace.tracking()).all()] == ["1"], "the same ensemble is the same version"
+    trained.done("run", "tiny", "--data", "data", "--force")
+    assert [v.number for v in Versions(trained.tracking()).all()] == ["1"], "the same ensemble is the same version"
 
 
-def test_a_worse_candidate_is_refused_and_that_is_recorded(workspace):
-    workspace.done("run", "tiny", "--data", "data", "--set", "train.epochs=3")
-    text = workspace.done("run", "tiny", "--data", "data", "--set", "train.epochs=1")
-    versions = Versions(workspace.tracking())
+def test_a_worse_candidate_is_refused_and_that_is_recorded(trained):
+    text = trained.done("run", "tiny", "--data", "data", "--set", "train.epochs=1")
+    versions = Versions(trained.tracking())
     second, first = versions.all()
     better = float(second.tags["vad.value"]) > float(first.tags["vad.value"])
     assert ("now production" in text) == better
     assert second.tags["vad.decision"].startswith("promoted: better" if better else "refused: not better")
     assert versions.alias("candidate").number == "2"
     loser, winner = ("1", "2") if better else ("2", "1")
-    assert f"version {loser} is production" in workspace.done("promote", loser)
+    assert f"version {loser} is production" in trained.done("promote", loser)
     assert versions.aliases()[loser][0] == "production"
     assert versions.alias("previous").number != loser
-    assert "is production again" in workspace.done("rollback")
+    assert "is production again" in trained.done("rollback")
     assert versions.alias("production").number != loser
-    told = json.loads(workspace.done("history", "--json"))
+    told = json.loads(trained.done("history", "--json"))
     first, refused_or_not, by_hand, back = reversed(told)
     assert (first["action"], first["version"], first["production_before"]) == ("promoted", "1", "-")
     assert (refused_or_not["action"], refused_or_not["version"]) == ("promoted" if better else "refused", "2")
     assert (by_hand["action"], by_hand["version"], by_hand["reason"]) == ("promoted", loser, "by hand")
     assert (back["action"], back["version"], back["production_before"]) == ("rolled back", winner, loser)
-    assert f"production is version {winner}" in workspace.done("history")
-    assert f"version {versions.alias('production').number} is production already" in workspace.refused(
+    assert f"production is version {winner}" in trained.done("history")
+    assert f"version {versions.alias('production').number} is production already" in trained.refused(
         "promote", versions.alias("production").number
     )
 
@@ -167,14 +165,13 @@ def test_submit_writes_every_test_frame_and_records_the_file(finished, tmp_path)
         assert (tmp_path / "again.csv").read_bytes() == out.read_bytes()
 
 
-def test_submit_is_checked_against_the_sample(workspace):
-    workspace.done("run", "tiny", "--data", "data")
-    index, _ = read_scores_index(workspace)
+def test_submit_is_checked_against_the_sample(trained):
+    index, _ = read_scores_index(trained)
     write_scores(Path("data/sample_submission.csv"), index, np.zeros(len(index)))
-    workspace.done("submit", "--out", "good.csv")
+    trained.done("submit", "--out", "good.csv")
     sample = Path("data/sample_submission.csv")
     sample.write_text(sample.read_text() + "9_1,0\n")
-    message = workspace.refused("submit", "--out", "bad.csv")
+    message = trained.refused("submit", "--out", "bad.csv")
     assert "the set of test frames on disk does not fit " in message
     assert "data/sample_submission.csv: 1 missing (9_1) of 31 frames" in message
     assert not Path("bad.csv").exists()
@@ -185,10 +182,9 @@ def read_scores_index(workspace):
     return frames.test.index, None
 
 
-def test_an_altered_model_is_refused(workspace):
-    workspace.done("run", "tiny", "--data", "data")
+def test_an_altered_model_is_refused(trained):
     weights = next(path for path in Path("mlartifacts").rglob("ensemble/weights/*.safetensors"))
     weights.write_bytes(weights.read_bytes()[:-1] + b"x")
-    message = workspace.refused("submit", "--out", "x.csv")
+    message = trained.refused("submit", "--out", "x.csv")
     assert "is missing or was altered: its SHA-256 is not the one recorded" in message
     assert not Path("x.csv").exists()

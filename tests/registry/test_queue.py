@@ -13,9 +13,8 @@ def _runs(workspace, kind):
     return workspace.tracking().find(kind, statuses=("FINISHED", "FAILED", "KILLED", "RUNNING"))
 
 
-@pytest.fixture
-def three(workspace):
-    """`tiny`; `fused`, which fuses the same members otherwise; `wider`, which shares one member and has one of its own."""
+def _three(workspace):
+    """Beside `tiny`: `fused`, which fuses the same members otherwise; `wider`, which shares one member and has one of its own."""
     folder = workspace.folder / "experiments"
     tiny = (folder / "tiny.yaml").read_text()
     (folder / "fused.yaml").write_text(tiny.replace("tiny", "fused").replace("{gaussian: 1}", "{gaussian: 2}"))
@@ -28,9 +27,18 @@ def three(workspace):
     return workspace
 
 
-def test_every_distinct_member_is_trained_once_and_the_plan_says_so_beforehand(three):
+@pytest.fixture
+def three(workspace):
+    return _three(workspace)
+
+
+def test_a_queue_from_its_plan_to_the_next_time(three, monkeypatch):
+    read = []
+    original = SplitSource.tasks
+    monkeypatch.setattr(SplitSource, "tasks", lambda self: read.append(len(self)) or original(self))
     result = three.vad("run", "all", "--data", "data")
     assert result.exit_code == 0, result.output
+    assert read == [20, 30], "frames are decoded once, for all sizes"
     plan = result.stderr[: result.stderr.index("[1/3]")]
     assert re.search(r"^fused +3 to train +\d+ s$", plan, re.MULTILINE)
     assert re.search(r"^tiny +nothing to train +3 as in fused$", plan, re.MULTILINE)
@@ -46,9 +54,6 @@ def test_every_distinct_member_is_trained_once_and_the_plan_says_so_beforehand(t
         "wider",
     ]
 
-
-def test_the_queue_again_does_nothing(three):
-    three.done("run", "all", "--data", "data")
     before = three.files()
     result = three.vad("run", "all", "--data", "data")
     assert result.exit_code == 0
@@ -57,9 +62,13 @@ def test_the_queue_again_does_nothing(three):
     assert len(re.findall(r"done already$", result.stdout, re.MULTILINE)) == 3
     assert three.files() == before
 
+    three.done("run", "all", "--data", "data", "--force")
+    assert len(_runs(three, "member")) == 8, "each distinct member once more"
+    assert len(_runs(three, "experiment")) == 6
 
-def test_what_an_earlier_run_trained_is_reused_and_named(three):
-    three.done("run", "tiny", "--data", "data")
+
+def test_what_an_earlier_run_trained_is_reused_and_named(trained):
+    three = _three(trained)
     result = three.vad("run", "fused", "wider", "--data", "data")
     assert result.exit_code == 0, result.output
     assert re.search(r"^fused +nothing to train +1 from run \w{8} \(tiny\)", result.stderr, re.MULTILINE)
@@ -107,21 +116,6 @@ def test_no_experiments_at_all(workspace):
     shutil.rmtree("experiments")
     Path("experiments").mkdir()
     assert "there is no experiment in experiments" in workspace.refused("run", "all", "--data", "data")
-
-
-def test_frames_are_decoded_once_for_all_sizes(three, monkeypatch):
-    read = []
-    original = SplitSource.tasks
-    monkeypatch.setattr(SplitSource, "tasks", lambda self: read.append(len(self)) or original(self))
-    three.done("run", "all", "--data", "data", "--set", "train.epochs=1")
-    assert read == [20, 30]
-
-
-def test_force_trains_each_distinct_member_once_more(three):
-    three.done("run", "all", "--data", "data", "--set", "train.epochs=1")
-    three.done("run", "all", "--data", "data", "--set", "train.epochs=1", "--force")
-    assert len(_runs(three, "member")) == 8
-    assert len(_runs(three, "experiment")) == 6
 
 
 def test_a_stopped_queue_goes_on(three, monkeypatch):

@@ -105,33 +105,30 @@ def test_an_entry_that_only_fuses_otherwise_reuses_members_and_their_scores(fini
     assert len(_runs(finished.tracking(), "member")) == before
 
 
-def test_a_changed_setting_trains_only_what_it_concerns(workspace):
-    workspace.done("run", "tiny", "--data", "data")
-    result = workspace.vad("run", "tiny", "--data", "data", "--set", "members.large.latent=5")
+def test_a_changed_setting_trains_only_what_it_concerns(trained):
+    result = trained.vad("run", "tiny", "--data", "data", "--set", "members.large.latent=5")
     assert "large-1        to train" in result.stderr
     assert result.stderr.count("from run ") == 2
-    parent = _runs(workspace.tracking(), "experiment")[0]
+    parent = _runs(trained.tracking(), "experiment")[0]
     assert parent.tags["vad.set"] == "members.large.latent=5"
 
 
-def test_force_trains_anew_and_gives_the_same_scores(workspace, tmp_path):
-    workspace.done("run", "tiny", "--data", "data")
-    workspace.done("run", "tiny", "--data", "data", "--force")
-    tracking = workspace.tracking()
+def test_force_trains_anew_and_gives_the_same_scores(trained, tmp_path):
+    trained.done("run", "tiny", "--data", "data", "--force")
+    tracking = trained.tracking()
     first, second = _runs(tracking, "experiment")
     assert len(_runs(tracking, "member")) == 6
     tables = [tracking.fetch(run.run_id, "scores.csv", tmp_path).read_bytes() for run in (first, second)]
     assert tables[0] == tables[1]
 
 
-def test_altered_weights_are_not_reused(workspace):
-    workspace.done("run", "tiny", "--data", "data")
-    (culprit,) = (m for m in _runs(workspace.tracking(), "member") if m.name == "large-1")
+def test_altered_weights_are_not_reused(trained):
+    (culprit,) = (m for m in _runs(trained.tracking(), "member") if m.name == "large-1")
     weights = next(Path("mlartifacts").rglob(f"{culprit.run_id}/**/weights.safetensors"))
     data = bytearray(weights.read_bytes())
     data[-1] ^= 1
     weights.write_bytes(data)
-    result = workspace.vad("run", "tiny", "--data", "data", "--set", "members.small.seeds=[1]")
+    result = trained.vad("run", "tiny", "--data", "data", "--set", "members.small.seeds=[1]")
     assert result.exit_code == 0
     assert f"the weights of run {culprit.run_id} were altered; it is passed over" in result.stderr
     assert "large-1        to train" in result.stderr
@@ -152,11 +149,10 @@ def test_without_labels_a_proxy_is_measured_and_never_called_ap(workspace):
     assert len({m.tags["vad.digest"] for m in again}) == 2, "held-out frames are part of what a member was trained on"
 
 
-def test_frames_are_decoded_once(workspace):
-    workspace.done("run", "tiny", "--data", "data")
+def test_frames_are_decoded_once(trained):
     maps = {path: path.stat().st_mtime_ns for path in Path(".vad/frames").iterdir()}
     assert len(maps) == 4
-    result = workspace.vad("run", "tiny", "--data", "data", "--set", "train.epochs=1")
+    result = trained.vad("run", "tiny", "--data", "data", "--set", "train.epochs=1")
     assert "  decode " not in result.stderr
     assert {path: path.stat().st_mtime_ns for path in Path(".vad/frames").iterdir()} == maps
 
