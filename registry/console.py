@@ -4,9 +4,8 @@ import sys
 import time
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, SupportsFloat
 
-from torch import Tensor
 from tqdm import tqdm
 
 _BAR = "{desc:<26.26} {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt}{postfix}  {rate_noinv_fmt}  {remaining} left"
@@ -61,7 +60,7 @@ class Bar:
             rate = self._done / max(seconds, 1e-9)
             self._console.say(f"  {self._what:<26} {self._done:,} {self._unit} in {seconds:.1f} s, {rate:,.0f}/s{loss}")
 
-    def advance(self, count: int, loss: Tensor | float | None = None) -> None:
+    def advance(self, count: int, loss: SupportsFloat | None = None) -> None:
         """So many more are done; fewer than none where some were lost and must be done again."""
         self._done += count
         if self._bar is not None:

@@ -37,9 +37,20 @@ def test_pictures_in_the_readme_exist():
         assert (PROJECT / picture).read_bytes().startswith(b"\x89PNG"), picture
 
 
+def loaded(code):
+    """The modules that are in memory after this code."""
+    command = [sys.executable, "-c", f"import sys\n{code}\nprint(sorted(sys.modules))"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=PROJECT)
+    return set(re.findall(r"'([\w.]+)'", done.stdout))
+
+
 def test_help_imports_nothing_heavy():
-    code = "import sys, registry.cli as c\ntry: c.main(['--help'])\nexcept SystemExit: pass\nprint(sorted(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=PROJECT)
-    loaded = set(re.findall(r"'([\w.]+)'", done.stdout))
-    assert "click" in loaded
-    assert loaded & {"torch", "mlflow", "numpy", "scipy", "pandas", "cv2", "matplotlib", "pydantic"} == set()
+    modules = loaded("import registry.cli as c\ntry: c.main(['--help'])\nexcept SystemExit: pass")
+    assert "click" in modules
+    assert modules & {"torch", "mlflow", "numpy", "scipy", "pandas", "cv2", "matplotlib", "pydantic"} == set()
+
+
+def test_the_leaderboard_loads_what_computes_only_with_mlflow():
+    modules = loaded("import registry.insight.leaderboard_report")
+    assert "mlflow" in modules
+    assert modules & {"torch", "scipy.signal", "cv2", "matplotlib"} == set()

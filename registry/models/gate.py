@@ -12,16 +12,24 @@ from vad.metrics import Difference, difference, sample
 def consider(candidate: Version, versions: Versions, tracking: Tracking, home: Path) -> Decision:
     """Let the candidate become production if the policy has it so, and record the decision either way."""
     policy = read_policy()
-    incumbent = versions.alias(PRODUCTION)
-    if incumbent and incumbent.number == candidate.number:
-        return decide(candidate.standing(), incumbent.standing(), policy)
-    paired = compare_scores(candidate, incumbent, tracking, home) if incumbent and policy.confidence else None
-    decision = decide(candidate.standing(), incumbent.standing() if incumbent else None, policy, paired)
-    if decision.promote:
-        versions.promote(candidate, decision.reason)
-    else:
-        versions.refuse(candidate, decision.reason)
-    return decision
+    while True:
+        incumbent = versions.alias(PRODUCTION)
+        if incumbent and incumbent.number == candidate.number:
+            return decide(candidate.standing(), incumbent.standing(), policy)
+        paired = compare_scores(candidate, incumbent, tracking, home) if incumbent and policy.confidence else None
+        decision = decide(candidate.standing(), incumbent.standing() if incumbent else None, policy, paired)
+        if not decision.promote:
+            versions.refuse(candidate, decision.reason)
+            return decision
+        # Another machine may have made its own version production meanwhile: then that is the one to beat.
+        if _is(incumbent, versions.alias(PRODUCTION)):
+            versions.promote(candidate, decision.reason)
+            if _is(candidate, versions.alias(PRODUCTION)):
+                return decision
+
+
+def _is(one: Version | None, other: Version | None) -> bool:
+    return (one and one.number) == (other and other.number)
 
 
 def compare_scores(candidate: Version, incumbent: Version, tracking: Tracking, home: Path) -> Difference | None:

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import json
+import random
 import shutil
 import tempfile
 import time
@@ -9,7 +10,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import mlflow
 from mlflow.entities import Metric
@@ -19,18 +20,21 @@ from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 from mlflow.types.schema import AnyType
 from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
+import vad
 from registry.models.history import Action, History
 from registry.models.promotion import Standing
 from registry.models.version_tags import facts_of_version, tags_of_version
 from registry.store.reaching import absent
 from registry.store.tracking import Tracking
-from vad import ensemble as ensembles
-from vad.ensemble import Ensemble
 from vad.errors import InputError
+
+if TYPE_CHECKING:  # it would load PyTorch
+    from vad.ensemble import Ensemble
 
 NAME = "vad-ensemble"
 _ABOUT = "Fused ensembles that score video frames for anomalies."
 PRODUCTION, CANDIDATE, PREVIOUS = "production", "candidate", "previous"
+_ATTEMPTS = 5
 _PACKAGES = ("mlflow", "torch", "numpy", "scipy", "pandas", "opencv-python-headless", "safetensors")
 
 
@@ -60,7 +64,7 @@ class Versions:
         self._history = History(tracking)
 
     def register(
-        self, run_id: str, ensemble: Ensemble, digest: str, tags: Mapping[str, Any], description: str
+        self, run_id: str, ensemble: "Ensemble", digest: str, tags: Mapping[str, Any], description: str
     ) -> tuple[Version, bool]:
         """The version of this ensemble: the one that is there, or a new one with alias `candidate`. True if new."""
         known = [
@@ -70,13 +74,13 @@ class Versions:
         ]
         known = [version for version in known if self.whole(version)]
         if known:
-            self._client.set_registered_model_alias(NAME, CANDIDATE, known[0].number)
+            self._point(CANDIDATE, known[0].number)
             return known[0], False
         source, model_id = _log(run_id, ensemble, tags)
         self._measure(run_id, model_id, tags)
         every = {"vad.ensemble": digest, "vad.run_id": run_id, **tags}
         made = self.add(source, model_id, run_id, {k: str(v) for k, v in every.items()}, description)
-        self._client.set_registered_model_alias(NAME, CANDIDATE, made.number)
+        self._point(CANDIDATE, made.number)
         return made, True
 
     def add(self, source: str, model_id: str, run_id: str, tags: Mapping[str, str], description: str) -> Version:
@@ -96,7 +100,7 @@ class Versions:
 
     def receive(self, version: Version, reason: str) -> None:
         """Take in a version from another store: as candidate, and as production where there is none."""
-        self._client.set_registered_model_alias(NAME, CANDIDATE, version.number)
+        self._point(CANDIDATE, version.number)
         if incumbent := self.alias(PRODUCTION):
             self._decided("imported", version, incumbent, reason)
         else:
@@ -130,7 +134,7 @@ class Versions:
         if incumbent and incumbent.number == version.number:
             raise InputError(f"version {version.number} is production already")
         if incumbent:
-            self._client.set_registered_model_alias(NAME, PREVIOUS, incumbent.number)
+            self._point(PREVIOUS, incumbent.number)
         self._make_production(version)
         self._decided("promoted", version, incumbent, reason)
 
@@ -144,7 +148,7 @@ class Versions:
         if previous is None or incumbent is None:
             raise InputError("there is no previous production model to go back to")
         self._make_production(previous)
-        self._client.set_registered_model_alias(NAME, PREVIOUS, incumbent.number)
+        self._point(PREVIOUS, incumbent.number)
         self._decided("rolled back", previous, incumbent, f"went back from version {incumbent.number}")
         return previous
 
@@ -215,9 +219,20 @@ class Versions:
 
     def _make_production(self, version: Version) -> None:
         """Set the alias, and let the model's own page describe this version."""
-        self._client.set_registered_model_alias(NAME, PRODUCTION, version.number)
+        self._point(PRODUCTION, version.number)
         told = self._client.get_model_version(NAME, version.number).description or ""
         self._client.update_registered_model(NAME, f"{_ABOUT}\n\n**Production is version {version.number}.** {told}")
+
+    def _point(self, alias: str, number: str) -> None:
+        """Set an alias. Of two machines that set it at once the database of a server refuses one: it asks again."""
+        for attempt in range(_ATTEMPTS):
+            try:
+                self._client.set_registered_model_alias(NAME, alias, number)
+                return
+            except MlflowException as error:
+                if error.error_code != "BAD_REQUEST" or attempt == _ATTEMPTS - 1:
+                    raise
+                time.sleep(random.uniform(0.1, 0.5))
 
     def _decided(self, action: Action, version: Version, incumbent: Version | None, reason: str) -> None:
         self.tag(version, {"vad.decision": f"{action}: {reason}"})
@@ -227,12 +242,14 @@ class Versions:
         return Version(str(found.version), found.run_id or "", facts_of_version(found.tags), found.source)
 
 
-def _log(run_id: str, ensemble: Ensemble, tags: Mapping[str, Any]) -> tuple[str, str]:
+def _log(run_id: str, ensemble: "Ensemble", tags: Mapping[str, Any]) -> tuple[str, str]:
     """Log the ensemble as a models-from-code pyfunc on a run; its URI and its model id."""
-    package = Path(ensembles.__file__).parent
+    from vad.ensemble import save
+
+    package = Path(vad.__file__).parent
     with tempfile.TemporaryDirectory() as work:
         folder, code = Path(work) / "ensemble", Path(work) / "code" / "vad"
-        ensembles.save(ensemble, folder, {key.removeprefix("vad."): str(value) for key, value in tags.items()})
+        save(ensemble, folder, {key.removeprefix("vad."): str(value) for key, value in tags.items()})
         shutil.copytree(package, code, ignore=shutil.ignore_patterns("__pycache__"))
         with mlflow.start_run(run_id=run_id), warnings.catch_warnings():
             # The signature is given; an example would put somebody's footage into the model.

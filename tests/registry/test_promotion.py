@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from registry.models import gate
 from registry.models.promotion import Policy, Standing, decide, read_policy
+from registry.models.versions import Version
 from vad.metrics import Difference
 
 CANDIDATE = Standing("7", "ap", 0.62, "street")
@@ -76,6 +78,43 @@ def test_the_policy_of_the_working_folder_comes_first(tmp_path, monkeypatch):
     assert read_policy() == POLICY, "the one that comes with the project"
     Path("promotion.yaml").write_text("same_data: true\nmin_gain: 0.01\nconfidence: 0.95\n")
     assert read_policy() == Policy(same_data=True, min_gain=0.01, confidence=0.95)
+
+
+class Shared:
+    """A model's versions in a store on which another machine promotes, just before this one looks again."""
+
+    def __init__(self, *others):
+        self.production, self.others, self.decided = version(INCUMBENT), list(others), []
+
+    def alias(self, _name):
+        return self.production
+
+    def promote(self, candidate, _reason):
+        self.production = candidate
+        self.decided.append("promoted")
+
+    def refuse(self, _candidate, _reason):
+        self.decided.append("refused")
+
+    def compare(self, *_):
+        if self.others:
+            self.production = version(self.others.pop(0))
+        return SURE
+
+
+def version(standing):
+    tags = {"vad.figure": standing.figure, "vad.value": str(standing.value), "vad.protocol": standing.protocol}
+    return Version(standing.version, "", tags, "")
+
+
+@pytest.mark.parametrize(("value", "number", "decided"), [(0.70, "8", "refused"), (0.615, "7", "promoted")])
+def test_of_two_machines_that_promote_at_once_the_better_version_stays(monkeypatch, tmp_path, value, number, decided):
+    versions = Shared(replace(CANDIDATE, version="8", value=value))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(gate, "compare_scores", versions.compare)
+    decision = gate.consider(version(CANDIDATE), versions, None, tmp_path)
+    assert (versions.production.number, versions.decided) == (number, [decided])
+    assert "version 8" in decision.reason
 
 
 @pytest.mark.parametrize(
