@@ -5,8 +5,9 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -60,6 +61,16 @@ def ending(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]
                 os.killpg(process.pid, signal.SIGKILL)
         process.kill()
         process.wait()
+
+
+@contextmanager
+def until_stopped(say: Callable[[str], object]) -> Iterator[None]:
+    """A person's Ctrl-C is how a server ends: no error, and a word."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        with suppress(OSError):  # a terminal that was closed
+            say("\nstopped" if sys.stdout.isatty() else "stopped")  # one that is there shows ^C
 
 
 def last_line(log: Path) -> str:

@@ -14,7 +14,7 @@ import mlflow
 from mlflow.models.flavor_backend_registry import get_flavor_backend
 
 from registry.models.versions import Version, Versions
-from registry.servers import HOST, ending, free_port, last_line, wait_until_ready
+from registry.servers import HOST, ending, free_port, last_line, until_stopped, wait_until_ready
 from registry.store.tracking import Tracking
 from vad.errors import InputError
 
@@ -33,14 +33,13 @@ def serve(model: str, port: int | None, home: Path, say: Callable[[str], object]
         raise InputError(f"{version.uri} has lost its files; run {version.tags.get('vad.entry', 'its entry')} again")
     chosen = free_port(port, _PORTS)
     log = home / "serving" / f"{chosen}.log"
-    with _server(version, chosen, tracking.uri, log) as process:
+    with until_stopped(say), _server(version, chosen, tracking.uri, log) as process:
         wait_until_ready(process, chosen, "/ping", f"{version.uri} cannot be served", log)
         made = f"{version.tags.get('vad.variant', '?')} of {version.tags.get('vad.entry', '?')}"
         say(
             f"model version {version.number} ({made}): http://{HOST}:{chosen}/invocations  (Ctrl-C stops it; log: {log})"
         )
         status = process.wait()
-    if status:
         raise RuntimeError(f"the server ended by itself with status {status}: {last_line(log)}; more in {log}")
 
 

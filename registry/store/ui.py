@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from registry.servers import HOST, ending, free_port, last_line, wait_until_ready
+from registry.servers import HOST, ending, free_port, last_line, until_stopped, wait_until_ready
 from registry.store import view
 from registry.store.tracking import Found, Tracking
 
@@ -34,15 +34,10 @@ def serve(port: int | None, browse: bool, home: Path, say: Callable[[str], objec
     log = home / "ui" / f"{chosen}.log"
     address = f"http://{HOST}:{chosen}"
     links = leaderboards(tracking, address)
-    try:
-        with _server(chosen, tracking.uri, log) as process:
-            wait_until_ready(process, chosen, "/health", "MLflow's UI did not start", log)
-            announce(links, address, "  (Ctrl-C stops it)", browse, say)
-            status = process.wait()
-    except KeyboardInterrupt:
-        with suppress(OSError):  # a terminal that was closed
-            say("\nstopped" if sys.stdout.isatty() else "stopped")  # one that is there shows ^C
-    else:
+    with until_stopped(say), _server(chosen, tracking.uri, log) as process:
+        wait_until_ready(process, chosen, "/health", "MLflow's UI did not start", log)
+        announce(links, address, "  (Ctrl-C stops it)", browse, say)
+        status = process.wait()
         raise RuntimeError(f"MLflow's UI ended by itself with status {status}: {last_line(log)}; more in {log}")
 
 
