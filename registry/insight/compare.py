@@ -67,7 +67,7 @@ def compare(a: str, b: str, tracking: Tracking, home: Path) -> Comparison:
     measured: list[Measured | None] = [None, None]
     if one is None or other is None:
         missing = run_a if one is None else run_b
-        why_not = f"run {missing.run_id[:8]} has no labelled scores, or they are gone"
+        why_not = f"run {missing.run_id[:8]} has no labelled scores, or they are gone or altered"
     else:
         values = [scores.variants[variant] for scores, variant in ((one, variant_a), (other, variant_b))]
         sampled = [

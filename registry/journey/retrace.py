@@ -134,7 +134,9 @@ def _newest(
         if table is not None and table.index == data.index:
             return run, table.variants
         name = f"run {run.run_id[:8]} of {run.tags['vad.entry']}"
-        journey.notes.append(f"{name} is passed over: its scores.csv is gone or damaged (FORCE=1 runs it anew)")
+        journey.notes.append(
+            f"{name} is passed over: its scores.csv is gone, damaged or altered (FORCE=1 runs it anew)"
+        )
     return None
 
 

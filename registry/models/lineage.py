@@ -11,6 +11,7 @@ import yaml
 from registry.console import table
 from registry.models.boards import Origin, find_origin, unknown
 from registry.models.versions import Version, Versions
+from registry.store.record import Altered, recorded
 from registry.store.tracking import Found, Tracking
 from vad.errors import InputError
 
@@ -117,7 +118,9 @@ def _of_run(run: Found, variant: str, tracking: Tracking, home: Path) -> Lineage
     identity = _read(tracking, run, "identity.json", home)
     figure = tags.get("vad.figure", "ap")
     value = run.metrics.get(f"{figure}.{variant}")
-    links = [Link("run", [f"{run.run_id}, {run.status}, {_when(run)}", f"on {tags.get('vad.machine', '?')}"])]
+    lines = [f"{run.run_id}, {run.status}, {_when(run)}", f"on {tags.get('vad.machine', '?')}"]
+    faults = _faults(run, tracking, home)
+    links = [Link("run", [*lines, *(faults or ["its files are those that it logged (SHA-256)"])])]
     way = identity.get("plan", {}).get("variants", {}).get(variant)
     measured = "" if value is None else f": {figure} {value:.4f}"
     links.append(
@@ -145,7 +148,7 @@ def _of_run(run: Found, variant: str, tracking: Tracking, home: Path) -> Lineage
     data += [f"{split} frames {tags.get(f'vad.{split}_digest') or '-'}" for split in ("train", "test")]
     links.append(Link("data", data))
     links.append(Link("code", _code(tags, identity)))
-    return Lineage(links, members, sound)
+    return Lineage(links, members, sound and not faults)
 
 
 def _members(run: Found, tracking: Tracking, home: Path) -> tuple[list[dict[str, Any]], bool]:
@@ -191,11 +194,23 @@ def board_scores(metrics: dict[str, float]) -> dict[str, float]:
 
 
 def _read(tracking: Tracking, run: Found, name: str, home: Path) -> dict[str, Any]:
-    path = tracking.fetch(run.run_id, name, home / "fetched" / run.run_id)
     try:
+        path = tracking.fetch(run.run_id, name, home / "fetched" / run.run_id)
         return dict(json.loads(path.read_text())) if path else {}
-    except (OSError, ValueError):
+    except (Altered, OSError, ValueError):
         return {}
+
+
+def _faults(run: Found, tracking: Tracking, home: Path) -> list[str]:
+    """What of the files that a run logged is gone or was altered."""
+    faults = []
+    for path in recorded(run.tags) or {}:
+        try:
+            if tracking.fetch(run.run_id, path, home / "fetched" / run.run_id) is None:
+                faults.append(f"{path} is gone")
+        except Altered as error:
+            faults.append(str(error))
+    return faults
 
 
 def _when(run: Found) -> str:

@@ -92,7 +92,7 @@ def decide(
     if paired is None:
         return Decision(
             False,
-            f"better, but scores of version {incumbent.version} are gone, so how surely cannot be said "
+            f"better, but scores of version {incumbent.version} are gone or altered, so how surely cannot be said "
             f"(confidence {policy.confidence:g} is asked): {figures}; {by_hand}",
         )
     surely = f"in {paired.better:.0%} of the draws of {paired.videos} videos the better one"

@@ -14,6 +14,7 @@ import torch
 
 from registry.console import Console
 from registry.engines import Course, Job, Lost
+from registry.store.record import Altered
 from registry.store.tracking import Found, RunLog, Tracking
 from vad.catalog import Named
 from vad.errors import InputError
@@ -72,15 +73,14 @@ class MemberStore:
     def _open(self, member: Member, digest: str, run: Found) -> Known | None:
         folder = run.tags.get("vad.checkpoint", "")
         cache = self._home / "fetched" / run.run_id
-        weights = self._fetched(cache / folder / _WEIGHTS, run)
-        if weights is None:
+        try:
             weights = self._tracking.fetch(run.run_id, f"{folder}/{_WEIGHTS}", cache)
-        about = self._tracking.fetch(run.run_id, f"{folder}/checkpoint.json", cache)
+            about = self._tracking.fetch(run.run_id, f"{folder}/checkpoint.json", cache)
+        except Altered as error:
+            self._console.say(f"  {member.name}: {error}; it is passed over")
+            return None
         if weights is None or about is None:
             self._console.say(f"  {member.name}: run {run.run_id} has lost its weights; it is passed over")
-            return None
-        if sha256(weights) != run.tags.get("vad.weights_sha256"):
-            self._console.say(f"  {member.name}: the weights of run {run.run_id} were altered; it is passed over")
             return None
         content = json.loads(about.read_text())
         return Known(
@@ -95,11 +95,6 @@ class MemberStore:
             tuple(Epoch(**epoch) for epoch in content["epochs"]),
             sum(epoch["seconds"] for epoch in content["epochs"]),
         )
-
-    @staticmethod
-    def _fetched(path: Path, run: Found) -> Path | None:
-        """Weights that were fetched from a server before, if they are whole."""
-        return path if path.is_file() and sha256(path) == run.tags.get("vad.weights_sha256") else None
 
     @contextmanager
     def exclusively(self, member: Member, digest: str, wait: bool) -> Iterator[bool]:
@@ -210,10 +205,10 @@ class MemberStore:
     def stored_scores(self, known: Known, frames_digest: str, error: Named) -> Values | None:
         """The member's scores of these frames under this error, if they were computed before."""
         name = f"scores/{_score_name(frames_digest, error)}"
-        path = self._tracking.fetch(known.run_id, name, self._home / "fetched" / known.run_id)
-        if path is None:
-            return None
         try:
+            path = self._tracking.fetch(known.run_id, name, self._home / "fetched" / known.run_id)
+            if path is None:
+                return None
             tensors, _ = load_tensors(path)
         except InputError:
             return None

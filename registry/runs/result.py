@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from registry.models.versions import Versions
+from registry.store.record import Altered
 from registry.store.tracking import Found, Tracking
 from vad.metrics import Measured
 
@@ -41,13 +42,13 @@ def present(result: Result, versions: Versions) -> Result:
 
 
 def stored_result(tracking: Tracking, run: Found, home: Path) -> Result | None:
-    """What a finished run found, from its own record."""
-    path = tracking.fetch(run.run_id, FILE, home / "fetched" / run.run_id)
-    if path is None:
-        return None
+    """What a finished run found, from its own record; None where that is gone or was altered."""
     try:
+        path = tracking.fetch(run.run_id, FILE, home / "fetched" / run.run_id)
+        if path is None:
+            return None
         content = json.loads(path.read_text())
         content["variants"] = {n: Measured(**m) if m else None for n, m in content["variants"].items()}
         return Result(**content)
-    except (ValueError, TypeError, KeyError):
+    except (Altered, ValueError, TypeError, KeyError):
         return None

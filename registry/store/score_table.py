@@ -50,9 +50,9 @@ def read_table(path: Path) -> ScoreTable:
 
 
 def stored_table(tracking: Tracking, run_id: str, name: str, home: Path) -> ScoreTable | None:
-    """A run's table; None where it has none, or it is gone or damaged."""
-    path = tracking.fetch(run_id, name, home / "fetched" / run_id)
+    """A run's table; None where it has none, or it is gone, damaged or altered."""
     try:
+        path = tracking.fetch(run_id, name, home / "fetched" / run_id)
         return read_table(path) if path else None
     except InputError:
         return None

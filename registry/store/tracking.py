@@ -25,6 +25,8 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 
 from registry.store.processes import here, process_gone, this_process
 from registry.store.reaching import absent, reaching, without_password
+from registry.store.record import TAG, Altered, as_tag, recorded
+from vad.files import sha256
 
 for noisy in ("alembic", "mlflow"):
     logging.getLogger(noisy).setLevel(logging.ERROR)
@@ -62,6 +64,7 @@ class RunLog:
         self.run_id: str = run.info.run_id
         self.experiment_id: str = run.info.experiment_id
         self._params = dict(run.data.params)
+        self._files = recorded(run.data.tags) or {}
 
     def params(self, params: Mapping[str, Any]) -> None:
         """Log parameters; one that is logged already stays as it is."""
@@ -93,10 +96,19 @@ class RunLog:
         self.tags({"mlflow.note.content": markdown})
 
     def artifact(self, path: Path, folder: str | None = None) -> None:
+        """Log a file, and record its SHA-256."""
         self._client.log_artifact(self.run_id, str(path), folder)
+        self._record({path.name: path}, folder)
 
     def artifacts(self, path: Path, folder: str | None = None) -> None:
+        """Log all that a folder holds, and record the SHA-256 of each file."""
         self._client.log_artifacts(self.run_id, str(path), folder)
+        files = {file.relative_to(path).as_posix(): file for file in sorted(path.rglob("*")) if file.is_file()}
+        self._record(files, folder)
+
+    def _record(self, files: Mapping[str, Path], folder: str | None) -> None:
+        self._files |= {f"{folder}/{name}" if folder else name: sha256(file) for name, file in files.items()}
+        self.tags({TAG: as_tag(self._files)})
 
     def end(self, status: Status) -> None:
         self._client.set_terminated(self.run_id, status)
@@ -110,6 +122,7 @@ class Tracking:
         self.shown = without_password(self.uri)
         """The address as it may be printed and stored."""
         self._roots: dict[str, str] = {}
+        self._files: dict[str, dict[str, str] | None] = {}
         asked = os.environ.get("MLFLOW_TRACKING_URI")
         mlflow.set_tracking_uri(self.uri)
         mlflow.set_registry_uri(self.uri)
@@ -221,10 +234,36 @@ class Tracking:
             raise InputError(f"there is no run {run_id} in {self.shown}") from None
 
     def fetch(self, run_id: str, path: str, folder: Path) -> Path | None:
-        """A local copy of an artifact, or the stored file itself where the store is local; None if it is gone."""
+        """A local copy of an artifact, or the stored file itself where the store is local; None if it is gone.
+
+        Raises Altered where it is not what the run logged.
+        """
+        if run_id not in self._roots:
+            self._look_at(run_id)
+        known = self._files.get(run_id)
+        copy = folder / path
+        if known and copy.is_file() and sha256(copy) == known.get(path):
+            return copy  # fetched from a server before
+        found = self._download(run_id, path, folder)
+        if found is None or known is None:
+            return found
+        digest = sha256(found)
+        if known.get(path) != digest:
+            self._look_at(run_id)  # more may have been logged since
+            known = self._files[run_id] or {}
+        if path in known and known[path] != digest:
+            raise Altered(run_id, path)
+        return found if path in known else None
+
+    def _look_at(self, run_id: str) -> None:
         try:
-            if run_id not in self._roots:
-                self._roots[run_id] = self.client.get_run(run_id).info.artifact_uri
+            self._found(self.client.get_run(run_id))
+        except MlflowException as error:
+            if not absent(error):  # a server that does not answer has not lost anything
+                raise
+
+    def _download(self, run_id: str, path: str, folder: Path) -> Path | None:
+        try:
             # The client would ask a server for the run and its models before each of these calls.
             files = get_artifact_repository(self._roots[run_id], self.uri)
             if path not in [item.path for item in files.list_artifacts(os.path.dirname(path) or None)]:
@@ -234,10 +273,10 @@ class Tracking:
             folder.mkdir(parents=True, exist_ok=True)
             return Path(files.download_artifacts(path, str(folder)))
         except MlflowException as error:
-            if not absent(error):  # a server that does not answer has not lost anything
+            if not absent(error):
                 raise
             return None
-        except FileNotFoundError:
+        except (FileNotFoundError, KeyError):
             return None
         except OSError:
             if self._roots.get(run_id, "").startswith("file:"):
@@ -253,6 +292,7 @@ class Tracking:
     def _found(self, run: Run) -> Found:
         info, data = run.info, run.data
         self._roots[info.run_id] = info.artifact_uri
+        self._files[info.run_id] = recorded(data.tags)
         return Found(
             info.run_id,
             info.run_name,

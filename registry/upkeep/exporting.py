@@ -9,6 +9,7 @@ from typing import get_args
 import mlflow
 
 from registry.models.versions import NAME, Version, Versions
+from registry.store.record import recorded
 from registry.store.tracking import Kind, Tracking
 from registry.upkeep import mending
 from registry.upkeep.parcel import (
@@ -148,7 +149,8 @@ class _Export:
             raise InputError(f"{record} is still running; export it when it has ended")
         files = self.parcel.artifacts(run_id)
         self._copy(info.artifact_uri, files)
-        require(str(record), files, record.needed(), info.artifact_uri)
+        there = {path: digest for path, digest in (recorded(record.tags) or {}).items() if (files / path).exists()}
+        require(str(record), files, record.needed() | there, info.artifact_uri)
         self.parcel.runs[run_id] = record
 
     def _copy(self, location: str, target: Path) -> None:

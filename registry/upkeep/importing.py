@@ -125,7 +125,8 @@ class _Import:
         imported = _ORIGIN in here.data.tags and here.info.status != "RUNNING"
         if not new and not (imported and any(here.data.tags.get(key) != value for key, value in tags.items())):
             return
-        self._tracking.reopen(run_id).tags(tags)
+        log = self._tracking.reopen(run_id)
+        log.tags(tags)
         results = self._parcel.artifacts(record.run_id) / _RESULTS
         if results.is_file():
             content = json.loads(results.read_text())
@@ -135,7 +136,10 @@ class _Import:
             content["link"] = self._tracking.link(run_id, here.info.experiment_id)
             stayed = "no model: it stayed in the store that this run was imported from"
             content["registered"] = f"imported as version {ours}" if ours else stayed
-            self._client.log_text(run_id, json.dumps(content, indent=2), _RESULTS)
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder) / _RESULTS
+                path.write_text(json.dumps(content, indent=2))
+                log.artifact(path)
         if record.ended is None:
             self._client.update_run(run_id, record.status)
         else:

@@ -176,9 +176,7 @@ def test_the_newest_run_that_has_its_scores_counts(street, tmp_path):
         "1.0000", "1.0000 to 1.0000", "baseline", new.run_id[:8],
     ]  # fmt: skip
     table = street.tracking().fetch(new.run_id, "scores.csv", tmp_path)
-    note = (
-        f"note: run {new.run_id[:8]} of files is passed over: its scores.csv is gone or damaged (FORCE=1 runs it anew)"
-    )
+    note = f"note: run {new.run_id[:8]} of files is passed over: its scores.csv is gone, damaged or altered (FORCE=1 runs it anew)"
     rows = table.read_text().splitlines()
     for damaged in ("", "\n".join(rows[:-1]), "\n".join(rows).replace("wrong", "video")):
         table.write_text(damaged)

@@ -16,6 +16,7 @@ from mlflow.entities import Metric
 
 from registry.cli import main
 from registry.models.versions import Versions
+from registry.store.record import recorded
 from registry.store.tracking import Tracking
 from registry.upkeep.exporting import moved
 from registry.upkeep.parcel import RunRecord, unpack
@@ -23,7 +24,7 @@ from vad.files import sha256
 
 EVERY = ("FINISHED", "FAILED", "KILLED", "RUNNING")
 ITS_OWN = ("vad.host", "vad.pid", "vad.process", "vad.imported_from", "vad.version", "vad.logged_model")
-ITS_OWN += ("mlflow.parentRunId", "mlflow.note.content")
+ITS_OWN += ("mlflow.parentRunId", "mlflow.note.content", "vad.files")
 BLENDED = ("gaussian: 1}, {normalize: 100}]}\n  small_only", "gaussian: 2}, {normalize: 100}]}\n  small_only")
 
 
@@ -128,6 +129,7 @@ def _require_same(before, after):
         assert after.runs[new].tags.get("mlflow.parentRunId") == ids.get(parent)
         assert not {"vad.host", "vad.pid", "vad.process"} & after.runs[new].tags.keys()
         was, now = _digests(before.artifacts(old)), _digests(after.artifacts(new))
+        assert recorded(after.runs[new].tags) == now or not now
         assert (was.pop("results.json", ""), now.pop("results.json", "")).count("") in (0, 2)
         assert was == now
     was, now = _digests(before.model), _digests(after.model)

@@ -130,7 +130,9 @@ def test_altered_weights_are_not_reused(trained):
     weights.write_bytes(data)
     result = trained.vad("run", "tiny", "--data", "data", "--set", "members.small.seeds=[1]")
     assert result.exit_code == 0
-    assert f"the weights of run {culprit.run_id} were altered; it is passed over" in result.stderr
+    assert (
+        f"weights.safetensors of run {culprit.run_id} was altered: its SHA-256 is not the one recorded" in result.stderr
+    )
     assert "large-1        to train" in result.stderr
 
 
