@@ -23,6 +23,7 @@ from vad.models import fold_batch_norm
 from vad.pipeline import Fitted, Stream, Variant, run_pipeline
 from vad.scores import FrameIndex, Values
 from vad.scoring import score
+from vad.threads import using
 from vad.weights import fit_weights, load_tensors, save_tensors
 
 Normalization = Literal["stored", "own"]
@@ -65,8 +66,9 @@ class Ensemble:
             network = self._folded[name]
             samples = member.kind_of_input().samples(frames[member.size], index, device)
             errors = list({s.error: None for s in self.streams.values() if s.error and name in s.members})
-            precision = member.training.precision
-            found = score(network, samples, errors, len(index), precision, device, advance, folded=True)
+            recipe = member.training
+            with using(recipe.threads):
+                found = score(network, samples, errors, len(index), recipe.precision, device, advance, folded=True)
             member_scores |= {(name, error): values for error, values in found.items()}
         fitted = self.fitted if normalization == "stored" else None
         variants = {self.variant_name: self.variant}

@@ -19,10 +19,16 @@ from vad.precision import Precision
 TRAINING_CODE = 2
 SCORING_CODE = 2
 
+_LATER = ("grad_clip", "threads")  # settings that there were not always
+
 
 @dataclass(frozen=True)
 class Training:
-    """A training recipe, complete: every default filled in, the precision decided."""
+    """A training recipe, complete: every default filled in, precision and threads decided.
+
+    `threads` is on how many threads of the processor the member is trained and scored: the last bits of the results
+    depend on it. None on a GPU.
+    """
 
     loss: str | Weighted
     optimizer: str
@@ -36,6 +42,7 @@ class Training:
     precision: Precision
     batch_size: int
     grad_clip: float | None = None
+    threads: int | None = None
 
 
 @dataclass(frozen=True)
@@ -66,8 +73,7 @@ class Member:
         training = {field.name: getattr(recipe, field.name) for field in fields(recipe)}
         training["loss"] = recipe.loss if isinstance(recipe.loss, str) else dict(recipe.loss)
         training["schedule"] = recipe.schedule and recipe.schedule.plain()
-        if recipe.grad_clip is None:
-            del training["grad_clip"]
+        training = {key: value for key, value in training.items() if value is not None or key not in _LATER}
         init = {"init": self.init.plain()} if self.init else {}
         return {**settings, **init, **training}
 

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from vad.inputs import Samples
 from vad.member import Member
+from vad.threads import using
 from vad.training import Diverged, Epoch, train
 
 # Seconds from one word about batches to the next: often enough for a progress bar, and a GPU seldom waits.
@@ -36,22 +37,19 @@ class Told:
     state: bytes = b""
 
 
-def train_remotely(
-    member: Member, samples: Samples, array: NDArray[Any], state: bytes, device: str, threads: int
-) -> Iterator[Told]:
+def train_remotely(member: Member, samples: Samples, array: NDArray[Any], state: bytes, device: str) -> Iterator[Told]:
     """Train a member on `samples` cut from `array`, and yield how it goes; the first word is that it has begun.
 
-    `state` holds the bytes of a state file to go on from, or none. Results depend on the number of `threads`. Raises
-    what `train` raises; Diverged comes without weights, which are in the last state told.
+    `state` holds the bytes of a state file to go on from, or none. Raises what `train` raises; Diverged
+    comes without weights, which are in the last state told.
     """
     told: SimpleQueue[Told | Exception | None] = SimpleQueue()
 
     def work() -> None:
-        # In this thread: OpenMP keeps the number for each thread by itself.
-        torch.set_num_threads(threads)
         place = torch.device(device)
         try:
-            _train(member, samples.over(array, place), state, place, told.put)
+            with using(member.training.threads):  # in this thread: OpenMP keeps the number for each by itself
+                _train(member, samples.over(array, place), state, place, told.put)
         except Diverged as error:
             told.put(Diverged(error.epoch, None))
         except Exception as error:

@@ -78,7 +78,7 @@ class RayEngine:
 
     def __init__(self, gpu_share: float | None, console: Console):
         self._gpu_share = gpu_share
-        self._gpus, self._threads = 0.0, 1
+        self._gpus = 0.0
         self._console = console
         self._task = ray.remote(num_returns="streaming", max_retries=0)(train_remotely)
         self._arrays: dict[str, ray.ObjectRef] = {}
@@ -114,8 +114,6 @@ class RayEngine:
         self._gpus = min(gpus, 1.0) if self._gpu_share is None else self._gpu_share
         if self._gpus > gpus:
             raise InputError(f"--gpu-share {self._gpus:g}: no node of the Ray cluster has a GPU; leave it out")
-        # As many as this process would compute with, as results depend on it; a GPU is fed by one.
-        self._threads = 1 if self._gpus else torch.get_num_threads()
 
     def close(self) -> None:
         self._arrays.clear()
@@ -170,7 +168,7 @@ class RayEngine:
         state = job.resume.read_bytes() if task.epochs else b""
         device = "cuda" if self._gpus else "cpu"
         remote = self._task.options(name=f"train {job.member.name}", **self._needs(job.member))
-        return remote.remote(job.member, samples, self._put(job.samples.array), state, device, self._threads)
+        return remote.remote(job.member, samples, self._put(job.samples.array), state, device)
 
     def _put(self, array: NDArray[Any]) -> ray.ObjectRef:
         """An array in the cluster, put there once: a map is known by its file, whose name is its content."""
@@ -184,8 +182,9 @@ class RayEngine:
         """What a task asks for: processors, memory, a share of a GPU; no more than one node has, lest it wait for ever."""
         fit = [node for node in _nodes() if node.get("GPU", 0) >= self._gpus]
         largest = max(fit, key=lambda node: node.get("CPU", 0), default={})
+        threads = 1 if self._gpus else member.training.threads or 1  # a GPU is fed by one
         return {
-            "num_cpus": min(self._threads, largest.get("CPU") or self._threads),
+            "num_cpus": min(threads, largest.get("CPU") or threads),
             "memory": int(min(memory(member), largest.get("memory", 0))),
             "num_gpus": self._gpus,
         }

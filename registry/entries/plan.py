@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -73,7 +73,7 @@ class Plan:
 
 
 def make_plan(loaded: Loaded, device: torch.device, labelled: bool) -> Plan:
-    """Resolve an entry for this device (which decides `precision: auto`) and this data (labels decide `holdout: auto`)."""
+    """Resolve an entry for this device (which decides `precision: auto` and `threads: auto`) and this data (labels decide `holdout: auto`)."""
     entry = loaded.entry
     members = {}
     for group, spec in entry.members.items():
@@ -134,7 +134,15 @@ def _training(train: TrainSpec, batch_size: int, device: torch.device) -> Traini
         precision=resolve(train.precision, device),
         batch_size=batch_size,
         grad_clip=train.grad_clip,
+        threads=_threads(train.threads, device),
     )
+
+
+def _threads(wish: int | Literal["auto"], device: torch.device) -> int | None:
+    """`auto` is as many as this process has. On a GPU nothing depends on it."""
+    if device.type != "cpu":
+        return None
+    return torch.get_num_threads() if wish == "auto" else wish
 
 
 def _loss(spec: str | Mapping[str, float]) -> str | Weighted:

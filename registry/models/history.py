@@ -53,6 +53,11 @@ class History:
             for run in self._tracking.find("decision")
         ]
 
+    def production(self) -> str | None:
+        """The version that the last decision on it made production."""
+        made = (event.version for event in self.events() if event.action in ("promoted", "rolled back"))
+        return next(made, None)
+
 
 def as_text(events: list[Event], production: str | None) -> str:
     """A table for a terminal, newest first."""

@@ -1,6 +1,7 @@
 """From a predictions file or a model version back to what made it: version, run, variant, members, entry, data, commit."""
 
 import json
+import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -98,7 +99,8 @@ def _of_version(version: Version, versions: Versions, tracking: Tracking, home: 
     lines = [f"{version.uri}{f' ({aliases})' if aliases else ''}"]
     sound = True
     try:
-        versions.load(version)
+        with tempfile.TemporaryDirectory() as work:
+            versions.fetch(version, Path(work))
         lines.append("its files are those that were registered (SHA-256)")
     except InputError as error:
         sound = False

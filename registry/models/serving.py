@@ -10,13 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import mlflow
 from mlflow.models.flavor_backend_registry import get_flavor_backend
 
 from registry.models.versions import Version, Versions
 from registry.servers import HOST, ending, free_port, last_line, until_stopped, wait_until_ready
 from registry.store.tracking import Tracking
-from vad.errors import InputError
 
 _PORTS = range(5001, 5101)
 
@@ -29,11 +27,9 @@ def serve(model: str, port: int | None, home: Path, say: Callable[[str], object]
     tracking = Tracking()
     versions = Versions(tracking)
     version = versions.resolve(model)
-    if not versions.whole(version):
-        raise InputError(f"{version.uri} has lost its files; run {version.tags.get('vad.entry', 'its entry')} again")
     chosen = free_port(port, _PORTS)
     log = home / "serving" / f"{chosen}.log"
-    with until_stopped(say), _server(version, chosen, tracking.uri, log) as process:
+    with until_stopped(say), _server(versions, version, chosen, tracking.uri, log) as process:
         wait_until_ready(process, chosen, "/ping", f"{version.uri} cannot be served", log)
         made = f"{version.tags.get('vad.variant', '?')} of {version.tags.get('vad.entry', '?')}"
         say(
@@ -44,7 +40,7 @@ def serve(model: str, port: int | None, home: Path, say: Callable[[str], object]
 
 
 @contextmanager
-def _server(version: Version, port: int, uri: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def _server(versions: Versions, version: Version, port: int, uri: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """What `mlflow models serve --env-manager local` starts, with its output in a file; it ends with the block.
 
     It has a copy of the model: a store on another machine is asked once, and what changes in one does not reach the server.
@@ -55,7 +51,7 @@ def _server(version: Version, port: int, uri: str, log: Path) -> Iterator[subpro
     os.environ.update(PATH=path, MLFLOW_TRACKING_URI=uri)
     gc.freeze()  # or the end of this process would look through all that it imported, for seconds on a busy machine
     with tempfile.TemporaryDirectory(prefix="vad-serve-") as folder, log.open("wb") as output:
-        fetched = mlflow.artifacts.download_artifacts(artifact_uri=version.uri, dst_path=folder)
+        fetched = str(versions.fetch(version, Path(folder)))
         backend: Any = get_flavor_backend(fetched, env_manager="local")
         process = backend.serve(fetched, port, HOST, None, synchronous=False, stdout=output, stderr=output)
         with ending(process):

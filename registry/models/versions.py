@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import time
 import warnings
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
 import vad
 from registry.models.history import Action, History
+from registry.models.model_files import FACT, LISTING, require_listed, write_listing
 from registry.models.promotion import Standing
 from registry.models.version_tags import facts_of_version, tags_of_version
 from registry.store.reaching import absent
@@ -90,8 +92,9 @@ class Versions:
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
+        facts = {**tags, FACT: self._list_files(model_id)}
         made = self._client.create_model_version(
-            NAME, source, run_id, tags_of_version(tags), description=description, model_id=model_id
+            NAME, source, run_id, tags_of_version(facts), description=description, model_id=model_id
         )
         # Without it the UI's list of logged models does not say that this one is registered.
         told = json.dumps([{"name": NAME, "version": made.version}])
@@ -121,22 +124,27 @@ class Versions:
             return False
         return True
 
+    def _require_whole(self, version: Version) -> None:
+        if not self.whole(version):
+            entry = version.tags.get("vad.entry", "its entry")
+            raise InputError(f"{version.uri} has lost its files (`vad doctor` looks for them); or run {entry} again")
+
     def promote(self, version: Version, reason: str) -> None:
         """Make a version production; what was production becomes previous.
 
         Raises InputError where it is production already, or its files are gone.
         """
-        if not self.whole(version):
-            raise InputError(
-                f"{version.uri} has lost its files; run {version.tags.get('vad.entry', 'its entry')} again"
-            )
+        self._require_whole(version)
         incumbent = self.alias(PRODUCTION)
-        if incumbent and incumbent.number == version.number:
+        if incumbent and incumbent.number == version.number and self._history.production() == version.number:
             raise InputError(f"version {version.number} is production already")
-        if incumbent:
+        # First the decision: where the alias is not set any more, the next run decides again.
+        self._decided("promoted", version, incumbent, reason)
+        if incumbent and incumbent.number != version.number:
             self._point(PREVIOUS, incumbent.number)
         self._make_production(version)
-        self._decided("promoted", version, incumbent, reason)
+        if self._history.production() != version.number:  # another machine decided meanwhile, and was overtaken
+            self._decided("promoted", version, incumbent, reason)
 
     def refuse(self, version: Version, reason: str) -> None:
         """Record that a version did not become production, and why."""
@@ -147,9 +155,9 @@ class Versions:
         previous, incumbent = self.alias(PREVIOUS), self.alias(PRODUCTION)
         if previous is None or incumbent is None:
             raise InputError("there is no previous production model to go back to")
+        self._decided("rolled back", previous, incumbent, f"went back from version {incumbent.number}")
         self._make_production(previous)
         self._point(PREVIOUS, incumbent.number)
-        self._decided("rolled back", previous, incumbent, f"went back from version {incumbent.number}")
         return previous
 
     def alias(self, name: str) -> Version | None:
@@ -179,39 +187,88 @@ class Versions:
         return result
 
     def known(self, model: str) -> bool:
-        """Whether `resolve` would find it."""
-        try:
-            self.resolve(model)
-        except InputError:
-            return False
-        return True
+        """Whether there is such a version or alias."""
+        return self._find(model) is not None
 
     def resolve(self, model: str, argument: str = "MODEL") -> Version:
-        """A version by alias, number, or `models:/` URI. Raises InputError that says what there is."""
-        versions = self.all()
-        if not versions:
-            raise InputError(
-                "no model is registered yet; run an experiment first, as in `make run EXP=phase5_multiscale`"
-            )
-        wanted = model
-        for prefix in (f"models:/{NAME}@", f"models:/{NAME}/"):
-            wanted = wanted.removeprefix(prefix)
-        numbers = {version.number: version for version in versions}
-        found = numbers.get(wanted.removeprefix("v")) or (self.alias(wanted) if "/" not in wanted else None)
+        """A version by alias, number, or `models:/` URI.
+
+        Raises InputError that says what there is, and where `production` is not the version that was decided on.
+        """
+        found = self._find(model)
         if found is None:
+            numbers = sorted((version.number for version in self.all()), key=int)
+            if not numbers:
+                raise InputError(
+                    "no model is registered yet; run an experiment first, as in `make run EXP=phase5_multiscale`"
+                )
             names = sorted({alias for aliases in self.aliases().values() for alias in aliases})
             raise InputError(
                 f"{argument}={model}: {NAME} has no such alias or version (aliases: {', '.join(names) or 'none'}; "
-                f"versions: {', '.join(sorted(numbers, key=int))})"
+                f"versions: {', '.join(numbers)})"
             )
+        if _bare(model) == PRODUCTION:
+            self._require_decided()
         return found
 
+    def _find(self, model: str) -> Version | None:
+        wanted = _bare(model)
+        numbers = {version.number: version for version in self.all()}
+        return numbers.get(wanted.removeprefix("v")) or (self.alias(wanted) if numbers and "/" not in wanted else None)
+
+    def _require_decided(self) -> None:
+        """Raise InputError where the alias `production` was moved past `vad promote` and `vad rollback`."""
+        found, decided = self.alias(PRODUCTION), self._history.production()
+        if found and found.number != decided:
+            time.sleep(1)  # somebody may be promoting just now
+            found, decided = self.alias(PRODUCTION), self._history.production()
+        if found is None or found.number == decided:
+            return
+        way_back = f", `vad promote v{decided}` puts it back" if decided else ""
+        raise InputError(
+            f"the alias production points to version {found.number}, but the last recorded decision made "
+            f"{f'version {decided}' if decided else 'none'} production (`vad history`): somebody moved it past them; "
+            f"`vad promote v{found.number}` records that it shall be so{way_back}"
+        )
+
     def load(self, version: Version) -> Any:
-        """The Python model of a version, as MLflow loads it."""
+        """The Python model of a version, as MLflow loads it, from checked copies of its files.
+
+        Raises InputError where files are gone or were altered.
+        """
+        folder = tempfile.mkdtemp(prefix="vad-model-")
         try:
-            return mlflow.pyfunc.load_model(version.uri).unwrap_python_model()
-        except (MlflowException, OSError) as error:
-            raise InputError(f"{version.uri} cannot be loaded: {str(error).splitlines()[0]}") from None
+            model = mlflow.pyfunc.load_model(str(self.fetch(version, Path(folder)))).unwrap_python_model()
+        except BaseException as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            if isinstance(error, (MlflowException, OSError)):
+                raise InputError(f"{version.uri} cannot be loaded: {str(error).splitlines()[0]}") from None
+            raise
+        weakref.finalize(model, shutil.rmtree, folder, ignore_errors=True)  # weights are read when they are needed
+        return model
+
+    def fetch(self, version: Version, folder: Path) -> Path:
+        """Copy the files of a version into a folder and check them; where they lie.
+
+        Raises InputError where one is gone or was altered.
+        """
+        self._require_whole(version)
+        found = Path(mlflow.artifacts.download_artifacts(artifact_uri=version.uri, dst_path=str(folder)))
+        if FACT in version.tags:  # a version older than such lists has the digests of its weights alone
+            require_listed(found, version.tags[FACT], version.uri)
+        return found
+
+    def _list_files(self, model_id: str) -> str:
+        """Put the list of a logged model's files beside them; its SHA-256."""
+        location = self._client.get_logged_model(model_id).artifact_location
+        with tempfile.TemporaryDirectory() as work:
+            # Without a target, MLflow copies nothing that lies on this disk.
+            target = None if location.startswith("file:") else work
+            files = Path(mlflow.artifacts.download_artifacts(artifact_uri=location, dst_path=target))
+            listing = Path(work) / LISTING
+            digest = write_listing(files, listing)
+            self._client.log_model_artifact(model_id, str(listing))
+        return digest
 
     def tag(self, version: Version, tags: Mapping[str, Any]) -> None:
         for key, value in tags.items():
@@ -240,6 +297,11 @@ class Versions:
 
     def _version(self, found: Any) -> Version:
         return Version(str(found.version), found.run_id or "", facts_of_version(found.tags), found.source)
+
+
+def _bare(model: str) -> str:
+    """What follows the model's name in a `models:/` URI."""
+    return model.removeprefix(f"models:/{NAME}@").removeprefix(f"models:/{NAME}/")
 
 
 def _log(run_id: str, ensemble: "Ensemble", tags: Mapping[str, Any]) -> tuple[str, str]:

@@ -26,6 +26,7 @@ from vad.member import SCORING_CODE, Member
 from vad.models import parameter_count
 from vad.scores import FrameIndex, Values
 from vad.scoring import score
+from vad.threads import using
 from vad.training import Diverged, Epoch, Trained
 from vad.weights import fit_weights, load_tensors, save_tensors
 
@@ -226,7 +227,9 @@ class MemberStore:
         unit = f"{member.kind_of_input().shape(member.size).kind}s"
         with self._console.bar(f"score {member.name}{what}", len(samples), unit) as bar:
             started = time.perf_counter()
-            results = score(network, samples, errors, len(index), member.training.precision, self._device, bar.advance)
+            recipe = member.training
+            with using(recipe.threads):
+                results = score(network, samples, errors, len(index), recipe.precision, self._device, bar.advance)
             rate = len(index) / max(time.perf_counter() - started, 1e-9)
         log = self._tracking.reopen(known.run_id)
         log.metrics({"score_frames_per_second": rate})

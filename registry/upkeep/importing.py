@@ -180,7 +180,7 @@ class _Import:
             if all(version.tags.get(key) == record.tags.get(key) for key in same) and self._versions.whole(version)
         ]
         version = known[0] if known else self._register(record)
-        if known and _DECISION[0] in version.tags:
+        if known and _DECISION[0] in version.tags and self._versions.alias(PRODUCTION):
             self._done.version = f"is {version.uri} already"
             return version.number
         self._versions.receive(version, "imported")

@@ -81,7 +81,7 @@ def test_a_project_that_was_copied_and_then_moved_works_again(copied, finished_f
     moved = replace(copied, folder=there)
     write(there / "experiments" / "other.txt")
 
-    assert "cannot be loaded" in moved.refused("submit", "--data", "data")
+    assert "has lost its files (`vad doctor`" in moved.refused("submit", "--data", "data")
     before = snapshot(there)
     report = refused(moved)
     assert f"addresses lead to {copied.folder}/mlartifacts, but the files lie in {there}/mlartifacts" in report
