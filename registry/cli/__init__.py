@@ -24,7 +24,7 @@ _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 _SECTIONS: dict[str, tuple[click.Command, ...]] = {
     "Run": (running.run,),
     "Before a run": (entries.check, entries.show, entries.data, insight.why),
-    "Runs side by side": (insight.leaderboard, insight.compare, insight.journey, servers.ui),
+    "Runs side by side": (insight.leaderboard, insight.compare, insight.reproduce, insight.journey, servers.ui),
     "From the registered model": (predictions.submit, servers.serve, predictions.render),
     "Predictions": (predictions.evaluate, predictions.record, predictions.explain),
     "Which version is production": (promotion.promote, promotion.rollback, promotion.history),

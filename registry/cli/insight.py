@@ -73,6 +73,31 @@ def why(
     click.echo(json.dumps(asdict(found), indent=2) if as_json else reasons.as_text(found))
 
 
+@click.command(short_help="Run a recorded run again and compare.")
+@click.argument("run")
+@data_option
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def reproduce(run: str, data: str | None, as_json: bool) -> None:
+    """Run a recorded run again, from its artifacts alone, and compare weights, scores and predictions bit for bit.
+
+    RUN is a run's id (or its beginning), a version (v3), an alias (production) or an experiment, whose newest run is
+    taken. Its entry, profile and settings are those it kept, its code that of its commit; its data must be the same to
+    the last byte. All is trained anew, in a store of its own that is gone afterwards. Exit status 2 where something differs.
+
+    Example: vad reproduce production
+    """
+    from registry.console import Console
+    from registry.insight import reproduce as repeating
+    from registry.insight.choose import choose_run
+    from registry.store.tracking import Tracking
+
+    tracking = Tracking()
+    found = repeating.reproduce(choose_run(run, tracking)[0], data, tracking, home(), Console())
+    click.echo(json.dumps(asdict(found), indent=2) if as_json else repeating.as_text(found))
+    if not found.same:
+        raise SystemExit(2)
+
+
 @click.command(short_help="The reference's tables and claims beside these runs.")
 @data_option
 @labels_option

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from registry.provenance import checkout
 from registry.runs.work import Work
 from registry.store.tracking import Found, Tracking
@@ -39,7 +41,8 @@ def identity(work: Work) -> dict[str, Any]:
             "labels": work.judge.source if work.judge else "",
             "figure": data.figure,
         },
-        "videos": {} if frames is None else {"train": _videos(frames.train), "test": _videos(frames.test)},
+        "threads": torch.get_num_threads(),
+        "videos": {} if frames is None else {"train": videos_of(frames.train), "test": videos_of(frames.test)},
     }
 
 
@@ -77,7 +80,8 @@ def changed_frames(before: Mapping[str, Any], now: Mapping[str, Any], split: str
     return lines
 
 
-def _videos(split: Split) -> dict[str, dict[str, str]]:
+def videos_of(split: Split) -> dict[str, dict[str, str]]:
+    """Frame numbers and contents of each video, as a run records them."""
     return {
         str(video.id): {
             "numbers": _ranges(video.numbers),

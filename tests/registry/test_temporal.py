@@ -1,5 +1,6 @@
 """Entries that look at more than one frame: clips, sequences, differences and flow, from run to predictions file."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -72,8 +73,9 @@ def test_from_run_to_predictions_and_what_is_kept_for_the_next(temporal, tmp_pat
         n: next(Path("mlartifacts").rglob(f"{runs[n].run_id}/**/weights.safetensors")) for n in ("flow-1", "unet-1")
     }
     shutil.copy(files["unet-1"], files["flow-1"])
-    tags = workspace.tracking().client
-    tags.set_tag(runs["flow-1"].run_id, "vad.weights_sha256", runs["unet-1"].tags["vad.weights_sha256"])
+    known = json.loads(runs["flow-1"].tags["vad.files"])
+    known["checkpoints/flow/seed-1/weights.safetensors"] = runs["unet-1"].tags["vad.weights_sha256"]
+    workspace.tracking().client.set_tag(runs["flow-1"].run_id, "vad.files", json.dumps(known))
     shutil.rmtree(next(Path("mlartifacts").rglob(f"{runs['flow-1'].run_id}/**/scores")))
     message = workspace.refused("run", "temporal", "--data", "data", "--set", "members.flow.seeds=[1]")
     assert "weights do not fit the network" in message

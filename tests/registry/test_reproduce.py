@@ -1,0 +1,54 @@
+"""`vad reproduce`: a recorded run once more, from its artifacts alone."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from registry.insight import reproduce as repeating
+from registry.store.tracking import Tracking
+
+
+@pytest.fixture(autouse=True)
+def threads(monkeypatch):
+    """Other numbers of threads than those of the run."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+
+
+def test_a_run_comes_out_the_same_bit_for_bit(trained):
+    Path("data").rename("elsewhere")
+    assert "is not here; give --data FOLDER" in trained.refused("reproduce", "production")
+    before = trained.files()
+    result = trained.vad("reproduce", "production", "--data", "elsewhere")
+    assert result.exit_code == 0, result.output
+    run = Tracking().find("experiment")[0].run_id
+    assert f"run {run}: reproduced: bit for bit the same" in result.stdout
+    assert result.stdout.count("the same") == 4 and result.stdout.count("  none") == 2, result.stdout
+    left = {path for path in trained.files() - before if not path.startswith((".vad/index", ".vad/fetched"))}
+    assert left == set()
+    assert len(Tracking().find("experiment")) == 1
+
+
+def test_what_differs_is_told(trained, monkeypatch):
+    """Here, because the second run is told to train for longer."""
+    run = repeating._run
+    monkeypatch.setattr(repeating, "_run", lambda command, *rest: run([*command, "--set", "train.epochs=3"], *rest))
+    result = trained.vad("reproduce", "tiny", "--json")
+    assert result.exit_code == 2
+    found = json.loads(result.stdout)
+    assert not any(found["members"].values()) and not found["predictions"]
+    assert any("epochs" in note for note in found["notes"])
+    assert max(found["variants"].values()) > 0
+
+
+def test_other_data_are_refused_with_the_frame(trained):
+    frame, other = sorted(Path("data").rglob("testing_videos/*/*.jpg"))[:2]
+    frame.write_bytes(other.read_bytes())
+    message = trained.refused("reproduce", "production")
+    assert "test frames differ: video 1: frame 0 changed" in message
+
+
+def test_an_altered_record_is_refused(trained):
+    entry = next(Path("mlartifacts").rglob("artifacts/entry.yaml"))
+    entry.write_text(entry.read_text().replace("gaussian: 1", "gaussian: 2"))
+    assert "entry.yaml of run" in trained.refused("reproduce", "production")
