@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from vad.errors import InputError
+from vad.frames.headers import decode_grey_to_the_end, pixels, require_few_pixels, require_modest
 
 # The triangle filter, widened with the scale: what PIL calls BILINEAR and the reference resizes with.
 RESIZE_FILTER = "antialiased-bilinear"
@@ -34,27 +35,34 @@ def read_bytes(path: Path) -> bytes:
 def decode_image(data: bytes, where: str) -> Image:
     """Encoded bytes to RGB, uint8 of shape (H, W, 3); EXIF orientation is ignored, as the reference does.
 
-    A JPEG that stops early is refused: the decoder would fill it up with grey and say nothing.
-    Raises InputError that names `where`.
+    A JPEG that stops early is refused: the decoder would fill it up with grey and say nothing. So is an image
+    that claims to be huge, before it is decoded. Raises InputError that names `where`.
     """
     return _decode(data, where, cv2.IMREAD_COLOR_RGB)
 
 
 def decode_grey(data: bytes, where: str) -> Image:
-    """As `decode_image`, but brightness alone, uint8 of shape (H, W), which takes two thirds of the time."""
-    return _decode(data, where, cv2.IMREAD_GRAYSCALE)
+    """As `decode_image`, but brightness alone, uint8 of shape (H, W), which takes two thirds of the time.
+
+    It costs nothing here to refuse a JPEG, too, whose data do not end where the picture does.
+    """
+    _require_whole(data, where)
+    grey = decode_grey_to_the_end(data, where)
+    return _decode(data, where, cv2.IMREAD_GRAYSCALE) if grey is None else grey
 
 
 def _decode(data: bytes, where: str, mode: int) -> Image:
-    if data.startswith(_JPEG_START) and not _has_an_end(data):
-        raise InputError(f"{where} is a truncated JPEG (no end marker); restore or remove it")
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), mode | cv2.IMREAD_IGNORE_ORIENTATION)
-    except cv2.error:
-        image = None
+    _require_whole(data, where)
+    image = pixels(data, mode)
     if image is None:
         raise InputError(f"{where} is no image that can be decoded; restore or remove it")
-    return np.asarray(image, np.uint8)
+    return image
+
+
+def _require_whole(data: bytes, where: str) -> None:
+    require_modest(data, where)
+    if data.startswith(_JPEG_START) and not _has_an_end(data):
+        raise InputError(f"{where} is a truncated JPEG (no end marker); restore or remove it")
 
 
 def _has_an_end(jpeg: bytes) -> bool:
@@ -100,6 +108,9 @@ def _open(path: Path) -> cv2.VideoCapture:
     capture = cv2.VideoCapture(str(path))
     if not capture.isOpened():
         raise InputError(f"{path} is no video that can be decoded; restore or remove it")
+    require_few_pixels(
+        int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT)), int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)), str(path)
+    )
     return capture
 
 
