@@ -1,5 +1,6 @@
 """Labels of the test frames, from a CSV (`Id,Label`) or from CUHK Avenue's pixel masks."""
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ def read_labels(path: Path, index: FrameIndex, memory: Memory) -> Labels:
     A frame is anomalous when its mask has a pixel above zero; a mask is found by the 0-based frame
     number. Raises InputError for missing, extra or non-binary rows, and for missing or short masks.
     """
-    if not path.exists():
+    if not os.path.exists(path):  # False, too, for what can be no path
         raise InputError(f"LABELS={path} does not exist; give a CSV (Id,Label) or a folder of N_label.mat")
     values = _from_masks(path, index, memory) if path.is_dir() else _from_csv(path, index)
     return Labels(values, str(path))
