@@ -14,7 +14,7 @@ from vad.errors import InputError
 
 Key = tuple[str | int, ...]
 # Far more than any entry has. Anchors can make of a few lines what fills the memory.
-_LONGEST, _MOST_VALUES, _DEEPEST = 1_000_000, 10_000, 50
+_LONGEST, _MOST_VALUES, _DEEPEST, _LARGEST = 1_000_000, 10_000, 50, 2**63
 _MERGE = "tag:yaml.org,2002:merge"
 
 
@@ -141,8 +141,10 @@ def _scalar(node: yaml.Node, loader: _Loader) -> Any:
     """A word or a number. Raises YAMLError for what its tag does not fit."""
     try:
         if isinstance(node, yaml.ScalarNode):
-            return loader.construct_object(node)
+            value = loader.construct_object(node)
+            if not isinstance(value, int) or abs(value) < _LARGEST:
+                return value
     except (ValueError, LookupError, TypeError, AttributeError):  # what PyYAML trips over
-        wrong = f"{node.value!r:.60} is not of the type {node.tag}"
-        raise MarkedYAMLError(problem=wrong, problem_mark=node.start_mark) from None
-    raise MarkedYAMLError(problem="a key must be a word", problem_mark=node.start_mark)
+        pass
+    wrong = f"{node.value!r:.60} is no word or number (of type {node.tag}) that can stand here"
+    raise MarkedYAMLError(problem=wrong, problem_mark=node.start_mark)
