@@ -3,7 +3,6 @@
 import os
 import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from vad.errors import InputError
 from vad.frames.digests import Memory
 from vad.frames.frameset import Labels
+from vad.frames.masks import anomalous_frames
 from vad.scores import FrameIndex, read_table, require_same_frames
 
 MASKS = Path("ground_truth_demo") / "testing_label_mask"
@@ -55,22 +55,10 @@ def _from_masks(folder: Path, index: FrameIndex, memory: Memory) -> NDArray[np.b
         video = int(index.video[span.start])
         if video not in masks:
             raise InputError(f"{folder} has no mask for test video {video} ({video}_label.mat)")
-        anomalous = np.asarray(memory.remember("anomalous", masks[video], _anomalous_frames), bool)
+        anomalous = np.asarray(memory.remember("anomalous", masks[video], anomalous_frames), bool)
         last = int(index.frame[span.stop - 1])
         if last >= len(anomalous):
             raise InputError(f"{masks[video]} has {len(anomalous)} masks, but test video {video} has a frame {last}")
         values[span] = anomalous[index.frame[span]]
     memory.save()
     return values
-
-
-def _anomalous_frames(path: Path) -> list[int]:
-    from scipy.io import loadmat
-
-    try:
-        cells: Any = loadmat(path, variable_names=["volLabel"])["volLabel"]
-        return [int(np.any(mask)) for mask in cells.ravel()]
-    except KeyError:
-        raise InputError(f"{path} has no variable volLabel") from None
-    except Exception as error:  # whatever SciPy trips over in a broken file
-        raise InputError(f"{path} is no MATLAB file that can be read: {error}") from None
