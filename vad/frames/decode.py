@@ -1,9 +1,9 @@
 """Files to RGB frames, and frames to the squares that the networks see."""
 
+import contextlib
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from vad.errors import InputError
+from vad.files import require_plain
 from vad.frames.headers import decode_grey_to_the_end, pixels, require_few_pixels, require_modest
 
 # The triangle filter, widened with the scale: what PIL calls BILINEAR and the reference resizes with.
@@ -24,6 +25,7 @@ _JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
 def read_bytes(path: Path) -> bytes:
     """A file's bytes. Raises InputError where it cannot be read or is empty."""
     try:
+        require_plain(path)
         data = path.read_bytes()
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
@@ -105,6 +107,8 @@ def count_movie_frames(path: Path) -> int:
 
 
 def _open(path: Path) -> cv2.VideoCapture:
+    with contextlib.suppress(OSError):  # then it cannot be opened either
+        require_plain(path)
     capture = cv2.VideoCapture(str(path))
     if not capture.isOpened():
         raise InputError(f"{path} is no video that can be decoded; restore or remove it")
@@ -127,7 +131,7 @@ def resize(image: Image, size: int) -> Image:
     return np.ascontiguousarray(small[0].permute(1, 2, 0).numpy())
 
 
-@contextmanager
+@contextlib.contextmanager
 def decoding_pool(workers: int | None = None) -> Iterator[ThreadPoolExecutor]:
     """Threads that each decode and resize on one core, instead of libraries that each want all cores."""
     torch_threads, cv_threads = torch.get_num_threads(), cv2.getNumThreads()

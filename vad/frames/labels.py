@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vad.errors import InputError
+from vad.files import require_plain
 from vad.frames.digests import Memory
 from vad.frames.frameset import Labels
 from vad.frames.masks import anomalous_frames
@@ -18,9 +19,10 @@ _MASK = re.compile(r"(\d{1,9})_label\.mat")
 
 
 def find_labels(root: Path) -> Path | None:
-    """The labels that lie in a data set's own folder, if any: `labels.csv`, or the authors' masks."""
+    """The labels that lie in a data set's own folder, if any: `labels.csv`, or the authors' masks. Raises InputError for a pipe."""
     for candidate in (root / "labels.csv", root / MASKS):
         if candidate.exists():
+            require_plain(candidate)
             return candidate
     return None
 

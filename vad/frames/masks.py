@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vad.errors import InputError
+from vad.files import require_plain
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -32,6 +33,7 @@ _BLOCK = 1 << 20
 def anomalous_frames(path: Path) -> list[int]:
     """1 for each mask with a pixel that is not 0, else 0. Raises InputError that names the file and what is wrong with it."""
     try:
+        require_plain(path)
         with path.open("rb") as file:
             found = _search(file, os.fstat(file.fileno()).st_size)
     except OSError as error:
