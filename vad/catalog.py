@@ -6,6 +6,7 @@ found before anything runs, and no `**kwargs` stands between an entry and the co
 """
 
 import inspect
+import math
 import types
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -170,7 +171,7 @@ def mismatch(value: Any, annotation: Any) -> str | None:
     if annotation is type(None):
         return None if value is None else "must be null"
     if annotation is float:
-        good = isinstance(value, (int, float)) and not isinstance(value, bool) and value == value
+        good = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
         return None if good else "must be a number"
     if annotation is int:
         return None if isinstance(value, int) and not isinstance(value, bool) else "must be a whole number"

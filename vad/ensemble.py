@@ -142,8 +142,10 @@ def load(folder: Path) -> Ensemble:
         streams = {name: _stream(value) for name, value in content["streams"].items()}
         (variant_name, variant_value), *_ = content["variant"].items()
         variant = _variant(variant_value)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{folder / 'ensemble.json'} is missing or damaged: {error!r}") from None
+        if lost := [name for name in members if f"weights/{name}.safetensors" not in digests]:
+            raise KeyError(f"the SHA-256 of {lost[0]}")
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise InputError(f"{folder / 'ensemble.json'} is missing or damaged: {error!r:.200}") from None
     if code != SCORING_CODE:
         raise InputError(f"{folder} was made by version {code} of the scoring code; this is version {SCORING_CODE}")
     for name, digest in digests.items():

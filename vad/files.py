@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,6 +39,13 @@ def _temporary(path: Path) -> Path:
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}; choose a folder that you can write to") from None
     return temporary
+
+
+def require_plain(path: Path) -> None:
+    """Raise InputError for a pipe or a device, which might be read for ever. Raises OSError where there is nothing."""
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise InputError(f"{path} is a pipe or a device, not a file; remove it")
 
 
 def sha256(path: Path) -> str:

@@ -73,7 +73,7 @@ def read_table(path: Path, column: str) -> tuple[FrameIndex, Values]:
             rows = csv.reader(file)
             header = next(rows, [])
             if header != ["Id", column]:
-                raise InputError(f"{path}: the header is {','.join(header)!r}, but must be 'Id,{column}'")
+                raise InputError(f"{path}: the header is {','.join(header)!r:.60}, but must be 'Id,{column}'")
             for row in rows:
                 where = f"{path}, line {rows.line_num}"
                 if not row:
@@ -81,7 +81,9 @@ def read_table(path: Path, column: str) -> tuple[FrameIndex, Values]:
                 if len(row) != 2:
                     raise InputError(f"{where}: {len(row)} columns, but there must be two, Id and {column}")
                 if not (match := _ID.fullmatch(row[0])):
-                    raise InputError(f"{where}: {row[0]!r} is no frame id; write video_frame without zeros in front")
+                    raise InputError(
+                        f"{where}: {row[0]!r:.60} is no frame id; write video_frame without zeros in front"
+                    )
                 if row[0] in lines:
                     raise InputError(f"{where}: {row[0]} is there twice; the first is in line {lines[row[0]]}")
                 lines[row[0]] = rows.line_num
@@ -102,9 +104,9 @@ def _finite(text: str, where: str, column: str) -> float:
     try:
         number = float(text)
     except ValueError:
-        raise InputError(f"{where}: {column} is {text!r}, which is no number") from None
+        raise InputError(f"{where}: {column} is {text!r:.60}, which is no number") from None
     if not math.isfinite(number):
-        raise InputError(f"{where}: {column} is {text!r}; it must be finite")
+        raise InputError(f"{where}: {column} is {text!r:.60}; it must be finite")
     return number
 
 

@@ -109,7 +109,7 @@ def local_zscore(values: Values, videos: Spans, *, radius: Annotated[int, Within
 
     The deviation is that of the population; a frame with fewer than two neighbours gets 0.
     """
-    return _per_video(values, videos, lambda part: _unlike(part, radius))
+    return _per_video(values, videos, lambda part: _unlike(part, min(radius, part.shape[1])))
 
 
 def _unlike(part: Values, radius: int) -> Values:
@@ -128,8 +128,8 @@ def gaussian_residual(
     values: Values,
     videos: Spans,
     *,
-    sigma: Annotated[float, Within(above=0)] = 3.0,
-    spread: Annotated[float, Within(above=0)] = 6.0,
+    sigma: Annotated[float, Within(low=0.01, high=10_000)] = 3.0,
+    spread: Annotated[float, Within(low=0.01, high=10_000)] = 6.0,
     shortest: Annotated[int, Within(low=1)] = 5,
 ) -> Values:
     """How far a score is from its smoothed course: d = |v - gaussian(v, sigma)|, then d / (gaussian(d, spread) + 1e-8).
@@ -165,9 +165,9 @@ def maximum(values: Values, videos: Spans) -> Values:
 
 
 @STEPS.register("gaussian")
-def gaussian(values: Values, videos: Spans, *, sigma: Annotated[float, Within(low=0)]) -> Values:
-    """`scipy.ndimage.gaussian_filter1d` with its defaults; a sigma of 0 or a single frame changes nothing."""
-    if sigma == 0:
+def gaussian(values: Values, videos: Spans, *, sigma: Annotated[float, Within(low=0, high=10_000)]) -> Values:
+    """`scipy.ndimage.gaussian_filter1d` with its defaults; a sigma below 1/8 or a single frame changes nothing."""
+    if sigma < 0.125:  # its window is one frame
         return values
     return _per_video(
         values, videos, lambda part: ndimage.gaussian_filter1d(part, sigma, axis=1) if part.shape[1] > 1 else part

@@ -22,7 +22,7 @@ from vad.memory import keep_freed_memory
 from vad.models import place
 from vad.optim import OPTIMIZERS, SCHEDULES
 from vad.stepping import Step, make_step
-from vad.weights import load_tensors, save_tensors
+from vad.weights import fit_weights, load_tensors, save_tensors
 
 State = dict[str, Tensor]
 
@@ -202,15 +202,20 @@ def _take_up(
 ) -> tuple[Progress, State]:
     """Go on where `_put_down` stood. The schedule has no state of its own: it is stepped through the past losses."""
     parts, progress = _read(path)
-    network.load_state_dict(parts["now"])
+    for part in ("kept", "now"):
+        if parts[part] or part == "now":
+            fit_weights(network, parts[part], str(path))
     parameters = list(network.parameters())
     slots: dict[int, dict[str, Tensor]] = {}
-    for key, tensor in parts["optimizer"].items():
-        number, slot = key.split("/")
-        parameter = parameters[int(number)]
-        if tensor.shape == parameter.shape:  # fused kernels need the parameter's strides; the file has none
-            tensor = torch.empty_like(parameter).copy_(tensor)
-        slots.setdefault(int(number), {})[slot] = tensor
+    try:
+        for key, tensor in parts["optimizer"].items():
+            number, slot = key.split("/")
+            parameter = parameters[int(number)]
+            if tensor.shape:  # fused kernels need the parameter's strides; the file has none
+                tensor = torch.empty_like(parameter).copy_(tensor.reshape(parameter.shape))
+            slots.setdefault(int(number), {})[slot] = tensor
+    except (ValueError, LookupError, RuntimeError) as error:
+        raise _unusable(path, error) from None
     for epoch in progress.epochs:
         optimizer._opt_called = True  # type: ignore[attr-defined]  # its steps are in the state: no warning
         _step(schedule, epoch.loss)
@@ -222,8 +227,18 @@ def _read(path: Path) -> tuple[dict[str, State], Progress]:
     """What `_put_down` wrote: the tensors of each part, and where the training stood."""
     tensors, about = load_tensors(path)
     parts: dict[str, State] = {"now": {}, "kept": {}, "optimizer": {}}
-    for key, tensor in tensors.items():
-        part, name = key.split("/", 1)
-        parts[part][name] = tensor
-    epochs = [Epoch(**epoch) for epoch in about["epochs"]]
-    return parts, Progress(epochs, float(about["best_loss"]), about["kept_epoch"], about["stale"])
+    try:
+        for key, tensor in tensors.items():
+            part, name = key.split("/", 1)
+            parts[part][name] = tensor
+        epochs = [Epoch(e["number"], float(e["loss"]), float(e["lr"]), float(e["seconds"])) for e in about["epochs"]]
+        progress = Progress(epochs, float(about["best_loss"]), int(about["kept_epoch"]), int(about["stale"]))
+        if [e.number for e in epochs] != list(range(1, len(epochs) + 1)) or not 0 < progress.kept_epoch <= len(epochs):
+            raise ValueError("its epochs do not follow one another")
+    except (ValueError, TypeError, LookupError, OverflowError) as error:
+        raise _unusable(path, error) from None
+    return parts, progress
+
+
+def _unusable(path: Path, error: Exception) -> InputError:
+    return InputError(f"{path} is no state of a training: {error!r:.200}; remove it, and the training starts anew")

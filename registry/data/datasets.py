@@ -1,5 +1,6 @@
 """Which frames and labels a command works on, and the protocol by which its results may be compared."""
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -88,7 +89,7 @@ def read_files(plan: Plan, index: FrameIndex) -> tuple[dict[str, Values], dict[s
     for name, stream in plan.streams.items():
         if stream.file is not None:
             path = Path(stream.file)
-            if not path.is_file():
+            if not os.path.isfile(path):  # False, too, for what can be no path
                 raise InputError(f"{plan.name}: streams.{name}.scores: there is no file {path}")
             _, values[name] = read_scores(path, index)
             digests[name] = sha256(path)

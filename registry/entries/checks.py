@@ -81,7 +81,7 @@ def _named(spec: Any, catalog: Catalog[Any], key: Key) -> Iterator[Problem]:
 
 
 def _unknown(kind: str, name: Any, known: list[str]) -> str:
-    return f'unknown {kind} "{name}"{nearest(str(name), known)} (known: {", ".join(known) or "none"})'
+    return f'unknown {kind} "{name}"{nearest(str(name), known)} (known: {", ".join(map(str, known)) or "none"})'
 
 
 def _check_train(train: Any, key: Key) -> Iterator[Problem]:
@@ -126,7 +126,7 @@ def _check_group(group: Mapping[str, Any], key: Key) -> Iterator[Problem]:
 
 
 def _check_stream(stream: Mapping[str, Any], groups: Mapping[str, Any], key: Key) -> Iterator[Problem]:
-    if ("members" in stream) == ("scores" in stream):
+    if (stream.get("members") is None) == (stream.get("scores") is None):
         yield Problem(key, "needs either `members` (with `error`) or `scores` (a predictions file)")
     count: int | None = 0
     named = list(_names(stream.get("members")))
@@ -171,7 +171,7 @@ def _check_stream(stream: Mapping[str, Any], groups: Mapping[str, Any], key: Key
 
 
 def _check_variant(variant: Mapping[str, Any], streams: Mapping[str, Any], key: Key) -> Iterator[Problem]:
-    if ("stream" in variant) == ("fuse" in variant):
+    if (variant.get("stream") is None) == (variant.get("fuse") is None):
         yield Problem(key, "needs either `stream` (one) or `fuse` (several)")
     wanted = list(_names(variant.get("stream")))
     where: Key = (*key, "stream")

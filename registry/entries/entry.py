@@ -15,7 +15,7 @@ Block = str | dict[str, Any]
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class Reference(_Strict):
@@ -46,7 +46,7 @@ class TrainSpec(_Strict):
 class Group(_Strict):
     """Members that differ in their seed alone. Further keys are options of the network."""
 
-    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True, allow_inf_nan=False)
 
     model: str
     input: Block = "rgb"
@@ -66,7 +66,7 @@ class StreamSpec(_Strict):
     members: str | list[str] | None = None
     seeds: list[int] | None = None
     error: Block | None = None
-    scores: str | None = None
+    scores: Annotated[str, Field(pattern=r"^[^\x00]+$")] | None = None
     steps: list[Block] = []
 
 

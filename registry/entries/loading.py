@@ -1,6 +1,7 @@
 """From an experiment's name to its entry: find the file, apply profile and overrides, report every fault at once."""
 
 import copy
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +50,7 @@ def find_entry(experiment: str) -> Path:
     """A name in `experiments/` or a path to a file. Raises InputError with the nearest name."""
     if experiment.endswith((".yaml", ".yml")) or "/" in experiment:
         path = Path(experiment)
-        if not path.is_file():
+        if not os.path.isfile(path):  # False, too, for what can be no path
             raise InputError(f"EXP={experiment}: there is no such file")
         return path
     known = {path.stem: path for path in all_experiments()}
@@ -137,7 +138,7 @@ def _report(document: Document, changed: Mapping[Key, str], problems: Sequence[P
         override = next((text for key, text in changed.items() if problem.key[: len(key)] == key), None)
         line = document.line(problem.key)
         where = f"SET {override}" if override else f"{document.path}, line {line}"
-        rows.append((0 if override else line, f"{where}: {name}: {problem.message}"))
+        rows.append((0 if override else line, f"{where:.500}: {name:.100}: {problem.message:.500}"))
     rows.sort(key=lambda row: row[0])
     count = f"{len(rows)} faults" if len(rows) > 1 else "1 fault"
     return "\n  ".join([f"{document.path} has {count}:", *(text for _, text in rows)])
@@ -166,11 +167,11 @@ def _override(data: dict[str, Any], override: str, changed: dict[Key, str]) -> N
     """Set one `path.to.key=value`. Every part but the last must be there; the schema checks the rest."""
     path, equals, text = override.partition("=")
     if not equals or not path.strip():
-        raise InputError(f"SET={override!r} must read key=value, as in train.epochs=3")
+        raise InputError(f"SET={override!r:.200} must read key=value, as in train.epochs=3")
     try:
         value = parse_value(text)
     except InputError as error:
-        raise InputError(f"SET {override}: {error}") from None
+        raise InputError(f"SET {override:.200}: {error}") from None
     parts = path.strip().split(".")
     here: Any = data
     key: list[str | int] = []
@@ -185,12 +186,12 @@ def _override(data: dict[str, Any], override: str, changed: dict[Key, str]) -> N
             known = [str(name) for name in here] if isinstance(here, dict) else []
             hint = f"{nearest(part, known)} (there: {', '.join(known)})" if known else ""
             raise InputError(
-                f'SET {override}: there is no "{part}" in {".".join(map(str, key)) or "the entry"}{hint}'
+                f'SET {override:.200}: there is no "{part}" in {".".join(map(str, key)) or "the entry"}{hint}'
             ) from None
         key.append(step)
     last = int(parts[-1]) if isinstance(here, list) and parts[-1].isdigit() else parts[-1]
     if isinstance(here, dict) or (isinstance(here, list) and isinstance(last, int) and last < len(here)):
         here[last] = value
     else:
-        raise InputError(f"SET {override}: {'.'.join(map(str, key))} has no keys to set")
+        raise InputError(f"SET {override:.200}: {'.'.join(map(str, key))} has no keys to set")
     changed[(*key, last)] = override

@@ -1,15 +1,21 @@
 """YAML with the line of every key, duplicate keys found, and 1e-5 read as the number that it is."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import yaml
+from yaml.error import MarkedYAMLError
 
 from vad.errors import InputError
 
 Key = tuple[str | int, ...]
+# Far more than any entry has. Anchors can make of a few lines what fills the memory.
+_LONGEST, _MOST_VALUES, _DEEPEST, _LARGEST = 1_000_000, 10_000, 50, 2**63
+_MERGE = "tag:yaml.org,2002:merge"
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,8 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"(?:true|fal
 def read_yaml(path: Path) -> Document:
     """Read one YAML document. Raises InputError with file and line where it is no YAML at all."""
     try:
+        if path.stat().st_size > _LONGEST:
+            raise InputError(f"{path} is larger than {_LONGEST:,} bytes; no file of settings is")
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
@@ -66,34 +74,55 @@ def read_yaml(path: Path) -> Document:
         raise InputError(f"{path} is no text file in UTF-8") from None
     document = Document(path, None)
     try:
-        loader = _Loader(text)
-        node = loader.get_single_node()
-        if node is not None:
-            document.data = _build(node, (), loader, document, frozenset())
+        _read(text, document)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}, line {mark.line + 1}" if mark else str(path)
-        raise InputError(f"{where}: this is no valid YAML: {getattr(error, 'problem', None) or error}") from None
+        raise InputError(f"{where}: this is no valid YAML: {_said(error)}") from None
     return document
 
 
 def parse_value(text: str) -> Any:
     """A value as an entry would spell it: `3`, `1e-4`, `[42, 123]`, `best`."""
+    document = Document(Path(), None)
     try:
-        return yaml.load(text, _Loader)  # noqa: S506  # a SafeLoader by inheritance
+        _read(text, document)
     except yaml.YAMLError as error:
-        raise InputError(f"{text!r} is no YAML value: {getattr(error, 'problem', error)}") from None
+        raise InputError(f"{text!r:.200} is no YAML value: {_said(error)}") from None
+    return document.data
 
 
-def _build(node: yaml.Node, key: Key, loader: _Loader, document: Document, above: frozenset[int]) -> Any:
+def _read(text: str, document: Document) -> None:
+    """Fill a document. Raises YAMLError for all that is wrong with the text."""
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        if node is not None:
+            document.data = _build(node, (), loader, document, count())
+    except RecursionError:
+        raise yaml.YAMLError("it is nested too deep, or an anchor contains itself") from None
+
+
+def _said(error: yaml.YAMLError) -> str:
+    return str(getattr(error, "problem", None) or error)
+
+
+def _build(node: yaml.Node, key: Key, loader: _Loader, document: Document, built: Iterator[int]) -> Any:
     document.lines.setdefault(key, node.start_mark.line + 1)
-    if id(node) in above:
-        raise InputError(f"{document.path}, line {node.start_mark.line + 1}: an anchor contains itself")
+    if next(built) > _MOST_VALUES or len(key) > _DEEPEST:
+        most = f"more than {_MOST_VALUES:,} values or {_DEEPEST} levels; does an anchor contain itself?"
+        raise MarkedYAMLError(problem=most, problem_mark=node.start_mark)
     if isinstance(node, yaml.MappingNode):
-        loader.flatten_mapping(node)
         result: dict[str, Any] = {}
+        merged: dict[str, Any] = {}
         for name_node, value_node in node.value:
-            name = loader.construct_object(name_node)
+            if name_node.tag == _MERGE:
+                for part in value_node.value if isinstance(value_node, yaml.SequenceNode) else [value_node]:
+                    if not isinstance(part, yaml.MappingNode):
+                        raise MarkedYAMLError(problem="<< takes a mapping", problem_mark=part.start_mark)
+                    merged = _build(part, key, loader, document, built) | merged
+                continue
+            name = _scalar(name_node, loader)
             here = (*key, name if isinstance(name, (str, int)) else str(name))
             line = name_node.start_mark.line + 1
             if name in result:
@@ -101,8 +130,21 @@ def _build(node: yaml.Node, key: Key, loader: _Loader, document: Document, above
                 document.problems.append(Problem(here, f"this key is there twice (lines {first} and {line}); keep one"))
                 continue
             document.lines[here] = line
-            result[name] = _build(value_node, here, loader, document, above | {id(node)})
-        return result
+            result[name] = _build(value_node, here, loader, document, built)
+        return merged | result
     if isinstance(node, yaml.SequenceNode):
-        return [_build(n, (*key, i), loader, document, above | {id(node)}) for i, n in enumerate(node.value)]
-    return loader.construct_object(node)
+        return [_build(n, (*key, i), loader, document, built) for i, n in enumerate(node.value)]
+    return _scalar(node, loader)
+
+
+def _scalar(node: yaml.Node, loader: _Loader) -> Any:
+    """A word or a number. Raises YAMLError for what its tag does not fit."""
+    try:
+        if isinstance(node, yaml.ScalarNode):
+            value = loader.construct_object(node)
+            if not isinstance(value, int) or abs(value) < _LARGEST:
+                return value
+    except (ValueError, LookupError, TypeError, AttributeError):  # what PyYAML trips over
+        pass
+    wrong = f"{node.value!r:.60} is no word or number (of type {node.tag}) that can stand here"
+    raise MarkedYAMLError(problem=wrong, problem_mark=node.start_mark)

@@ -16,7 +16,7 @@ _OURS = Path(__file__).parent / FILE
 class Policy(BaseModel):
     """What a candidate must reach. The comments of `promotion.yaml` say what each key means."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     same_data: bool
     min_gain: float = Field(ge=0, le=1)

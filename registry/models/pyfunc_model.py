@@ -27,12 +27,6 @@ from vad.scores import FrameIndex
 
 _COLUMNS = ["video", "frame", "image"]
 _LARGEST = 999_999_999
-# An image of 8K. It is asked of the header: the pixels of a small file can fill the memory.
-_MOST_PIXELS = 2**25
-_PNG_START, _JPEG_START = b"\x89PNG\r\n\x1a\n", b"\xff\xd8"
-# JPEG's frame headers are C0 to CF but for these three; RST, TEM and stuffed zeros have no length.
-_NO_FRAME_HEADER = {0xC4, 0xC8, 0xCC}
-_NO_LENGTH = {0x00, 0x01, *range(0xD0, 0xD8)}
 
 
 class Refused(InputError, MlflowException):  # type: ignore[misc]
@@ -90,9 +84,7 @@ class EnsembleModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
 
         def shrink(row: int, video: int, frame: int) -> list[NDArray[np.uint8]]:
             where = f"row {row} (video {video}, frame {frame})"
-            data = _encoded(images[row], where)
-            _require_modest(data, where)
-            image = decode_image(data, where)
+            image = decode_image(_encoded(images[row], where), where)
             return [resize(image, size) for size in sizes]
 
         rows = list(self._pool.map(shrink, order.tolist(), index.video.tolist(), index.frame.tolist()))
@@ -123,33 +115,6 @@ def _encoded(image: Any, where: str) -> bytes:
     if not image:
         raise InputError(f"{where} has an empty image")
     return bytes(image)
-
-
-def _require_modest(data: bytes, where: str) -> None:
-    """Raise InputError for what is neither JPEG nor PNG, or has too many pixels by its header."""
-    if data.startswith(_JPEG_START):
-        height, width = _jpeg_size(data)
-    elif data.startswith(_PNG_START):
-        width, height = int.from_bytes(data[16:20]), int.from_bytes(data[20:24])
-    else:
-        raise InputError(f"{where} is no image that can be decoded; send a JPEG or a PNG")
-    if height * width > _MOST_PIXELS:
-        raise InputError(f"{where} is {width:,} x {height:,}; an image may have {_MOST_PIXELS:,} pixels at most")
-
-
-def _jpeg_size(data: bytes) -> tuple[int, int]:
-    """Height and width by the first frame header, read as libjpeg does; (0, 0) where there is none."""
-    at = data.find(b"\xff", 2)
-    while 0 <= at < len(data) - 8:
-        marker = data[at + 1]
-        if marker == 0xFF:  # filling
-            at += 1
-        elif 0xC0 <= marker <= 0xCF and marker not in _NO_FRAME_HEADER:
-            return int.from_bytes(data[at + 5 : at + 7]), int.from_bytes(data[at + 7 : at + 9])
-        else:
-            length = 0 if marker in _NO_LENGTH else int.from_bytes(data[at + 2 : at + 4])
-            at = data.find(b"\xff", at + 2 + length)
-    return 0, 0
 
 
 mlflow.models.set_model(EnsembleModel())

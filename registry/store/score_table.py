@@ -42,11 +42,22 @@ def read_table(path: Path) -> ScoreTable:
         with path.open(newline="", encoding="utf-8") as file:
             names = next(csv.reader(file))
             columns = dict(zip(names, np.loadtxt(file, delimiter=",", ndmin=2).T, strict=True))
-        index = FrameIndex(*(columns.pop(key).astype(np.int64) for key in _KEYS))
+        if len(columns) < len(names) or not all(np.isfinite(column).all() for column in columns.values()):
+            raise ValueError("a column is there twice, or has what is no finite number")
+        video, frame = (_whole(columns.pop(key), 10**9) for key in _KEYS)
+        index, order = FrameIndex.sorted(video.tolist(), frame.tolist())
+        if len(set(index.ids)) < len(order) or (np.diff(order) < 0).any():
+            raise ValueError("its frames are not in order, or there twice")
+        labels = _whole(columns.pop(_LABEL), 2).astype(bool) if _LABEL in columns else None
     except (OSError, ValueError, KeyError, StopIteration) as error:
         raise InputError(f"{path} is no table of scores: {error}") from None
-    labels = columns.pop(_LABEL, None)
-    return ScoreTable(index, None if labels is None else labels.astype(bool), columns)
+    return ScoreTable(index, labels, columns)
+
+
+def _whole(column: Values, below: int) -> NDArray[np.int64]:
+    if ((column < 0) | (column >= below) | (column % 1 != 0)).any():
+        raise ValueError(f"what should be a whole number below {below:,} is not")
+    return column.astype(np.int64)
 
 
 def stored_table(tracking: Tracking, run_id: str, name: str, home: Path) -> ScoreTable | None:

@@ -3,9 +3,10 @@
 import json
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import yaml
 from mlflow.entities import LoggedModelOutput, Metric
@@ -21,6 +22,7 @@ from registry.upkeep.parcel import (
     VersionRecord,
     unpack,
 )
+from vad.errors import InputError
 
 _KIND, _ORIGIN, _PARENT, _VERSION = "vad.kind", "vad.imported_from", "mlflow.parentRunId", "vad.version"
 _NOTE, _RESULTS, _MODEL_FILE = "mlflow.note.content", "results.json", "MLmodel"
@@ -45,7 +47,24 @@ def import_(folder: Path) -> Imported:
 
     Raises InputError, before the store is touched, where a file is missing or was altered.
     """
-    return _Import(unpack(folder), Tracking()).all()
+    parcel = unpack(folder)
+    for run_id in parcel.runs:
+        _require(parcel.artifacts(run_id) / _RESULTS, json.loads, "members")
+    if parcel.version is not None:
+        _require(parcel.model / _MODEL_FILE, yaml.safe_load, "flavors")
+        if parcel.version.run_id not in parcel.runs:
+            raise InputError(f"{folder} has a version of run {parcel.version.run_id}, but not this run; export again")
+    return _Import(parcel, Tracking()).all()
+
+
+def _require(path: Path, read: Callable[[str], Any], key: str) -> None:
+    """Raise InputError where a file that an import reads is no mapping that has this key with a mapping below it."""
+    try:
+        good = not path.is_file() or isinstance(read(path.read_text())[key], dict)
+    except (OSError, ValueError, TypeError, LookupError, RecursionError, yaml.YAMLError):
+        good = False
+    if not good:
+        raise InputError(f"{path} is not as `vad export` writes it: it has no {key}; export again")
 
 
 class _Import:

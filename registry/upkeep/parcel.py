@@ -10,19 +10,29 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from vad.errors import InputError
 from vad.files import sha256
 
 FORMAT = 1
 _CONTENTS = "export.json"
+# As large as a database takes.
+Count = Annotated[int, Field(ge=0, lt=2**63)]
 # What a finished run has, by kind; what a member has is named by its tags.
 _NEEDED = {"experiment": ("results.json", "entry.yaml", "resolved.yaml", "scores.csv"), "submission": ("sha256.txt",)}
+
+
+def _with_kind(tags: dict[str, str]) -> dict[str, str]:
+    if "vad.kind" not in tags:
+        raise ValueError("there is no vad.kind")
+    return tags
 
 
 @dataclass(frozen=True)
@@ -31,8 +41,8 @@ class Point:
 
     key: str
     value: float
-    timestamp: int
-    step: int
+    timestamp: Count
+    step: Count
 
 
 @dataclass(frozen=True)
@@ -43,11 +53,11 @@ class RunRecord:
     name: str
     experiment: str
     experiment_tags: dict[str, str]
-    status: str
-    started: int
-    ended: int | None
+    status: Literal["FINISHED", "FAILED", "KILLED", "RUNNING", "SCHEDULED"]
+    started: Count
+    ended: Count | None
     params: dict[str, str]
-    tags: dict[str, str]
+    tags: Annotated[dict[str, str], AfterValidator(_with_kind)]
     metrics: list[Point]
 
     def __str__(self) -> str:
@@ -130,25 +140,26 @@ def seal(folder: Path, about: Mapping[str, Any]) -> tuple[int, int]:
     return len(files), sum(path.stat().st_size for path in _files(folder).values())
 
 
+Record = TypeVar("Record", RunRecord, VersionRecord)
+
+
 def unpack(folder: Path) -> Parcel:
     """Read an export, every file checked first. Raises InputError that names what is missing or was altered."""
     path = folder / _CONTENTS
-    if not path.is_file():
+    if not os.path.isfile(path):  # False, too, for what can be no path
         raise InputError(f"{folder} is no export: it has no {_CONTENTS}; name the folder that `vad export` wrote")
     try:
         content = json.loads(path.read_text())
         if content["format"] != FORMAT:
             raise InputError(f"{path} has format {content['format']}, and this program reads {FORMAT}; update it")
         _verify(folder, content["files"])
-        runs = [RunRecord(**_read(folder / name)) for name in sorted(content["files"]) if _is_run(name)]
+        runs = [_run(folder, name) for name in sorted(content["files"]) if _is_run(name)]
         version = folder / "model" / "version.json"
         return Parcel(
-            folder,
-            {run.run_id: run for run in runs},
-            VersionRecord(**_read(version)) if version.exists() else None,
+            folder, {run.run_id: run for run in runs}, _read(VersionRecord, version) if version.exists() else None
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{folder} is damaged, and cannot be read: {error!r}; export again") from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise InputError(f"{folder} is damaged, and cannot be read: {error!r:.300}; export again") from None
 
 
 def points(metrics: Iterable[Any]) -> list[Point]:
@@ -178,6 +189,9 @@ def require(what: str, folder: Path, files: Mapping[str, str | None], location: 
 def _verify(folder: Path, recorded: Mapping[str, Mapping[str, Any]]) -> None:
     """Raise InputError for the first file that is not as recorded."""
     found = _files(folder)
+    # What a link leads to lies elsewhere, and is none of the sender's business.
+    if links := [path for path in sorted(folder.rglob("*")) if path.is_symlink()]:
+        raise InputError(f"{links[0]} is a link; an export has plain files and folders only; remove it")
     for name, about in sorted(recorded.items()):
         if name not in found:
             raise InputError(f"{folder / name} is missing; copy the export again")
@@ -212,10 +226,22 @@ def _plain_point(point: Point) -> dict[str, Any]:
     return {**asdict(point), "value": point.value if math.isfinite(point.value) else str(point.value)}
 
 
-def _read(path: Path) -> dict[str, Any]:
-    content = json.loads(path.read_text())
-    points: Sequence[Mapping[str, Any]] = content["metrics"]
-    return {**content, "metrics": [Point(p["key"], float(p["value"]), p["timestamp"], p["step"]) for p in points]}
+def _run(folder: Path, name: str) -> RunRecord:
+    """A run as written down. Raises InputError for one that is not what its folder says."""
+    run = _read(RunRecord, folder / name)
+    if run.run_id != Path(name).parts[1]:
+        raise InputError(f"{folder / name} is of run {run.run_id!r:.60}, but lies in another's folder; export again")
+    return run
+
+
+def _read(kind: type[Record], path: Path) -> Record:
+    """A record of this kind. Raises InputError that names the file and the key that is not as it must be."""
+    try:
+        return TypeAdapter(kind).validate_json(path.read_bytes())
+    except ValidationError as error:
+        fault = error.errors()[0]
+        key = ".".join(map(str, fault["loc"])) or "the file"
+        raise InputError(f"{path}: {key}: {fault['msg'].lower()}; export again") from None
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:

@@ -35,7 +35,7 @@ CASES = {
         lambda: FRAME.write_bytes(FRAME.read_bytes()[:-200]),
         f"{FRAME} is a truncated JPEG (no end marker); restore or remove it",
     ),
-    "text": (lambda: FRAME.write_text("hello"), f"{FRAME} is no image that can be decoded; restore or remove it"),
+    "text": (lambda: FRAME.write_text("hello"), f"{FRAME} is neither a JPEG nor a PNG; restore or remove it"),
     "two sizes": (
         lambda: shutil.copy(_other_size(), FRAME),
         f"{FRAME} is 32 x 32, but {FRAME.with_name('frame_00000.jpg')} of the same video is 64 x 48",
@@ -139,7 +139,7 @@ def test_data_lists_every_fault_at_once(workspace):
     _relabel("1_3,1\n", "")
     result = workspace.vad("data", "data")
     assert result.exit_code == 2
-    for part in ("3 faults:", f"{FRAME} is empty (0 bytes)", f"{other} is no image", "1 missing (1_3)"):
+    for part in ("3 faults:", f"{FRAME} is empty (0 bytes)", f"{other} is neither a JPEG nor a PNG", "1 missing (1_3)"):
         assert part in result.output
     Path(FRAME).unlink()
     other.unlink()

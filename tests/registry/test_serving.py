@@ -173,8 +173,8 @@ WHOLE = "must be a whole number from 0 to 999,999,999"
 BAD = {
     "not base64": (_cell(2, "*" * 200), f"{WHERE}: the image is not base64"),
     "base64 cut off": (_cell(2, _text(JPEG)[:-3]), f"{WHERE}: the image is not base64"),
-    "no image": (_cell(2, _text(b"text")), f"{WHERE} is no image that can be decoded"),
-    "another format": (_cell(2, _text(b"BM" + bytes(100))), f"{WHERE} is no image that can be decoded; send a JPEG"),
+    "no image": (_cell(2, _text(b"text")), f"{WHERE} is neither a JPEG nor a PNG"),
+    "another format": (_cell(2, _text(b"BM" + bytes(100))), f"{WHERE} is neither a JPEG nor a PNG"),
     "truncated": (_cell(2, _text(JPEG[:300])), f"{WHERE} is a truncated JPEG"),
     "damaged PNG": (_cell(2, _text(b"\x89PNG\r\n\x1a\n" + bytes(40))), f"{WHERE} is no image that can be decoded"),
     "empty": (_cell(2, ""), f"{WHERE} has an empty image"),

@@ -145,7 +145,7 @@ def test_a_video_is_never_touched_by_its_neighbour(values, spans, name, options)
         ("fill", {"value": -1}, 'step "fill": value must be at least 0 or must be one of nearest, not -1'),
         ("fill", {"value": "far"}, "step \"fill\": value must be a number or must be one of nearest, not 'far'"),
         ("local_zscore", {"radius": 0}, 'step "local_zscore": radius must be at least 1, not 0'),
-        ("gaussian_residual", {"sigma": 0}, 'step "gaussian_residual": sigma must be above 0, not 0'),
+        ("gaussian_residual", {"sigma": 0}, 'step "gaussian_residual": sigma must be at least 0.01, not 0'),
     ],
 )
 def test_options_out_of_bounds_are_refused(refuses, name, options, message):

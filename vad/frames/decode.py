@@ -1,9 +1,9 @@
 """Files to RGB frames, and frames to the squares that the networks see."""
 
+import contextlib
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -12,6 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from vad.errors import InputError
+from vad.files import require_plain
+from vad.frames.headers import decode_grey_to_the_end, pixels, require_few_pixels, require_modest
 
 # The triangle filter, widened with the scale: what PIL calls BILINEAR and the reference resizes with.
 RESIZE_FILTER = "antialiased-bilinear"
@@ -23,6 +25,7 @@ _JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
 def read_bytes(path: Path) -> bytes:
     """A file's bytes. Raises InputError where it cannot be read or is empty."""
     try:
+        require_plain(path)
         data = path.read_bytes()
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
@@ -34,27 +37,34 @@ def read_bytes(path: Path) -> bytes:
 def decode_image(data: bytes, where: str) -> Image:
     """Encoded bytes to RGB, uint8 of shape (H, W, 3); EXIF orientation is ignored, as the reference does.
 
-    A JPEG that stops early is refused: the decoder would fill it up with grey and say nothing.
-    Raises InputError that names `where`.
+    A JPEG that stops early is refused: the decoder would fill it up with grey and say nothing. So is an image
+    that claims to be huge, before it is decoded. Raises InputError that names `where`.
     """
     return _decode(data, where, cv2.IMREAD_COLOR_RGB)
 
 
 def decode_grey(data: bytes, where: str) -> Image:
-    """As `decode_image`, but brightness alone, uint8 of shape (H, W), which takes two thirds of the time."""
-    return _decode(data, where, cv2.IMREAD_GRAYSCALE)
+    """As `decode_image`, but brightness alone, uint8 of shape (H, W), which takes two thirds of the time.
+
+    It costs nothing here to refuse a JPEG, too, whose data do not end where the picture does.
+    """
+    _require_whole(data, where)
+    grey = decode_grey_to_the_end(data, where)
+    return _decode(data, where, cv2.IMREAD_GRAYSCALE) if grey is None else grey
 
 
 def _decode(data: bytes, where: str, mode: int) -> Image:
-    if data.startswith(_JPEG_START) and not _has_an_end(data):
-        raise InputError(f"{where} is a truncated JPEG (no end marker); restore or remove it")
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), mode | cv2.IMREAD_IGNORE_ORIENTATION)
-    except cv2.error:
-        image = None
+    _require_whole(data, where)
+    image = pixels(data, mode)
     if image is None:
         raise InputError(f"{where} is no image that can be decoded; restore or remove it")
-    return np.asarray(image, np.uint8)
+    return image
+
+
+def _require_whole(data: bytes, where: str) -> None:
+    require_modest(data, where)
+    if data.startswith(_JPEG_START) and not _has_an_end(data):
+        raise InputError(f"{where} is a truncated JPEG (no end marker); restore or remove it")
 
 
 def _has_an_end(jpeg: bytes) -> bool:
@@ -97,9 +107,14 @@ def count_movie_frames(path: Path) -> int:
 
 
 def _open(path: Path) -> cv2.VideoCapture:
+    with contextlib.suppress(OSError):  # then it cannot be opened either
+        require_plain(path)
     capture = cv2.VideoCapture(str(path))
     if not capture.isOpened():
         raise InputError(f"{path} is no video that can be decoded; restore or remove it")
+    require_few_pixels(
+        int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT)), int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)), str(path)
+    )
     return capture
 
 
@@ -116,7 +131,7 @@ def resize(image: Image, size: int) -> Image:
     return np.ascontiguousarray(small[0].permute(1, 2, 0).numpy())
 
 
-@contextmanager
+@contextlib.contextmanager
 def decoding_pool(workers: int | None = None) -> Iterator[ThreadPoolExecutor]:
     """Threads that each decode and resize on one core, instead of libraries that each want all cores."""
     torch_threads, cv_threads = torch.get_num_threads(), cv2.getNumThreads()

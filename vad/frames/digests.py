@@ -20,9 +20,10 @@ class Memory:
         self._path = path
         self._new = False
         try:
-            self._known: dict[str, Any] = json.loads(path.read_text())
-        except (OSError, ValueError):
-            self._known = {}
+            known = json.loads(path.read_text())
+        except (OSError, ValueError, RecursionError):
+            known = None
+        self._known: dict[str, Any] = known if isinstance(known, dict) else {}
 
     def digests(self, paths: Sequence[Path]) -> tuple[str, ...]:
         """The SHA-256 of each file's bytes. Raises InputError for one that is unreadable or empty."""

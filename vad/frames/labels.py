@@ -1,15 +1,17 @@
 """Labels of the test frames, from a CSV (`Id,Label`) or from CUHK Avenue's pixel masks."""
 
+import os
 import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vad.errors import InputError
+from vad.files import require_plain
 from vad.frames.digests import Memory
 from vad.frames.frameset import Labels
+from vad.frames.masks import anomalous_frames
 from vad.scores import FrameIndex, read_table, require_same_frames
 
 MASKS = Path("ground_truth_demo") / "testing_label_mask"
@@ -17,9 +19,10 @@ _MASK = re.compile(r"(\d{1,9})_label\.mat")
 
 
 def find_labels(root: Path) -> Path | None:
-    """The labels that lie in a data set's own folder, if any: `labels.csv`, or the authors' masks."""
+    """The labels that lie in a data set's own folder, if any: `labels.csv`, or the authors' masks. Raises InputError for a pipe."""
     for candidate in (root / "labels.csv", root / MASKS):
         if candidate.exists():
+            require_plain(candidate)
             return candidate
     return None
 
@@ -30,7 +33,7 @@ def read_labels(path: Path, index: FrameIndex, memory: Memory) -> Labels:
     A frame is anomalous when its mask has a pixel above zero; a mask is found by the 0-based frame
     number. Raises InputError for missing, extra or non-binary rows, and for missing or short masks.
     """
-    if not path.exists():
+    if not os.path.exists(path):  # False, too, for what can be no path
         raise InputError(f"LABELS={path} does not exist; give a CSV (Id,Label) or a folder of N_label.mat")
     values = _from_masks(path, index, memory) if path.is_dir() else _from_csv(path, index)
     return Labels(values, str(path))
@@ -54,22 +57,10 @@ def _from_masks(folder: Path, index: FrameIndex, memory: Memory) -> NDArray[np.b
         video = int(index.video[span.start])
         if video not in masks:
             raise InputError(f"{folder} has no mask for test video {video} ({video}_label.mat)")
-        anomalous = np.asarray(memory.remember("anomalous", masks[video], _anomalous_frames), bool)
+        anomalous = np.asarray(memory.remember("anomalous", masks[video], anomalous_frames), bool)
         last = int(index.frame[span.stop - 1])
         if last >= len(anomalous):
             raise InputError(f"{masks[video]} has {len(anomalous)} masks, but test video {video} has a frame {last}")
         values[span] = anomalous[index.frame[span]]
     memory.save()
     return values
-
-
-def _anomalous_frames(path: Path) -> list[int]:
-    from scipy.io import loadmat
-
-    try:
-        cells: Any = loadmat(path, variable_names=["volLabel"])["volLabel"]
-        return [int(np.any(mask)) for mask in cells.ravel()]
-    except KeyError:
-        raise InputError(f"{path} has no variable volLabel") from None
-    except Exception as error:  # whatever SciPy trips over in a broken file
-        raise InputError(f"{path} is no MATLAB file that can be read: {error}") from None

@@ -41,7 +41,7 @@ def read_frameset(root: Path, memory_folder: Path, name: str | None = None, *, s
 
 def find_videos(root: Path) -> Path:
     """The folder at or below `root` that holds both halves of a data set."""
-    if not root.exists():
+    if not os.path.exists(root):  # False, too, for what can be no path
         raise InputError(f"DATA={root} does not exist; give a folder that contains {TRAIN}/ and {TEST}/")
     if not root.is_dir():
         raise InputError(f"DATA={root} is a file; give the folder that contains {TRAIN}/ and {TEST}/")

@@ -86,7 +86,7 @@ def test_a_png_that_stops_early_is_refused(picture, refuses, share):
 
 def test_text_named_jpg_is_refused(tmp_path, refuses):
     (tmp_path / "x.jpg").write_text("<html>404</html>")
-    with refuses(f"{tmp_path / 'x.jpg'} is no image that can be decoded; restore or remove it"):
+    with refuses(f"{tmp_path / 'x.jpg'} is neither a JPEG nor a PNG; restore or remove it"):
         read_image(tmp_path / "x.jpg")
 
 

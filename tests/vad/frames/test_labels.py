@@ -118,7 +118,9 @@ def test_a_file_that_is_no_mat_file_is_refused(tmp_path, read):
     (tmp_path / "masks" / "1_label.mat").write_text("nothing of the kind, but long enough for a header" * 9)
     with pytest.raises(InputError) as caught:
         read(tmp_path / "masks")
-    assert str(caught.value).startswith(f"{tmp_path / 'masks' / '1_label.mat'} is no MATLAB file that can be read: ")
+    assert str(caught.value).startswith(
+        f"{tmp_path / 'masks' / '1_label.mat'} is no MATLAB file (version 5 to 7) that can be read: "
+    )
 
 
 def test_labels_lie_beside_the_videos_and_the_csv_comes_first(tmp_path):
