@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from registry.stopping import heard
 from vad.errors import InputError
 
 HOST = "127.0.0.1"
@@ -69,6 +70,7 @@ def until_stopped(say: Callable[[str], object]) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
+        heard()
         with suppress(OSError):  # a terminal that was closed
             say("\nstopped" if sys.stdout.isatty() else "stopped")  # one that is there shows ^C
 

@@ -1,0 +1,77 @@
+"""Ctrl-C and SIGTERM: the command ends soon, wherever it was, and its runs say so.
+
+A signal raises KeyboardInterrupt between two instructions. In a destructor or a callback of a weak reference Python
+swallows it, so the signal is repeated until the command has left.
+"""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+STATUS = 130
+SAID = "stopped; what was finished is kept, and the same command goes on from here"
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# Seconds to the next repetition, and until a command that does not leave by itself is ended all the same.
+_AGAIN, _PATIENCE = 0.2, 4.0
+
+_asked: signal.Signals | None = None
+_left = threading.Event()
+
+
+@contextmanager
+def stoppable(own_process: bool) -> Iterator[None]:
+    """Until the end of the block, a signal stops what is in it, by one KeyboardInterrupt.
+
+    With `own_process` nothing else is to be done here afterwards: what takes too long is ended then, and once the block
+    is left signals have no effect any more.
+    """
+    global _asked
+    _asked = None
+    _left.clear()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        global _asked
+        if _asked is None:
+            _asked = signal.Signals(number)
+            threading.Thread(target=_repeat, args=(_asked, own_process), daemon=True).start()
+        if not _left.is_set() and not was_stopped(sys.exception()):
+            raise KeyboardInterrupt
+
+    before = [signal.signal(number, stop) for number in _SIGNALS]
+    try:
+        yield
+    finally:
+        _left.set()
+        for number, handler in zip(_SIGNALS, before, strict=True):
+            signal.signal(number, signal.SIG_IGN if own_process else handler)
+
+
+def heard() -> None:
+    """Whoever ends on purpose where it is stopped says so here, and is not stopped again."""
+    _left.set()
+
+
+def asked() -> bool:
+    """Whether a signal came; an error that came after it may be what a library made of it."""
+    return _asked is not None
+
+
+def was_stopped(error: BaseException | None) -> bool:
+    """Whether an error is a stop, or was raised while one was on its way."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__
+    return error is not None
+
+
+def _repeat(number: signal.Signals, own_process: bool) -> None:
+    for _ in range(round(_PATIENCE / _AGAIN)):
+        if _left.wait(_AGAIN):
+            return
+        signal.pthread_kill(threading.main_thread().ident or 0, number)
+    if own_process:  # a server that does not answer, a kernel that runs on: the next command says KILLED
+        os.write(2, f"\n{SAID}\n".encode())
+        os._exit(STATUS)
