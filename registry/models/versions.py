@@ -139,11 +139,11 @@ class Versions:
         # Written down first: no alias moves without a reason.
         self._history.add("promoted", version.number, incumbent.number if incumbent else None, reason)
         self._make_production(version)
-        self.settle(version)
+        self.tag(version, {_DECISION: f"promoted: {reason}"})
 
     def settle(self, version: Version) -> None:
-        """The tag of a promotion, which is the last thing about it; it may have been cut off before that."""
-        if event := self._history.promotion(version.number):
+        """Tag a version with its promotion, where that was cut off before this, its last step."""
+        if _DECISION not in version.tags and (event := self._history.promotion(version.number)):
             self.tag(version, {_DECISION: f"promoted: {event.reason}"})
 
     def refuse(self, version: Version, reason: str) -> None:
