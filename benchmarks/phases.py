@@ -4,7 +4,9 @@ python -m benchmarks.phases FILE COMMAND [ARGUMENT]...
 """
 
 import contextlib
+import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -53,6 +55,20 @@ def command(file: Path, arguments: list[str] | None) -> None:
 
     workplace.workplace = workplace_and_marks  # type: ignore[assignment]
     main(arguments)
+
+
+def in_folder(folder: Path, temporary: Path, file: Path, said: Path, arguments: list[str]) -> None:
+    """The command as the whole of this process, working in a folder, with what it says in the file `said`.
+
+    `temporary` takes the place of the system's temporary folder.
+    """
+    os.chdir(folder)
+    os.environ["TMPDIR"], tempfile.tempdir = str(temporary), None
+    with said.open("w") as out:
+        for stream in (1, 2):
+            os.dup2(out.fileno(), stream)
+    sys.argv = ["vad", *arguments]
+    command(file, None)
 
 
 def _mark_all(tell: Callable[[str], None]) -> None:

@@ -53,6 +53,7 @@ def ending(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]
     try:
         yield process
     finally:
+        heard()  # what follows takes its time, and ends
         signal.signal(signal.SIGHUP, before)
         process.terminate()
         with suppress(subprocess.TimeoutExpired, KeyboardInterrupt):  # a second Ctrl-C does not wait
