@@ -114,7 +114,7 @@ class Place:
                 process.send_signal(number)
         status = process.wait()
         marks = self._count()
-        where = SUBMIT if command == SUBMIT else next((m.name for m in reversed(marks) if m.name in RUN), "start")
+        where = SUBMIT if command == SUBMIT else _part(marks, sent)
         self.hits.append((where, time.monotonic() - sent))
         if number != signal.SIGKILL:
             self._require_ended(where, status)
@@ -211,6 +211,11 @@ def _statuses(folder: Path) -> set[str]:
         return set()
     with closing(sqlite3.connect(folder / "mlflow.db", timeout=20)) as database:
         return {status for (status,) in database.execute("SELECT status FROM runs")}
+
+
+def _part(marks: list[Mark], when: float) -> str:
+    """The part in which a command was at a moment."""
+    return next((mark.name for mark in reversed(marks) if mark.name in RUN and mark.when <= when), "start")
 
 
 def lengths(marks: list[Mark]) -> dict[str, float]:

@@ -39,7 +39,12 @@ class _Commands(click.Group):
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, **options: Any) -> Any:
         self.own_process = args is None  # else it is called by a program that goes on
-        return super().main(args, *rest, **options)
+        try:
+            return super().main(args, *rest, **options)
+        except SystemExit as end:
+            if self.own_process:
+                stopping.leave(end.code)
+            raise
 
     def invoke(self, context: click.Context) -> Any:
         with stopping.stoppable(self.own_process):
