@@ -39,7 +39,7 @@ def stoppable(own_process: bool) -> Iterator[None]:
         if _asked is None:
             _asked = signal.Signals(number)
             threading.Thread(target=_repeat, args=(_asked, own_process), daemon=True).start()
-        if not _left.is_set() and not was_stopped(sys.exception()):
+        if not _left.is_set() and not _under_way(sys.exception()):
             raise KeyboardInterrupt
 
     before = [signal.signal(number, stop) for number in _SIGNALS]
@@ -47,6 +47,8 @@ def stoppable(own_process: bool) -> Iterator[None]:
         yield
     finally:
         _left.set()
+        if not own_process:
+            _asked = None
         for number, handler in zip(_SIGNALS, before, strict=True):
             signal.signal(number, signal.SIG_IGN if own_process else handler)
 
@@ -57,7 +59,7 @@ def heard() -> None:
 
 
 def asked() -> bool:
-    """Whether a signal came; an error that came after it may be what a library made of it."""
+    """Whether a signal came."""
     return _asked is not None
 
 
@@ -70,7 +72,12 @@ def leave(status: object) -> None:
         os._exit(status)
 
 
-def was_stopped(error: BaseException | None) -> bool:
+def was_stopped(error: BaseException) -> bool:
+    """Whether an error is a stop, or what a library made of one."""
+    return asked() or _under_way(error)
+
+
+def _under_way(error: BaseException | None) -> bool:
     """Whether an error is a stop, or was raised while one was on its way."""
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__context__

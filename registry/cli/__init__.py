@@ -53,17 +53,19 @@ class _Commands(click.Group):
     def _invoke(self, context: click.Context) -> Any:
         try:
             return super().invoke(context)
-        except InputError as error:
-            raise _Refused(str(error)) from None
         except KeyboardInterrupt:
             self._stopped(context)
+        except InputError as error:
+            if stopping.asked():
+                self._stopped(context)
+            raise _Refused(str(error)) from None
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except BrokenPipeError:
             sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # the reader left; nothing more to say
             context.exit(0)
         except Exception as error:
-            if stopping.asked():  # an import that was cut off raises what it likes
+            if stopping.asked():  # a library that was cut off raises what it likes
                 self._stopped(context)
             raise click.ClickException(_our_fault(error)) from None
 
