@@ -67,7 +67,7 @@ def leave(status: object) -> None:
     """End this process if it was stopped, without Python's own end, which looks through all that was imported, for seconds."""
     if asked() and isinstance(status, int):
         for stream in (sys.stdout, sys.stderr):
-            with suppress(OSError):
+            with suppress(OSError, ValueError):
                 stream.flush()
         os._exit(status)
 

@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -55,10 +56,12 @@ def _make(database: Path) -> None:
     """A new database with MLflow's tables, whole or not at all: MLflow cannot go on with tables that are half made."""
     with replacing(database) as new:
         engine = create_engine(f"sqlite:///{new}")
-        # Until it has its name the file is worth nothing: no journal that would stay beside it, no waiting for the disk.
+        # Until it has its name the file is worth nothing: no journal that would stay beside it, and one wait for the disk.
         event.listen(engine, "connect", _carelessly)
         _initialize_tables(engine)
         engine.dispose()
+        with new.open("rb") as file:
+            os.fsync(file.fileno())
 
 
 def _carelessly(connection: Any, _: object) -> None:
