@@ -42,13 +42,18 @@ def stoppable(own_process: bool) -> Iterator[None]:
         if not _left.is_set() and not _under_way(sys.exception()):
             raise KeyboardInterrupt
 
+    def hook(event: "sys.UnraisableHookArgs") -> None:
+        if not (asked() and event.exc_type is KeyboardInterrupt):  # swallowed, and soon repeated: nothing to tell
+            tell(event)
+
     before = [signal.signal(number, stop) for number in _SIGNALS]
+    tell, sys.unraisablehook = sys.unraisablehook, hook
     try:
         yield
     finally:
         _left.set()
         if not own_process:
-            _asked = None
+            _asked, sys.unraisablehook = None, tell
         for number, handler in zip(_SIGNALS, before, strict=True):
             signal.signal(number, signal.SIG_IGN if own_process else handler)
 
