@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from registry.stopping import heard
 from vad.errors import InputError
 
 HOST = "127.0.0.1"
@@ -52,6 +53,7 @@ def ending(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]
     try:
         yield process
     finally:
+        heard()  # what follows takes its time, and ends
         signal.signal(signal.SIGHUP, before)
         process.terminate()
         with suppress(subprocess.TimeoutExpired, KeyboardInterrupt):  # a second Ctrl-C does not wait
@@ -69,6 +71,7 @@ def until_stopped(say: Callable[[str], object]) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
+        heard()
         with suppress(OSError):  # a terminal that was closed
             say("\nstopped" if sys.stdout.isatty() else "stopped")  # one that is there shows ^C
 

@@ -1,15 +1,21 @@
-"""Files that are either whole or absent."""
+"""Files that are either whole or absent, and what a process that was killed left of them."""
 
 import contextlib
+import glob
 import hashlib
 import os
+import shutil
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from vad.errors import InputError
+from vad.processes import gone, own_mark
 
 _BLOCK = 1 << 20
+# Seconds after which nobody of another machine, of whose processes nothing is known here, is still writing.
+_LONG = 7 * 86400
 
 
 @contextlib.contextmanager
@@ -31,10 +37,35 @@ def require_writable(path: Path) -> None:
     _temporary(path).unlink()
 
 
+def unfinished(path: Path) -> Path:
+    """Where this process puts what shall become `path`; by its mark it can be told when the process is gone."""
+    return path.with_name(f".{path.name}.{own_mark()}.part")
+
+
+def left_behind(path: Path) -> bool:
+    """Whether a path is of `unfinished`, and nobody will finish it."""
+    *_, mark, ending = ("", *path.name.split("."))
+    if ending != "part" or not path.name.startswith("."):
+        return False
+    try:
+        return gone(mark) or path.stat().st_mtime < time.time() - _LONG
+    except FileNotFoundError:
+        return False
+
+
+def sweep(folder: Path, name: str = "") -> None:
+    """Remove what processes that are gone left half-written in a folder: of the file `name`, or of all."""
+    for path in folder.glob(f".{glob.escape(name) or '*'}.*.part"):
+        if left_behind(path):
+            with contextlib.suppress(OSError):  # another process sweeps too
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
 def _temporary(path: Path) -> Path:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = unfinished(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        sweep(path.parent, path.name)
         temporary.touch()
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}; choose a folder that you can write to") from None

@@ -5,10 +5,11 @@ same is drawn once, so a frame costs a few milliseconds.
 """
 
 import os
-import tempfile
+import shutil
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vad.errors import InputError
-from vad.files import replacing
+from vad.files import replacing, unfinished
 from vad.frames.decode import Image, decoding_pool
 from vad.scores import Values
 
@@ -185,8 +186,7 @@ def write_movie(path: Path, pictures: Iterable[Image], size: tuple[int, int], fp
 
     Raises InputError where no codec can be written, and where not all of it fits on the disk.
     """
-    with replacing(path) as temporary, tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}.") as work:
-        folder = Path(work)
+    with replacing(path) as temporary, _folder_beside(path) as folder:
         whole = folder / "whole.mp4"  # OpenCV tells the format from the ending
         code = _first_codec(whole, size, fps)
         if code == "vp09":
@@ -198,6 +198,17 @@ def write_movie(path: Path, pictures: Iterable[Image], size: tuple[int, int], fp
             raise InputError(f"cannot write {path}: of {count} frames {kept} arrived; make room on the disk")
         os.replace(whole, temporary)
     return CODECS[code]
+
+
+@contextmanager
+def _folder_beside(path: Path) -> Iterator[Path]:
+    """A folder on the disk on which `path` will lie; it goes with the block."""
+    folder = unfinished(path.with_name(f"{path.name}.parts"))
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _first_codec(path: Path, size: tuple[int, int], fps: float) -> str:

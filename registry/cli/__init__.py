@@ -4,15 +4,15 @@ What is heavy is imported where it is used, so that `vad --help` answers at once
 """
 
 import os
-import signal
 import sys
 import time
 import traceback
-from types import FrameType
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NoReturn
 
 import click
 
+from registry import stopping
 from registry.cli import doctor, entries, insight, predictions, promotion, servers, transfer
 from registry.cli import run as running
 from registry.cli.options import home
@@ -35,24 +35,44 @@ _SECTIONS: dict[str, tuple[click.Command, ...]] = {
 class _Commands(click.Group):
     """Turns every error into one message and a status; a traceback goes to a file, not to the screen."""
 
+    own_process = False
+
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **options: Any) -> Any:
+        self.own_process = args is None  # else it is called by a program that goes on
+        try:
+            return super().main(args, *rest, **options)
+        except SystemExit as end:
+            if self.own_process:
+                stopping.leave(end.code)
+            raise
+
     def invoke(self, context: click.Context) -> Any:
-        before = signal.signal(signal.SIGTERM, _stop)
+        with stopping.stoppable(self.own_process):
+            return self._invoke(context)
+
+    def _invoke(self, context: click.Context) -> Any:
         try:
             return super().invoke(context)
-        except InputError as error:
-            raise _Refused(str(error)) from None
         except KeyboardInterrupt:
-            click.echo("\nstopped; what was finished is kept, and the same command goes on from here", err=True)
-            context.exit(130)
+            self._stopped(context)
+        except InputError as error:
+            if stopping.asked():
+                self._stopped(context)
+            raise _Refused(str(error)) from None
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except BrokenPipeError:
             sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # the reader left; nothing more to say
             context.exit(0)
         except Exception as error:
+            if stopping.asked():  # a library that was cut off raises what it likes
+                self._stopped(context)
             raise click.ClickException(_our_fault(error)) from None
-        finally:
-            signal.signal(signal.SIGTERM, before)
+
+    def _stopped(self, context: click.Context) -> NoReturn:
+        stopping.heard()
+        click.echo(f"\n{stopping.SAID}", err=True)
+        context.exit(stopping.STATUS)
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         """Commands by what they are for."""
@@ -63,10 +83,6 @@ class _Commands(click.Group):
 
 class _Refused(click.ClickException):
     exit_code = 2
-
-
-def _stop(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 def _our_fault(error: Exception) -> str:

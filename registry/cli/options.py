@@ -1,7 +1,10 @@
 """Options that several commands share."""
 
+import functools
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -9,6 +12,19 @@ import click
 def home() -> Path:
     """Where memory maps, the demo street and half-done work lie."""
     return Path(os.environ.get("VAD_HOME") or ".vad")
+
+
+def writes(command: Callable[..., None]) -> Callable[..., None]:
+    """A command that writes: its temporary files lie in a folder of its own, where the next one finds them if it is killed."""
+
+    @functools.wraps(command)
+    def working(*arguments: Any, **options: Any) -> None:
+        from registry.store.workplace import workplace
+
+        with workplace(home()):
+            command(*arguments, **options)
+
+    return working
 
 
 data_option = click.option(

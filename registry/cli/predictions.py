@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from registry.cli.options import data_option, home
+from registry.cli.options import data_option, home, writes
 from vad.errors import InputError
 
 
@@ -25,6 +25,7 @@ from vad.errors import InputError
 @click.option(
     "--message", metavar="TEXT", help="With --kaggle: what to call the submission. [version, variant, experiment]"
 )
+@writes
 def submit(
     model: str, data: str | None, out: str | None, normalization: str, kaggle: str | None, message: str | None
 ) -> None:
@@ -57,6 +58,7 @@ def submit(
 @data_option
 @click.option("--out", metavar="FILE", help="Where to write, an .mp4. [renders/<data>-<video>-v<version>.mp4]")
 @click.option("--fps", type=click.IntRange(1, 240), default=25, show_default=True, help="Frames a second.")
+@writes
 def render(video: str, model: str, data: str | None, out: str | None, fps: int) -> None:
     """Write a test video with the error as a heat map and the score below it, to be played in a browser.
 

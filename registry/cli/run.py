@@ -2,7 +2,7 @@
 
 import click
 
-from registry.cli.options import data_option, home, labels_option, set_option
+from registry.cli.options import data_option, home, labels_option, set_option, writes
 
 
 @click.command()
@@ -27,6 +27,7 @@ from registry.cli.options import data_option, home, labels_option, set_option
     metavar="SHARE",
     help="With ray: how much of a GPU a member takes, as in 0.25. [1 where the cluster has any]",
 )
+@writes
 def run(
     experiments: tuple[str, ...],
     data: str | None,

@@ -2,7 +2,7 @@
 
 import click
 
-from registry.cli.options import home
+from registry.cli.options import home, writes
 
 
 @click.command(short_help="MLflow's UI, opened on the leaderboard.")
@@ -21,6 +21,7 @@ def ui(port: int | None, browse: bool) -> None:
 @click.command(short_help="Answer HTTP requests with scores.")
 @click.option("--model", default="production", show_default=True, help="Alias, version number or models:/ URI.")
 @click.option("--port", type=click.IntRange(1, 65535), help="[the first free one from 5001]")
+@writes
 def serve(model: str, port: int | None) -> None:
     """Answer requests with the scores of a registered model, on 127.0.0.1.
 

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import click
 
+from registry.cli.options import writes
+
 
 @click.command("export", short_help="A run or a model version into a folder.")
 @click.argument("folder", type=click.Path(path_type=Path))
@@ -27,6 +29,7 @@ def export(folder: Path, run: str | None, model: str | None) -> None:
 
 @click.command("import", short_help="What such a folder holds, into this store.")
 @click.argument("folder", type=click.Path(path_type=Path))
+@writes
 def import_(folder: Path) -> None:
     """Make the runs and the model version of an exported folder in this store.
 

@@ -15,6 +15,7 @@ def consider(candidate: Version, versions: Versions, tracking: Tracking, home: P
     while True:
         incumbent = versions.alias(PRODUCTION)
         if incumbent and incumbent.number == candidate.number:
+            versions.settle(candidate)
             return decide(candidate.standing(), incumbent.standing(), policy)
         paired = compare_scores(candidate, incumbent, tracking, home) if incumbent and policy.confidence else None
         decision = decide(candidate.standing(), incumbent.standing() if incumbent else None, policy, paired)

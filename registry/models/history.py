@@ -1,5 +1,6 @@
 """Who was production when, and why: every decision on the registered model is a small run in an experiment of its own."""
 
+import hashlib
 import time
 from dataclasses import dataclass
 from typing import Literal
@@ -32,13 +33,25 @@ class History:
         self._tracking = tracking
 
     def add(self, action: Action, version: str, production_before: str | None, reason: str) -> None:
+        """Write a decision down. The newest one is not written twice: a process that was killed decides again."""
+        said = (action, version, production_before or "-", reason)
+        newest = next(iter(self.events(most=1)), None)
+        if newest and said == (newest.action, newest.version, newest.production_before, newest.reason):
+            return
         note = "Every decision on the registered model, newest first. The same in a terminal: `vad history`."
         experiment = self._tracking.experiment(EXPERIMENT, {"mlflow.note.content": note})
         params = {"action": action, "version": version, "production_before": production_before or "-"}
         tags = {"vad.reason": reason, "mlflow.user": user(), "mlflow.note.content": reason}
-        self._tracking.record(experiment, "decision", f"v{version} {action}", tags, params)
+        digest = hashlib.sha256("\n".join(said).encode()).hexdigest()
+        log = self._tracking.open_run(experiment, "decision", digest, f"v{version} {action}", tags)
+        log.params(params)
+        log.end("FINISHED")
 
-    def events(self) -> list[Event]:
+    def promotion(self, version: str) -> Event | None:
+        """The newest promotion of a version."""
+        return next((e for e in self.events() if e.action == "promoted" and e.version == version), None)
+
+    def events(self, most: int | None = None) -> list[Event]:
         """Every decision, newest first."""
         return [
             Event(
@@ -50,7 +63,7 @@ class History:
                 run.tags.get("mlflow.user", ""),
                 run.run_id,
             )
-            for run in self._tracking.find("decision")
+            for run in self._tracking.find("decision", most=most)
         ]
 
     def production(self) -> str | None:

@@ -69,7 +69,8 @@ def submit(
     measured = None
     if dataset.labels is not None:
         measured = measure(scores, dataset.labels.values, dataset.index)
-    run_id = _record(tracking, version, dataset, path, digest, normalization)
+    with tracking.ending_runs():
+        run_id = _record(tracking, version, dataset, path, digest, normalization)
     return Submission(path, digest, len(scores), version, measured, run_id)
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import mlflow
-from mlflow.entities import Metric
+from mlflow.entities import LoggedModelOutput, Metric
 from mlflow.exceptions import MlflowException
-from mlflow.models import ModelSignature
+from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 from mlflow.types.schema import AnyType
 from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
@@ -36,6 +36,7 @@ if TYPE_CHECKING:  # it would load PyTorch
 NAME = "vad-ensemble"
 _ABOUT = "Fused ensembles that score video frames for anomalies."
 PRODUCTION, CANDIDATE, PREVIOUS = "production", "candidate", "previous"
+_DECISION = "vad.decision"
 _ATTEMPTS = 5
 _PACKAGES = ("mlflow", "torch", "numpy", "scipy", "pandas", "opencv-python-headless", "safetensors")
 
@@ -62,7 +63,7 @@ class Versions:
     """The registered model in a tracking store."""
 
     def __init__(self, tracking: Tracking):
-        self._client = tracking.client
+        self._tracking, self._client = tracking, tracking.client
         self._history = History(tracking)
 
     def register(
@@ -76,12 +77,12 @@ class Versions:
         ]
         known = [version for version in known if self.whole(version)]
         if known:
+            self._tell_model(known[0])
             self._point(CANDIDATE, known[0].number)
-            return known[0], False
-        source, model_id = _log(run_id, ensemble, tags)
-        self._measure(run_id, model_id, tags)
+            return known[0], known[0].run_id == run_id
+        model_id = self._log(run_id, ensemble, tags)
         every = {"vad.ensemble": digest, "vad.run_id": run_id, **tags}
-        made = self.add(source, model_id, run_id, {k: str(v) for k, v in every.items()}, description)
+        made = self.add(f"models:/{model_id}", model_id, run_id, {k: str(v) for k, v in every.items()}, description)
         self._point(CANDIDATE, made.number)
         return made, True
 
@@ -96,25 +97,25 @@ class Versions:
         made = self._client.create_model_version(
             NAME, source, run_id, tags_of_version(facts), description=description, model_id=model_id
         )
-        # Without it the UI's list of logged models does not say that this one is registered.
-        told = json.dumps([{"name": NAME, "version": made.version}])
-        self._client.set_logged_model_tags(model_id, {MLFLOW_MODEL_VERSIONS: told})
-        return self._version(made)
+        version = self._version(made)
+        self._tell_model(version)
+        return version
+
+    def _tell_model(self, version: Version) -> None:
+        """Without it the UI's list of logged models does not say that this one is registered."""
+        told = json.dumps([{"name": NAME, "version": int(version.number)}])
+        self._client.set_logged_model_tags(version.source.removeprefix("models:/"), {MLFLOW_MODEL_VERSIONS: told})
 
     def receive(self, version: Version, reason: str) -> None:
         """Take in a version from another store: as candidate, and as production where there is none."""
         self._point(CANDIDATE, version.number)
-        if incumbent := self.alias(PRODUCTION):
+        incumbent = self.alias(PRODUCTION)
+        if incumbent and incumbent.number == version.number:
+            self.settle(version)
+        elif incumbent:
             self._decided("imported", version, incumbent, reason)
         else:
             self.promote(version, reason)
-
-    def _measure(self, run_id: str, model_id: str, tags: Mapping[str, Any]) -> None:
-        """The figure of a run's best variant on its model too, so that models can be sorted by it."""
-        run, figure = self._client.get_run(run_id).data, str(tags["vad.figure"])
-        if run.params.get("best_variant") == tags["vad.variant"] and figure in run.metrics:
-            again = Metric(figure, run.metrics[figure], int(time.time() * 1000), 0, model_id=model_id)
-            self._client.log_batch(run_id, metrics=[again])
 
     def whole(self, version: Version) -> bool:
         """Whether a version's files are where the store says they are."""
@@ -138,13 +139,20 @@ class Versions:
         incumbent = self.alias(PRODUCTION)
         if incumbent and incumbent.number == version.number and self._history.production() == version.number:
             raise InputError(f"version {version.number} is production already")
-        # First the decision: where the alias is not set any more, the next run decides again.
-        self._decided("promoted", version, incumbent, reason)
+        before = incumbent.number if incumbent else None
+        # Written down first: no alias moves without a reason, and a run that was cut off here decides again.
+        self._history.add("promoted", version.number, before, reason)
         if incumbent and incumbent.number != version.number:
             self._point(PREVIOUS, incumbent.number)
         self._make_production(version)
         if self._history.production() != version.number:  # another machine decided meanwhile, and was overtaken
-            self._decided("promoted", version, incumbent, reason)
+            self._history.add("promoted", version.number, before, reason)
+        self.tag(version, {_DECISION: f"promoted: {reason}"})
+
+    def settle(self, version: Version) -> None:
+        """Tag a version with its promotion, where that was cut off before this, its last step."""
+        if _DECISION not in version.tags and (event := self._history.promotion(version.number)):
+            self.tag(version, {_DECISION: f"promoted: {event.reason}"})
 
     def refuse(self, version: Version, reason: str) -> None:
         """Record that a version did not become production, and why."""
@@ -274,6 +282,44 @@ class Versions:
         for key, value in tags.items():
             self._client.set_model_version_tag(NAME, version.number, key, str(value)[:5000])
 
+    def _log(self, run_id: str, ensemble: "Ensemble", tags: Mapping[str, Any]) -> str:
+        """Log the ensemble as a models-from-code pyfunc of a run, with the run's figures; gives the model's id.
+
+        One that was cut off, or logged and not registered, is taken up: a run has one model and no other.
+        """
+        from vad.ensemble import save
+
+        run, taken = self._client.get_run(run_id), {version.source.removeprefix("models:/") for version in self.all()}
+        params = run.data.params
+        model = self._tracking.begin_model(run_id, run.info.experiment_id, "ensemble", params, taken=taken)
+        model_id, place = str(model.model_id), model.artifact_location
+        with tempfile.TemporaryDirectory() as work:
+            folder, code, whole = Path(work) / "ensemble", Path(work) / "code" / "vad", Path(work) / "model"
+            save(ensemble, folder, {key.removeprefix("vad."): str(value) for key, value in tags.items()})
+            shutil.copytree(Path(vad.__file__).parent, code, ignore=shutil.ignore_patterns("__pycache__"))
+            with warnings.catch_warnings():
+                # The signature is given; an example would put somebody's footage into the model.
+                warnings.filterwarnings("ignore", message=".*input example")
+                mlflow.pyfunc.save_model(
+                    path=whole,
+                    mlflow_model=Model(artifact_path=place, model_uuid=model_id, run_id=run_id, model_id=model_id),
+                    python_model=str(Path(__file__).with_name("pyfunc_model.py")),
+                    artifacts={"ensemble": str(folder)},
+                    code_paths=[str(code)],
+                    pip_requirements=[f"{name}=={_release(name)}" for name in _PACKAGES],
+                    signature=_signature(),
+                )
+            for cache in whole.rglob("__pycache__"):
+                shutil.rmtree(cache)
+            self._client.log_model_artifacts(model_id, str(whole))
+        if model_id not in {output.model_id for output in run.outputs.model_outputs}:
+            self._client.log_outputs(run_id, [LoggedModelOutput(model_id, 0)])
+        known = [self._client.get_metric_history(run_id, key)[-1] for key in run.data.metrics]
+        figures = [Metric(m.key, m.value, m.timestamp, m.step, model_id=model_id) for m in known]
+        self._client.log_batch(run_id, metrics=figures)  # models can be sorted by them
+        self._client.finalize_logged_model(model_id, "READY")
+        return model_id
+
     def _make_production(self, version: Version) -> None:
         """Set the alias, and let the model's own page describe this version."""
         self._point(PRODUCTION, version.number)
@@ -292,7 +338,7 @@ class Versions:
                 time.sleep(random.uniform(0.1, 0.5))
 
     def _decided(self, action: Action, version: Version, incumbent: Version | None, reason: str) -> None:
-        self.tag(version, {"vad.decision": f"{action}: {reason}"})
+        self.tag(version, {_DECISION: f"{action}: {reason}"})
         self._history.add(action, version.number, incumbent.number if incumbent else None, reason)
 
     def _version(self, found: Any) -> Version:
@@ -302,31 +348,6 @@ class Versions:
 def _bare(model: str) -> str:
     """What follows the model's name in a `models:/` URI."""
     return model.removeprefix(f"models:/{NAME}@").removeprefix(f"models:/{NAME}/")
-
-
-def _log(run_id: str, ensemble: "Ensemble", tags: Mapping[str, Any]) -> tuple[str, str]:
-    """Log the ensemble as a models-from-code pyfunc on a run; its URI and its model id."""
-    from vad.ensemble import save
-
-    package = Path(vad.__file__).parent
-    with tempfile.TemporaryDirectory() as work:
-        folder, code = Path(work) / "ensemble", Path(work) / "code" / "vad"
-        save(ensemble, folder, {key.removeprefix("vad."): str(value) for key, value in tags.items()})
-        shutil.copytree(package, code, ignore=shutil.ignore_patterns("__pycache__"))
-        with mlflow.start_run(run_id=run_id), warnings.catch_warnings():
-            # The signature is given; an example would put somebody's footage into the model.
-            warnings.filterwarnings("ignore", message=".*input example")
-            info = mlflow.pyfunc.log_model(
-                name="ensemble",
-                python_model=str(Path(__file__).with_name("pyfunc_model.py")),
-                artifacts={"ensemble": str(folder)},
-                code_paths=[str(code)],
-                pip_requirements=[f"{name}=={_release(name)}" for name in _PACKAGES],
-                signature=_signature(),
-            )
-    # Leaving the block ends the run for MLflow; the executor has more to log.
-    mlflow.MlflowClient().update_run(run_id, status="RUNNING")
-    return info.model_uri, info.model_id
 
 
 def _signature() -> ModelSignature:

@@ -20,6 +20,7 @@ from registry.runs.registration import register
 from registry.runs.result import Result, present, stored_result
 from registry.runs.training import course, find, train
 from registry.runs.work import Request, Work
+from registry.stopping import was_stopped
 from registry.store import view
 from registry.store.tracking import RunLog, Tracking
 from vad.catalog import Named
@@ -44,7 +45,7 @@ def run(request: Request, console: Console) -> Result:
         for name, origin in result.members.items():
             console.say(f"  {name:<14} from run {origin}")
         return result
-    with closing(engine):
+    with closing(engine), tracking.ending_runs():
         return execute(work, tracking, MemberStore(tracking, request.home, device, console), engine, device, console)
 
 
@@ -86,7 +87,7 @@ def execute(
         log_members(work, known, store, log, tracking)
         result = register(work, outcomes["test"], known, log, tracking, result)
     except BaseException as error:
-        log.end("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+        log.end("KILLED" if was_stopped(error) else "FAILED")
         raise
     log.end("FINISHED")
     return result
@@ -137,6 +138,7 @@ def _look_up(work: Work, store: MemberStore, console: Console) -> tuple[dict[str
             console.say(f"  {name:<14} to train: {reason}")
         else:
             known[name] = found
+            store.drop_state(member, digest)
             console.say(
                 f"  {name:<14} from run {found.run_id} ({found.trained_for}, epoch {found.epoch}, loss {found.loss:.5f})"
             )

@@ -14,6 +14,7 @@ import torch
 
 from registry.console import Console
 from registry.engines import Course, Job, Lost
+from registry.stopping import was_stopped
 from registry.store.record import Altered
 from registry.store.tracking import Found, RunLog, Tracking
 from vad.catalog import Named
@@ -116,6 +117,17 @@ class MemberStore:
                 fcntl.flock(lock, fcntl.LOCK_EX)
             yield True
 
+    def drop_state(self, member: Member, digest: str) -> None:
+        """Remove the state of a training that is finished, if the process that finished it was killed before it did so."""
+        state = self._state(digest)
+        if state.exists():
+            with self.exclusively(member, digest, wait=False) as here:
+                if here:
+                    state.unlink(missing_ok=True)
+
+    def _state(self, digest: str) -> Path:
+        return self._home / "resume" / f"{digest}.safetensors"
+
     def samples(
         self, member: Member, frames: Frames, index: FrameIndex, frames_digest: str, *, training: bool = False
     ) -> Samples:
@@ -138,7 +150,7 @@ class MemberStore:
         log = self._tracking.open_run(parent.experiment_id, "member", digest, member.name, about, parent.run_id)
         try:
             log.params({**member.settings(), "parameters": parameter_count(member.build())})
-            resume = self._home / "resume" / f"{digest}.safetensors"
+            resume = self._state(digest)
             unit = f"{member.kind_of_input().shape(member.size).kind}s"
             bar = self._console.bar(f"train {member.name}", len(samples) * member.training.epochs, unit)
             curve = _Curve(log, resume.exists())
@@ -165,7 +177,7 @@ class MemberStore:
             log.end("FAILED")
             raise
         except BaseException as error:
-            log.end("KILLED" if isinstance(error, (KeyboardInterrupt, GeneratorExit)) else "FAILED")
+            log.end("KILLED" if was_stopped(error) or isinstance(error, GeneratorExit) else "FAILED")
             raise
         log.end("FINISHED")
         resume.unlink(missing_ok=True)

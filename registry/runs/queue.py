@@ -62,7 +62,7 @@ def run_queue(experiments: Sequence[str], request: Request, console: Console) ->
     jobs = _plan(works, tracking, store)
     _announce(jobs, Estimator(device), console)
     _decode(jobs, request, console)
-    with closing(engine):
+    with closing(engine), tracking.ending_runs():
         if any(job.trains for job in jobs):
             engine.start()
         if engine.parallel:

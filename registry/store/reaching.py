@@ -2,16 +2,21 @@
 
 import fcntl
 import json
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from mlflow.exceptions import MlflowException
+from mlflow.store.db.utils import _initialize_tables
 from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request
+from sqlalchemy import create_engine, event
 
 from vad.errors import InputError
+from vad.files import replacing
 
 
 @contextmanager
@@ -37,12 +42,31 @@ def reaching(uri: str) -> Iterator[None]:
         # Several processes that make a new database at once trip over each other's tables.
         with database.with_name(f".{database.name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
+            if not database.exists():
+                _make(database)
             yield
     except OSError as error:
         raise InputError(f"cannot write {database}: {error.strerror}; set MLFLOW_TRACKING_URI") from None
     except Exception as error:  # whatever SQLAlchemy or Alembic makes of a file that is no such database
         reason = str(error).splitlines()[0]
         raise InputError(f"{database} cannot be used as MLflow's database: {reason}") from None
+
+
+def _make(database: Path) -> None:
+    """A new database with MLflow's tables, whole or not at all: MLflow cannot go on with tables that are half made."""
+    with replacing(database) as new:
+        engine = create_engine(f"sqlite:///{new}")
+        # Until it has its name the file is worth nothing: no journal that would stay beside it, and one wait for the disk.
+        event.listen(engine, "connect", _carelessly)
+        _initialize_tables(engine)
+        engine.dispose()
+        with new.open("rb") as file:
+            os.fsync(file.fileno())
+
+
+def _carelessly(connection: Any, _: object) -> None:
+    for setting in ("journal_mode = MEMORY", "synchronous = OFF"):
+        connection.execute(f"PRAGMA {setting}")
 
 
 def _unhealthy(uri: str) -> str | None:

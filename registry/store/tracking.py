@@ -7,7 +7,8 @@ their tags, so nothing that is finished is done twice and what was cut off is ta
 import logging
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,10 +20,11 @@ os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 
 import mlflow  # after its settings
-from mlflow.entities import Metric, Param, Run, RunTag
+from mlflow.entities import LoggedModel, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
+from registry.stopping import was_stopped
 from registry.store.processes import here, process_gone, this_process
 from registry.store.reaching import absent, reaching, without_password
 from registry.store.record import TAG, Altered, as_tag, recorded
@@ -170,30 +172,53 @@ class Tracking:
             if run.tags.get("mlflow.parentRunId") == parent
         ]
         if unfinished:
-            self.client.update_run(unfinished[0].run_id, status="RUNNING")
-            log = RunLog(self.client, self.client.get_run(unfinished[0].run_id))
-            log.tags(every)
+            log = self.reopen(unfinished[0].run_id)
+            log.tags(every)  # before the status: who is RUNNING must be told by its process
+            self.client.update_run(log.run_id, status="RUNNING")
             return log
         every |= {"mlflow.parentRunId": parent} if parent else {}
         created = self.client.create_run(experiment_id, tags={k: str(v) for k, v in every.items()}, run_name=name)
         return RunLog(self.client, created)
 
-    def record(
-        self, experiment_id: str, kind: Kind, name: str, tags: Mapping[str, str], params: Mapping[str, str]
-    ) -> str:
-        """A run that is an event: made, filled and finished at once. Gives its id."""
-        made = self.client.create_run(experiment_id, tags={"vad.kind": kind, **tags}, run_name=name)
-        log = RunLog(self.client, made)
-        log.params(params)
-        log.end("FINISHED")
-        return log.run_id
+    def begin_model(
+        self,
+        run_id: str,
+        experiment_id: str,
+        name: str,
+        params: Mapping[str, Any],
+        model_type: str | None = None,
+        taken: Collection[str] = (),
+    ) -> LoggedModel:
+        """A logged model of what a run made: the one of this name that was cut off, without its files, else a new one.
+
+        Those whose ids are `taken` are whole and somebody's.
+        """
+        for model in self.client.search_logged_models(
+            [experiment_id], f"source_run_id = '{run_id}' AND name = '{name}'"
+        ):
+            if model.model_id not in taken:
+                get_artifact_repository(model.artifact_location, self.uri).delete_artifacts()
+                return model
+        plain = {key: str(value) for key, value in params.items()}
+        return self.client.create_logged_model(experiment_id, name, run_id, params=plain, model_type=model_type)
 
     def log_model(self, run_id: str, experiment_id: str, name: str, params: Mapping[str, Any]) -> str:
         """A logged model without files of its own, of what a run made; gives its id."""
-        plain = {key: str(value) for key, value in params.items()}
-        made = self.client.create_logged_model(experiment_id, name, run_id, params=plain, model_type="member")
-        self.client.finalize_logged_model(made.model_id, "READY")
-        return str(made.model_id)
+        model_id = str(self.begin_model(run_id, experiment_id, name, params, "member").model_id)
+        self.client.finalize_logged_model(model_id, "READY")
+        return model_id
+
+    @contextmanager
+    def ending_runs(self) -> Iterator[None]:
+        """Where the block is stopped or fails, no run of this process stays RUNNING, wherever that was."""
+        try:
+            yield
+        except BaseException as error:
+            mine = this_process()
+            for run in self._running():
+                if mine.items() <= run.data.tags.items():
+                    self.client.set_terminated(run.info.run_id, "KILLED" if was_stopped(error) else "FAILED")
+            raise
 
     def reopen(self, run_id: str) -> RunLog:
         """A finished run, to add what was found out later; its status stays."""
@@ -307,9 +332,13 @@ class Tracking:
 
     def _mark_stale(self) -> None:
         """Runs of this host that say RUNNING though their process is gone were killed; say so."""
-        if not self._experiments:
-            return
-        query = f"attributes.status = 'RUNNING' and tags.`vad.host` = '{here()}'"
-        for run in self.client.search_runs(list(self._experiments), query, max_results=_PAGE):
+        for run in self._running():
             if process_gone(run.data.tags):
                 self.client.set_terminated(run.info.run_id, "KILLED")
+
+    def _running(self) -> list[Run]:
+        """Runs that say that a process of this host has them open."""
+        if not self._experiments:
+            return []
+        query = f"attributes.status = 'RUNNING' and tags.`vad.host` = '{here()}'"
+        return list(self.client.search_runs(list(self._experiments), query, max_results=_PAGE))

@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 import numpy as np
 
 from vad.errors import InputError
-from vad.files import replacing
+from vad.files import left_behind, replacing
 
 ARTIFACTS = "mlartifacts"
 ASIDE = ".orphans"
@@ -117,7 +117,7 @@ def useless(home: Path, ids: Collection[str], finished: Collection[str]) -> Iter
     `ids` are those of the runs that there are, `finished` the digests of members that are done.
     """
     for path in sorted(home.rglob(".*.part")):
-        if not alive(path.name.split(".")[-2]):
+        if left_behind(path):
             yield path, "half-written; its writer is gone"
     for path in sorted((home / "frames").glob("*.npy")):
         if not _fits(path):
@@ -168,17 +168,6 @@ def free(lock: Path | None) -> Iterator[bool]:
             yield False
         else:
             yield True
-
-
-def alive(pid: str) -> bool:
-    """Whether a process of this number is there."""
-    try:
-        os.kill(int(pid), 0)
-    except (ValueError, OverflowError, ProcessLookupError):
-        return False
-    except PermissionError:  # it is somebody else's
-        return True
-    return True
 
 
 def settled(path: Path) -> bool:

@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from vad.errors import InputError
-from vad.files import sha256
+from vad.files import sha256, sweep, unfinished
 
 FORMAT = 1
 _CONTENTS = "export.json"
@@ -121,8 +121,9 @@ def packing(folder: Path) -> Iterator[Path]:
     place = folder.resolve()
     if place.exists() and not (place.is_dir() and not any(place.iterdir())):
         raise InputError(f"{folder} is there already, and not an empty folder; name a new one")
-    temporary = place.with_name(f".{place.name}.{os.getpid()}.part")
+    temporary = unfinished(place)
     try:
+        sweep(place.parent, place.name)
         temporary.mkdir(parents=True)
         yield temporary
         os.replace(temporary, place)

@@ -18,8 +18,9 @@ from pathlib import Path
 import pytest
 
 from registry.upkeep import doctor
+from vad.processes import machine, own_mark
 
-GONE = "4194304"  # no system gives a process this number
+GONE = f"4194304-1-{machine()}"  # no system gives a process this number
 OLD = time.time() - 3600
 
 
@@ -154,7 +155,7 @@ def test_useless_caches_go_and_no_others(finished, tmp_path, monkeypatch):
         whole,
         held,
         write(home / "resume" / "unfinished.safetensors"),
-        write(home / "frames" / f".b.npy.{os.getpid()}.part"),
+        write(home / "frames" / f".b.npy.{own_mark()}.part"),
         write(home / "fetched" / run_id / "scores.csv"),
         write(home / "index" / "young.json", "{", when=time.time()),
     ]

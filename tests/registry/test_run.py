@@ -2,16 +2,13 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
-from mlflow.entities import ViewType
 from sklearn.metrics import average_precision_score
 
 from vad.scores import read_scores, read_table
@@ -173,42 +170,6 @@ def test_a_loss_that_is_no_number_stops_that_member_and_not_the_others(workspace
 def _start(workspace, *arguments):
     command = [sys.executable, "-m", "registry.cli", "run", "tiny", "--data", "data", *arguments]
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-
-
-def _wait_for(condition, seconds=90):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.05)
-
-
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
-def test_a_run_that_was_stopped_goes_on_and_ends_with_the_same_scores(workspace, how, tmp_path):
-    long = ("--set", "train.epochs=6", "--set", "train.patience=null")
-    process = _start(workspace, *long)
-    # The state of a member that is being trained: at least one of its epochs is done.
-    _wait_for(lambda: list(Path(".vad/resume").glob("*.safetensors")) if Path(".vad/resume").exists() else False)
-    process.send_signal(how)
-    _, stderr = process.communicate(timeout=60)
-    if how == signal.SIGTERM:
-        assert process.returncode == 130
-        assert "what was finished is kept, and the same command goes on from here" in stderr
-        assert {run.status for run in _runs(workspace.tracking(), "experiment")} == {"KILLED"}
-
-    result = workspace.vad("run", "tiny", "--data", "data", *long)
-    assert result.exit_code == 0, result.output
-    tracking = workspace.tracking()
-    (parent,) = _runs(tracking, "experiment")
-    assert parent.status == "FINISHED"
-    assert {m.name: m.status for m in _runs(tracking, "member")} == {
-        "small-1": "FINISHED", "small-2": "FINISHED", "large-1": "FINISHED",
-    }  # fmt: skip
-    assert len(tracking.client.search_runs([parent.experiment_id], run_view_type=ViewType.ALL)) == 4
-    resumed = tracking.fetch(parent.run_id, "scores.csv", tmp_path).read_bytes()
-    workspace.done("run", "tiny", "--data", "data", *long, "--force")
-    undisturbed = tracking.fetch(_runs(tracking, "experiment")[0].run_id, "scores.csv", tmp_path).read_bytes()
-    assert resumed == undisturbed
-    assert [name for name in workspace.files() if name.endswith(".part")] == []
 
 
 def test_two_runs_at_once_train_each_member_once(workspace, tmp_path):

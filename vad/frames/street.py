@@ -19,6 +19,7 @@ import numpy as np
 from scipy.io import savemat
 
 from vad.errors import InputError
+from vad.files import unfinished
 from vad.frames.corruption import Kind, as_jpeg, corrupt, draw_kinds
 from vad.frames.decode import Image, decoding_pool
 from vad.frames.labels import MASKS
@@ -67,7 +68,7 @@ def make_street(folder: Path) -> Path:
 
 
 def _beside(folder: Path) -> Path:
-    return folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:12]}.part")
+    return unfinished(folder.with_name(f"{folder.name}.{uuid.uuid4().hex[:12]}"))
 
 
 def _is_complete(folder: Path) -> bool:

@@ -1,0 +1,35 @@
+"""Where a process puts what it needs for a moment: a folder of its own, which the next process removes if it was killed."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from vad.errors import InputError
+from vad.files import sweep, unfinished
+
+
+@contextmanager
+def workplace(home: Path) -> Iterator[Path]:
+    """Until the end of the block, temporary files of this process, MLflow's too, lie in a folder below `home`.
+
+    What processes that are gone left half-written in `home` is removed first. Raises InputError where `home` cannot
+    be written.
+    """
+    own = unfinished(home.resolve() / "tmp" / "work")
+    try:
+        own.mkdir(parents=True, exist_ok=True)
+        for folder in (home, *(child for child in home.iterdir() if child.is_dir())):
+            sweep(folder)
+    except OSError as error:
+        raise InputError(
+            f"cannot write {own.parent}: {error.strerror}; set VAD_HOME to a folder that you own"
+        ) from None
+    # The variable TMPDIR stays as it is: Ray puts sockets there, whose addresses have to be short.
+    before, tempfile.tempdir = tempfile.tempdir, str(own)
+    try:
+        yield own
+    finally:
+        tempfile.tempdir = before
+        shutil.rmtree(own, ignore_errors=True)

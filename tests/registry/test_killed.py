@@ -1,0 +1,201 @@
+"""A run that is killed or stopped in any of its parts: nothing stays behind, and the next one ends as if it had been let be.
+
+The command runs in processes that are forked from one that has loaded everything, so that a kill costs no imports.
+"""
+
+import fcntl
+import multiprocessing
+import os
+import signal
+import sqlite3
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from benchmarks import phases
+from registry.models.versions import Versions
+from registry.stopping import SAID, STATUS, stoppable
+
+RUN = ["run", "tiny", "--data", "data"]
+PARTS = ["store", "decode", "epoch", "state", "keep", "score", "log", "register"]
+LOADED = ["registry.runs.executor", "registry.models.submission", "registry.pictures", "registry.runs.report"]
+LOADED += [
+    "torch._dynamo",
+    "mlflow.pyfunc",
+    "mlflow.store.tracking.sqlalchemy_store",
+    "sklearn.metrics",
+    "safetensors.torch",
+]
+
+
+@pytest.fixture(scope="module")
+def forks():
+    """Processes on one thread, whose scores are those of any other on one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        patch.setenv("PYTHONPATH", str(Path(phases.__file__).parents[1]))
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        patch.delenv("VAD_HOME", raising=False)
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(LOADED)
+        yield context
+
+
+class Commands:
+    """The command in a workspace, again and again; the system's temporary folder is one of its own."""
+
+    def __init__(self, forks, folder, tmp_path):
+        self.forks, self.folder = forks, folder
+        self.marks, self.said, self.temporary = (tmp_path / name for name in ("marks", "said", "temporary"))
+        self.temporary.mkdir()
+
+    def start(self, arguments):
+        self.marks.unlink(missing_ok=True)
+        process = self.forks.Process(
+            target=phases.in_folder, args=(self.folder, self.temporary, self.marks, self.said, arguments)
+        )
+        process.start()
+        return process
+
+    def reach(self, part, arguments=RUN):
+        """The process once it is in a part."""
+        process = self.start(arguments)
+        self.wait(process, lambda: any(mark.name == part for mark in phases.read(self.marks)))
+        return process
+
+    def wait(self, process, condition):
+        end = time.monotonic() + 30
+        while not condition():
+            assert process.is_alive() and time.monotonic() < end, self.said.read_text()
+            time.sleep(0.002)
+
+    def finish(self, arguments=RUN):
+        process = self.start(arguments)
+        process.join(60)
+        assert process.exitcode == 0, self.said.read_text()
+
+    def stop(self, process, number, twice=False):
+        """It must end by itself, soon, in one line."""
+        asked = time.monotonic()
+        os.kill(process.pid, number)
+        if twice:
+            time.sleep(0.05)
+            os.kill(process.pid, number)
+        process.join(10)
+        assert time.monotonic() - asked < 5
+        assert process.exitcode == STATUS, self.said.read_text()
+        assert SAID in self.said.read_text()
+        assert "Traceback" not in self.said.read_text()
+        assert "RUNNING" not in statuses(self.folder)
+        assert left_over(self.folder) == []
+
+
+@pytest.fixture
+def commands(forks, workspace, tmp_path):
+    return Commands(forks, workspace.folder, tmp_path)
+
+
+def statuses(folder):
+    with closing(sqlite3.connect(folder / "mlflow.db")) as database:
+        return {status for (status,) in database.execute("SELECT status FROM runs")}
+
+
+def left_over(folder):
+    """What nobody will finish."""
+    found = [
+        path for path in folder.rglob("*") if path.name.endswith((".part", "-journal")) or path.parent.name == "tmp"
+    ]
+    return sorted(str(path.relative_to(folder)) for path in found)
+
+
+def scores(folder):
+    (found,) = (folder / "mlartifacts").rglob("scores.csv")
+    return found.read_bytes()
+
+
+def test_a_run_that_was_killed_in_each_of_its_parts_ends_as_one_that_was_not(commands, workspace, ran):
+    (workspace.folder / "mlflow.db").unlink()  # that it is made is a part too
+    for number, part in enumerate(PARTS):
+        process = commands.reach(part)
+        time.sleep(0.01 * (number % 4))
+        process.kill()
+        process.join()
+    commands.finish()
+    process = commands.reach("import", ["submit"])
+    commands.wait(process, lambda: "model version 1" in commands.said.read_text())
+    time.sleep(0.1)
+    process.kill()
+    process.join()
+    commands.finish(["submit"])
+    assert left_over(workspace.folder) == []
+    assert list(commands.temporary.iterdir()) == []
+    assert list((workspace.folder / ".vad" / "resume").iterdir()) == []
+    assert scores(workspace.folder) == scores(ran)
+    client = workspace.tracking().client
+    runs = client.search_runs([found.experiment_id for found in client.search_experiments()])
+    kinds = sorted(run.data.tags["vad.kind"] for run in runs)
+    assert kinds == ["decision", "experiment", "member", "member", "member", "submission"]
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    models = client.search_logged_models(list({run.info.experiment_id for run in runs}))
+    assert sorted(model.name for model in models) == ["ensemble", "large-1", "small-1", "small-2"]
+    assert {str(model.status) for model in models} == {"READY"}
+    assert Versions(workspace.tracking()).aliases() == {"1": ["production", "candidate"]}
+
+
+def test_a_stop_in_any_part_is_soon_and_says_how_to_go_on(commands, workspace, ran):
+    commands.stop(commands.reach("decode"), signal.SIGTERM)
+    commands.stop(commands.reach("epoch"), signal.SIGINT, twice=True)
+    commands.stop(commands.reach("log"), signal.SIGTERM, twice=True)
+    commands.stop(commands.reach("register"), signal.SIGINT)
+    commands.finish()
+    assert statuses(workspace.folder) == {"FINISHED"}
+    assert scores(workspace.folder) == scores(ran)
+
+
+def test_who_waits_for_another_run_can_be_stopped(commands, workspace):
+    commands.stop(commands.reach("epoch"), signal.SIGTERM)
+    (lock,) = (workspace.folder / ".vad" / "locks").iterdir()
+    with lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        process = commands.reach("import")
+        commands.wait(process, lambda: "waiting for that" in commands.said.read_text())
+        commands.stop(process, signal.SIGTERM)
+
+
+def test_a_stop_that_a_destructor_swallows_comes_again(monkeypatch):
+    class Unlucky:
+        def __del__(self):
+            try:
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(0.01)
+            except KeyboardInterrupt:
+                swallowed.append(True)
+                raise
+
+    swallowed, told = [], []
+    monkeypatch.setattr(sys, "unraisablehook", told.append)
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt), stoppable(own_process=False):
+        Unlucky()
+        assert swallowed
+        time.sleep(3)
+        pytest.fail("it did not come again")
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert told == []
+
+
+def test_a_clean_up_is_not_stopped_by_a_second_signal():
+    done = []
+    with pytest.raises(KeyboardInterrupt), stoppable(own_process=False):
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(3)
+        finally:
+            for _ in range(3):
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(0.15)
+            done.append(Path.cwd())
+    assert done
