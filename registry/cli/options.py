@@ -1,7 +1,9 @@
 """Options that several commands share."""
 
+import math
 import os
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -9,6 +11,19 @@ import click
 def home() -> Path:
     """Where memory maps, the demo street and half-done work lie."""
     return Path(os.environ.get("VAD_HOME") or ".vad")
+
+
+class Share(click.FloatRange):
+    """A number from 0 to 1; NaN, which no comparison catches, is none."""
+
+    def __init__(self) -> None:
+        super().__init__(0, 1)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value} is no number from 0 to 1.", param, ctx)
+        return number
 
 
 data_option = click.option(
