@@ -8,18 +8,32 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+
+def refuse(message: str) -> None:
+    """End with one line and exit status 2."""
+    print(message, file=sys.stderr)
+    sys.exit(2)
+
+
+if len(sys.argv) not in (3, 4) or not (sys.argv[2].isascii() and sys.argv[2].isdigit()):
+    refuse("usage: python serve_example.py FOLDER VIDEO [ADDRESS]; VIDEO is a number, FOLDER holds its frames as .jpg")
 folder, video = Path(sys.argv[1]), int(sys.argv[2])
 address = sys.argv[3] if len(sys.argv) > 3 else "http://127.0.0.1:5001/invocations"
 rows = []
 for path in sorted(folder.glob("*.jpg")):
-    frame = int(re.findall(r"\d+", path.stem)[-1])
-    rows.append([video, frame, base64.b64encode(path.read_bytes()).decode()])
+    if not (numbers := re.findall(r"\d+", path.stem)):
+        refuse(f"{path} has no frame number in its name")
+    rows.append([video, int(numbers[-1]), base64.b64encode(path.read_bytes()).decode()])
+if not rows:
+    refuse(f"FOLDER={folder} holds no .jpg" if folder.is_dir() else f"FOLDER={folder} is no folder")
 table = {"columns": ["video", "frame", "image"], "data": rows}
 question = json.dumps({"dataframe_split": table, "params": {"normalization": "stored"}})
-request = urllib.request.Request(address, question.encode(), {"Content-Type": "application/json"})
 try:
+    request = urllib.request.Request(address, question.encode(), {"Content-Type": "application/json"})
     answer = json.load(urllib.request.urlopen(request))
 except urllib.error.HTTPError as error:  # 400: the message names the row
-    sys.exit(json.load(error)["message"])
+    refuse(error.read().decode(errors="replace") if error.code != 400 else json.load(error)["message"])
+except (OSError, ValueError) as error:
+    refuse(f"{address} does not answer with scores ({error}); is `make serve` running, and on this port?")
 for row in answer["predictions"]:
     print(row["video"], row["frame"], row["score"])

@@ -82,3 +82,8 @@ def table(header: Sequence[str], rows: Sequence[Sequence[Any]], right: Sequence[
         parts = [c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))]
         lines.append("  ".join(parts).rstrip())
     return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
+
+
+def plural(count: int, one: str) -> str:
+    """How many of what: `1 run`, `2 runs`, `1,200 runs`."""
+    return f"{count:,} {one}{'' if count == 1 else 'es' if one.endswith('s') else 's'}"

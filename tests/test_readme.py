@@ -37,6 +37,11 @@ def test_pictures_in_the_readme_exist():
         assert (PROJECT / picture).read_bytes().startswith(b"\x89PNG"), picture
 
 
+def test_what_commands_write_into_a_clone_is_no_change_to_its_code():
+    written = {"/.vad/", "/mlflow.db*", "/mlartifacts/", "/submissions/", "/renders/", "/journey/", "/bench/"}
+    assert written <= set((PROJECT / ".gitignore").read_text().split())
+
+
 def loaded(code):
     """The modules that are in memory after this code."""
     command = [sys.executable, "-c", f"import sys\n{code}\nprint(sorted(sys.modules))"]

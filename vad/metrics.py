@@ -91,6 +91,21 @@ def difference(one: Sampled, other: Sampled) -> Difference:
     return Difference(one.measured.ap - other.measured.ap, low, high, one.measured.videos, better)
 
 
+def shortfall(scores: Values, labels: NDArray[np.bool_]) -> Values:
+    """What each frame costs: of shape (N,), and 1 less AP in sum.
+
+    AP is the mean, over anomalous frames, of the share of anomalous frames among those that score as high or higher.
+    Each normal frame among them lowers it; half of that is put down to the normal frame, half to the anomalous one.
+    """
+    _, threshold = np.unique(-scores, return_inverse=True)  # the highest first
+    hits = np.bincount(threshold, labels)
+    seen = np.cumsum(np.bincount(threshold))
+    missed = 1 - np.cumsum(hits) / seen
+    alarmed = np.cumsum((hits / seen)[::-1])[::-1]
+    cost: Values = np.where(labels, missed[threshold], alarmed[threshold]) / (2 * labels.sum())
+    return cost
+
+
 def _middle(draws: NDArray[np.float64]) -> tuple[float, float]:
     """Between which values the middle 95 % of the draws lie."""
     low, high = np.quantile(draws, _ENDS)

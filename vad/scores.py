@@ -92,7 +92,9 @@ def read_table(path: Path, column: str) -> tuple[FrameIndex, Values]:
                 numbers.append(_finite(row[1], where, column))
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
-    except (UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is no text file (UTF-8); give a CSV with the header Id,{column}") from None
+    except csv.Error as error:
         raise InputError(f"{path} is no CSV text file: {error}") from None
     if not numbers:
         raise InputError(f"{path} has no rows below its header")

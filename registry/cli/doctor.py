@@ -1,6 +1,7 @@
 """`vad doctor`: what is wrong with the store, and its mending."""
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -28,10 +29,9 @@ def doctor(fix: bool, as_json: bool) -> None:
 
     report = examine(default_uri(), home())
     mended: list[Finding] = []
-    if fix and (asked := [finding for finding in report.findings if finding.mend]):
-        mend(report)
+    if fix and (done := mend(report)):
         report = examine(default_uri(), home())
-        mended = [finding for finding in asked if finding not in report.findings]
+        mended = [replace(finding, remedy=said) for finding, said in done.items() if finding not in report.findings]
     click.echo(_as_json(report, mended) if as_json else _as_text(report, mended))
     if report.faults:
         raise InputError(_summary(report))
@@ -39,7 +39,9 @@ def doctor(fix: bool, as_json: bool) -> None:
 
 def _summary(report: "Report") -> str:
     """How many faults there are, and what is to be done."""
-    count = "1 fault" if len(report.faults) == 1 else f"{len(report.faults)} faults"
+    from registry.console import plural
+
+    count = plural(len(report.faults), "fault")
     mendable = sum(finding.mend is not None for finding in report.faults)
     if not mendable:
         return f"{count} that `vad doctor --fix` cannot mend; the report says what helps with each"
@@ -47,6 +49,7 @@ def _summary(report: "Report") -> str:
 
 
 def _as_text(report: "Report", mended: list["Finding"]) -> str:
+    from registry.console import plural
     from registry.upkeep.mending import megabytes
 
     lines = [f"mended {finding.where}: {finding.what}\n       {finding.remedy}" for finding in mended]
@@ -56,7 +59,7 @@ def _as_text(report: "Report", mended: list["Finding"]) -> str:
     if report.left_out:
         lines.append(f"not looked at, for want of the server's disk: {', '.join(report.left_out)}")
     if not report.faults:
-        sizes = [f"{report.runs} runs", f"{report.versions} versions"]
+        sizes = [plural(report.runs, "run"), plural(report.versions, "version")]
         sizes += [] if report.left_out else [f"{megabytes(report.artifact_bytes)} of artifacts"]
         lines.append(f"sound: {', '.join(sizes)}, {megabytes(report.cache_bytes)} of caches")
     return "\n".join(lines)

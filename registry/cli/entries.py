@@ -16,6 +16,7 @@ def check(experiments: tuple[str, ...], overrides: tuple[str, ...]) -> None:
     """
     import torch
 
+    from registry.console import plural
     from registry.entries.loading import all_experiments, experiments_folder, load_entry
     from registry.entries.plan import make_plan, rehearse
 
@@ -32,7 +33,8 @@ def check(experiments: tuple[str, ...], overrides: tuple[str, ...]) -> None:
             faults.append(str(error))
             continue
         size = f"{sum(parameters.values()):,} parameters" if parameters else "files only"
-        click.echo(f"{plan.name:<24} {len(plan.members)} members, {size}, {len(plan.variants)} variants")
+        members, variants = plural(len(plan.members), "member"), plural(len(plan.variants), "variant")
+        click.echo(f"{plan.name:<24} {members}, {size}, {variants}")
     if faults:
         raise InputError("\n".join(faults))
 

@@ -31,7 +31,8 @@ def compare(a: str, b: str, as_json: bool) -> None:
     """Two runs side by side: what differs, the difference in AP with its interval, the videos where it is won and lost.
 
     A and B are run ids (or their beginnings), versions (v3), aliases (production) or experiments, whose newest run
-    is taken; a variant may follow, as in phase5_multiscale:max.
+    is taken; a variant may follow, as in phase5_multiscale:max. Of the difference each video has a share, and the
+    shares add up to it.
 
     Example: vad compare phase4_gaussian phase5_multiscale:max
     """

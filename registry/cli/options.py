@@ -1,6 +1,7 @@
 """Options that several commands share."""
 
 import functools
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +26,19 @@ def writes(command: Callable[..., None]) -> Callable[..., None]:
             command(*arguments, **options)
 
     return working
+
+
+class Share(click.FloatRange):
+    """A number from 0 to 1; NaN, which no comparison catches, is none."""
+
+    def __init__(self) -> None:
+        super().__init__(0, 1)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value} is no number from 0 to 1.", param, ctx)
+        return number
 
 
 data_option = click.option(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from registry.cli.options import data_option, home, writes
+from registry.cli.options import Share, data_option, home, writes
 from vad.errors import InputError
 
 
@@ -94,7 +94,7 @@ def evaluate(file: Path, labels: str) -> None:
 
 @click.command(short_help="Write a board's score back to run and version.")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--score", type=click.FloatRange(0, 1), required=True, help="What the board says, from 0 to 1.")
+@click.option("--score", type=Share(), required=True, help="What the board says, from 0 to 1.")
 @click.option("--board", type=click.Choice(["public", "private"]), default="public", show_default=True)
 def record(file: Path, score: float, board: str) -> None:
     """Write a board's score back to the model version and the run that the file came from.

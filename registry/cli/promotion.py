@@ -21,7 +21,10 @@ def promote(version: str) -> None:
 
 @click.command(short_help="Go back to the previous production model.")
 def rollback() -> None:
-    """Make the previous production model production again."""
+    """Make the previous production model production again.
+
+    Twice in a row goes forward again: what was production before the first is the previous one then.
+    """
     from registry.models.versions import Versions
     from registry.store.tracking import Tracking
 

@@ -2,7 +2,7 @@
 
 import click
 
-from registry.cli.options import data_option, home, labels_option, set_option, writes
+from registry.cli.options import Share, data_option, home, labels_option, set_option, writes
 
 
 @click.command()
@@ -23,7 +23,7 @@ from registry.cli.options import data_option, home, labels_option, set_option, w
 )
 @click.option(
     "--gpu-share",
-    type=click.FloatRange(0, 1),
+    type=Share(),
     metavar="SHARE",
     help="With ray: how much of a GPU a member takes, as in 0.25. [1 where the cluster has any]",
 )

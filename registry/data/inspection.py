@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from registry.console import Console, table
+from registry.console import Console, plural, table
 from registry.data.datasets import DEMO, NO_LABELS
 from vad.errors import InputError
 from vad.frames.digests import Memory
@@ -45,7 +45,7 @@ def inspect(data: str | None, labels: str | None, home: Path, console: Console) 
     ]
     faults = list(dict.fromkeys(faults))
     if faults:
-        lines += ["", f"{len(faults)} fault{'s' if len(faults) > 1 else ''}:", *(f"  {fault}" for fault in faults)]
+        lines += ["", f"{plural(len(faults), 'fault')}:", *(f"  {fault}" for fault in faults)]
     else:
         lines.append("every file can be read")
     return "\n".join(lines), not faults
@@ -63,7 +63,7 @@ def _text(report: Report) -> list[str]:
     header = ["split", "video", "frames", "numbers", "missing", "size", "unreadable", "likely upside down"]
     lines += [table(header, rows, right=(1, 2, 6)), ""]
     for split in (report.train, report.test):
-        lines.append(f"{split.name}: {len(split.videos)} videos, {split.frames:,} frames")
+        lines.append(f"{split.name}: {plural(len(split.videos), 'video')}, {plural(split.frames, 'frame')}")
     flipped = sum(len(video.upside_down) for video in report.test.videos)
     lines.append(f"likely upside down: {flipped:,} test frames ({flipped / max(report.test.frames, 1):.1%})")
     return [*lines, *(f"note: {note}" for note in report.notes)]

@@ -1,10 +1,15 @@
 """How a person names a finished run: by id, by the version it made, or by its experiment."""
 
+import re
+from typing import get_args
+
 from registry.models.versions import NAME, Versions
-from registry.store.tracking import Found, Tracking
+from registry.store.tracking import Found, Kind, Tracking
 from vad.errors import InputError, nearest
 
-_LEAST = 4
+LEAST = 8
+"""So many digits of a run's id name it; tables show as many."""
+_ENDED_BADLY = ("RUNNING", "FAILED", "KILLED")
 
 
 def choose_run(text: str, tracking: Tracking) -> tuple[Found, str]:
@@ -35,7 +40,9 @@ def _find(name: str, runs: list[Found], tracking: Tracking) -> tuple[Found, str]
     entries = list(dict.fromkeys(run.tags.get("vad.entry", "") for run in runs))
     if name in entries:
         return next(run for run in runs if run.tags.get("vad.entry") == name), ""
-    if len(name) >= _LEAST:
+    if not name:
+        raise InputError(f"a run's name is empty; give {_ways(entries)}")
+    if len(name) >= LEAST:
         fitting = [run for run in runs if run.run_id.startswith(name)]
         if len(fitting) > 1:
             raise InputError(f"{name} begins the ids of {len(fitting)} runs; give more of it")
@@ -45,7 +52,29 @@ def _find(name: str, runs: list[Found], tracking: Tracking) -> tuple[Found, str]
     if versions.known(name):
         version = versions.resolve(name)
         return tracking.get(version.run_id), version.tags.get("vad.variant", "")
-    raise InputError(
-        f"{name} is no finished run{nearest(name, entries)} (give a run's id or the first {_LEAST} or more digits of it, a "
-        f"version as in v3, an alias as in production, or an experiment that was run: {', '.join(sorted(entries))})"
+    if re.fullmatch(r"v\d+|\d{1,6}|models:.*", name):
+        versions.resolve(name, "VERSION")  # which says what versions there are
+    said = nearest(name, entries)
+    if not said and re.fullmatch("[0-9a-f]{1,32}", name):
+        said = _unfit(name, tracking) if len(name) >= LEAST else "; it is too short for a run's id"
+    raise InputError(f"{name} is no finished run{said} (give {_ways(entries)})")
+
+
+def _ways(entries: list[str]) -> str:
+    return (
+        f"a run's id or the first {LEAST} or more digits of it, a version as in v3, an alias as in production, or an "
+        f"experiment that was run: {', '.join(sorted(entries))}"
     )
+
+
+def _unfit(name: str, tracking: Tracking) -> str:
+    """What the run of this id is, where it is not a finished one of an experiment."""
+    for run in tracking.find("experiment", statuses=_ENDED_BADLY):
+        if run.run_id.startswith(name):
+            return f": the run of {run.tags.get('vad.entry')} is {run.status}"
+    for kind in get_args(Kind):
+        for run in tracking.find(kind, statuses=("FINISHED", *_ENDED_BADLY)):
+            if run.run_id.startswith(name):
+                of = run.tags.get("mlflow.parentRunId", "")[:LEAST]
+                return f": it is a {kind}, {run.name}{f', of run {of}' if of else ''}; compare the runs of experiments"
+    return ""

@@ -4,18 +4,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from registry.console import table
 from registry.insight.changed import code_changes, data_changes, entry_changes, identity_of
 from registry.insight.choose import choose_run
 from registry.insight.differences import changes
 from registry.store.score_table import ScoreTable, judged_table, same_judge
 from registry.store.tracking import Tracking
-from vad.metrics import CONFIDENCE, Difference, Measured, difference, sample
+from vad.metrics import CONFIDENCE, Difference, Measured, difference, sample, shortfall
 from vad.scores import Values
 
 _FEW = 12
+_SHARE = (
+    "share: what A's AP loses in a video less what B's loses there; the shares add up to the difference. AP is lost where a",
+    "normal frame, of whichever video, scores as high as an anomalous one or higher: half by the video of each.",
+)
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,8 @@ class Side:
 class VideoShare:
     """One video: AP of each side where it has both kinds of frames, and how much of the difference it makes.
 
-    `share` is the difference over all videos less the difference without this one; None where that does not exist.
+    `share` is what its frames cost A less what they cost B (`vad.metrics.shortfall`); those of all videos add up to the
+    difference.
     """
 
     video: int
@@ -41,7 +44,7 @@ class VideoShare:
     anomalous: int
     a: float | None
     b: float | None
-    share: float | None
+    share: float
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ def compare(a: str, b: str, tracking: Tracking, home: Path) -> Comparison:
         measured = [s.measured for s in sampled]
         if same_judge(one, other):
             found = difference(sampled[1], sampled[0])
-            videos = _videos(one, values[0], values[1], found.ap)
+            videos = _videos(one, values[0], values[1])
         else:
             why_not = "they were judged on other frames or labels, so their figures cannot be compared"
     sides = [
@@ -109,14 +112,12 @@ def as_text(found: Comparison) -> str:
     parts.append(f"B less A  {_verdict(found.difference, name)}")
     if found.videos:
         body: list[list[object]] = [
-            [v.video, v.frames, v.anomalous, _number(v.a), _number(v.b), _signed(v.share)]
-            for v in sorted(found.videos, key=lambda v: -(v.share or 0.0))
+            [v.video, v.frames, v.anomalous, _number(v.a), _number(v.b), f"{v.share:+z.4f}"]
+            for v in sorted(found.videos, key=lambda v: -v.share)
         ]
         header = ["video", "frames", "anomalous", f"{name} of A", f"{name} of B", "share of the difference"]
         parts += ["", table(header, body, right=range(6))]
-        parts.append(
-            "share: the difference over all videos less the difference without this one; B wins where it is positive"
-        )
+        parts += ["", *_SHARE]
     return "\n".join(parts)
 
 
@@ -129,23 +130,17 @@ def _verdict(found: Difference, name: str) -> str:
     return f"{found.ap:+.4f} {name}, {interval} ({draws}): {judged}"
 
 
-def _videos(scores: ScoreTable, a: Values, b: Values, whole: float) -> list[VideoShare]:
-    labels, spans = scores.labels, scores.index.spans
+def _videos(scores: ScoreTable, a: Values, b: Values) -> list[VideoShare]:
+    labels = scores.labels
     assert labels is not None
+    gained = shortfall(a, labels) - shortfall(b, labels)
     shares = []
-    for span in spans:
+    for span in scores.index.spans:
         inside = labels[span]
-        outside = np.ones(len(labels), bool)
-        outside[span] = False
         mixed = inside.any() and not inside.all()
         own = [_ap(values[span], inside) if mixed else None for values in (a, b)]
-        left = labels[outside]
-        share = None
-        if len(spans) > 1 and left.any() and not left.all():
-            share = whole - (_ap(b[outside], left) - _ap(a[outside], left))
-        shares.append(
-            VideoShare(int(scores.index.video[span.start]), len(inside), int(inside.sum()), own[0], own[1], share)
-        )
+        video, share = int(scores.index.video[span.start]), float(gained[span].sum())
+        shares.append(VideoShare(video, len(inside), int(inside.sum()), own[0], own[1], share))
     return shares
 
 
@@ -171,7 +166,3 @@ def _figures(measured: Measured | None) -> list[str]:
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
-
-
-def _signed(value: float | None) -> str:
-    return "-" if value is None else f"{value:+.4f}"

@@ -1,10 +1,14 @@
 """What a run would train or reuse now, and what changed since last time, without running it."""
 
+import ast
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
-from registry.console import Console, table
+from registry.console import Console, plural, table
 from registry.insight.changed import code_changes, data_changes, entry_changes, identity_of
 from registry.insight.differences import changes
 from registry.runs.executor import find_device, finished
@@ -52,7 +56,12 @@ def why(request: Request, console: Console) -> Why:
     last = _last(work, tracking)
     now = identity(work)
     before = identity_of(last, tracking, request.home) if last else None
-    reasons = [_reason(work, member, store, before, now, last) for member in work.plan.members.values()]
+    trained = cache(lambda: _trained(work, tracking))  # asked for where a member is to be trained
+
+    def changed(member: Member) -> str:
+        return _against(member, trained(), now, tracking, request.home) or _changed(member, before, now, last)
+
+    reasons = [_reason(work, member, store, changed) for member in work.plan.members.values()]
     return Why(
         work.plan.name,
         work.data.name,
@@ -76,7 +85,7 @@ def as_text(found: Why) -> str:
     elif not training:
         head = f"{where}: no member would be trained; scores that are new, fusion and figures would be computed"
     else:
-        head = f"{where}: {len(training)} of {len(found.members)} members would be trained"
+        head = f"{where}: {len(training)} of {plural(len(found.members), 'member')} would be trained"
     parts = [head]
     if found.last is None:
         parts.append("there is no finished run of this experiment to compare with")
@@ -101,14 +110,7 @@ def _last(work: Work, tracking: Tracking) -> Found | None:
     return next((run for run in runs if run.tags.get("vad.data") == work.data.place), runs[0] if runs else None)
 
 
-def _reason(
-    work: Work,
-    member: Member,
-    store: MemberStore,
-    before: dict[str, Any] | None,
-    now: dict[str, Any],
-    last: Found | None,
-) -> Reason:
+def _reason(work: Work, member: Member, store: MemberStore, changed: Callable[[Member], str]) -> Reason:
     digest = member.digest(work.train.digest if work.train else "")
     if work.request.force:
         return Reason(member.name, "to train", "FORCE=1")
@@ -124,7 +126,50 @@ def _reason(
         return Reason(
             member.name, "to train", f"goes on after epoch {len(so_far(resume).epochs)}, where it was cut off"
         )
-    return Reason(member.name, "to train", _changed(member, before, now, last))
+    return Reason(member.name, "to train", changed(member))
+
+
+def _trained(work: Work, tracking: Tracking) -> list[Found]:
+    """The finished members that were trained on these frames, whichever experiment did it; newest first."""
+    if work.train is None:
+        return []
+    same = {"vad.train_digest": work.train.digest}
+    parents = {run.run_id for run in tracking.find("experiment", statuses=("FINISHED", "FAILED", "KILLED"), tags=same)}
+    return [run for run in tracking.find("member") if run.tags.get("mlflow.parentRunId") in parents]
+
+
+def _against(
+    member: Member, trained: Sequence[Found], now: dict[str, Any], tracking: Tracking, home: Path
+) -> str | None:
+    """What is not as it was in the nearest of the trained members: the network is the same, fewest settings differ.
+
+    None where no such network was trained.
+    """
+    settings = now["plan"]["members"][member.name]
+    alike = [run for run in trained if run.params.get("model") == member.model]
+    if not alike:
+        return None
+    told = {run.run_id: changes(_settings(run), settings) for run in alike}
+    nearest = min(alike, key=lambda run: (len(told[run.run_id]), run.name != member.name))
+    before = identity_of(tracking.get(nearest.tags["mlflow.parentRunId"]), tracking, home)
+    lines = [*map(str, told[nearest.run_id]), *_code_changed(before, now)]
+    if not lines:  # a run that was cut off does not say by which code
+        other = "" if "training" in before["code"] else ", or another version of the code made them"
+        return f"the weights of run {nearest.run_id[:8]} are gone or were altered{other}"
+    here = (nearest.name, nearest.tags.get("vad.entry")) == (member.name, now["name"])
+    return "; ".join(lines) + ("" if here else f" (from {nearest.name} of {nearest.tags.get('vad.entry')})")
+
+
+def _settings(run: Found) -> dict[str, Any]:
+    """The settings of a member as it logged them, each as text."""
+    settings: dict[str, Any] = {}
+    for key, text in run.params.items():
+        try:
+            settings[key] = ast.literal_eval(text)
+        except (ValueError, SyntaxError):  # a bare word, as a loss's name
+            settings[key] = text
+    settings.pop("parameters", None)  # their number, which the network decides
+    return settings
 
 
 def _changed(member: Member, before: dict[str, Any] | None, now: dict[str, Any], last: Found | None) -> str:
@@ -137,10 +182,14 @@ def _changed(member: Member, before: dict[str, Any] | None, now: dict[str, Any],
     told = [str(change) for change in changes(old, now["plan"]["members"][member.name])]
     if before["data"].get("train") != now["data"]["train"]:
         told.append("other train frames")
+    told += _code_changed(before, now)
+    return "; ".join(told) or f"the weights that run {last.run_id[:8]} used are gone or were altered"
+
+
+def _code_changed(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     code = {"training": "training code", "filter": "resize filter"}
-    told += [
+    return [
         f"{word}: {before['code'][key]} -> {now['code'][key]}"
         for key, word in code.items()
         if before["code"].get(key, now["code"][key]) != now["code"][key]
     ]
-    return "; ".join(told) or f"the weights that run {last.run_id[:8]} used are gone or were altered"

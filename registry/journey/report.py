@@ -7,10 +7,10 @@ from pathlib import Path
 from textwrap import fill
 from typing import Any, get_args
 
-from registry.console import table
+from registry.console import plural, table
 from registry.journey.reference import Row
 from registry.journey.retrace import Journey, Verdict
-from registry.runs.report import interval, videos
+from registry.runs.report import interval
 from vad.files import replacing
 from vad.metrics import Difference
 
@@ -117,7 +117,7 @@ def _about(journey: Journey) -> list[str]:
     profile, overrides = journey.asked.settings
     about = journey.about
     lines = [
-        f"{journey.name}: {about.frames:,} frames, {videos(about)}, prevalence {about.prevalence:.4f} (the AP of random scores)",
+        f"{journey.name}: {about.frames:,} frames, {plural(about.videos, 'video')}, prevalence {about.prevalence:.4f} (the AP of random scores)",
         f"runs: profile {profile}, {f'set: {overrides}' if overrides else 'no overrides'}",
         f"reference: {journey.reference.source}",
     ]

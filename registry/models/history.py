@@ -79,6 +79,11 @@ def as_text(events: list[Event], production: str | None) -> str:
             "No decision yet: the first run with labels or held-out frames registers a model and makes it production."
         )
     now = f"production is version {production}" if production else "there is no production model"
-    rows = [[e.when, f"v{e.version}", e.action, e.production_before, e.by or "-", e.reason] for e in events]
+    rows = [[e.when, _v(e.version), e.action, _v(e.production_before), e.by or "-", e.reason] for e in events]
     header = ["when", "version", "decision", "production before", "by", "reason"]
     return f"{now}\n\n{table(header, rows)}"
+
+
+def _v(version: str) -> str:
+    """A version as it is named elsewhere; a dash where there was none."""
+    return f"v{version}" if version.isdigit() else version

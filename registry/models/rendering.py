@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from registry.console import Console
+from registry.console import Console, plural
 from registry.models.submission import dataset_of, require_file
 from registry.models.versions import Version, Versions
 from registry.store.tracking import Tracking
@@ -76,7 +76,8 @@ def render(
     with console.bar("decode test", len(test)) as bar:
         whole = open_frames(SplitSource(test), ensemble.sizes(), home / "frames", bar.advance)
     frames = {size: values[span] for size, values in whole.items()}
-    with console.bar("score", len(only) * len(ensemble.members)) as bar:
+    networks = len(ensemble.members)
+    with console.bar(f"score, {plural(networks, 'network')}", len(only) * networks) as bar:
         scores = ensemble.score(frames, only.index, device, advance=bar.advance)
     member = max(ensemble.members.values(), key=lambda member: member.size).name
     with tempfile.TemporaryFile(dir=home) as file:

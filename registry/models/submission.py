@@ -4,7 +4,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from registry.console import Console
+from registry.console import Console, plural
 from registry.data.datasets import DEMO, Dataset, open_frames_of
 from registry.models.versions import Version, Versions
 from registry.provenance import provenance
@@ -62,7 +62,8 @@ def submit(
     source = SplitSource(dataset.frames.test)
     with console.bar("decode test", len(source)) as bar:
         frames = open_frames(source, ensemble.sizes(), home / "frames", bar.advance)
-    with console.bar("score", len(source) * len(ensemble.members)) as bar:
+    networks = len(ensemble.members)
+    with console.bar(f"score, {plural(networks, 'network')}", len(source) * networks) as bar:
         scores = ensemble.score(frames, dataset.index, device, normalization, bar.advance)
     write_scores(path, dataset.index, scores)
     digest = sha256(path)
@@ -76,8 +77,13 @@ def submit(
 
 def evaluate(file: Path, labels: str, home: Path) -> Measured:
     """Measure a predictions file against labels. Raises InputError where the two do not fit."""
+    if labels == "none":
+        raise InputError("LABELS=none: evaluate needs labels; give a CSV (Id,Label) or a folder of N_label.mat")
     index, values = read_scores(file)
-    known = read_labels(Path(labels), index, Memory(home / "index" / "labels-evaluate.json"))
+    place = Path(labels)
+    if place.is_file():  # what is asked is whether the scores are those of the labelled frames, not the reverse
+        require_same_frames(index, read_table(place, "Label")[0], str(file), f"the labels in {place}")
+    known = read_labels(place, index, Memory(home / "index" / "labels-evaluate.json"))
     return measure(values, known.values, index)
 
 

@@ -13,7 +13,8 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import AutoLocator, LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
-from registry.pictures.style import BLUE, COLOURS, DASHES, INK, plural, sheet, wrapped
+from registry.console import plural
+from registry.pictures.style import BLUE, COLOURS, DASHES, INK, sheet, wrapped
 from vad.metrics import CONFIDENCE, Measured, precision_band
 from vad.scores import FrameIndex, Values
 

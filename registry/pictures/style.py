@@ -62,7 +62,3 @@ def wrapped(name: str, width: int) -> str:
     breaks = [i + 1 for i, letter in enumerate(name) if letter in "_-"] or [len(name) // 2]
     middle = min(breaks, key=lambda i: abs(i - len(name) / 2))
     return f"{name[:middle]}\n{name[middle:]}"
-
-
-def plural(count: int, one: str) -> str:
-    return f"{count} {one}{'' if count == 1 else 'es' if one.endswith('s') else 's'}"

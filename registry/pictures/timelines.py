@@ -12,7 +12,8 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from registry.pictures.style import BLACK, BLUE, FAINT, ORANGE, VERMILLION, plural, sheet, wrapped
+from registry.console import plural
+from registry.pictures.style import BLACK, BLUE, FAINT, ORANGE, VERMILLION, sheet, wrapped
 from vad.scores import FrameIndex, Values
 
 WORST, APART = 10, 15

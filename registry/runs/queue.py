@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from registry.console import Console, table
+from registry.console import Console, plural, table
 from registry.data.datasets import open_frames_of
 from registry.engines import Engine, open_engine
 from registry.entries.loading import all_experiments, experiments_folder
@@ -158,7 +158,7 @@ def _announce(jobs: Sequence[_Job], estimator: Estimator, console: Console) -> N
         f"labels from {work.data.labels.source}" if work.data.labels else "no labels: figures are proxies (see README)"
     )
     console.say(
-        f"{len(jobs)} experiments on {work.data.name} ({work.data.place}), profile {work.loaded.profile}, {labels}"
+        f"{plural(len(jobs), 'experiment')} on {work.data.name} ({work.data.place}), profile {work.loaded.profile}, {labels}"
     )
     if work.loaded.overrides:
         console.say(f"  set: {', '.join(work.loaded.overrides)}")
@@ -179,7 +179,7 @@ def _announce(jobs: Sequence[_Job], estimator: Estimator, console: Console) -> N
     there = sum(len(job.work.plan.members) for job in jobs if not job.done) - to_train
     if to_train:
         console.say(
-            f"{to_train} members to train, {there} reused; about {duration(total)} of training, less where it stops early. "
+            f"{plural(to_train, 'member')} to train, {there} reused; about {duration(total)} of training, less where it stops early. "
             "It can be stopped at any time; the same command goes on."
         )
 
@@ -223,9 +223,7 @@ def as_text(ended: Sequence[Ended]) -> str:
     name = "AP" if figure == "ap" else "proxy AP"
     text = table(["experiment", "best variant", name, "95 % interval", "run"], rows, right=(2,))
     if failed := sum(item.result is None for item in ended):
-        text += (
-            f"\n\n{failed} of {len(ended)} experiments failed; the same command tries them again, the others are kept"
-        )
+        text += f"\n\n{failed} of {plural(len(ended), 'experiment')} failed; the same command tries them again, the others are kept"
     else:
         text += "\n\nnext   make leaderboard    every run, best first\n       make journey        the reference's tables beside these figures (with the same DATA, LABELS, PROFILE, SET)"
     return text

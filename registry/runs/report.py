@@ -1,6 +1,6 @@
 """Results as text for a terminal."""
 
-from registry.console import table
+from registry.console import plural, table
 from registry.runs.result import Result
 from vad.metrics import Measured
 
@@ -19,7 +19,8 @@ def as_text(result: Result) -> str:
     auc = "AUC" if result.figure == "ap" else "proxy AUC"
     parts = ["", table(["", "variant", name, "95 % interval", auc, "reference AP"], rows, right=(2, 4, 5)), ""]
     if top := result.variants[result.best]:
-        parts.append(f"prevalence {top.prevalence:.4f} (the AP of random scores), {top.frames:,} frames, {videos(top)}")
+        pooled = f"{plural(top.frames, 'frame')}, {plural(top.videos, 'video')}"
+        parts.append(f"prevalence {top.prevalence:.4f} (the AP of random scores), {pooled}")
     if result.figure == "proxy_ap":
         parts.append("No labels: proxy AP is measured on painted anomalies and is not the AP of the test frames.")
     if result.profile == "demo":
@@ -37,14 +38,10 @@ def interval(m: Measured) -> str:
     return f"{m.low:.4f} to {m.high:.4f}" if m.videos > 1 else "-"
 
 
-def videos(m: Measured) -> str:
-    return f"{m.videos} video{'s' if m.videos > 1 else ''}"
-
-
 def measured_text(m: Measured) -> str:
     return "\n".join(
         [
-            f"AP          {m.ap:.4f}  (95 % interval {interval(m)}, bootstrap over {videos(m)})",
+            f"AP          {m.ap:.4f}  (95 % interval {interval(m)}, bootstrap over {plural(m.videos, 'video')})",
             f"AUC         {m.auc:.4f}",
             f"prevalence  {m.prevalence:.4f}  ({m.frames:,} frames)",
         ]

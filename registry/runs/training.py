@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 
-from registry.console import Console
+from registry.console import Console, plural
 from registry.engines import Course, Engine, Lost, follow
 from registry.runs.members import Known, MemberStore
 from registry.runs.work import Work
@@ -91,7 +91,7 @@ def train(
         bring([name], wait=True)  # one at a time: who waits holds nothing that another may wait for
     if failed:
         raise MembersFailed(
-            f"{len(failed)} of {len(work.plan.members)} members failed: "
+            f"{len(failed)} of {plural(len(work.plan.members), 'member')} failed: "
             + "; ".join(f"{name} ({reason})" for name, reason in failed.items())
             + "; lower train.lr where a loss diverged, and run again"
         )

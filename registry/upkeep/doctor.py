@@ -114,14 +114,20 @@ def examine(uri: str, home: Path) -> Report:
     return Report(findings, len(store.runs), len(store.versions), mending.size(artifacts), mending.size(home))
 
 
-def mend(report: Report) -> None:
-    """Mend what can be mended. Raises InputError for what cannot be written; what came before it stays mended."""
+def mend(report: Report) -> dict[Finding, str]:
+    """Mend what can be mended, and say for each finding what was done, with the file that was made of it.
+
+    Raises InputError for what cannot be written; what came before it stays mended.
+    """
+    done = {}
     try:
         for finding in report.findings:
             if finding.mend:
-                finding.mend()
+                made = finding.mend()
+                done[finding] = f"{finding.remedy}: {made}" if isinstance(made, Path) else finding.remedy
     except OSError as error:
         raise InputError(f"cannot change {error.filename}: {error.strerror}; make it yours, and try again") from None
+    return done
 
 
 def _read(database: Path, artifacts: Path) -> Store:
@@ -202,7 +208,7 @@ def _moved(store: Store, database: Path, artifacts: Path) -> Iterator[Finding]:
         yield Finding(
             str(database),
             f"{len(store.moved)} addresses lead to {roots}, but the files lie in {artifacts}",
-            "set right, after a copy of the database beside it (.before-doctor-<time>)",
+            "set right, after a copy of the database beside it",
             partial(mending.set_right, database, store.moved),
         )
 

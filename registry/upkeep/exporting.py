@@ -8,6 +8,7 @@ from typing import get_args
 
 import mlflow
 
+from registry.insight.choose import LEAST
 from registry.models.versions import NAME, Version, Versions
 from registry.store.record import recorded
 from registry.store.tracking import Kind, Tracking
@@ -67,8 +68,8 @@ def export(folder: Path, run: str | None, model: str | None) -> Exported:
 
 def _full_id(run: str, tracking: Tracking) -> str:
     """The id that begins so. Raises InputError where there is none, or more than one."""
-    if not re.fullmatch("[0-9a-f]{8,32}", run):
-        raise InputError(f"--run {run}: give a run's id, or its first 8 or more digits (0-9, a-f)")
+    if not re.fullmatch(f"[0-9a-f]{{{LEAST},32}}", run):
+        raise InputError(f"--run {run}: give a run's id, or its first {LEAST} or more digits (0-9, a-f)")
     experiments = [found.experiment_id for found in tracking.client.search_experiments()]
     found = tracking.client.search_runs(experiments, f"attributes.run_id LIKE '{run}%'", max_results=2)
     if len(found) != 1:

@@ -108,6 +108,20 @@ def test_a_tracking_address_that_is_none(workspace, monkeypatch, uri):
     assert "secret" not in message
 
 
+@pytest.mark.parametrize(
+    ("uri", "reason"),
+    [
+        ("foo:bar", "MLflow knows no addresses foo:..."),
+        ("runs.db", "it is a path"),
+        ("file:///nowhere/runs", "it is a path"),
+    ],
+)
+def test_an_address_that_mlflow_does_not_take_is_told_in_a_line(workspace, monkeypatch, uri, reason):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    message = f"MLFLOW_TRACKING_URI={uri} cannot be used: {reason}; name a server (http://...) or sqlite:///path.db"
+    assert workspace.refused("leaderboard") == f"Error: {message}\n"
+
+
 def test_a_database_that_is_none(workspace):
     Path("mlflow.db").write_text("this is a diary, not a database")
     assert "mlflow.db cannot be used as MLflow's database" in workspace.refused("leaderboard")
@@ -120,8 +134,11 @@ def test_evaluate_names_what_does_not_fit(workspace):
     )
     Path("p.csv").write_text("Id,Predicted\n1_0,0.5\n1_1,0.1\n")
     message = workspace.refused("evaluate", "p.csv", "--labels", "data/labels.csv")
-    assert "data/labels.csv does not fit the test frames: 28 too many (1_2, 1_3, 1_4, ...) of 2 frames" in message
+    assert "p.csv does not fit the labels in data/labels.csv: 28 missing (1_2, 1_3, 1_4, ...) of 30 frames" in message
     assert "cannot read nowhere.csv" in workspace.refused("evaluate", "nowhere.csv", "--labels", "data/labels.csv")
+    assert "LABELS=none: evaluate needs labels" in workspace.refused("evaluate", "p.csv", "--labels", "none")
+    for order in ((str(FRAME), "data/labels.csv"), ("p.csv", str(FRAME))):
+        assert f"{FRAME} is no text file" in workspace.refused("evaluate", order[0], "--labels", order[1])
 
 
 def test_labels_of_one_kind_cannot_be_measured(workspace):

@@ -8,6 +8,7 @@ import pytest
 from sklearn.metrics import average_precision_score
 
 from registry.store.tracking import Tracking
+from vad.metrics import shortfall
 
 
 def table_of(workspace, name):
@@ -25,12 +26,14 @@ def test_the_difference_its_interval_and_the_videos_where_it_is_won(blends):
     assert found["difference"]["low"] < whole < found["difference"]["high"]
     assert found["difference"]["low"] > 0 and found["difference"]["better"] == 1.0
     assert [row["video"] for row in found["videos"]] == [1, 2, 3, 4]
+    assert sum(row["share"] for row in found["videos"]) == pytest.approx(whole, abs=1e-12)
+    lost = shortfall(bad, labels) - shortfall(good, labels)
     for row in found["videos"]:
-        here, rest = video == row["video"], video != row["video"]
-        without = average_precision_score(labels[rest], good[rest]) - average_precision_score(labels[rest], bad[rest])
-        assert row["share"] == pytest.approx(whole - without, abs=1e-12)
+        here = video == row["video"]
+        assert row["share"] == pytest.approx(lost[here].sum(), abs=1e-12)
         if row["video"] == 4:
             assert row["a"] is None, "no anomaly, no AP"
+            assert row["share"] > 0, "but false alarms"
         else:
             assert row["b"] == pytest.approx(average_precision_score(labels[here], good[here]), abs=1e-12)
     assert "B is better" in blends.done("compare", "bad:plain", "good:plain")
@@ -59,12 +62,30 @@ def test_a_run_goes_by_its_id_its_beginning_or_its_experiment(blends):
     [
         ("goood", 'goood is no finished run; did you mean "good"?'),
         ("good:smoth", 'has no variant smoth; did you mean "smooth"?'),
-        ("v9", "v9 is no finished run"),
-        ("", " is no finished run"),
+        ("v9", "no model is registered yet"),
+        (
+            "beef",
+            "beef is no finished run; it is too short for a run's id (give a run's id or the first 8 or more digits",
+        ),
+        ("deadbeef", "deadbeef is no finished run (give a run's id"),
+        ("", "a run's name is empty; give a run's id"),
     ],
 )
 def test_a_name_that_is_none(blends, name, said):
     assert said in blends.refused("compare", name, "bad")
+
+
+def test_what_is_no_run_of_an_experiment_is_named(trained):
+    run, member = (Tracking().find(kind)[0] for kind in ("experiment", "member"))
+    said = f"{member.run_id[:8]} is no finished run: it is a member, {member.name}, of run {run.run_id[:8]}"
+    assert said in trained.refused("compare", member.run_id[:8], "tiny")
+    assert "VERSION=v99: vad-ensemble has no such alias or version" in trained.refused("compare", "v99", "tiny")
+    assert "versions: 1)" in trained.refused("compare", "tiny", "models:/vad-ensemble/99")
+    Tracking().reopen(run.run_id).end("KILLED")
+    Tracking().record(run.experiment_id, "experiment", "other", {"vad.entry": "other"}, {})
+    assert f"{run.run_id[:8]} is no finished run: the run of tiny is KILLED" in trained.refused(
+        "compare", run.run_id[:8], "other"
+    )
 
 
 def test_runs_on_other_frames_are_described_but_not_compared(blends):

@@ -59,7 +59,7 @@ def copied(finished, finished_folder, tmp_path, monkeypatch):
 
 def test_a_sound_store_is_one_line_and_both_readers_see_the_same(finished):
     line = finished.done("doctor")
-    assert re.fullmatch(r"sound: \d+ runs, 1 versions, [\d.]+ MB of artifacts, [\d.]+ MB of caches\n", line)
+    assert re.fullmatch(r"sound: \d+ runs, 1 version, [\d.]+ MB of artifacts, [\d.]+ MB of caches\n", line)
     read = doctor._read(finished.folder / "mlflow.db", finished.folder / "mlartifacts")
     asked = doctor._ask(finished.tracking())
     assert {run.run_id: run.status for run in read.runs} == {run.run_id: run.status for run in asked.runs}
@@ -95,7 +95,9 @@ def test_a_project_that_was_copied_and_then_moved_works_again(copied, finished_f
     assert done.startswith("mended") and "\nsound: " in done
     after = snapshot(there)
     assert {name for name in before if before[name] != after[name]} == {"mlflow.db"}
-    with closing(sqlite3.connect(next(there.glob("mlflow.db.before-doctor-*")))) as kept:
+    copy = next(there.glob("mlflow.db.before-doctor-*"))
+    assert f"set right, after a copy of the database beside it: {copy}\n" in done
+    with closing(sqlite3.connect(copy)) as kept:
         assert f"{copied.folder}/mlartifacts" in kept.execute("SELECT artifact_uri FROM runs").fetchone()[0]
     assert "by model version 1" in moved.done("submit", "--data", "data")
     assert "is done already" in moved.vad("run", "tiny", "--data", "data").stderr
@@ -113,7 +115,7 @@ def test_runs_whose_process_is_gone_are_marked(workspace):
     )
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "open\n"
-    assert "sound: 1 runs" in workspace.done("doctor"), "its process is alive"
+    assert "sound: 1 run," in workspace.done("doctor"), "its process is alive"
     process.send_signal(signal.SIGKILL)
     process.communicate()
 
@@ -126,7 +128,7 @@ def test_runs_whose_process_is_gone_are_marked(workspace):
 
     log = tracking.open_run(run.experiment_id, "experiment", "d", "tiny", {})
     log.tags({"vad.host": "elsewhere"})
-    assert "sound: 1 runs" in workspace.done("doctor")
+    assert "sound: 1 run," in workspace.done("doctor")
     with closing(sqlite3.connect("mlflow.db")) as opened, opened:
         opened.execute("UPDATE runs SET start_time = start_time - 8 * 86400000")
     assert "(tiny): RUNNING on elsewhere for 8 days" in refused(workspace, "--fix")

@@ -93,7 +93,7 @@ def test_a_boards_score_stands_on_submission_run_version_and_leaderboard(finishe
     assert run.status == "FINISHED"
 
 
-@pytest.mark.parametrize("score", ["1.2", "-0.1", "much"])
+@pytest.mark.parametrize("score", ["1.2", "-0.1", "much", "nan", "inf", "-inf"])
 def test_a_score_that_is_none(finished, score):
     assert "--score" in finished.refused("record", "sent.csv", "--score", score)
 

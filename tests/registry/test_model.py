@@ -1,6 +1,7 @@
 """The registered model: complete, idempotent, and the same in a process that never saw this project."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -139,7 +140,9 @@ def test_a_worse_candidate_is_refused_and_that_is_recorded(trained):
     assert (refused_or_not["action"], refused_or_not["version"]) == ("promoted" if better else "refused", "2")
     assert (by_hand["action"], by_hand["version"], by_hand["reason"]) == ("promoted", loser, "by hand")
     assert (back["action"], back["version"], back["production_before"]) == ("rolled back", winner, loser)
-    assert f"production is version {winner}" in trained.done("history")
+    text = trained.done("history")
+    assert f"production is version {winner}" in text
+    assert re.search(rf"v{winner} +rolled back +v{loser} ", text) and re.search(r"v1 +promoted +- ", text)
     assert f"version {versions.alias('production').number} is production already" in trained.refused(
         "promote", versions.alias("production").number
     )

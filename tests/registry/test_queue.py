@@ -72,7 +72,7 @@ def test_what_an_earlier_run_trained_is_reused_and_named(trained):
     result = three.vad("run", "fused", "wider", "--data", "data")
     assert result.exit_code == 0, result.output
     assert re.search(r"^fused +nothing to train +1 from run \w{8} \(tiny\)", result.stderr, re.MULTILINE)
-    assert re.search(r"^1 members? to train, 4 reused", result.stderr, re.MULTILINE)
+    assert re.search(r"^1 member to train, 4 reused", result.stderr, re.MULTILINE)
     assert len(_runs(three, "member")) == 4
 
 

@@ -1,6 +1,7 @@
 """`vad render`: a test video as a model sees it, read back as a player would."""
 
 import csv
+import re
 from pathlib import Path
 
 import cv2
@@ -37,7 +38,9 @@ def test_the_video_holds_every_frame_with_its_error_its_score_and_a_moving_curso
         return draw(self, position, frame, error)
 
     monkeypatch.setattr(Scene, "draw", noted)
-    text = finished.done("render", "01", "--data", "data", "--out", "seen.mp4", "--fps", "5")
+    result = finished.vad("render", "01", "--data", "data", "--out", "seen.mp4", "--fps", "5")
+    text = result.stdout
+    assert re.search(r"score, ([23]) networks +(\1)0 frames in ", result.stderr), "each scores all ten"
     assert f"wrote seen.mp4: {N} frames, {SIZE[0]} x {SIZE[1]}, " in text
     assert "by model version 1, " in text
     frames = _read(Path("seen.mp4"))

@@ -142,6 +142,28 @@ def test_the_example_prints_the_scores(finished, server, submitted):
     agree([{**row, "score": float(row["score"])} for row in found], submitted)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "usage: "),
+        (["."], "usage: "),
+        ([".", "one"], "usage: "),
+        (["nowhere", "1"], "FOLDER=nowhere is no folder"),
+        ([".", "1"], "FOLDER=. holds no .jpg"),
+        (["frames", "1", "http://127.0.0.1:9/"], "http://127.0.0.1:9/ does not answer"),
+        (["unnamed", "1"], "unnamed/still.jpg has no frame number"),
+    ],
+)
+def test_the_example_says_what_is_wrong_in_a_line(tmp_path, arguments, said):
+    for name in ("frames/1.jpg", "unnamed/still.jpg"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).touch()
+    command = [sys.executable, EXAMPLE, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(said) and done.stderr.count("\n") == 1
+
+
 def _cell(column: int, value: Any):
     def change(body):
         body["dataframe_split"]["data"][1][column] = value

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -21,8 +22,6 @@ def again(finished, tmp_path, monkeypatch):
 
 
 def edit(old, new):
-    from pathlib import Path
-
     path = Path("experiments/tiny.yaml")
     text = path.read_text()
     assert old in text
@@ -68,8 +67,6 @@ def test_a_changed_fusion_trains_nothing(again):
 
 
 def test_a_changed_file_is_named(again):
-    from pathlib import Path
-
     folder = Path("data/Dataset/training_videos")
     shutil.copy(folder / "01" / "frame_00001.jpg", folder / "01" / "frame_00002.jpg")
     (folder / "02" / "frame_00009.jpg").unlink()
@@ -79,8 +76,6 @@ def test_a_changed_file_is_named(again):
 
 
 def test_a_changed_label_and_a_new_test_video_are_named(again):
-    from pathlib import Path
-
     labels = Path("data/labels.csv")
     labels.write_text(labels.read_text().replace("1_0,0", "1_0,1"))
     found = why(again)
@@ -102,8 +97,6 @@ def test_a_new_version_of_the_code_is_named(again, monkeypatch):
 
 
 def test_a_first_run_has_nothing_to_be_compared_with(again):
-    from pathlib import Path
-
     Path("experiments/other.yaml").write_text(
         Path("experiments/tiny.yaml").read_text().replace("name: tiny", "name: other")
     )
@@ -111,6 +104,34 @@ def test_a_first_run_has_nothing_to_be_compared_with(again):
     assert found["last"] is None
     assert set(actions(found).values()) == {"reused"}, "the members are those of tiny"
     assert "there is no finished run of this experiment" in again.done("why", "other", "--data", "data")
+
+
+def test_a_member_is_held_against_the_nearest_on_these_frames_whoever_trained_it(again):
+    text = Path("experiments/tiny.yaml").read_text()
+    Path("experiments/other.yaml").write_text(text.replace("name: tiny", "name: other"))
+    found = json.loads(again.done("why", "other", "--data", "data", "--set", "train.lr=0.002", "--json"))
+    told = {row["member"]: row["why"] for row in found["members"]}
+    assert told == {name: f"lr: 0.001 -> 0.002 (from {name} of tiny)" for name in ("small-1", "small-2", "large-1")}
+    assert "3 of 3 members would be trained" in again.done("why", "other", "--data", "data", "--set", "train.lr=0.002")
+
+    edit("seeds: [1, 2]", "seeds: [1, 3]")
+    assert {row["member"]: row["why"] for row in why(again)["members"]}["small-3"] in (
+        "seed: 1 -> 3 (from small-1 of tiny)",
+        "seed: 2 -> 3 (from small-2 of tiny)",
+    )
+    frame = Path("data/Dataset/training_videos/01/frame_00001.jpg")
+    shutil.copy(frame, frame.with_name("frame_00002.jpg"))
+    found = json.loads(again.done("why", "other", "--data", "data", "--json"))
+    assert {row["why"] for row in found["members"]} == {"never trained on these frames"}
+
+
+def test_weights_that_are_gone_are_named(trained):
+    shutil.rmtree(next(Path("mlartifacts").glob("*/*/checkpoints/large")))
+    member = next(run for run in Tracking().find("member") if run.name == "large-1")
+    found = why(trained, "--set", "variants.small_only.steps=[]")
+    assert {row["member"]: row["why"] for row in found["members"]}["large-1"] == (
+        f"the weights of run {member.run_id[:8]} are gone or were altered"
+    )
 
 
 def test_it_changes_nothing_in_the_store(again):

@@ -3,7 +3,7 @@ import pytest
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
 
 from vad import metrics
-from vad.metrics import bootstrap_ap, difference, measure, precision_band, sample
+from vad.metrics import bootstrap_ap, difference, measure, precision_band, sample, shortfall
 
 LENGTHS = (1, 30, 12, 25, 7)
 
@@ -32,6 +32,18 @@ def test_ap_and_auc_are_those_of_scikit_learn(scores, labels, index):
     assert found.auc == roc_auc_score(labels, scores)
     assert found.prevalence == labels.sum() / 75
     assert (found.frames, found.videos) == (75, 5)
+
+
+def test_what_the_frames_cost_is_what_ap_lacks(scores, labels):
+    cost = shortfall(scores, labels)
+    assert cost.sum() == pytest.approx(1 - average_precision_score(labels, scores), abs=1e-12)
+    expected = np.zeros(len(labels))
+    for anomalous in np.flatnonzero(labels):
+        above = scores >= scores[anomalous]
+        for normal in np.flatnonzero(above & ~labels):
+            expected[[anomalous, normal]] += 0.5 / above.sum() / labels.sum()
+    np.testing.assert_allclose(cost, expected, rtol=0, atol=1e-12)
+    assert not shortfall(labels.astype(float), labels).any(), "a perfect ranking costs nothing"
 
 
 def test_the_bootstrap_is_ap_on_videos_drawn_with_replacement(scores, labels, index, monkeypatch):

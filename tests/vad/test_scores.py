@@ -62,8 +62,7 @@ def test_a_file_that_is_not_there_or_not_text_is_refused(tmp_path, refuses):
     with refuses(f"cannot read {tmp_path / 'none.csv'}: No such file or directory"):
         read_scores(tmp_path / "none.csv")
     (tmp_path / "x.csv").write_bytes(b"\xff\xfe")
-    reason = "'utf-8' codec can't decode byte 0xff in position 0: invalid start byte"
-    with refuses(f"{tmp_path / 'x.csv'} is no CSV text file: {reason}"):
+    with refuses(f"{tmp_path / 'x.csv'} is no text file (UTF-8); give a CSV with the header Id,Predicted"):
         read_scores(tmp_path / "x.csv")
 
 
