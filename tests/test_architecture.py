@@ -8,6 +8,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 MLFLOW_MODULES = {
     "store/tracking.py",
+    "store/patience.py",
     "store/reaching.py",
     "models/versions.py",
     "models/pyfunc_model.py",

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import mlflow
-from mlflow.entities import Metric
+from mlflow.entities import LoggedModelOutput, Metric
 from mlflow.exceptions import MlflowException
-from mlflow.models import ModelSignature
+from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 from mlflow.types.schema import AnyType
 from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
@@ -35,6 +35,7 @@ NAME = "vad-ensemble"
 _ABOUT = "Fused ensembles that score video frames for anomalies."
 PRODUCTION, CANDIDATE, PREVIOUS = "production", "candidate", "previous"
 _ATTEMPTS = 5
+_SOURCE = ("mlflow.user", "mlflow.source.")
 _PACKAGES = ("mlflow", "torch", "numpy", "scipy", "pandas", "opencv-python-headless", "safetensors")
 
 
@@ -61,6 +62,7 @@ class Versions:
 
     def __init__(self, tracking: Tracking):
         self._client = tracking.client
+        self._patiently = tracking.patiently
         self._history = History(tracking)
 
     def register(
@@ -76,10 +78,10 @@ class Versions:
         if known:
             self._point(CANDIDATE, known[0].number)
             return known[0], False
-        source, model_id = _log(run_id, ensemble, tags)
+        model_id = self._log(run_id, ensemble, tags)
         self._measure(run_id, model_id, tags)
         every = {"vad.ensemble": digest, "vad.run_id": run_id, **tags}
-        made = self.add(source, model_id, run_id, {k: str(v) for k, v in every.items()}, description)
+        made = self.add(f"models:/{model_id}", model_id, run_id, {k: str(v) for k, v in every.items()}, description)
         self._point(CANDIDATE, made.number)
         return made, True
 
@@ -106,17 +108,35 @@ class Versions:
         else:
             self.promote(version, reason)
 
+    def _log(self, run_id: str, ensemble: "Ensemble", tags: Mapping[str, Any]) -> str:
+        """Log the ensemble on a run, call by call: each can be repeated, the whole of it would leave two. Its model id."""
+        run = self._client.get_run(run_id)
+        source = {key: value for key, value in run.data.tags.items() if key.startswith(_SOURCE)}
+        made = self._client.create_logged_model(
+            run.info.experiment_id, "ensemble", run_id, source, dict(run.data.params)
+        )
+        self._client.log_outputs(run_id, [LoggedModelOutput(made.model_id, 0)])
+        with tempfile.TemporaryDirectory() as folder:
+            files = Path(folder) / "model"
+            _save(files, made, run_id, ensemble, tags)
+            self._client.log_model_artifacts(made.model_id, str(files))
+        self._client.finalize_logged_model(made.model_id, "READY")
+        return str(made.model_id)
+
     def _measure(self, run_id: str, model_id: str, tags: Mapping[str, Any]) -> None:
-        """The figure of a run's best variant on its model too, so that models can be sorted by it."""
-        run, figure = self._client.get_run(run_id).data, str(tags["vad.figure"])
-        if run.params.get("best_variant") == tags["vad.variant"] and figure in run.metrics:
-            again = Metric(figure, run.metrics[figure], int(time.time() * 1000), 0, model_id=model_id)
-            self._client.log_batch(run_id, metrics=[again])
+        """The figures of a run on the model of its best variant too, so that models can be sorted by them."""
+        run = self._client.get_run(run_id).data
+        if run.params.get("best_variant") != tags["vad.variant"]:
+            return
+        points = [point for key in run.metrics for point in self._client.get_metric_history(run_id, key)]
+        # At the moment of the run's own, or the run would have two points of each.
+        again = [Metric(point.key, point.value, point.timestamp, point.step, model_id) for point in points]
+        self._client.log_batch(run_id, metrics=again)
 
     def whole(self, version: Version) -> bool:
         """Whether a version's files are where the store says they are."""
         try:
-            mlflow.models.get_model_info(version.uri)
+            self._patiently(lambda: mlflow.models.get_model_info(version.uri))
         except (MlflowException, OSError):
             return False
         return True
@@ -209,7 +229,7 @@ class Versions:
     def load(self, version: Version) -> Any:
         """The Python model of a version, as MLflow loads it."""
         try:
-            return mlflow.pyfunc.load_model(version.uri).unwrap_python_model()
+            return self._patiently(lambda: mlflow.pyfunc.load_model(version.uri)).unwrap_python_model()
         except (MlflowException, OSError) as error:
             raise InputError(f"{version.uri} cannot be loaded: {str(error).splitlines()[0]}") from None
 
@@ -242,29 +262,30 @@ class Versions:
         return Version(str(found.version), found.run_id or "", facts_of_version(found.tags), found.source)
 
 
-def _log(run_id: str, ensemble: "Ensemble", tags: Mapping[str, Any]) -> tuple[str, str]:
-    """Log the ensemble as a models-from-code pyfunc on a run; its URI and its model id."""
+def _save(folder: Path, model: Any, run_id: str, ensemble: "Ensemble", tags: Mapping[str, Any]) -> None:
+    """Write the ensemble as a models-from-code pyfunc, as the files of a logged model of a run."""
     from vad.ensemble import save
 
-    package = Path(vad.__file__).parent
-    with tempfile.TemporaryDirectory() as work:
-        folder, code = Path(work) / "ensemble", Path(work) / "code" / "vad"
-        save(ensemble, folder, {key.removeprefix("vad."): str(value) for key, value in tags.items()})
-        shutil.copytree(package, code, ignore=shutil.ignore_patterns("__pycache__"))
-        with mlflow.start_run(run_id=run_id), warnings.catch_warnings():
-            # The signature is given; an example would put somebody's footage into the model.
-            warnings.filterwarnings("ignore", message=".*input example")
-            info = mlflow.pyfunc.log_model(
-                name="ensemble",
-                python_model=str(Path(__file__).with_name("pyfunc_model.py")),
-                artifacts={"ensemble": str(folder)},
-                code_paths=[str(code)],
-                pip_requirements=[f"{name}=={_release(name)}" for name in _PACKAGES],
-                signature=_signature(),
-            )
-    # Leaving the block ends the run for MLflow; the executor has more to log.
-    mlflow.MlflowClient().update_run(run_id, status="RUNNING")
-    return info.model_uri, info.model_id
+    about = Model(
+        artifact_path=model.artifact_location, model_uuid=model.model_id, run_id=run_id, model_id=model.model_id
+    )
+    with tempfile.TemporaryDirectory() as work, warnings.catch_warnings():
+        # The signature is given; an example would put somebody's footage into the model.
+        warnings.filterwarnings("ignore", message=".*input example")
+        parts, code = Path(work) / "ensemble", Path(work) / "code" / "vad"
+        save(ensemble, parts, {key.removeprefix("vad."): str(value) for key, value in tags.items()})
+        shutil.copytree(Path(vad.__file__).parent, code, ignore=shutil.ignore_patterns("__pycache__"))
+        mlflow.pyfunc.save_model(
+            folder,
+            mlflow_model=about,
+            python_model=str(Path(__file__).with_name("pyfunc_model.py")),
+            artifacts={"ensemble": str(parts)},
+            code_paths=[str(code)],
+            pip_requirements=[f"{name}=={_release(name)}" for name in _PACKAGES],
+            signature=_signature(),
+        )
+    for cache in list(folder.rglob("__pycache__")):  # from a trial load
+        shutil.rmtree(cache)
 
 
 def _signature() -> ModelSignature:

@@ -25,6 +25,8 @@ def reaching(uri: str) -> Iterator[None]:
     if not uri.startswith("sqlite:///"):
         try:
             yield
+        except InputError:
+            raise
         except Exception as error:  # a scheme that MLflow does not know, a driver or a server that is not there
             reason = str(error).strip().splitlines()[0]
             raise InputError(
@@ -38,6 +40,8 @@ def reaching(uri: str) -> Iterator[None]:
         with database.with_name(f".{database.name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+    except InputError:
+        raise
     except OSError as error:
         raise InputError(f"cannot write {database}: {error.strerror}; set MLFLOW_TRACKING_URI") from None
     except Exception as error:  # whatever SQLAlchemy or Alembic makes of a file that is no such database

@@ -8,6 +8,7 @@ import logging
 import os
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +24,7 @@ from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
+from registry.store.patience import Patience, PatientClient, impatient
 from registry.store.processes import here, process_gone, this_process
 from registry.store.reaching import absent, reaching, without_password
 
@@ -57,7 +59,7 @@ class Found:
 class RunLog:
     """One open run. Everything is sent in batches; the status is true when the process ends by itself."""
 
-    def __init__(self, client: mlflow.MlflowClient, run: Run):
+    def __init__(self, client: PatientClient, run: Run):
         self._client = client
         self.run_id: str = run.info.run_id
         self.experiment_id: str = run.info.experiment_id
@@ -99,7 +101,12 @@ class RunLog:
         self._client.log_artifacts(self.run_id, str(path), folder)
 
     def end(self, status: Status) -> None:
-        self._client.set_terminated(self.run_id, status)
+        """Set the status. That of a run that was cut off is not waited for: the next command sets it where it is missing."""
+        if status == "FINISHED":
+            self._client.set_terminated(self.run_id, status)
+            return
+        with impatient(), suppress(Exception):  # or it would hide why the run was cut off
+            self._client.set_terminated(self.run_id, status)
 
 
 class Tracking:
@@ -115,8 +122,10 @@ class Tracking:
         mlflow.set_registry_uri(self.uri)
         if asked is None:  # MLflow sets it; a later store in another folder would be taken for this one
             os.environ.pop("MLFLOW_TRACKING_URI", None)
+        self.patiently = Patience(self.shown)
+        """Repeats a call of MLflow that does not go by the client."""
         with reaching(self.uri):
-            self.client = mlflow.MlflowClient()
+            self.client = PatientClient(self.patiently)
             self._experiments = {e.experiment_id: e.name for e in self.client.search_experiments()}
         if mark_stale:
             self._mark_stale()
@@ -227,12 +236,13 @@ class Tracking:
                 self._roots[run_id] = self.client.get_run(run_id).info.artifact_uri
             # The client would ask a server for the run and its models before each of these calls.
             files = get_artifact_repository(self._roots[run_id], self.uri)
-            if path not in [item.path for item in files.list_artifacts(os.path.dirname(path) or None)]:
+            listed = self.patiently(lambda: files.list_artifacts(os.path.dirname(path) or None))
+            if path not in [item.path for item in listed]:
                 return None
             if self._roots[run_id].startswith("file:"):
                 return Path(files.download_artifacts(path))
             folder.mkdir(parents=True, exist_ok=True)
-            return Path(files.download_artifacts(path, str(folder)))
+            return Path(self.patiently(lambda: files.download_artifacts(path, str(folder))))
         except MlflowException as error:
             if not absent(error):  # a server that does not answer has not lost anything
                 raise
