@@ -50,6 +50,8 @@ class _Commands(click.Group):
             sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # the reader left; nothing more to say
             context.exit(0)
         except Exception as error:
+            if line := _your_fault(error):
+                raise _Refused(line) from None
             raise click.ClickException(_our_fault(error)) from None
         finally:
             signal.signal(signal.SIGTERM, before)
@@ -67,6 +69,14 @@ class _Refused(click.ClickException):
 
 def _stop(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
+
+
+def _your_fault(error: Exception) -> str | None:
+    """One line for what you can mend, as a full disk."""
+    from registry.store.faults import mendable
+    from registry.store.tracking import default_uri
+
+    return mendable(error, default_uri(), home())
 
 
 def _our_fault(error: Exception) -> str:

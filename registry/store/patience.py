@@ -138,8 +138,9 @@ class PatientClient:
         """A new logged model. One that a lost answer left is known by its run, and that nothing was done with it."""
 
         def made() -> Any:
-            query = f"source_run_id = '{source_run_id}' AND name = '{name}' AND status = 'PENDING'"
-            return next(iter(self._client.search_logged_models([experiment_id], query)), None)
+            query = f"source_run_id = '{source_run_id}' AND name = '{name}'"
+            found = self._client.search_logged_models([experiment_id], query)
+            return next((model for model in found if model.status == "PENDING"), None)
 
         return self._patience(
             lambda: self._client.create_logged_model(experiment_id, name, source_run_id, *more, **named), made

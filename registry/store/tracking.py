@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vad.errors import InputError
+from vad.files import require_writable
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -23,6 +24,7 @@ import mlflow  # after its settings
 from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from mlflow.utils.file_utils import local_file_uri_to_path
 
 from registry.store.patience import Patience, PatientClient, impatient
 from registry.store.processes import here, process_gone, this_process
@@ -30,6 +32,7 @@ from registry.store.reaching import absent, reaching, without_password
 
 for noisy in ("alembic", "mlflow"):
     logging.getLogger(noisy).setLevel(logging.ERROR)
+logging.getLogger("mlflow.store.db").setLevel(logging.CRITICAL)  # it raises what it would print, with a traceback
 
 Kind = Literal["experiment", "member", "submission", "decision"]
 Status = Literal["FINISHED", "FAILED", "KILLED"]
@@ -149,6 +152,8 @@ class Tracking:
             raise InputError(
                 f'the MLflow experiment "{name}" was deleted; restore it with `mlflow experiments restore`'
             )
+        if known.artifact_location.startswith("file:"):  # better found out now than after hours of training
+            require_writable(Path(local_file_uri_to_path(known.artifact_location)) / known.experiment_id)
         self._experiments[known.experiment_id] = name
         for key, value in tags.items():
             if key not in known.tags:
