@@ -74,7 +74,7 @@ def in_folder(folder: Path, temporary: Path, file: Path, said: Path, arguments: 
 def _mark_all(tell: Callable[[str], None]) -> None:
     from registry.runs import executor
     from registry.runs.members import MemberStore
-    from registry.store.tracking import RunLog
+    from registry.store.runlog import RunLog
     from vad import training
 
     parts: list[tuple[Any, str, str]] = [

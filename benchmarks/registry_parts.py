@@ -22,7 +22,8 @@ from registry.insight.leaderboard_report import as_text
 from registry.runs.executor import find_device, finished, run
 from registry.runs.preparation import prepare
 from registry.runs.work import Request
-from registry.store.tracking import RunLog, Tracking
+from registry.store.runlog import RunLog
+from registry.store.tracking import Tracking
 from vad.pipeline import run_pipeline
 from vad.scores import FrameIndex
 

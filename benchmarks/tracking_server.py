@@ -40,7 +40,7 @@ def postgresql() -> Iterator[str]:
         if os.geteuid() == 0:  # which PostgreSQL refuses
             shutil.chown(folder, "postgres")
             user = ["runuser", "-u", "postgres", "--"]
-        port, data = _free_port(), f"{folder}/data"
+        port, data = free_port(), f"{folder}/data"
         quiet = {"stdout": subprocess.DEVNULL, "cwd": folder, "check": True}
         texts = ["--no-locale", "--encoding=UTF8"]  # whatever locale this machine names, installed or not
         subprocess.run([*user, initdb, "-D", data, "-U", "mlflow", "--auth=trust", *texts, "--no-sync"], **quiet)
@@ -69,10 +69,11 @@ class MlflowServer:
 
 
 @contextlib.contextmanager
-def mlflow_server(database: str, artifacts: Path) -> Iterator[MlflowServer]:
-    """An MLflow server through which artifacts go; its log lies beside their folder."""
+def mlflow_server(database: str, artifacts: Path, port: int | None = None) -> Iterator[MlflowServer]:
+    """An MLflow server through which artifacts go, on a port of its own if none is named; its log lies beside their folder."""
     artifacts = artifacts.resolve()
-    address = f"http://{HOST}:{(port := _free_port())}"
+    port = port or free_port()
+    address = f"http://{HOST}:{port}"
     command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", database, "--serve-artifacts", "--artifacts-destination", str(artifacts)]
     # Jobs (for judges of language models) are processes of their own, and slow to start.
@@ -114,7 +115,7 @@ def _answers(address: str) -> bool:
     return True
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])

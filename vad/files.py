@@ -1,6 +1,7 @@
 """Files that are either whole or absent, and what a process that was killed left of them."""
 
 import contextlib
+import errno
 import glob
 import hashlib
 import os
@@ -22,12 +23,20 @@ _LONG = 7 * 86400
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it takes the name `path`, on failure it goes.
 
-    Raises InputError where the folder cannot be made or written.
+    Raises InputError where the folder cannot be made or written, or has no room.
     """
     temporary = _temporary(path)
     try:
         yield temporary
         os.replace(temporary, path)
+    except Exception as error:  # safetensors passes the system's error on in words alone
+        number = error.errno if isinstance(error, OSError) else None
+        full = number in (errno.ENOSPC, errno.EDQUOT) or os.strerror(errno.ENOSPC) in str(error)
+        if isinstance(error, InputError) or not full:
+            raise
+        raise InputError(
+            f"cannot write {path}: the disk is full; make room, and the same command goes on from here"
+        ) from None
     finally:
         temporary.unlink(missing_ok=True)
 

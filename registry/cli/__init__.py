@@ -67,6 +67,8 @@ class _Commands(click.Group):
         except Exception as error:
             if stopping.asked():  # a library that was cut off raises what it likes
                 self._stopped(context)
+            if line := _your_fault(error):
+                raise _Refused(line) from None
             raise click.ClickException(_our_fault(error)) from None
 
     def _stopped(self, context: click.Context) -> NoReturn:
@@ -83,6 +85,14 @@ class _Commands(click.Group):
 
 class _Refused(click.ClickException):
     exit_code = 2
+
+
+def _your_fault(error: Exception) -> str | None:
+    """One line for what you can mend, as a full disk."""
+    from registry.store.faults import mendable
+    from registry.store.tracking import default_uri
+
+    return mendable(error, default_uri(), home())
 
 
 def _our_fault(error: Exception) -> str:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from registry.models.versions import Version, Versions
-from registry.store.tracking import Found, RunLog, Tracking
+from registry.store.runlog import RunLog
+from registry.store.tracking import Found, Tracking
 from vad.errors import InputError
 from vad.files import sha256
 

@@ -1,29 +1,20 @@
 """Registered models in MLflow: versions of one model, and the aliases that say what each is for."""
 
-import importlib.metadata
 import json
 import random
-import shutil
-import tempfile
 import time
-import warnings
-import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import mlflow
-from mlflow.entities import LoggedModelOutput, Metric
 from mlflow.exceptions import MlflowException
-from mlflow.models import Model, ModelSignature
-from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
-from mlflow.types.schema import AnyType
 from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
-import vad
+from registry.models import packaging
 from registry.models.history import Action, History
-from registry.models.model_files import FACT, LISTING, require_listed, write_listing
+from registry.models.model_files import FACT
 from registry.models.promotion import Standing
 from registry.models.version_tags import facts_of_version, tags_of_version
 from registry.store.reaching import absent
@@ -38,7 +29,6 @@ _ABOUT = "Fused ensembles that score video frames for anomalies."
 PRODUCTION, CANDIDATE, PREVIOUS = "production", "candidate", "previous"
 _DECISION = "vad.decision"
 _ATTEMPTS = 5
-_PACKAGES = ("mlflow", "torch", "numpy", "scipy", "pandas", "opencv-python-headless", "safetensors")
 
 
 @dataclass(frozen=True)
@@ -80,7 +70,8 @@ class Versions:
             self._tell_model(known[0])
             self._point(CANDIDATE, known[0].number)
             return known[0], known[0].run_id == run_id
-        model_id = self._log(run_id, ensemble, tags)
+        taken = {version.source.removeprefix("models:/") for version in self.all()}
+        model_id = packaging.log_model(self._tracking, run_id, ensemble, tags, taken)
         every = {"vad.ensemble": digest, "vad.run_id": run_id, **tags}
         made = self.add(f"models:/{model_id}", model_id, run_id, {k: str(v) for k, v in every.items()}, description)
         self._point(CANDIDATE, made.number)
@@ -93,7 +84,7 @@ class Versions:
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
-        facts = {**tags, FACT: self._list_files(model_id)}
+        facts = {**tags, FACT: packaging.list_files(self._tracking, model_id)}
         made = self._client.create_model_version(
             NAME, source, run_id, tags_of_version(facts), description=description, model_id=model_id
         )
@@ -120,7 +111,7 @@ class Versions:
     def whole(self, version: Version) -> bool:
         """Whether a version's files are where the store says they are."""
         try:
-            mlflow.models.get_model_info(version.uri)
+            self._tracking.patiently(lambda: mlflow.models.get_model_info(version.uri))
         except (MlflowException, OSError):
             return False
         return True
@@ -240,20 +231,9 @@ class Versions:
         )
 
     def load(self, version: Version) -> Any:
-        """The Python model of a version, as MLflow loads it, from checked copies of its files.
-
-        Raises InputError where files are gone or were altered.
-        """
-        folder = tempfile.mkdtemp(prefix="vad-model-")
-        try:
-            model = mlflow.pyfunc.load_model(str(self.fetch(version, Path(folder)))).unwrap_python_model()
-        except BaseException as error:
-            shutil.rmtree(folder, ignore_errors=True)
-            if isinstance(error, (MlflowException, OSError)):
-                raise InputError(f"{version.uri} cannot be loaded: {str(error).splitlines()[0]}") from None
-            raise
-        weakref.finalize(model, shutil.rmtree, folder, ignore_errors=True)  # weights are read when they are needed
-        return model
+        """The Python model of a version, from checked copies of its files. Raises InputError as `fetch` does."""
+        self._require_whole(version)
+        return packaging.load(self._tracking, version.uri, version.tags.get(FACT))
 
     def fetch(self, version: Version, folder: Path) -> Path:
         """Copy the files of a version into a folder and check them; where they lie.
@@ -261,64 +241,11 @@ class Versions:
         Raises InputError where one is gone or was altered.
         """
         self._require_whole(version)
-        found = Path(mlflow.artifacts.download_artifacts(artifact_uri=version.uri, dst_path=str(folder)))
-        if FACT in version.tags:  # a version older than such lists has the digests of its weights alone
-            require_listed(found, version.tags[FACT], version.uri)
-        return found
-
-    def _list_files(self, model_id: str) -> str:
-        """Put the list of a logged model's files beside them; its SHA-256."""
-        location = self._client.get_logged_model(model_id).artifact_location
-        with tempfile.TemporaryDirectory() as work:
-            # Without a target, MLflow copies nothing that lies on this disk.
-            target = None if location.startswith("file:") else work
-            files = Path(mlflow.artifacts.download_artifacts(artifact_uri=location, dst_path=target))
-            listing = Path(work) / LISTING
-            digest = write_listing(files, listing)
-            self._client.log_model_artifact(model_id, str(listing))
-        return digest
+        return packaging.fetch(self._tracking, version.uri, version.tags.get(FACT), folder)
 
     def tag(self, version: Version, tags: Mapping[str, Any]) -> None:
         for key, value in tags.items():
             self._client.set_model_version_tag(NAME, version.number, key, str(value)[:5000])
-
-    def _log(self, run_id: str, ensemble: "Ensemble", tags: Mapping[str, Any]) -> str:
-        """Log the ensemble as a models-from-code pyfunc of a run, with the run's figures; gives the model's id.
-
-        One that was cut off, or logged and not registered, is taken up: a run has one model and no other.
-        """
-        from vad.ensemble import save
-
-        run, taken = self._client.get_run(run_id), {version.source.removeprefix("models:/") for version in self.all()}
-        params = run.data.params
-        model = self._tracking.begin_model(run_id, run.info.experiment_id, "ensemble", params, taken=taken)
-        model_id, place = str(model.model_id), model.artifact_location
-        with tempfile.TemporaryDirectory() as work:
-            folder, code, whole = Path(work) / "ensemble", Path(work) / "code" / "vad", Path(work) / "model"
-            save(ensemble, folder, {key.removeprefix("vad."): str(value) for key, value in tags.items()})
-            shutil.copytree(Path(vad.__file__).parent, code, ignore=shutil.ignore_patterns("__pycache__"))
-            with warnings.catch_warnings():
-                # The signature is given; an example would put somebody's footage into the model.
-                warnings.filterwarnings("ignore", message=".*input example")
-                mlflow.pyfunc.save_model(
-                    path=whole,
-                    mlflow_model=Model(artifact_path=place, model_uuid=model_id, run_id=run_id, model_id=model_id),
-                    python_model=str(Path(__file__).with_name("pyfunc_model.py")),
-                    artifacts={"ensemble": str(folder)},
-                    code_paths=[str(code)],
-                    pip_requirements=[f"{name}=={_release(name)}" for name in _PACKAGES],
-                    signature=_signature(),
-                )
-            for cache in whole.rglob("__pycache__"):
-                shutil.rmtree(cache)
-            self._client.log_model_artifacts(model_id, str(whole))
-        if model_id not in {output.model_id for output in run.outputs.model_outputs}:
-            self._client.log_outputs(run_id, [LoggedModelOutput(model_id, 0)])
-        known = [self._client.get_metric_history(run_id, key)[-1] for key in run.data.metrics]
-        figures = [Metric(m.key, m.value, m.timestamp, m.step, model_id=model_id) for m in known]
-        self._client.log_batch(run_id, metrics=figures)  # models can be sorted by them
-        self._client.finalize_logged_model(model_id, "READY")
-        return model_id
 
     def _make_production(self, version: Version) -> None:
         """Set the alias, and let the model's own page describe this version."""
@@ -348,18 +275,3 @@ class Versions:
 def _bare(model: str) -> str:
     """What follows the model's name in a `models:/` URI."""
     return model.removeprefix(f"models:/{NAME}@").removeprefix(f"models:/{NAME}/")
-
-
-def _signature() -> ModelSignature:
-    frame = [ColSpec(DataType.long, "video"), ColSpec(DataType.long, "frame")]
-    # Of any type: the server would cut 8.5 to 8 and drop what is not base64 before the model could name the row.
-    return ModelSignature(
-        Schema([ColSpec(AnyType(), name) for name in ("video", "frame", "image")]),
-        Schema([*frame, ColSpec(DataType.double, "score")]),
-        ParamSchema([ParamSpec("normalization", DataType.string, "stored")]),
-    )
-
-
-def _release(package: str) -> str:
-    """A package's version as an index knows it: without the local part that names a build."""
-    return importlib.metadata.version(package).partition("+")[0]

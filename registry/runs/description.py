@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from registry.entries.entry import Entry
 from registry.runs.result import Result
-from registry.store.tracking import RunLog
+from registry.store.runlog import RunLog
 from vad.metrics import Measured
 
 OVERVIEW = "overview.png"

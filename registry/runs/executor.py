@@ -22,7 +22,8 @@ from registry.runs.training import course, find, train
 from registry.runs.work import Request, Work
 from registry.stopping import was_stopped
 from registry.store import view
-from registry.store.tracking import RunLog, Tracking
+from registry.store.runlog import RunLog
+from registry.store.tracking import Tracking
 from vad.catalog import Named
 from vad.frames.store import Frames, Source, map_path, open_frames
 from vad.losses import Weighted

@@ -6,7 +6,8 @@ import numpy as np
 
 from registry.runs.members import Known, MemberStore
 from registry.runs.work import Work
-from registry.store.tracking import Found, RunLog, Tracking
+from registry.store.runlog import RunLog
+from registry.store.tracking import Found, Tracking
 
 _TAG = "vad.logged_model"
 

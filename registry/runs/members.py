@@ -4,9 +4,10 @@ import fcntl
 import json
 import math
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -15,8 +16,10 @@ import torch
 from registry.console import Console
 from registry.engines import Course, Job, Lost
 from registry.stopping import was_stopped
+from registry.store.patience import impatient
 from registry.store.record import Altered
-from registry.store.tracking import Found, RunLog, Tracking
+from registry.store.runlog import RunLog
+from registry.store.tracking import Found, Tracking
 from vad.catalog import Named
 from vad.errors import InputError
 from vad.files import sha256
@@ -160,7 +163,7 @@ class MemberStore:
                 curve.add(epoch)
 
             with ExitStack() as shown:
-                shown.callback(curve.send)  # also where it is cut off
+                shown.callback(curve.stop)  # also where it is cut off
                 trained = yield Job(
                     member, samples, resume, lambda: shown.enter_context(bar), bar.advance, on_epoch
                 )  # fmt: skip
@@ -256,7 +259,7 @@ class MemberStore:
 
 
 class _Curve:
-    """The loss of each epoch on its way to the store, where a call takes as long as a short epoch.
+    """The loss of each epoch on its way to the store, beside the training, which neither waits for it nor fails with it.
 
     Epochs that are short go together. What a killed process had not sent yet is sent by the one that goes on.
     """
@@ -264,27 +267,42 @@ class _Curve:
     def __init__(self, log: RunLog, goes_on: bool):
         self._log = log
         self._sent = log.steps("loss") if goes_on else set()
-        self._waiting: list[Epoch] = []
+        self._epochs: list[Epoch] = []
+        self._sender: threading.Thread | None = None
         self._last = -math.inf
 
     def add(self, epoch: Epoch) -> None:
-        self._waiting.append(epoch)
-        if time.monotonic() - self._last >= _CURVE_EVERY:
-            self.send()
+        """Send it, or keep it for the next sending."""
+        self._epochs.append(epoch)
+        busy = self._sender is not None and self._sender.is_alive()
+        if not busy and time.monotonic() - self._last >= _CURVE_EVERY:
+            self._last = time.monotonic()
+            # No part of the process's end: a server that hangs would hold it up.
+            self._sender = threading.Thread(target=self._try, daemon=True)
+            self._sender.start()
 
-    def send(self) -> None:
-        """Send what waits."""
-        new = [epoch for epoch in self._waiting if epoch.number not in self._sent]
-        self._waiting = []
+    def stop(self) -> None:
+        """Send what there is, if that can be done at once."""
+        if self._sender is not None:
+            self._sender.join(_CURVE_EVERY)
+        if self._sender is None or not self._sender.is_alive():
+            self._try()
+
+    def complete(self, epochs: Sequence[Epoch]) -> None:
+        """Send what of all epochs is not there yet. Raises what the store says where it cannot be had."""
+        if self._sender is not None:
+            self._sender.join()
+        self._send(epochs)
+
+    def _try(self) -> None:
+        with impatient(), suppress(Exception):  # it is tried again, at the latest by `complete`
+            self._send(tuple(self._epochs))
+
+    def _send(self, epochs: Sequence[Epoch]) -> None:
+        new = [epoch for epoch in epochs if epoch.number not in self._sent]
         if new:
             self._log.curve([(epoch.number, {"loss": epoch.loss, "lr": epoch.lr}) for epoch in new])
         self._sent |= {epoch.number for epoch in new}
-        self._last = time.monotonic()
-
-    def complete(self, epochs: Sequence[Epoch]) -> None:
-        """Send what of all epochs is not there yet."""
-        self._waiting = list(epochs)
-        self.send()
 
 
 def _score_name(frames_digest: str, error: Named) -> str:

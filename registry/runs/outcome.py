@@ -16,8 +16,9 @@ from registry.runs.members import Known
 from registry.runs.result import Result
 from registry.runs.work import Work
 from registry.store import score_table
+from registry.store.runlog import RunLog
 from registry.store.score_table import ScoreTable, write_table
-from registry.store.tracking import Found, RunLog, Tracking
+from registry.store.tracking import Found, Tracking
 from vad.files import sha256
 from vad.frames.store import Frames
 from vad.metrics import Measured, measure

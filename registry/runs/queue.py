@@ -16,6 +16,7 @@ from registry.runs.members import MemberStore
 from registry.runs.preparation import prepare
 from registry.runs.result import Result
 from registry.runs.work import Request, Work
+from registry.store.faults import mendable
 from registry.store.reaching import explain
 from registry.store.tracking import Tracking
 from vad.errors import InputError
@@ -105,7 +106,8 @@ def _work_off(
             console.say(f"  {result.best} {top.ap:.4f}; {result.registered}" if top else f"  {result.registered}")
             ended.append(Ended(name, result))
         except Exception as error:  # whatever it is, the others have a right to their turn
-            fault = explain(error) or (str(error) if str(error) else type(error).__name__)
+            fault = mendable(error, tracking.uri, job.work.request.home) or explain(error)
+            fault = fault or str(error) or type(error).__name__
             console.say(f"  {name} failed: {fault}; the queue goes on")
             ended.append(Ended(name, None, fault))
     return ended

@@ -14,7 +14,8 @@ from registry.runs.description import describe_version, reference_for
 from registry.runs.members import Known
 from registry.runs.result import FILE, Result
 from registry.runs.work import Work
-from registry.store.tracking import RunLog, Tracking
+from registry.store.runlog import RunLog
+from registry.store.tracking import Tracking
 from vad import ensemble as ensembles
 from vad.pipeline import Outcome
 

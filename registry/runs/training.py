@@ -7,7 +7,7 @@ from registry.console import Console, plural
 from registry.engines import Course, Engine, Lost, follow
 from registry.runs.members import Known, MemberStore
 from registry.runs.work import Work
-from registry.store.tracking import RunLog
+from registry.store.runlog import RunLog
 from vad.frames.store import Frames
 from vad.member import Member
 from vad.training import Diverged

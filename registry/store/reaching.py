@@ -30,6 +30,8 @@ def reaching(uri: str) -> Iterator[None]:
     if not uri.startswith("sqlite:///"):
         try:
             yield
+        except InputError:
+            raise
         except Exception as error:  # a scheme that MLflow does not know, a driver or a server that is not there
             reason = _unusable(uri) or str(error).strip().partition("\n")[0].partition(". ")[0]
             raise InputError(
@@ -45,6 +47,8 @@ def reaching(uri: str) -> Iterator[None]:
             if not database.exists():
                 _make(database)
             yield
+    except InputError:
+        raise
     except OSError as error:
         raise InputError(f"cannot write {database}: {error.strerror}; set MLFLOW_TRACKING_URI") from None
     except Exception as error:  # whatever SQLAlchemy or Alembic makes of a file that is no such database

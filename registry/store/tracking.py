@@ -1,4 +1,4 @@
-"""Runs in MLflow: the one module that speaks to its tracking client.
+"""Runs in MLflow: a store in which they are opened and found again.
 
 A parent run is an entry on some data, a child run a member. Runs are found again by the digests in
 their tags, so nothing that is finished is done twice and what was cut off is taken up.
@@ -6,36 +6,32 @@ their tags, so nothing that is finished is done twice and what was cut off is ta
 
 import logging
 import os
-import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from vad.errors import InputError
-
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-
-import mlflow  # after its settings
-from mlflow.entities import LoggedModel, Metric, Param, Run, RunTag
+import mlflow
+from mlflow.entities import LoggedModel, Run
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from mlflow.utils.file_utils import local_file_uri_to_path
 
 from registry.stopping import was_stopped
+from registry.store.patience import Patience, PatientClient
 from registry.store.processes import here, process_gone, this_process
 from registry.store.reaching import absent, reaching, without_password
-from registry.store.record import TAG, Altered, as_tag, recorded
-from vad.files import sha256
+from registry.store.record import Altered, recorded
+from registry.store.runlog import PAGE, RunLog
+from vad.errors import InputError
+from vad.files import require_writable, sha256
 
 for noisy in ("alembic", "mlflow"):
     logging.getLogger(noisy).setLevel(logging.ERROR)
+logging.getLogger("mlflow.store.db").setLevel(logging.CRITICAL)  # it raises what it would print, with a traceback
 
 Kind = Literal["experiment", "member", "submission", "decision"]
-Status = Literal["FINISHED", "FAILED", "KILLED"]
-_PAGE = 1000
 
 
 def default_uri() -> str:
@@ -58,64 +54,6 @@ class Found:
     tags: dict[str, str]
 
 
-class RunLog:
-    """One open run. Everything is sent in batches; the status is true when the process ends by itself."""
-
-    def __init__(self, client: mlflow.MlflowClient, run: Run):
-        self._client = client
-        self.run_id: str = run.info.run_id
-        self.experiment_id: str = run.info.experiment_id
-        self._params = dict(run.data.params)
-        self._files = recorded(run.data.tags) or {}
-
-    def params(self, params: Mapping[str, Any]) -> None:
-        """Log parameters; one that is logged already stays as it is."""
-        new = {key: str(value)[:6000] for key, value in params.items() if key not in self._params}
-        self._client.log_batch(self.run_id, params=[Param(key, value) for key, value in new.items()])
-        self._params |= new
-
-    def metrics(self, metrics: Mapping[str, float], model: str | None = None) -> None:
-        """Log figures, on a logged model too if one is named."""
-        now = int(time.time() * 1000)
-        values = [Metric(key, float(value), now, 0, model_id=model) for key, value in metrics.items()]
-        self._client.log_batch(self.run_id, metrics=values)
-
-    def curve(self, points: Sequence[tuple[int, Mapping[str, float]]]) -> None:
-        """Log metrics of several steps, each a step and its metrics, at once: a call costs as much as a thousand points."""
-        now = int(time.time() * 1000)
-        values = [Metric(key, float(value), now, step) for step, metrics in points for key, value in metrics.items()]
-        for start in range(0, len(values), _PAGE):
-            self._client.log_batch(self.run_id, metrics=values[start : start + _PAGE])
-
-    def steps(self, metric: str) -> set[int]:
-        """The steps for which a metric was logged."""
-        return {point.step for point in self._client.get_metric_history(self.run_id, metric)}
-
-    def tags(self, tags: Mapping[str, Any]) -> None:
-        self._client.log_batch(self.run_id, tags=[RunTag(key, str(value)[:8000]) for key, value in tags.items()])
-
-    def describe(self, markdown: str) -> None:
-        self.tags({"mlflow.note.content": markdown})
-
-    def artifact(self, path: Path, folder: str | None = None) -> None:
-        """Log a file, and record its SHA-256."""
-        self._client.log_artifact(self.run_id, str(path), folder)
-        self._record({path.name: path}, folder)
-
-    def artifacts(self, path: Path, folder: str | None = None) -> None:
-        """Log all that a folder holds, and record the SHA-256 of each file."""
-        self._client.log_artifacts(self.run_id, str(path), folder)
-        files = {file.relative_to(path).as_posix(): file for file in sorted(path.rglob("*")) if file.is_file()}
-        self._record(files, folder)
-
-    def _record(self, files: Mapping[str, Path], folder: str | None) -> None:
-        self._files |= {f"{folder}/{name}" if folder else name: sha256(file) for name, file in files.items()}
-        self.tags({TAG: as_tag(self._files)})
-
-    def end(self, status: Status) -> None:
-        self._client.set_terminated(self.run_id, status)
-
-
 class Tracking:
     """A tracking store. Raises InputError where it cannot be reached or made."""
 
@@ -130,8 +68,10 @@ class Tracking:
         mlflow.set_registry_uri(self.uri)
         if asked is None:  # MLflow sets it; a later store in another folder would be taken for this one
             os.environ.pop("MLFLOW_TRACKING_URI", None)
+        self.patiently = Patience(self.shown)
+        """Repeats a call of MLflow that does not go by the client."""
         with reaching(self.uri):
-            self.client = mlflow.MlflowClient()
+            self.client = PatientClient(self.patiently)
             self._experiments = {e.experiment_id: e.name for e in self.client.search_experiments()}
         if mark_stale:
             self._mark_stale()
@@ -155,6 +95,8 @@ class Tracking:
             raise InputError(
                 f'the MLflow experiment "{name}" was deleted; restore it with `mlflow experiments restore`'
             )
+        if known.artifact_location.startswith("file:"):  # better found out now than after hours of training
+            require_writable(Path(local_file_uri_to_path(known.artifact_location)) / known.experiment_id)
         self._experiments[known.experiment_id] = name
         for key, value in tags.items():
             if key not in known.tags:
@@ -240,9 +182,7 @@ class Tracking:
         found: list[Found] = []
         token = None
         while most is None or len(found) < most:
-            page = self.client.search_runs(
-                ids, query, max_results=_PAGE, order_by=["start_time DESC"], page_token=token
-            )
+            page = self.client.search_runs(ids, query, max_results=PAGE, order_by=["start_time DESC"], page_token=token)
             found += [self._found(run) for run in page if run.info.status in statuses]
             token = page.token
             if not token:
@@ -291,12 +231,13 @@ class Tracking:
         try:
             # The client would ask a server for the run and its models before each of these calls.
             files = get_artifact_repository(self._roots[run_id], self.uri)
-            if path not in [item.path for item in files.list_artifacts(os.path.dirname(path) or None)]:
+            listed = self.patiently(lambda: files.list_artifacts(os.path.dirname(path) or None))
+            if path not in [item.path for item in listed]:
                 return None
             if self._roots[run_id].startswith("file:"):
                 return Path(files.download_artifacts(path))
             folder.mkdir(parents=True, exist_ok=True)
-            return Path(files.download_artifacts(path, str(folder)))
+            return Path(self.patiently(lambda: files.download_artifacts(path, str(folder))))
         except MlflowException as error:
             if not absent(error):
                 raise
@@ -341,4 +282,4 @@ class Tracking:
         if not self._experiments:
             return []
         query = f"attributes.status = 'RUNNING' and tags.`vad.host` = '{here()}'"
-        return list(self.client.search_runs(list(self._experiments), query, max_results=_PAGE))
+        return list(self.client.search_runs(list(self._experiments), query, max_results=PAGE))

@@ -158,8 +158,10 @@ class _Export:
         """The files of an artifact location; none where it is on this disk and not there."""
         place = mending.local(location)
         if place is None:
-            if mlflow.artifacts.list_artifacts(artifact_uri=location):
-                found = mlflow.artifacts.download_artifacts(artifact_uri=location, dst_path=str(target.parent))
+            patiently, files = self._tracking.patiently, mlflow.artifacts
+            if patiently(lambda: files.list_artifacts(artifact_uri=location)):
+                into = str(target.parent)
+                found = patiently(lambda: files.download_artifacts(artifact_uri=location, dst_path=into))
                 Path(found).rename(target)  # MLflow makes a folder of the address's last name
             return
         if elsewhere := moved(self._tracking.uri, location):

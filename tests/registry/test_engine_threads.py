@@ -7,7 +7,7 @@ import pytest
 
 from registry.engines import local
 from registry.runs import members
-from registry.store.tracking import RunLog
+from registry.store.runlog import RunLog
 
 
 @pytest.fixture

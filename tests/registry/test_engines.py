@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from registry.runs import members
-from registry.store.tracking import RunLog
+from registry.store.runlog import RunLog
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # loopback; Ray reads it when it is imported

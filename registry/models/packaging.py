@@ -1,0 +1,136 @@
+"""An ensemble as a model that MLflow keeps: its weights, recipe and code in one folder, loaded from checked copies."""
+
+import importlib.metadata
+import shutil
+import tempfile
+import warnings
+import weakref
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import mlflow
+from mlflow.entities import LoggedModelOutput, Metric
+from mlflow.exceptions import MlflowException
+from mlflow.models import Model, ModelSignature
+from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+from mlflow.types.schema import AnyType
+
+import vad
+from registry.models.model_files import LISTING, require_listed, write_listing
+from registry.store.tracking import Tracking
+from vad.errors import InputError
+
+if TYPE_CHECKING:  # it would load PyTorch
+    from vad.ensemble import Ensemble
+
+_PACKAGES = ("mlflow", "torch", "numpy", "scipy", "pandas", "opencv-python-headless", "safetensors")
+
+
+def log_model(
+    tracking: Tracking, run_id: str, ensemble: "Ensemble", tags: Mapping[str, Any], taken: Collection[str]
+) -> str:
+    """Log the ensemble on a run, call by call: each can be repeated, the whole of it would leave two. The model's id.
+
+    One that was cut off, or logged and not registered, is taken up: a run has one model and no other but those `taken`.
+    """
+    client = tracking.client
+    run = client.get_run(run_id)
+    model = tracking.begin_model(run_id, run.info.experiment_id, "ensemble", run.data.params, taken=taken)
+    model_id = str(model.model_id)
+    with tempfile.TemporaryDirectory() as work:
+        whole = Path(work) / "model"
+        _save(whole, model, run_id, ensemble, tags)
+        client.log_model_artifacts(model_id, str(whole))
+    if model_id not in {output.model_id for output in run.outputs.model_outputs}:
+        client.log_outputs(run_id, [LoggedModelOutput(model_id, 0)])
+    if run.data.params.get("best_variant") == tags["vad.variant"]:
+        # Models can be sorted by the run's figures. At the moment of the run's own, or it would have two points of each.
+        known = [client.get_metric_history(run_id, key)[-1] for key in run.data.metrics]
+        figures = [Metric(m.key, m.value, m.timestamp, m.step, model_id=model_id) for m in known]
+        client.log_batch(run_id, metrics=figures)
+    client.finalize_logged_model(model_id, "READY")
+    return model_id
+
+
+def _save(folder: Path, model: Any, run_id: str, ensemble: "Ensemble", tags: Mapping[str, Any]) -> None:
+    """Write the ensemble as a models-from-code pyfunc, as the files of a logged model of a run."""
+    from vad.ensemble import save
+
+    about = Model(
+        artifact_path=model.artifact_location, model_uuid=model.model_id, run_id=run_id, model_id=model.model_id
+    )
+    with tempfile.TemporaryDirectory() as work, warnings.catch_warnings():
+        # The signature is given; an example would put somebody's footage into the model.
+        warnings.filterwarnings("ignore", message=".*input example")
+        parts, code = Path(work) / "ensemble", Path(work) / "code" / "vad"
+        save(ensemble, parts, {key.removeprefix("vad."): str(value) for key, value in tags.items()})
+        shutil.copytree(Path(vad.__file__).parent, code, ignore=shutil.ignore_patterns("__pycache__"))
+        mlflow.pyfunc.save_model(
+            folder,
+            mlflow_model=about,
+            python_model=str(Path(__file__).with_name("pyfunc_model.py")),
+            artifacts={"ensemble": str(parts)},
+            code_paths=[str(code)],
+            pip_requirements=[f"{name}=={_release(name)}" for name in _PACKAGES],
+            signature=_signature(),
+        )
+    for cache in list(folder.rglob("__pycache__")):  # from a trial load
+        shutil.rmtree(cache)
+
+
+def list_files(tracking: Tracking, model_id: str) -> str:
+    """Put the list of a logged model's files beside them; the list's SHA-256."""
+    location = tracking.client.get_logged_model(model_id).artifact_location
+    with tempfile.TemporaryDirectory() as work:
+        # Without a target, MLflow copies nothing that lies on this disk.
+        target = None if location.startswith("file:") else work
+        files = tracking.patiently(
+            lambda: mlflow.artifacts.download_artifacts(artifact_uri=location, dst_path=target)
+        )  # fmt: skip
+        listing = Path(work) / LISTING
+        digest = write_listing(Path(files), listing)
+        tracking.client.log_model_artifact(model_id, str(listing))
+    return digest
+
+
+def fetch(tracking: Tracking, uri: str, digest: str | None, folder: Path) -> Path:
+    """Copy the files of a model into a folder, and check them by the list that has this SHA-256; where they lie.
+
+    Raises InputError where one is gone or was altered. Without a digest, as of the first models, nothing can be checked here.
+    """
+    found = Path(
+        tracking.patiently(lambda: mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(folder)))
+    )
+    if digest is not None:
+        require_listed(found, digest, uri)
+    return found
+
+
+def load(tracking: Tracking, uri: str, digest: str | None) -> Any:
+    """The Python model, as MLflow loads it, from checked copies of its files. Raises InputError as `fetch` does."""
+    folder = tempfile.mkdtemp(prefix="vad-model-")
+    try:
+        model = mlflow.pyfunc.load_model(str(fetch(tracking, uri, digest, Path(folder)))).unwrap_python_model()
+    except BaseException as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        if isinstance(error, (MlflowException, OSError)):
+            raise InputError(f"{uri} cannot be loaded: {str(error).splitlines()[0]}") from None
+        raise
+    weakref.finalize(model, shutil.rmtree, folder, ignore_errors=True)  # weights are read when they are needed
+    return model
+
+
+def _signature() -> ModelSignature:
+    frame = [ColSpec(DataType.long, "video"), ColSpec(DataType.long, "frame")]
+    # Of any type: the server would cut 8.5 to 8 and drop what is not base64 before the model could name the row.
+    return ModelSignature(
+        Schema([ColSpec(AnyType(), name) for name in ("video", "frame", "image")]),
+        Schema([*frame, ColSpec(DataType.double, "score")]),
+        ParamSchema([ParamSpec("normalization", DataType.string, "stored")]),
+    )
+
+
+def _release(package: str) -> str:
+    """A package's version as an index knows it: without the local part that names a build."""
+    return importlib.metadata.version(package).partition("+")[0]

@@ -1,0 +1,80 @@
+"""One open run in MLflow, to log to."""
+
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Literal
+
+from mlflow.entities import Metric, Param, Run, RunTag
+
+from registry.store.patience import PatientClient, impatient
+from registry.store.record import TAG, as_tag, recorded
+from vad.files import sha256
+
+Status = Literal["FINISHED", "FAILED", "KILLED"]
+PAGE = 1000
+"""The most metrics that MLflow takes, or runs that it gives, at once."""
+
+
+class RunLog:
+    """One open run. Everything is sent in batches; the status is true when the process ends by itself."""
+
+    def __init__(self, client: PatientClient, run: Run):
+        self._client = client
+        self.run_id: str = run.info.run_id
+        self.experiment_id: str = run.info.experiment_id
+        self._params = dict(run.data.params)
+        self._files = recorded(run.data.tags) or {}
+
+    def params(self, params: Mapping[str, Any]) -> None:
+        """Log parameters; one that is logged already stays as it is."""
+        new = {key: str(value)[:6000] for key, value in params.items() if key not in self._params}
+        self._client.log_batch(self.run_id, params=[Param(key, value) for key, value in new.items()])
+        self._params |= new
+
+    def metrics(self, metrics: Mapping[str, float], model: str | None = None) -> None:
+        """Log figures, on a logged model too if one is named."""
+        now = int(time.time() * 1000)
+        values = [Metric(key, float(value), now, 0, model_id=model) for key, value in metrics.items()]
+        self._client.log_batch(self.run_id, metrics=values)
+
+    def curve(self, points: Sequence[tuple[int, Mapping[str, float]]]) -> None:
+        """Log metrics of several steps, each a step and its metrics, at once: a call costs as much as a thousand points."""
+        now = int(time.time() * 1000)
+        values = [Metric(key, float(value), now, step) for step, metrics in points for key, value in metrics.items()]
+        for start in range(0, len(values), PAGE):
+            self._client.log_batch(self.run_id, metrics=values[start : start + PAGE])
+
+    def steps(self, metric: str) -> set[int]:
+        """The steps for which a metric was logged."""
+        return {point.step for point in self._client.get_metric_history(self.run_id, metric)}
+
+    def tags(self, tags: Mapping[str, Any]) -> None:
+        self._client.log_batch(self.run_id, tags=[RunTag(key, str(value)[:8000]) for key, value in tags.items()])
+
+    def describe(self, markdown: str) -> None:
+        self.tags({"mlflow.note.content": markdown})
+
+    def artifact(self, path: Path, folder: str | None = None) -> None:
+        """Log a file, and record its SHA-256."""
+        self._client.log_artifact(self.run_id, str(path), folder)
+        self._record({path.name: path}, folder)
+
+    def artifacts(self, path: Path, folder: str | None = None) -> None:
+        """Log all that a folder holds, and record the SHA-256 of each file."""
+        self._client.log_artifacts(self.run_id, str(path), folder)
+        files = {file.relative_to(path).as_posix(): file for file in sorted(path.rglob("*")) if file.is_file()}
+        self._record(files, folder)
+
+    def _record(self, files: Mapping[str, Path], folder: str | None) -> None:
+        self._files |= {f"{folder}/{name}" if folder else name: sha256(file) for name, file in files.items()}
+        self.tags({TAG: as_tag(self._files)})
+
+    def end(self, status: Status) -> None:
+        """Set the status. That of a run that was cut off is not waited for: the next command sets it where it is missing."""
+        if status == "FINISHED":
+            self._client.set_terminated(self.run_id, status)
+            return
+        with impatient(), suppress(Exception):  # or it would hide why the run was cut off
+            self._client.set_terminated(self.run_id, status)
