@@ -40,7 +40,7 @@ def run(request: Request, console: Console) -> Result:
     work = prepare(request, device)
     announce(work, console)
     engine = open_engine(request.engine, request.gpu_share, device, console)
-    tracking = Tracking()
+    tracking = Tracking(new=True)
     if result := finished(work, tracking):
         console.say(f"{work.plan.name} is done already: nothing to train, nothing to score (FORCE=1 runs it anew)")
         for name, origin in result.members.items():

@@ -58,7 +58,7 @@ def run_queue(experiments: Sequence[str], request: Request, console: Console) ->
         raise InputError(f"there is no experiment in {experiments_folder()}")
     works = _prepare_all(experiments, request, device)
     engine = open_engine(request.engine, request.gpu_share, device, console)
-    tracking = Tracking()
+    tracking = Tracking(new=True)
     store = MemberStore(tracking, request.home, device, console)
     jobs = _plan(works, tracking, store)
     _announce(jobs, Estimator(device), console)

@@ -20,8 +20,8 @@ from vad.files import replacing
 
 
 @contextmanager
-def reaching(uri: str) -> Iterator[None]:
-    """Make or reach a store; one clear error where that fails, in seconds and not after minutes of retries."""
+def reaching(uri: str, new: bool) -> Iterator[None]:
+    """Reach a store, or make it if it may be `new`; one clear error where that fails, in seconds and not after minutes of retries."""
     shown = without_password(uri)
     if uri.startswith(("http://", "https://")) and (reason := _unhealthy(uri)):
         raise InputError(
@@ -39,6 +39,11 @@ def reaching(uri: str) -> Iterator[None]:
             ) from None
         return
     database = Path(uri.removeprefix("sqlite:///"))
+    if not new and not database.exists():
+        raise InputError(
+            f"there is no store {database}: start one with `make run EXP=phase5_multiscale`, go to the folder of your runs, "
+            "or name a store by MLFLOW_TRACKING_URI"
+        )
     try:
         database.parent.mkdir(parents=True, exist_ok=True)
         # Several processes that make a new database at once trip over each other's tables.

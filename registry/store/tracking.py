@@ -55,9 +55,12 @@ class Found:
 
 
 class Tracking:
-    """A tracking store. Raises InputError where it cannot be reached or made."""
+    """A tracking store. Raises InputError where it cannot be reached or made.
 
-    def __init__(self, uri: str | None = None, mark_stale: bool = True):
+    Only what runs something makes one (`new`): whoever looks would take a new one for one that has lost its runs.
+    """
+
+    def __init__(self, uri: str | None = None, mark_stale: bool = True, new: bool = False):
         self.uri = uri or default_uri()
         self.shown = without_password(self.uri)
         """The address as it may be printed and stored."""
@@ -70,7 +73,7 @@ class Tracking:
             os.environ.pop("MLFLOW_TRACKING_URI", None)
         self.patiently = Patience(self.shown)
         """Repeats a call of MLflow that does not go by the client."""
-        with reaching(self.uri):
+        with reaching(self.uri, new):
             self.client = PatientClient(self.patiently)
             self._experiments = {e.experiment_id: e.name for e in self.client.search_experiments()}
         if mark_stale:

@@ -54,7 +54,7 @@ def import_(folder: Path) -> Imported:
         _require(parcel.model / _MODEL_FILE, yaml.safe_load, "flavors")
         if parcel.version.run_id not in parcel.runs:
             raise InputError(f"{folder} has a version of run {parcel.version.run_id}, but not this run; export again")
-    return _Import(parcel, Tracking()).all()
+    return _Import(parcel, Tracking(new=True)).all()
 
 
 def _require(path: Path, read: Callable[[str], Any], key: str) -> None:

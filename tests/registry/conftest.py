@@ -100,7 +100,7 @@ class Workspace:
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """MLflow's tables take seconds to make; they are made once and copied."""
     path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    Tracking(f"sqlite:///{path}")
+    Tracking(f"sqlite:///{path}", new=True)
     return path
 
 

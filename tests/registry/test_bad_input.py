@@ -4,6 +4,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+
+from registry.cli import main
 
 FRAME = Path("data/Dataset/testing_videos/02/frame_00004.jpg")
 
@@ -160,3 +163,15 @@ def test_data_lists_every_fault_at_once(workspace):
         assert part in result.output
     Path(FRAME).unlink()
     other.unlink()
+
+
+def test_who_looks_makes_no_store(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("VAD_HOME", raising=False)
+    for uri in ("", f"sqlite:///{tmp_path / 'nope' / 'x.db'}"):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        for command in ("leaderboard", "history", "rollback", "doctor", "submit", "serve", "ui", "journey"):
+            result = CliRunner().invoke(main, [command])
+            assert result.exit_code == 2, (command, result.output)
+            assert "there is no store" in result.stderr, (command, result.stderr)
+        assert not list(tmp_path.rglob("*.db")) and not (tmp_path / "nope").exists()
