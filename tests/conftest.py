@@ -1,5 +1,11 @@
 """Small real files for the tests, and a check of errors by their whole text."""
 
+import os
+
+# Two workers share the cores, and so do the processes that they start: threads that wait for each other would cost more
+# than the work. It is read when PyTorch is imported.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path

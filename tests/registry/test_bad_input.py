@@ -173,5 +173,5 @@ def test_who_looks_makes_no_store(tmp_path, monkeypatch):
         for command in ("leaderboard", "history", "rollback", "doctor", "submit", "serve", "ui", "journey"):
             result = CliRunner().invoke(main, [command])
             assert result.exit_code == 2, (command, result.output)
-            assert "there is no store" in result.stderr, (command, result.stderr)
+            assert "there is no " in result.stderr and ".db" in result.stderr, (command, result.stderr)
         assert not list(tmp_path.rglob("*.db")) and not (tmp_path / "nope").exists()

@@ -82,7 +82,7 @@ def test_what_is_no_run_of_an_experiment_is_named(trained):
     assert "VERSION=v99: vad-ensemble has no such alias or version" in trained.refused("compare", "v99", "tiny")
     assert "versions: 1)" in trained.refused("compare", "tiny", "models:/vad-ensemble/99")
     Tracking().reopen(run.run_id).end("KILLED")
-    Tracking().record(run.experiment_id, "experiment", "other", {"vad.entry": "other"}, {})
+    Tracking().open_run(run.experiment_id, "experiment", "x", "other", {"vad.entry": "other"}).end("FINISHED")
     assert f"{run.run_id[:8]} is no finished run: the run of tiny is KILLED" in trained.refused(
         "compare", run.run_id[:8], "other"
     )
