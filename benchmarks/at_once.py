@@ -26,7 +26,7 @@ _ENTRY = """\
 name: {name}
 hypothesis: A red box does not belong here.
 members:
-  small: {{model: conv_ae, size: 32, latent: 4, batch_size: 4, seeds: {seeds}}}
+  small: {{model: fully_conv_ae, size: 32, output: tanh, batch_size: 4, seeds: {seeds}}}
 train: {{loss: mse, optimizer: adam, lr: 1.0e-3, epochs: 2, precision: fp32}}
 streams: {{small: {{members: small, error: max, steps: [{{normalize: 99}}, mean]}}}}
 variants: {{plain: {{stream: small, steps: [{{normalize: 100}}]}}}}

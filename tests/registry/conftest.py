@@ -24,8 +24,8 @@ name: tiny
 hypothesis: A red box does not belong here.
 reference: {ap: 0.5, variants: {max: 0.5}, source: the tests}
 members:
-  small: {model: conv_ae, size: 32, latent: 4, batch_size: 4, seeds: [1, 2]}
-  large: {model: conv_ae, size: 64, latent: 4, batch_size: 4, seeds: [1]}
+  small: {model: fully_conv_ae, size: 32, output: tanh, batch_size: 4, seeds: [1, 2]}
+  large: {model: fully_conv_ae, size: 64, output: tanh, batch_size: 4, seeds: [1]}
 train: {loss: mse, optimizer: adam, lr: 1.0e-3, epochs: 2, patience: 5, min_delta: 1.0e-5, precision: fp32}
 streams:
   small: {members: small, error: max, steps: [{normalize: 99}, mean, {normalize: 100}]}

@@ -62,7 +62,7 @@ def test_all_faults_are_reported_at_once_with_file_line_key_and_suggestion(works
     ("old", "new", "message"),
     [
         ("name: tiny", "name: tiny\nname: tiny", "name: this key is there twice (lines 2 and 3); keep one"),
-        ("size: 32", "size: 48", "needs a size that is a multiple of 32, not 48"),
+        ("size: 32", "size: 44", "needs a size that is a multiple of 8, not 44"),
         ("seeds: [1, 2]", "seeds: []", "members.small.seeds: list should have at least 1 item"),
         ("lr: 1.0e-3", "lr: -1", "train.lr: input should be greater than 0, not -1"),
         ("lr: 1.0e-3", "lr: .nan", "train.lr: input should be"),
@@ -108,15 +108,15 @@ def test_show_prints_every_default_and_takes_overrides(workspace):
         "--set",
         "train.epochs=3",
         "--set",
-        "members.small.latent=6",
+        "members.small.output=sigmoid",
         "--set",
         "members.small.seeds=[8,9]",
     )
     shown = yaml.safe_load(text)
     assert {member["epochs"] for member in shown["members"].values()} == {3}
     assert list(shown["members"]) == ["small-8", "small-9", "large-1"]
-    assert shown["members"]["small-8"]["latent"] == 6
-    assert shown["members"]["large-1"]["latent"] == 4
+    assert shown["members"]["small-8"]["output"] == "sigmoid"
+    assert shown["members"]["large-1"]["output"] == "tanh"
     assert shown["members"]["small-8"]["weight_decay"] == 0.0
     assert shown["streams"]["small"]["steps"] == [
         {"normalize": {"percentile": 99, "scope": "all"}},

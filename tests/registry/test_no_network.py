@@ -4,8 +4,6 @@ import os
 import subprocess
 import sys
 
-import pytest
-
 # Python tells a hook of every look-up of a name and every connection, before it is made.
 WATCHED = """
 import sys
@@ -17,28 +15,28 @@ def watch(event, given):
         raise OSError(f"no network: {event}")
 sys.addaudithook(watch)
 from registry.cli import main
-main(sys.argv[1:])
+for arguments in sys.argv[1].split(" then "):
+    main(arguments.split(), standalone_mode=False)
 """
 
 
-def watched(*arguments):
+def watched(code, commands):
     given = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
-    command = [sys.executable, "-c", WATCHED, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, env={**given, "OMP_NUM_THREADS": "1"}, timeout=240)
+    return subprocess.run(
+        [sys.executable, "-c", code, commands], capture_output=True, text=True, env=given, timeout=240
+    )
 
 
-def test_the_watch_sees_a_connection(workspace):
-    done = subprocess.run(
-        [sys.executable, "-c", WATCHED.replace("main(sys.argv[1:])", "import urllib.request as r; r.urlopen('http://10.0.0.1')")],
-        capture_output=True, text=True,
-    )  # fmt: skip
-    assert "NETWORK" in done.stderr
+def test_the_watch_sees_a_connection():
+    code = WATCHED.replace(
+        "main(arguments.split(), standalone_mode=False)",
+        "__import__('http.client').client.HTTPConnection('10.0.0.1').connect()",
+    )
+    assert "NETWORK" in watched(code, "x").stderr
 
 
-@pytest.mark.parametrize(
-    "arguments", [("run", "tiny", "--data", "data", "--force"), ("submit", "--data", "data"), ("leaderboard",)]
-)
-def test_nothing_is_fetched_and_nobody_is_told(trained, arguments):
-    done = watched(*arguments)
+def test_nothing_is_fetched_and_nobody_is_told(workspace):
+    done = watched(WATCHED, "run tiny --data data then submit --data data then leaderboard")
     assert done.returncode == 0, done.stderr
     assert "NETWORK" not in done.stderr
+    assert "registered as" in done.stdout and "v1 production candidate" in done.stdout

@@ -24,7 +24,7 @@ ENTRY = """\
 name: one
 hypothesis: A red box does not belong here.
 members:
-  small: {model: conv_ae, size: 32, latent: 4, batch_size: 4, seeds: [1]}
+  small: {model: fully_conv_ae, size: 32, output: tanh, batch_size: 4, seeds: [1]}
 train: {loss: mse, optimizer: adam, lr: 1.0e-3, epochs: 6, precision: fp32}
 streams: {small: {members: small, error: max, steps: [{normalize: 99}, mean]}}
 variants: {plain: {stream: small, steps: [{normalize: 100}]}}

@@ -21,7 +21,7 @@ def _three(workspace):
     wider = (
         tiny.replace("tiny", "wider")
         .replace("seeds: [1, 2]", "seeds: [1]")
-        .replace("size: 64, latent: 4", "size: 64, latent: 6")
+        .replace("size: 64, output: tanh", "size: 64, output: sigmoid")
     )
     (folder / "wider.yaml").write_text(wider)
     return workspace
@@ -99,12 +99,12 @@ def test_a_member_that_fails_is_reported_at_once_and_the_others_go_on(three):
 
 
 def test_faults_of_all_entries_are_reported_before_anything_runs(three):
-    for name, old, new in (("fused", "epochs: 2", "epocs: 2"), ("wider", "size: 32", "size: 48")):
+    for name, old, new in (("fused", "epochs: 2", "epocs: 2"), ("wider", "size: 32", "size: 44")):
         path = three.folder / "experiments" / f"{name}.yaml"
         path.write_text(path.read_text().replace(old, new))
     message = three.refused("run", "all", "--data", "data")
     assert 'train.epocs: unknown key; did you mean "epochs"?' in message
-    assert "needs a size that is a multiple of 32, not 48" in message
+    assert "needs a size that is a multiple of 8, not 44" in message
     assert _runs(three, "experiment") == []
 
 

@@ -103,11 +103,11 @@ def test_an_entry_that_only_fuses_otherwise_reuses_members_and_their_scores(fini
 
 
 def test_a_changed_setting_trains_only_what_it_concerns(trained):
-    result = trained.vad("run", "tiny", "--data", "data", "--set", "members.large.latent=5")
+    result = trained.vad("run", "tiny", "--data", "data", "--set", "members.large.output=sigmoid")
     assert "large-1        to train" in result.stderr
     assert result.stderr.count("from run ") == 2
     parent = _runs(trained.tracking(), "experiment")[0]
-    assert parent.tags["vad.set"] == "members.large.latent=5"
+    assert parent.tags["vad.set"] == "members.large.output=sigmoid"
 
 
 def test_force_trains_anew_and_gives_the_same_scores(trained, tmp_path):

@@ -45,12 +45,12 @@ def test_done_already(again):
 
 
 def test_a_changed_setting_is_named_and_only_its_members_are_trained(again):
-    edit("size: 32, latent: 4", "size: 32, latent: 8")
+    edit("size: 32, output: tanh", "size: 32, output: sigmoid")
     found = why(again)
     assert actions(found) == {"small-1": "to train", "small-2": "to train", "large-1": "reused"}
-    assert found["entry_changes"] == ["members.small.latent: 4 -> 8"]
-    assert [row["why"] for row in found["members"] if row["action"] == "to train"] == ["latent: 4 -> 8"] * 2
-    found = why(again, "--set", "train.lr=1e-2", "--set", "members.small.latent=4")
+    assert found["entry_changes"] == ["members.small.output: tanh -> sigmoid"]
+    assert [row["why"] for row in found["members"] if row["action"] == "to train"] == ["output: tanh -> sigmoid"] * 2
+    found = why(again, "--set", "train.lr=1e-2", "--set", "members.small.output=tanh")
     assert found["entry_changes"] == ["train.lr: 0.001 -> 0.01"]
     assert set(actions(found).values()) == {"to train"}
 
