@@ -13,12 +13,13 @@ from vad.files import replacing
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
     """Write tensors and a JSON-able description, whole or not at all."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     # The file knows shapes, not strides; scalars and strided views are written as plain copies.
     plain = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
     with replacing(path) as temporary:
-        save_file(plain, temporary, metadata={"about": json.dumps(about, sort_keys=True)})
+        # Not by its own way to a file, which leaves one of a name of its own behind where it is killed.
+        temporary.write_bytes(save(plain, metadata={"about": json.dumps(about, sort_keys=True)}))
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -30,6 +30,7 @@ def _in_turn(home: Path) -> Iterator[None]:
 
 
 def _consider(candidate: Version, versions: Versions, tracking: Tracking, home: Path, policy: Policy) -> Decision:
+    overtaken = False
     while True:
         incumbent = versions.alias(PRODUCTION)
         if incumbent and incumbent.number == candidate.number:
@@ -39,12 +40,15 @@ def _consider(candidate: Version, versions: Versions, tracking: Tracking, home: 
         decision = decide(candidate.standing(), incumbent.standing() if incumbent else None, policy, paired)
         if not decision.promote:
             versions.refuse(candidate, decision.reason)
+            if overtaken and incumbent:
+                versions.confirm(incumbent)
             return decision
         # Another machine may have made its own version production meanwhile: then that is the one to beat.
         if _is(incumbent, versions.alias(PRODUCTION)):
             versions.promote(candidate, decision.reason)
             if _is(candidate, versions.alias(PRODUCTION)):
                 return decision
+            overtaken = True
 
 
 def _is(one: Version | None, other: Version | None) -> bool:

@@ -140,6 +140,11 @@ class Versions:
             self._history.add("promoted", version.number, before, reason)
         self.tag(version, {_DECISION: f"promoted: {reason}"})
 
+    def confirm(self, version: Version) -> None:
+        """Record that a version stays production which became it at the same moment as another, whose record came later."""
+        if self._history.production() != version.number:
+            self._history.add("promoted", version.number, None, "stays: became production as another version did")
+
     def settle(self, version: Version) -> None:
         """Tag a version with its promotion, where that was cut off before this, its last step."""
         if _DECISION not in version.tags and (event := self._history.promotion(version.number)):

@@ -96,6 +96,9 @@ class Shared:
     def refuse(self, _candidate, _reason):
         self.decided.append("refused")
 
+    def confirm(self, _incumbent):
+        self.decided.append("confirmed")
+
     def compare(self, *_):
         if self.others:
             self.production = version(self.others.pop(0))
@@ -115,6 +118,21 @@ def test_of_two_machines_that_promote_at_once_the_better_version_stays(monkeypat
     decision = gate.consider(version(CANDIDATE), versions, None, tmp_path)
     assert (versions.production.number, versions.decided) == (number, [decided])
     assert "version 8" in decision.reason
+
+
+def test_who_was_overtaken_and_is_not_better_leaves_a_true_record(monkeypatch, tmp_path):
+    versions = Shared()
+    better = version(replace(CANDIDATE, version="8", value=0.7))
+
+    def overtaken(_candidate, _reason):
+        versions.production = better
+        versions.decided.append("promoted")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(gate, "compare_scores", versions.compare)
+    monkeypatch.setattr(versions, "promote", overtaken)
+    assert not gate.consider(version(CANDIDATE), versions, None, tmp_path).promote
+    assert versions.decided == ["promoted", "refused", "confirmed"]
 
 
 @pytest.mark.parametrize(
