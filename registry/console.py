@@ -1,8 +1,10 @@
 """What a person sees while a run goes on: bars on a terminal, a line for each finished part in a log."""
 
+import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self, SupportsFloat
 
@@ -71,6 +73,33 @@ class Bar:
 
     def loss(self, value: float) -> None:
         self._loss = value
+
+
+@contextmanager
+def libraries_silent() -> Iterator[None]:
+    """Until the end of the block, what C libraries write to standard error is dropped; what Python writes there arrives.
+
+    libjpeg remarks on each image whose data are asked for more than they hold, and names no file.
+    """
+    try:
+        own = sys.stderr.fileno()
+    except (OSError, ValueError):  # no file: a test, a notebook
+        own = -1
+    if own != 2:
+        yield
+        return
+    python = sys.stderr
+    python.flush()
+    with open(os.dup(own), "w", encoding=python.encoding, errors=python.errors, buffering=1) as kept:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, own)
+        os.close(nowhere)
+        sys.stderr = kept
+        try:
+            yield
+        finally:
+            sys.stderr = python
+            os.dup2(kept.fileno(), own)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[Any]], right: Sequence[int] = ()) -> str:

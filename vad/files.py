@@ -17,6 +17,8 @@ from vad.processes import gone, own_mark
 _BLOCK = 1 << 20
 # Seconds after which nobody of another machine, of whose processes nothing is known here, is still writing.
 _LONG = 7 * 86400
+# What this process has under way, for `abandon`.
+_under_way: set[Path] = set()
 
 
 @contextlib.contextmanager
@@ -39,6 +41,7 @@ def replacing(path: Path) -> Iterator[Path]:
         ) from None
     finally:
         temporary.unlink(missing_ok=True)
+        _under_way.discard(temporary.absolute())
 
 
 def require_writable(path: Path) -> None:
@@ -48,7 +51,15 @@ def require_writable(path: Path) -> None:
 
 def unfinished(path: Path) -> Path:
     """Where this process puts what shall become `path`; by its mark it can be told when the process is gone."""
-    return path.with_name(f".{path.name}.{own_mark()}.part")
+    made = path.with_name(f".{path.name}.{own_mark()}.part")
+    _under_way.add(made.absolute())
+    return made
+
+
+def abandon() -> None:
+    """Remove all that this process left unfinished: a signal can come between a file's making and the block that tidies up."""
+    while _under_way:
+        _remove(_under_way.pop())
 
 
 def left_behind(path: Path) -> bool:
@@ -66,8 +77,12 @@ def sweep(folder: Path, name: str = "") -> None:
     """Remove what processes that are gone left half-written in a folder: of the file `name`, or of all."""
     for path in folder.glob(f".{glob.escape(name) or '*'}.*.part"):
         if left_behind(path):
-            with contextlib.suppress(OSError):  # another process sweeps too
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            _remove(path)
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):  # another process sweeps too
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _temporary(path: Path) -> Path:

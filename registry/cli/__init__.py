@@ -17,6 +17,7 @@ from registry.cli import doctor, entries, insight, predictions, promotion, serve
 from registry.cli import run as running
 from registry.cli.options import home
 from vad.errors import InputError
+from vad.files import abandon
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
@@ -73,6 +74,7 @@ class _Commands(click.Group):
 
     def _stopped(self, context: click.Context) -> NoReturn:
         stopping.heard()
+        abandon()
         click.echo(f"\n{stopping.SAID}", err=True)
         context.exit(stopping.STATUS)
 

@@ -14,8 +14,10 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from benchmarks import phases
+from registry.cli import main
 from registry.models.versions import Versions
 from registry.stopping import SAID, STATUS, stoppable
 
@@ -186,6 +188,23 @@ def test_a_stop_that_a_destructor_swallows_comes_again(monkeypatch):
         pytest.fail("it did not come again")
     assert signal.getsignal(signal.SIGTERM) is before
     assert told == []
+
+
+def test_a_file_that_a_signal_leaves_before_anyone_tidies_it_up_goes_at_the_stop(workspace, monkeypatch):
+    """The signal comes when the file is made, and the block that would remove it is not entered."""
+    make, made = Path.touch, []
+
+    def touch(path, *arguments, **options):
+        make(path, *arguments, **options)
+        made.append(path)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(3)
+
+    monkeypatch.setattr(Path, "touch", touch)
+    done = CliRunner().invoke(main, RUN)
+    assert done.exit_code == STATUS, done.output
+    assert SAID in done.output
+    assert [path.exists() for path in made] == [False]
 
 
 def test_a_clean_up_is_not_stopped_by_a_second_signal():
