@@ -31,6 +31,17 @@ train: {{loss: mse, optimizer: adam, lr: 1.0e-3, epochs: 2, precision: fp32}}
 streams: {{small: {{members: small, error: max, steps: [{{normalize: 99}}, mean]}}}}
 variants: {{plain: {{stream: small, steps: [{{normalize: 100}}]}}}}
 """
+_LOADED = [
+    "registry.models.submission",
+    "registry.pictures",
+    "registry.runs.queue",
+    "registry.runs.report",
+    "torch._dynamo",
+    "mlflow.pyfunc",
+    "mlflow.store.tracking.sqlalchemy_store",
+    "sklearn.metrics",
+    "safetensors.torch",
+]
 
 
 @dataclass(frozen=True)
@@ -42,15 +53,24 @@ class Ended:
     said: str
 
 
-def at_once(commands: Sequence[Sequence[str]], folder: Path) -> list[Ended]:
-    """Give `vad` these commands in `folder`, each in a process of its own that has imported what it needs before."""
+def forks() -> multiprocessing.context.ForkServerContext:
+    """Processes that are forked from one that has imported all that a run needs, which takes seconds."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["registry.runs.queue"])
+    context.set_forkserver_preload(_LOADED)
+    return context
+
+
+def at_once(commands: Sequence[Sequence[str]], folder: Path, logs_to: Path | None = None) -> list[Ended]:
+    """Give `vad` these commands in `folder`, each in a process of its own that has imported what it needs before.
+
+    What each says is written into `logs_to`, else into `folder`.
+    """
+    context = forks()
     together = context.Barrier(len(commands))
     processes, logs = [], []
     for number, command in enumerate(commands):
-        logs.append(folder / f"{number}.log")
-        process = context.Process(target=_run, args=(list(command), folder, logs[-1], together))
+        logs.append((logs_to or folder) / f"{number}.log")
+        process = context.Process(target=_run, args=(list(command), folder, logs[-1], dict(os.environ), together))
         process.start()
         processes.append(process)
     for process in processes:
@@ -62,10 +82,12 @@ def at_once(commands: Sequence[Sequence[str]], folder: Path) -> list[Ended]:
     return ended
 
 
-def _run(command: list[str], folder: Path, log: Path, together: Barrier) -> None:
+def _run(command: list[str], folder: Path, log: Path, environment: dict[str, str], together: Barrier) -> None:
     from registry.cli import main as vad
 
     os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
     with log.open("w") as output, contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
         together.wait()
         started = time.perf_counter()

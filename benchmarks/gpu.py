@@ -44,11 +44,18 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--at-once", type=int, default=AT_ONCE, help="members that are trained at the same time")
     parser.add_argument("--batches", type=int, default=30, help="batches of the notebook's loop and of ours beside it")
+    parser.add_argument(
+        "--rounds", type=int, default=5, help="how often the two are timed, after one round of warming up"
+    )
+    parser.add_argument(
+        "--home", type=Path, help="folder for footage and frames, kept for the next time; else a temporary one"
+    )
     given = parser.parse_args()
     device = parts.device()
-    found: dict[str, object] = {"machine": ceilings.machine(), **vars(given)}
-    with tempfile.TemporaryDirectory() as folder:
-        home = Path(folder)
+    settings = {name: value for name, value in vars(given).items() if name != "home"}
+    found: dict[str, object] = {"machine": ceilings.machine(), **settings}
+    with contextlib.ExitStack() as stack:
+        home = given.home or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         with timed(found, "footage made"):
             footage = make_footage(home, given.train, given.test)
         splits = read_frameset(footage, home / "index")
@@ -60,7 +67,9 @@ def main() -> None:
             found["losses"] = phase5(maps[0], maps[1], given.epochs, given.at_once if device.type == "cuda" else 1)
         peak = ceilings.product(torch.bfloat16, device, 8192 if device.type == "cuda" else 2048)
         found["bf16 product, TFLOP/s"] = peak / 1e12
-        found["scales"] = [beside_a_notebook(maps[0], scale, given.batches, peak) for scale in parts.SCALES]
+        found["scales"] = [
+            beside_a_notebook(maps[0], scale, given.batches, given.rounds, peak) for scale in parts.SCALES
+        ]
     print(json.dumps(found, indent=2))
 
 
@@ -120,7 +129,7 @@ def phase5(trains: dict[int, Frames], tests: dict[int, Frames], epochs: int, at_
 
 
 def beside_a_notebook(
-    frames: dict[int, Frames], scale: tuple[int, int, int], batches: int, peak: float
+    frames: dict[int, Frames], scale: tuple[int, int, int], batches: int, rounds: int, peak: float
 ) -> dict[str, float]:
     """Frames a second of training, ours and the notebook's in turn, and ours as a share of the matrix product."""
     size, latent, batch = scale
@@ -145,7 +154,7 @@ def beside_a_notebook(
         return count
 
     rates: tuple[list[float], list[float]] = ([], [])
-    for number in range(6):
+    for number in range(rounds + 1):
         for work, rate in zip((ours, theirs), rates, strict=True):
             started = time.perf_counter()
             done = work()

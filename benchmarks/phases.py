@@ -57,12 +57,16 @@ def command(file: Path, arguments: list[str] | None) -> None:
     main(arguments)
 
 
-def in_folder(folder: Path, temporary: Path, file: Path, said: Path, arguments: list[str]) -> None:
+def in_folder(
+    folder: Path, temporary: Path, file: Path, said: Path, environment: dict[str, str], arguments: list[str]
+) -> None:
     """The command as the whole of this process, working in a folder, with what it says in the file `said`.
 
     `temporary` takes the place of the system's temporary folder.
     """
     os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
     os.environ["TMPDIR"], tempfile.tempdir = str(temporary), None
     with said.open("w") as out:
         for stream in (1, 2):

@@ -6,6 +6,7 @@ import os
 # than the work. It is read when PyTorch is imported.
 os.environ["OMP_NUM_THREADS"] = "1"
 
+import fcntl
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from vad.errors import InputError
+from vad.frames.street import make_street
 from vad.scores import FrameIndex
 
 Picture = NDArray[np.uint8]
@@ -30,6 +32,16 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def demo_street(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo street, drawn once for all workers. Not to be written to."""
+    folder = tmp_path_factory.getbasetemp()
+    folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+    with (folder / "street.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return make_street(folder / "demo" / "street")
 
 
 @pytest.fixture

@@ -12,13 +12,16 @@ OTHERS = "mlflow click yaml pydantic sklearn pandas matplotlib safetensors tqdm 
 BARE = f"""
 import runpy, sys
 sys.modules.update(dict.fromkeys("{OTHERS}".split()))
-sys.argv = ["gpu", "--train", "8", "--test", "4", "--epochs", "1", "--batches", "1"]
+sys.argv = ["gpu", "--train", "8", "--test", "4", "--epochs", "1", "--batches", "1", "--rounds", "1", "--home", sys.argv[1]]
 runpy.run_module("benchmarks.gpu", run_name="__main__")
 """
 
 
-def test_the_benchmark_for_a_gpu_needs_only_torch_numpy_scipy_and_opencv():
-    done = subprocess.run([sys.executable, "-c", BARE], capture_output=True, text=True, cwd=PROJECT, timeout=300)
+def test_the_benchmark_for_a_gpu_needs_only_torch_numpy_scipy_and_opencv(tmp_path, demo_street):
+    (tmp_path / "street").symlink_to(demo_street)
+    done = subprocess.run(
+        [sys.executable, "-c", BARE, str(tmp_path)], capture_output=True, text=True, cwd=PROJECT, timeout=300
+    )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout[done.stdout.index("{") :])
     assert set(found["losses"]) == {"64-42", "64-123", "128-42", "128-123", "256-42", "256-123"}

@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner, Result
+from matplotlib.figure import Figure
 from mlflow.tracking._tracking_service import utils
 
 from registry.cli import main
+from registry.pictures import style
 from registry.store.tracking import Tracking
 
 TINY = """\
@@ -102,6 +104,13 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("store") / "mlflow.db"
     Tracking(f"sqlite:///{path}", new=True)
     return path
+
+
+@pytest.fixture(autouse=True)
+def coarse_pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All is drawn, but coarsely and without a layout, which takes half of a tiny run's time; `test_pictures` looks at them."""
+    if request.path.name != "test_pictures.py":
+        monkeypatch.setattr(style, "Figure", lambda figsize, **_: Figure(figsize=figsize, dpi=20))
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,5 @@
 """Commands that begin at the same moment in one folder: what they share is done once, and none gets in another's way."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 from benchmarks.at_once import at_once, write_entry
@@ -42,11 +40,7 @@ def test_entries_that_share_a_member_and_make_the_database(workspace, tmp_path):
 
 def test_a_new_database_that_several_make_at_once(workspace):
     Path("mlflow.db").unlink()
-    command = [sys.executable, "-m", "registry.cli", "why", "tiny", "--data", "data"]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    processes = [subprocess.Popen(command, **pipes) for _ in range(3)]
-    for process in processes:
-        output, messages = process.communicate(timeout=120)
-        assert process.returncode == 0, messages
-        assert "3 of 3 members would be trained" in output
+    for ended in at_once([("why", "tiny", "--data", "data")] * 3, workspace.folder):
+        assert ended.status == 0, ended.said
+        assert "3 of 3 members would be trained" in ended.said
     assert workspace.done("leaderboard").startswith("No finished run yet.")

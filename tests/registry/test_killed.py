@@ -4,7 +4,6 @@ The command runs in processes that are forked from one that has loaded everythin
 """
 
 import fcntl
-import multiprocessing
 import os
 import signal
 import sqlite3
@@ -17,48 +16,27 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks import phases
+from benchmarks.at_once import forks
 from registry.cli import main
 from registry.models.versions import Versions
 from registry.stopping import SAID, STATUS, stoppable
 
 RUN = ["run", "tiny", "--data", "data"]
 PARTS = ["store", "decode", "epoch", "state", "keep", "score", "log", "register"]
-LOADED = ["registry.runs.executor", "registry.models.submission", "registry.pictures", "registry.runs.report"]
-LOADED += [
-    "torch._dynamo",
-    "mlflow.pyfunc",
-    "mlflow.store.tracking.sqlalchemy_store",
-    "sklearn.metrics",
-    "safetensors.torch",
-]
-
-
-@pytest.fixture(scope="module")
-def forks():
-    """Processes on one thread, whose scores are those of any other on one."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OMP_NUM_THREADS", "1")
-        patch.setenv("PYTHONPATH", str(Path(phases.__file__).parents[1]))
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        patch.delenv("VAD_HOME", raising=False)
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(LOADED)
-        yield context
 
 
 class Commands:
     """The command in a workspace, again and again; the system's temporary folder is one of its own."""
 
-    def __init__(self, forks, folder, tmp_path):
-        self.forks, self.folder = forks, folder
+    def __init__(self, folder, tmp_path):
+        self.folder = folder
         self.marks, self.said, self.temporary = (tmp_path / name for name in ("marks", "said", "temporary"))
         self.temporary.mkdir()
 
     def start(self, arguments):
         self.marks.unlink(missing_ok=True)
-        process = self.forks.Process(
-            target=phases.in_folder, args=(self.folder, self.temporary, self.marks, self.said, arguments)
-        )
+        where = (self.folder, self.temporary, self.marks, self.said)
+        process = forks().Process(target=phases.in_folder, args=(*where, dict(os.environ), arguments))
         process.start()
         return process
 
@@ -97,8 +75,8 @@ class Commands:
 
 
 @pytest.fixture
-def commands(forks, workspace, tmp_path):
-    return Commands(forks, workspace.folder, tmp_path)
+def commands(workspace, tmp_path):
+    return Commands(workspace.folder, tmp_path)
 
 
 def statuses(folder):

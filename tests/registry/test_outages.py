@@ -3,7 +3,6 @@
 import shutil
 import sqlite3
 import subprocess
-import sys
 import threading
 import time
 from contextlib import ExitStack, contextmanager
@@ -14,6 +13,7 @@ import mlflow
 import pytest
 import requests
 
+from benchmarks.at_once import at_once
 from benchmarks.tracking_server import free_port, mlflow_server
 from registry.store import patience
 from registry.store.patience import Patience, PatientClient
@@ -228,13 +228,13 @@ def test_a_full_disk_is_named_and_with_room_the_same_command_goes_on(work, undis
         assert _scores(work, tmp_path) == undisturbed.scores
 
 
-def test_a_read_only_folder_is_refused_before_any_training(work):
+def test_a_read_only_folder_is_refused_before_any_training(work, tmp_path):
     with mounted(work.folder, "--bind", str(work.folder)):
         subprocess.run(["mount", "-o", "remount,bind,ro", str(work.folder)], check=True)
-        result = _elsewhere(work.folder)
-        assert result.returncode == 2, result.stderr
-        assert "Traceback" not in result.stderr and "train small-1" not in result.stderr
-        assert "Read-only file system" in result.stderr.splitlines()[-1]
+        (ended,) = at_once([RUN], work.folder, tmp_path)
+        assert ended.status == 2, ended.said
+        assert "Traceback" not in ended.said and "train small-1" not in ended.said
+        assert "Read-only file system" in ended.said.splitlines()[-1]
 
 
 def test_read_only_artifacts_are_refused_before_any_training(work):
@@ -244,15 +244,6 @@ def test_read_only_artifacts_are_refused_before_any_training(work):
         message = work.refused(*RUN)
         assert f"cannot write {artifacts}" in message and "Read-only file system" in message
         assert "train small-1" not in message
-
-
-def _elsewhere(folder, *more):
-    """The run in a process of its own: with the folder and the database that are there now, not those it once opened."""
-    command = [sys.executable, "-m", "registry.cli", *RUN, *more]
-    project = str(Path(__file__).parents[2])
-    return subprocess.run(
-        command, cwd=folder, env={"PYTHONPATH": project, "OMP_NUM_THREADS": "1"}, text=True, capture_output=True
-    )
 
 
 @pytest.mark.parametrize("how", ["deleted", "replaced"])
@@ -275,4 +266,5 @@ def test_a_database_that_is_gone_in_the_middle_leaves_what_was_finished(undistur
     assert finished <= {path for path in Path("mlartifacts").rglob("*") if path.is_file()}
     assert len(list(Path(".vad/resume").iterdir())) == 1
     if how == "replaced":
-        assert "cannot be used as MLflow's database: " in _elsewhere(folder).stderr
+        (ended,) = at_once([RUN], folder)
+        assert "cannot be used as MLflow's database: " in ended.said

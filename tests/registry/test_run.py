@@ -1,9 +1,6 @@
 """A run from its entry to MLflow: what is logged, what is reused, what a cut-off leaves behind."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +8,7 @@ import pytest
 import yaml
 from sklearn.metrics import average_precision_score
 
+from benchmarks.at_once import at_once
 from vad.scores import read_scores, read_table
 
 
@@ -167,15 +165,10 @@ def test_a_loss_that_is_no_number_stops_that_member_and_not_the_others(workspace
     assert [run.status for run in _runs(workspace.tracking(), "experiment")] == ["FAILED"]
 
 
-def _start(workspace, *arguments):
-    command = [sys.executable, "-m", "registry.cli", "run", "tiny", "--data", "data", *arguments]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-
-
 def test_two_runs_at_once_train_each_member_once(workspace, tmp_path):
-    processes = [_start(workspace, "--set", "train.epochs=4") for _ in range(2)]
-    said = [process.communicate(timeout=200)[1] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], said
+    command = ("run", "tiny", "--data", "data", "--set", "train.epochs=4")
+    for ended in at_once([command] * 2, workspace.folder):
+        assert ended.status == 0, ended.said
     tracking = workspace.tracking()
     assert sorted(member.name for member in _runs(tracking, "member")) == ["large-1", "small-1", "small-2"]
     tables = {tracking.fetch(run.run_id, "scores.csv", tmp_path).read_bytes() for run in _runs(tracking, "experiment")}

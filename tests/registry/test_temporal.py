@@ -18,7 +18,7 @@ members:
   past:   {{model: convlstm, hidden: 4, input: {{sequence: 3}}, size: 16, batch_size: 4, seeds: [1]}}
   change: {{model: fully_conv_ae, input: frame_difference, size: 16, batch_size: 4, seeds: [1]}}
   flow:   {{model: conv_ae, latent: 4, input: optical_flow, size: 32, batch_size: 4, seeds: [1, 2]}}
-  unet:   {{model: unet_ae, latent: 4, init: kaiming_normal, size: 32, batch_size: 4, seeds: [1]}}
+  still:  {{model: fully_conv_ae, init: kaiming_normal, size: 32, batch_size: 4, seeds: [1]}}
 train:
   loss: {{mse: 1, ssim: 0.5, gradient: 0.2}}
   optimizer: adamw
@@ -32,9 +32,9 @@ streams:
   past:   {{members: past, error: ssim, steps: [{past}{{normalize: 99}}]}}
   change: {{members: change, error: {{patch: 4}}, steps: [{{fill: 0}}, rank]}}
   flow:   {{members: flow, error: gradient, steps: [mean, {{gaussian_residual: 3}}, {{normalize: 99}}]}}
-  unet:   {{members: [unet-1], error: mean, steps: [{{local_zscore: 5}}, {{normalize: 99}}]}}
+  still:  {{members: [still-1], error: mean, steps: [{{local_zscore: 5}}, {{normalize: 99}}]}}
 variants:
-  all: {{fuse: {{weights: {{clips: 1, past: 1, change: 1, flow: 1, unet: 1}}}}, steps: [{{normalize: 100}}]}}
+  all: {{fuse: {{weights: {{clips: 1, past: 1, change: 1, flow: 1, still: 1}}}}, steps: [{{normalize: 100}}]}}
 """
 
 
@@ -70,11 +70,11 @@ def test_from_run_to_predictions_and_what_is_kept_for_the_next(temporal, tmp_pat
     # The weights of another network under the right name and digest: a store that someone meddled with.
     runs = {run.name: run for run in workspace.tracking().find("member")}
     files = {
-        n: next(Path("mlartifacts").rglob(f"{runs[n].run_id}/**/weights.safetensors")) for n in ("flow-1", "unet-1")
+        n: next(Path("mlartifacts").rglob(f"{runs[n].run_id}/**/weights.safetensors")) for n in ("flow-1", "still-1")
     }
-    shutil.copy(files["unet-1"], files["flow-1"])
+    shutil.copy(files["still-1"], files["flow-1"])
     known = json.loads(runs["flow-1"].tags["vad.files"])
-    known["checkpoints/flow/seed-1/weights.safetensors"] = runs["unet-1"].tags["vad.weights_sha256"]
+    known["checkpoints/flow/seed-1/weights.safetensors"] = runs["still-1"].tags["vad.weights_sha256"]
     workspace.tracking().client.set_tag(runs["flow-1"].run_id, "vad.files", json.dumps(known))
     shutil.rmtree(next(Path("mlartifacts").rglob(f"{runs['flow-1'].run_id}/**/scores")))
     message = workspace.refused("run", "temporal", "--data", "data", "--set", "members.flow.seeds=[1]")
@@ -142,7 +142,7 @@ def test_a_video_of_one_frame_has_zero_flow_and_a_score(temporal):
         ("members.clips.input.clip.frames=9", 'model "conv3d_ae" needs clips of 8, 16, 24, ... frames, not 9'),
         ("members.clips.input.clip.stride=0", 'input "clip": stride must be at least 1, not 0'),
         ("members.clips.input={clipp: 8}", 'unknown input "clipp"; did you mean "clip"?'),
-        ("members.unet.init=kaimin_normal", 'unknown init "kaimin_normal"; did you mean "kaiming_normal"?'),
+        ("members.still.init=kaimin_normal", 'unknown init "kaimin_normal"; did you mean "kaiming_normal"?'),
         ("train.loss={mse: 1, sim: 1}", 'train.loss: unknown loss "sim"; did you mean "ssim"?'),
         ("train.loss={}", "must name at least one loss"),
         ("train.loss={mse: -1}", "input should be greater than 0, not -1"),

@@ -25,9 +25,9 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """The street, drawn once for this module. Not to be written to."""
-    return make_street(tmp_path_factory.mktemp("demo") / "street")
+def made(demo_street):
+    """The street. Not to be written to."""
+    return demo_street
 
 
 @pytest.fixture(scope="module")
