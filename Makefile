@@ -48,7 +48,7 @@ data: $(READY) ## Inspect a data folder before training: [DATA=folder] [LABELS=p
 	@$(VAD) data $(if $(DATA),'$(DATA)') $(call option,LABELS,labels)
 
 test: lint $(RAY) ## Lint, check types, run every test: [ENGINE=ray] (those of Ray too)
-	@$(VENV)/bin/python -m pytest -n $$(( $$(nproc 2>/dev/null || echo 2) + 1 )) --dist loadfile
+	@$(VENV)/bin/python -m pytest -n $$(( $$(nproc 2>/dev/null || echo 2) + 1 )) --dist loadfile --no-loadscope-reorder
 
 bench: $(READY) ## Measure beside a notebook's loop and the machine's ceilings, about 9 minutes: [OUT=bench]
 	@$(VENV)/bin/python -m benchmarks.bench $(call option,OUT,out)

@@ -5,6 +5,7 @@ import os
 # Two workers share the cores, and so do the processes that they start: threads that wait for each other would cost more
 # than the work. It is read when PyTorch is imported.
 os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 
 import fcntl
 from collections.abc import Callable, Iterable, Iterator, Mapping

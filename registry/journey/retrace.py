@@ -90,6 +90,7 @@ def retrace(asked: Asked, home: Path) -> Journey:
 
     Raises InputError where the data has no labels, or where no entry has a run as asked for.
     """
+    tracking = Tracking()
     data = open_frames_of(asked.data, asked.labels, home)
     if data.labels is None:
         raise InputError(
@@ -97,7 +98,6 @@ def retrace(asked: Asked, home: Path) -> Journey:
             "give LABELS=path (a CSV with Id,Label or a folder of N_label.mat)"
         )
     journey = Journey(read_reference(FILE), data.name, asked)
-    tracking = Tracking()
     runs = tracking.find("experiment", tags={"vad.protocol": data.protocol()})
     elsewhere: dict[tuple[str, str], list[str]] = {}
     for entry, variants in journey.reference.entries().items():

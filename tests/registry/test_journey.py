@@ -125,7 +125,7 @@ def test_markdown_and_picture_say_the_same_and_are_named(street):
     assert "![AP of each approach, and the claims](journey.png)" in page
     assert "    make run EXP=other DATA=data\n" in page
     picture = cv2.imread("journey/data/journey.png")
-    assert picture.shape[1] == 1800
+    assert picture.shape[1] == 180  # as coarse as all pictures are in tests
     assert picture.min() < 100
     street.done("journey", "--data", "data", "--out", "elsewhere")
     assert Path("elsewhere/journey.png").read_bytes() == Path("journey/data/journey.png").read_bytes()
