@@ -68,6 +68,21 @@ def paint_dataset(root: Path, seed: int = 0) -> Path:
     return root
 
 
+def listening(port: int) -> set[str]:
+    """The addresses on which this machine listens at a port, as the kernel writes them."""
+    found = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            local, state = line.split()[1], line.split()[3]
+            address, number = local.split(":")
+            if state == "0A" and int(number, 16) == port:
+                found.add(address)
+    return found
+
+
+LOOPBACK = "0100007F"
+
+
 @dataclass
 class Workspace:
     """A working folder with `experiments/tiny.yaml` and `data/`; `vad` runs a command in it."""

@@ -23,6 +23,7 @@ import pytest
 
 from registry.models.pyfunc_model import EnsembleModel
 from registry.models.versions import Versions
+from tests.registry.conftest import LOOPBACK, listening
 from vad.catalog import Named
 from vad.ensemble import Ensemble, save
 from vad.errors import InputError
@@ -116,6 +117,7 @@ def agree(found: list[dict[str, Any]], submitted: dict[str, float]) -> None:
 
 
 def test_a_video_scores_as_submit_scored_it_whoever_else_asks(finished, server, submitted):
+    assert listening(server.port) == {LOOPBACK}
     assert re.match(r"model version 1 \(\w+ of tiny\): http://127.0.0.1:5[01]\d\d/invocations  \(Ctrl-C", server.said)
     requests = [rows_of(finished.folder, video) for video in (1, 2, 3)] * 2
     requests[1] = requests[1][::-1]

@@ -16,6 +16,7 @@ import pytest
 
 from registry.store import view
 from registry.store.ui import announce
+from tests.registry.conftest import LOOPBACK, listening
 
 
 def _finished_run(tracking, experiment, figure):
@@ -45,6 +46,7 @@ def test_from_an_empty_store_to_two_leaderboards_and_a_quiet_end(workspace, monk
     try:
         assert "Start with: make run" in process.stdout.readline()
         assert f"{address}/#/experiments?workflowType=machine_learning" in process.stdout.readline()
+        assert listening(port) == {LOOPBACK}
         children = _processes(1, process.pid)
         assert [len(_processes(2, child)) for child in children] in ([2], [])
 
