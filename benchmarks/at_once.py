@@ -133,10 +133,12 @@ def main(count: int) -> None:
         ended = at_once([("run", f"e{number}", "--data", "data") for number in range(count)], folder)
         seconds = time.perf_counter() - started
         os.chdir(folder)
-        _report(ended, seconds)
+        if not _report(ended, seconds):
+            sys.exit(1)
 
 
-def _report(ended: Sequence[Ended], seconds: float) -> None:
+def _report(ended: Sequence[Ended], seconds: float) -> bool:
+    """Print what came of it; whether all is as promised."""
     from registry.models.versions import PRODUCTION, Versions
     from registry.store.tracking import Tracking
 
@@ -162,6 +164,8 @@ def _report(ended: Sequence[Ended], seconds: float) -> None:
     for number, end in enumerate(ended):
         if end.status:
             print(f"e{number}: {end.said.strip().splitlines()[-1]}", file=sys.stderr)
+    finished = {run.status for run in runs + members} == {"FINISHED"}
+    return finished and not twice and len(production) == 1 and not any(end.status for end in ended)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,8 @@ def main(seconds: float) -> None:
         scores, said = _run(root / "outage", epochs, seconds)
         print("\n".join(f"  {line}" for line in said))
         print(f"scores identical to those of the undisturbed run: {'yes' if peace == scores else 'NO'}")
+        if peace != scores:
+            sys.exit(1)
 
 
 def _run(root: Path, epochs: int, outage: float | None) -> tuple[list[bytes], list[str]]:
