@@ -1,7 +1,7 @@
 # Every target is one call of the command `vad`, in an environment that is made when it is missing or stale.
 
 .DEFAULT_GOAL := help
-.PHONY: help run submit serve ui leaderboard journey check data test bench lint format lock clean setup
+.PHONY: help run submit serve ui leaderboard journey check data test bench lint format lock audit clean setup
 .SUFFIXES:
 
 VENV := .venv
@@ -68,6 +68,10 @@ lock: ## Make requirements.lock again from pyproject.toml
 	@{ echo '# Made by `make lock`; the packages of run and test, pinned. torch comes in several builds, so no hashes.'; \
 	   .lock/bin/python -m pip freeze | grep -viE '^(vad-registry|nvidia-|cuda-|triton)' | sed 's/+cpu$$//'; } > requirements.lock
 	@rm -rf .lock build
+
+audit: ## Look for known vulnerabilities in the locked packages; asks PyPI's advisories
+	@rm -rf .audit && $(PYTHON) -m venv .audit && .audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
+	@.audit/bin/pip-audit --strict --no-deps --disable-pip --progress-spinner off -r requirements.lock; status=$$?; rm -rf .audit; exit $$status
 
 clean: ## Remove the environment and all caches; runs, models and submissions stay
 	@rm -rf $(VENV) .vad .mypy_cache .ruff_cache .pytest_cache build *.egg-info
