@@ -96,6 +96,14 @@ def _temporary(path: Path) -> Path:
     return temporary
 
 
+def names_in(folder: Path) -> list[str]:
+    """What lies in a folder, sorted. Raises InputError where it cannot be read."""
+    try:
+        return sorted(os.listdir(folder))
+    except OSError as error:
+        raise InputError(f"cannot read {folder}: {error.strerror}") from None
+
+
 def require_plain(path: Path) -> None:
     """Raise InputError for a pipe or a device, which might be read for ever. Raises OSError where there is nothing."""
     mode = path.stat().st_mode

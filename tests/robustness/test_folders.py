@@ -1,6 +1,8 @@
 """Folders of frames: every odd thing in them is passed over with a note, or named in one error; none is followed for ever."""
 
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import cv2
@@ -11,7 +13,10 @@ from hypothesis import strategies as st
 
 from registry.data.datasets import open_frames_of
 from vad.errors import InputError
+from vad.frames.digests import Memory
+from vad.frames.labels import read_labels
 from vad.frames.layouts import find_videos, read_frameset
+from vad.scores import FrameIndex
 
 IMAGE = cv2.imencode(".png", np.zeros((1, 1, 3), np.uint8))[1].tobytes()
 NAMES = st.one_of(
@@ -89,12 +94,34 @@ def test_ten_thousand_empty_folders_are_passed_over(data, judged):
         (data / "testing_videos" / f"{number + 100}").rmdir()
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is unreadable for root")
-def test_what_may_not_be_read_is_named(data):
-    (data / "testing_videos" / "01").chmod(0)
-    with pytest.raises(InputError, match="testing_videos/01"):
-        read_frameset(data, data.parent / "memory")
-    (data / "testing_videos" / "01").chmod(0o700)
+@pytest.fixture
+def denied(data):
+    """The data, in which something may not be read by whoever looks from then on; permissions do not apply to root."""
+
+    def deny(what):
+        (folder / "data" / what).chmod(0)
+        if user == 0:
+            os.seteuid(65534)
+        return folder / "data"
+
+    user = os.geteuid()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o777)
+        shutil.copytree(data, folder / "data")
+        (folder / "data" / "masks").mkdir()
+        yield deny
+        os.seteuid(user)
+        (folder / "data").chmod(0o700)
+        for path in (folder / "data").rglob("*"):
+            path.chmod(0o700)
+
+
+@pytest.mark.parametrize("what", ["testing_videos/01/frame_00001.jpg", "testing_videos/01", "testing_videos", "."])
+def test_what_may_not_be_read_is_named(denied, what):
+    folder = denied(what)
+    with pytest.raises(InputError, match=rf"cannot read {folder / what}.*: Permission denied"):
+        read_frameset(folder, folder.parent / "memory")
 
 
 @pytest.mark.parametrize("name", ["x" * 5000, "a/" * 3000, "~", "\x07"])
@@ -108,3 +135,9 @@ def test_halves_that_are_files_are_named(tmp_path):
     (tmp_path / "testing_videos").touch()
     with pytest.raises(InputError, match="contains no training_videos/ and testing_videos/"):
         read_frameset(tmp_path, tmp_path / "memory")
+
+
+def test_masks_that_may_not_be_read_are_named(denied, tmp_path):
+    folder = denied("masks")
+    with pytest.raises(InputError, match=f"cannot read {folder / 'masks'}: Permission denied"):
+        read_labels(folder / "masks", FrameIndex(np.array([1]), np.array([0])), Memory(tmp_path / "memory.json"))

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vad.errors import InputError
-from vad.files import require_plain
+from vad.files import names_in, require_plain
 from vad.frames.digests import Memory
 from vad.frames.frameset import Labels
 from vad.frames.masks import anomalous_frames
@@ -49,6 +49,7 @@ def _from_csv(path: Path, index: FrameIndex) -> NDArray[np.bool_]:
 
 
 def _from_masks(folder: Path, index: FrameIndex, memory: Memory) -> NDArray[np.bool_]:
+    names_in(folder)  # glob passes over what may not be read
     masks = {int(m[1]): p for p in sorted(folder.rglob("*_label.mat")) if (m := _MASK.fullmatch(p.name))}
     if not masks:
         raise InputError(f"LABELS={folder} holds no N_label.mat")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from vad.errors import InputError
+from vad.files import names_in
 from vad.frames.digests import Memory
 from vad.frames.frameset import FrameSet, Split, Video
 
@@ -45,8 +46,8 @@ def find_videos(root: Path) -> Path:
         raise InputError(f"DATA={root} does not exist; give a folder that contains {TRAIN}/ and {TEST}/")
     if not root.is_dir():
         raise InputError(f"DATA={root} is a file; give the folder that contains {TRAIN}/ and {TEST}/")
-    whole, halves = [], []
-    for folder, children, _ in os.walk(root):
+    whole, halves, closed = [], [], list[OSError]()
+    for folder, children, _ in os.walk(root, onerror=closed.append):
         found = [half for half in (TRAIN, TEST) if half in children]
         if len(found) == 2:
             whole.append(Path(folder))
@@ -60,6 +61,8 @@ def find_videos(root: Path) -> Path:
     if halves:
         missing = TEST if halves[0].name == TRAIN else TRAIN
         raise InputError(f"DATA={root}: beside {halves[0]} there must be a folder {missing}/, and there is none")
+    if closed:
+        raise InputError(f"cannot read {closed[0].filename}: {closed[0].strerror}")
     raise InputError(f"DATA={root} contains no {TRAIN}/ and {TEST}/ at any depth")
 
 
@@ -74,7 +77,7 @@ class _Reading:
 
     def split(self, name: Literal["train", "test"], folder: Path) -> Split:
         videos: dict[int, Video] = {}
-        for path in sorted(folder.iterdir()):
+        for path in map(folder.joinpath, names_in(folder)):
             if path.name.startswith("."):
                 continue
             if path.is_dir() and path.name.isascii() and path.name.isdigit():
@@ -106,8 +109,11 @@ class _Reading:
 
     def _images(self, folder: Path) -> Video | None:
         frames: dict[int, Path] = {}
-        with os.scandir(folder) as entries:
-            files = sorted(entry.name for entry in entries)
+        try:
+            files = names_in(folder)
+        except InputError as error:
+            self._fault(str(error))
+            return None
         for file in files:
             match = _IMAGE.fullmatch(file)
             if match is None:
