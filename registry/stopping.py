@@ -21,6 +21,7 @@ _AGAIN, _PATIENCE = 0.2, 3.0
 
 _asked: signal.Signals | None = None
 _left = threading.Event()
+_whole = 0  # blocks of `whole` that the main thread is in
 
 
 @contextmanager
@@ -39,7 +40,7 @@ def stoppable(own_process: bool) -> Iterator[None]:
         if _asked is None:
             _asked = signal.Signals(number)
             threading.Thread(target=_repeat, args=(_asked, own_process), daemon=True).start()
-        if not _left.is_set() and not _under_way(sys.exception()):
+        if not _left.is_set() and not _whole and not _under_way(sys.exception()):
             raise KeyboardInterrupt
 
     def hook(event: "sys.UnraisableHookArgs") -> None:
@@ -56,6 +57,26 @@ def stoppable(own_process: bool) -> Iterator[None]:
             _asked, sys.unraisablehook = None, tell
         for number, handler in zip(_SIGNALS, before, strict=True):
             signal.signal(number, signal.SIG_IGN if own_process else handler)
+
+
+@contextmanager
+def whole() -> Iterator[None]:
+    """A short block that a stop does not cut in two: it comes when the block is done.
+
+    A transaction that is cut in two stays open for as long as the error that did it, and locks out whoever wants to
+    write that it was stopped.
+    """
+    global _whole
+    if threading.current_thread() is not threading.main_thread():  # signals do not come here
+        yield
+        return
+    _whole += 1
+    try:
+        yield
+    finally:
+        _whole -= 1
+    if asked() and not _whole and not _left.is_set() and not _under_way(sys.exception()):
+        raise KeyboardInterrupt
 
 
 def heard() -> None:

@@ -26,18 +26,21 @@ def log_members(work: Work, known: Mapping[str, Known], store: MemberStore, log:
         run = tracking.get(member.run_id)
         if run.experiment_id != log.experiment_id:
             continue
+        model = run.tags.get(_TAG)
+        there = tracking.model_metrics(model) if model else None
         figures = {}
         for error in work.plan.errors(name):
             key = f"{work.data.figure}_alone.{error.label}"
             values = store.stored_scores(member, target.source.digest, error)
-            if key in run.metrics or values is None:
+            if key in (there or ()) or values is None:
                 continue
             scored = np.isfinite(values)
             if judge.values[scored].any():
                 figures[key] = float(average_precision_score(judge.values[scored], values[scored]))
         if figures:
-            model = run.tags.get(_TAG) or _make(member, run, tracking)
-            tracking.reopen(run.run_id).metrics(figures, model=model)
+            tracking.reopen(run.run_id).metrics(
+                figures, model=model if there is not None else _make(member, run, tracking)
+            )
 
 
 def _make(member: Known, run: Found, tracking: Tracking) -> str:

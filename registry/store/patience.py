@@ -9,7 +9,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
@@ -18,6 +18,7 @@ import requests
 from mlflow.exceptions import MlflowException
 
 from registry.console import Console
+from registry.stopping import whole
 from vad.errors import InputError
 
 LIMIT = 600.0
@@ -61,6 +62,8 @@ class Patience:
         self._who = (
             f"the tracking server {shown}" if shown.startswith("http") else f"the database {shown.split('///')[-1]}"
         )
+        # A server's answer may take long, and nothing of its transactions is here.
+        self._unbroken = nullcontext if shown.startswith("http") else whole
         self._lock = threading.Lock()
         self._since: float | None = None  # when the outage began that was spoken of
         self._given_up = False
@@ -74,7 +77,8 @@ class Patience:
         attempts = 0
         while True:
             try:
-                answer = (made() if made and attempts else None) or call()
+                with self._unbroken():
+                    answer = (made() if made and attempts else None) or call()
             except Exception as error:
                 if not _passes(error):
                     raise

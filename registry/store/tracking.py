@@ -153,6 +153,16 @@ class Tracking:
         self.client.finalize_logged_model(model_id, "READY")
         return model_id
 
+    def model_metrics(self, model_id: str) -> set[str] | None:
+        """The names of a logged model's figures; None where it was deleted."""
+        try:
+            model = self.client.get_logged_model(model_id)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return None
+        return {metric.key for metric in model.metrics or ()}
+
     @contextmanager
     def ending_runs(self) -> Iterator[None]:
         """Where the block is stopped or fails, no run of this process stays RUNNING, wherever that was."""
