@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vad.errors import InputError
-from vad.files import replacing
+from vad.files import replacing, require_plain
 
 Values = NDArray[np.float64]
 _ID = re.compile(r"(0|[1-9]\d{0,8})_(0|[1-9]\d{0,8})")
@@ -69,6 +69,7 @@ def read_table(path: Path, column: str) -> tuple[FrameIndex, Values]:
     numbers: list[float] = []
     lines: dict[str, int] = {}
     try:
+        require_plain(path)
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = csv.reader(file)
             header = next(rows, [])

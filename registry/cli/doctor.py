@@ -10,7 +10,8 @@ from registry.cli.options import home
 from vad.errors import InputError
 
 if TYPE_CHECKING:  # what is heavy is imported where it is used
-    from registry.upkeep.doctor import Finding, Report
+    from registry.upkeep.doctor import Report
+    from registry.upkeep.findings import Finding
 
 
 @click.command(short_help="What is wrong with the store; --fix mends it.")

@@ -11,6 +11,7 @@ import yaml
 from yaml.error import MarkedYAMLError
 
 from vad.errors import InputError
+from vad.files import require_plain
 
 Key = tuple[str | int, ...]
 # Far more than any entry has. Anchors can make of a few lines what fills the memory.
@@ -65,6 +66,7 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"(?:true|fal
 def read_yaml(path: Path) -> Document:
     """Read one YAML document. Raises InputError with file and line where it is no YAML at all."""
     try:
+        require_plain(path)
         if path.stat().st_size > _LONGEST:
             raise InputError(f"{path} is larger than {_LONGEST:,} bytes; no file of settings is")
         text = path.read_text(encoding="utf-8")

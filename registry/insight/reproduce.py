@@ -3,6 +3,7 @@
 It runs in a folder and a store of its own, trains every member anew, and touches neither store nor caches of this place.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from registry.data.datasets import DEMO, NO_LABELS, Dataset, open_frames_of
 from registry.insight.differences import plan_changes
 from registry.provenance import checkout
 from registry.runs.identity import changed_frames, stored_identity, videos_of
+from registry.store.record import recorded
 from registry.store.score_table import TEST, ScoreTable, read_table
 from registry.store.tracking import Found, Tracking
 from vad.errors import InputError
@@ -61,6 +63,7 @@ def reproduce(run: Found, data: str | None, tracking: Tracking, home: Path, cons
     identity = stored_identity(tracking, run, home)
     if identity is None:
         raise InputError(f"run {run.run_id} has no record of what it was made from: it is older than such records")
+    _require_whole(record, run, tracking, home)
     place = _data(run, identity, data, home)
     home.mkdir(parents=True, exist_ok=True)
     notes: list[str] = []
@@ -83,6 +86,15 @@ def reproduce(run: Found, data: str | None, tracking: Tracking, home: Path, cons
         console.say(f"run {run.run_id} ({identity['name']}) once more:")
         _run(command, folder, code, identity)
         return _compare(run, tracking, home, identity, folder, notes)
+
+
+def _require_whole(record: "_Record", run: Found, tracking: Tracking, home: Path) -> None:
+    """Raise InputError where a file that will be compared is gone or was altered: before hours of training, not after them."""
+    members = json.loads(record.read("results.json"))["members"].values()
+    for owner in (run, *(tracking.get(member) for member in members)):
+        for path in recorded(owner.tags):
+            if tracking.fetch(owner.run_id, path, home / "fetched" / owner.run_id) is None:
+                raise InputError(f"{path} of run {owner.run_id} is gone; bring it back, or run the experiment again")
 
 
 def as_text(found: Repeated) -> str:
@@ -157,15 +169,17 @@ def _files(run: Found, entry: str, identity: Mapping[str, Any]) -> Iterator[str]
 
 @contextmanager
 def _code(identity: Mapping[str, Any], notes: list[str]) -> Iterator[Path]:
-    """The project as it was at the run's commit: a checkout of it, or this one where it is the same or that is gone."""
+    """The project as it was at the run's commit: a checkout of it, or this one where it is the same or that is gone.
+
+    Changes of this one that are not committed count for a run alone that had such itself.
+    """
     then, here = identity["code"], checkout()
     if then.get("dirty") == "yes":
         notes.append(
             f"files were not committed when it was run: commit {then['commit'][:12]} may not be all of its code"
         )
-    if not then.get("commit") or then["commit"] == here["commit"]:
-        if here["dirty"] == "yes" and then.get("dirty") != "yes":
-            notes.append("files of this checkout are not committed")
+    as_it_was = then.get("commit") == here["commit"] and (here["dirty"] != "yes" or then.get("dirty") == "yes")
+    if as_it_was or not then.get("commit"):
         yield _PROJECT
         return
     with tempfile.TemporaryDirectory() as work:

@@ -12,7 +12,7 @@ import yaml
 from registry.console import table
 from registry.models.boards import Origin, find_origin, unknown
 from registry.models.versions import Version, Versions
-from registry.store.record import Altered, recorded
+from registry.store.record import TAG, Altered, recorded
 from registry.store.tracking import Found, Tracking
 from vad.errors import InputError
 
@@ -205,8 +205,9 @@ def _read(tracking: Tracking, run: Found, name: str, home: Path) -> dict[str, An
 
 def _faults(run: Found, tracking: Tracking, home: Path) -> list[str]:
     """What of the files that a run logged is gone or was altered."""
-    faults = []
-    for path in recorded(run.tags) or {}:
+    known = recorded(run.tags)
+    faults = [] if known else [f"run {run.run_id} has lost the record of its files (its tag {TAG})"]
+    for path in known:
         try:
             if tracking.fetch(run.run_id, path, home / "fetched" / run.run_id) is None:
                 faults.append(f"{path} is gone")

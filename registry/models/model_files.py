@@ -23,17 +23,36 @@ def write_listing(folder: Path, path: Path) -> str:
 
 
 def require_listed(folder: Path, digest: str, what: str) -> None:
-    """Leave in a folder what its list names. Raises InputError that names a file that is missing or was altered."""
+    """Leave in a folder what its list names, and the list. Raises InputError that names a file that is missing or was altered."""
+    known = {**listed(folder, digest, what), LISTING: digest}
+    for name, recorded in known.items():
+        if not (folder / name).is_file() or sha256(folder / name) != recorded:
+            raise InputError(f"{what}: {name} {_FAULT}")
+    for file in folder.rglob("*"):
+        if file.is_file() and file.relative_to(folder).as_posix() not in known:
+            file.unlink()  # what Python and MLflow add, and what somebody else might
+
+
+def faults(folder: Path, digest: str) -> list[str]:
+    """What of the files that lie in a model's folder is missing, was altered, or is no part of it."""
+    try:
+        known = listed(folder, digest, "")
+    except InputError:
+        return [f"its {LISTING} is missing or was altered"]
+    wrong = [n for n, recorded in known.items() if not (folder / n).is_file() or sha256(folder / n) != recorded]
+    names = (
+        file.relative_to(folder).as_posix() for file in sorted(folder.rglob("*")) if file.is_file() and not _added(file)
+    )
+    more = [name for name in names if name not in known]
+    return [f"{name} is missing or was altered" for name in wrong] + [f"{name} is no part of it" for name in more]
+
+
+def listed(folder: Path, digest: str, what: str) -> dict[str, str]:
+    """The SHA-256 of a model's files by name, from the list that has this digest. Raises InputError where that is another."""
     path = folder / LISTING
     if not path.is_file() or sha256(path) != digest:
         raise InputError(f"{what}: {LISTING} {_FAULT}")
-    listed = {name: known for known, _, name in (line.partition("  ") for line in path.read_text().splitlines())}
-    for name, known in listed.items():
-        if not (folder / name).is_file() or sha256(folder / name) != known:
-            raise InputError(f"{what}: {name} {_FAULT}")
-    for file in folder.rglob("*"):
-        if file.is_file() and file.relative_to(folder).as_posix() not in listed:
-            file.unlink()  # what Python and MLflow add, and what somebody else might
+    return {name: known for known, _, name in (line.partition("  ") for line in path.read_text().splitlines())}
 
 
 _FAULT = (

@@ -97,13 +97,17 @@ def list_files(tracking: Tracking, model_id: str) -> str:
 def fetch(tracking: Tracking, uri: str, digest: str | None, folder: Path) -> Path:
     """Copy the files of a model into a folder, and check them by the list that has this SHA-256; where they lie.
 
-    Raises InputError where one is gone or was altered. Without a digest, as of the first models, nothing can be checked here.
+    Raises InputError where one is gone or was altered, or the database has lost the digest.
     """
+    if digest is None:
+        raise InputError(
+            f"{uri}: the record of its files (in the version's tag `vad`) is gone or was altered, so nothing of it can be "
+            "checked; run its experiment again with FORCE=1"
+        )
     found = Path(
         tracking.patiently(lambda: mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(folder)))
     )
-    if digest is not None:
-        require_listed(found, digest, uri)
+    require_listed(found, digest, uri)
     return found
 
 
@@ -115,7 +119,7 @@ def load(tracking: Tracking, uri: str, digest: str | None) -> Any:
     except BaseException as error:
         shutil.rmtree(folder, ignore_errors=True)
         if isinstance(error, (MlflowException, OSError)):
-            raise InputError(f"{uri} cannot be loaded: {str(error).splitlines()[0]}") from None
+            raise InputError(f"{uri} cannot be loaded: {' '.join(str(error).split()):.300}") from None
         raise
     weakref.finalize(model, shutil.rmtree, folder, ignore_errors=True)  # weights are read when they are needed
     return model

@@ -211,6 +211,11 @@ class Versions:
                 f"{argument}={model}: {NAME} has no such alias or version (aliases: {', '.join(names) or 'none'}; "
                 f"versions: {', '.join(numbers)})"
             )
+        if FACT not in found.tags:
+            raise InputError(
+                f"{found.uri} has lost its facts (its tag `vad` is gone or was altered), and nothing of it can be checked; "
+                "run its experiment again with FORCE=1"
+            )
         if _bare(model) == PRODUCTION:
             self._require_decided()
         return found

@@ -23,12 +23,12 @@ class Altered(InputError):
         )
 
 
-def recorded(tags: Mapping[str, str]) -> dict[str, str] | None:
-    """The digests by path; None for a run that is older than such records."""
+def recorded(tags: Mapping[str, str]) -> dict[str, str]:
+    """The digests by path. Without them, or where they cannot be read, nothing that the run holds can be trusted."""
     try:
-        return dict(json.loads(tags[TAG])) if TAG in tags else None
+        return dict(json.loads(tags.get(TAG, "{}")))
     except (ValueError, TypeError):
-        return {}  # nothing that it holds can be trusted
+        return {}
 
 
 def as_tag(files: Mapping[str, str]) -> str:

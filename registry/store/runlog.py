@@ -25,7 +25,7 @@ class RunLog:
         self.run_id: str = run.info.run_id
         self.experiment_id: str = run.info.experiment_id
         self._params = dict(run.data.params)
-        self._files = recorded(run.data.tags) or {}
+        self._files = recorded(run.data.tags)
 
     def params(self, params: Mapping[str, Any]) -> None:
         """Log parameters; one that is logged already stays as it is."""

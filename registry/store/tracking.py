@@ -65,7 +65,7 @@ class Tracking:
         self.shown = without_password(self.uri)
         """The address as it may be printed and stored."""
         self._roots: dict[str, str] = {}
-        self._files: dict[str, dict[str, str] | None] = {}
+        self._files: dict[str, dict[str, str]] = {}
         asked = os.environ.get("MLFLOW_TRACKING_URI")
         mlflow.set_tracking_uri(self.uri)
         mlflow.set_registry_uri(self.uri)
@@ -212,23 +212,23 @@ class Tracking:
             raise InputError(f"there is no run {run_id} in {self.shown}") from None
 
     def fetch(self, run_id: str, path: str, folder: Path) -> Path | None:
-        """A local copy of an artifact, or the stored file itself where the store is local; None if it is gone.
+        """A local copy of an artifact, or the stored file itself where the store is local; None if it is gone, or none of the run's.
 
         Raises Altered where it is not what the run logged.
         """
         if run_id not in self._roots:
             self._look_at(run_id)
-        known = self._files.get(run_id)
+        known = self._files.get(run_id, {})
         copy = folder / path
-        if known and copy.is_file() and sha256(copy) == known.get(path):
+        if copy.is_file() and sha256(copy) == known.get(path):
             return copy  # fetched from a server before
         found = self._download(run_id, path, folder)
-        if found is None or known is None:
-            return found
+        if found is None:
+            return None
         digest = sha256(found)
         if known.get(path) != digest:
             self._look_at(run_id)  # more may have been logged since
-            known = self._files[run_id] or {}
+            known = self._files.get(run_id, {})
         if path in known and known[path] != digest:
             raise Altered(run_id, path)
         return found if path in known else None

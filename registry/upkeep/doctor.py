@@ -8,18 +8,21 @@ import os
 import sqlite3
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
 from registry.models.version_tags import facts_of_version
+from registry.models.versions import NAME
 from registry.store.processes import here as this_machine
 from registry.store.processes import process_gone
 from registry.store.tracking import Found, Kind, Tracking
 from registry.upkeep import mending
+from registry.upkeep.altered import altered
+from registry.upkeep.findings import Finding, Store, Version
 from vad.errors import InputError
 
 # Days after which a run on another host is doubted.
@@ -35,41 +38,6 @@ _ESSENTIAL = {
 _MADE_ANEW = "made anew since: nothing to do"
 # Its frames are drawn anew wherever they are missed.
 _DEMO = "demo-street"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What is wrong where, and what helps: `mend` if it is there, else the reader. A note is no fault."""
-
-    where: str
-    what: str
-    remedy: str
-    mend: Callable[[], object] | None = field(default=None, compare=False)
-    note: bool = False
-
-
-@dataclass(frozen=True)
-class Version:
-    """A version of a registered model; its name is as in `vad-ensemble/1`."""
-
-    name: str
-    aliases: tuple[str, ...]
-    tags: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Store:
-    """What a store knows.
-
-    `ids` are those of all runs and logged models, deleted ones too. `has(owner, path)` says whether a run (by id) or
-    a version (by name) has this file. `moved` holds the right address for each wrong one.
-    """
-
-    runs: list[Found]
-    versions: list[Version]
-    ids: set[str]
-    has: Callable[[str, str], bool]
-    moved: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -97,8 +65,8 @@ def examine(uri: str, home: Path) -> Report:
         if not uri.startswith("sqlite:///"):
             store = _ask(Tracking(uri, mark_stale=False))
             whole = _whole(store)
-            findings = [*_running(store.runs, uri), *_lost(store, whole), *_caches(home, store, whole)]
-            left_out = ("moved addresses", "orphaned artifacts", "data that is gone")
+            findings = [*_running(store.runs, uri), *_lost(store, whole), *altered(store), *_caches(home, store, whole)]
+            left_out = ("moved addresses", "altered and orphaned artifacts", "data that is gone")
             return Report(findings, len(store.runs), len(store.versions), 0, mending.size(home), left_out)
         database = Path(uri.removeprefix("sqlite:///")).resolve()
         artifacts = database.with_name(mending.ARTIFACTS)
@@ -107,7 +75,12 @@ def examine(uri: str, home: Path) -> Report:
         )  # before the database, which knows a run before its folder is made
         store = _read(database, artifacts)
         whole = _whole(store)
-        findings = [*_moved(store, database, artifacts), *_running(store.runs, uri), *_lost(store, whole)]
+        findings = [
+            *_moved(store, database, artifacts),
+            *_running(store.runs, uri),
+            *_lost(store, whole),
+            *altered(store),
+        ]
         findings += [*_orphans(store, folders, artifacts), *_caches(home, store, whole), *_data(store)]
     except OSError as error:
         raise InputError(f"cannot read {error.filename}: {error.strerror}; make it readable, and try again") from None
@@ -165,15 +138,18 @@ def _of_tables(ask: Callable[[str], Sequence[tuple[Any, ...]]], artifacts: Path)
     asked = "coalesce(storage_location, source) FROM model_versions WHERE current_stage <> 'Deleted_Internal'"
     for name, place[name] in ask(f"SELECT {_NAME}, {asked}"):
         facts = facts_of_version(tags.get(name, {}))
-        if "vad.entry" in facts:
+        if "vad.entry" in facts or name.startswith(f"{NAME}/"):
             versions.append(Version(name, tuple(aliases.get(name, ())), facts))
 
+    def folder(owner: str) -> Path | None:
+        return mending.local(moved.get(place[owner], place[owner]))
+
     def has(owner: str, path: str) -> bool:
-        folder = mending.local(moved.get(place[owner], place[owner]))
-        return folder is None or (folder / path).is_file()  # None: on a server, which nobody sees from here
+        there = folder(owner)
+        return there is None or (there / path).is_file()  # None: on a server, which nobody sees from here
 
     ids = {found for (found,) in ask("SELECT run_uuid FROM runs UNION SELECT model_id FROM logged_models")}
-    return Store(runs, versions, ids, has, moved)
+    return Store(runs, versions, ids, has, folder, moved)
 
 
 def _ask(tracking: Tracking) -> Store:
@@ -188,7 +164,7 @@ def _ask(tracking: Tracking) -> Store:
     versions = [
         Version(name, tuple(aliases.get(name, ())), facts)
         for name, version in found.items()
-        if "vad.entry" in (facts := facts_of_version(version.tags))
+        if "vad.entry" in (facts := facts_of_version(version.tags)) or version.name == NAME
     ]
 
     def has(owner: str, path: str) -> bool:
@@ -258,7 +234,7 @@ def _lost(store: Store, whole: set[str]) -> Iterator[Finding]:
     registered = {_recipe(version): version.name for version in store.versions if version.name in whole}
     for version in store.versions:
         if version.name not in whole:
-            other, entry = registered.get(_recipe(version)), version.tags["vad.entry"]
+            other, entry = registered.get(_recipe(version)), version.tags.get("vad.entry", "EXP")
             remedy = f"made anew as {other}" if other else f"`vad run {entry} --force` registers it anew"
             note = other is not None and not {*version.aliases} - {"previous"}
             if version.aliases and not note:

@@ -9,6 +9,7 @@ from typing import get_args
 import mlflow
 
 from registry.insight.choose import LEAST
+from registry.models.model_files import FACT, require_listed
 from registry.models.versions import NAME, Version, Versions
 from registry.store.record import recorded
 from registry.store.tracking import Kind, Tracking
@@ -129,6 +130,7 @@ class _Export:
         require(version.uri, files, {_MODEL_FILE: None, about: None}, model.artifact_location)
         weights = read_json(files / about, version.uri)["sha256"]
         require(version.uri, (files / about).parent, weights, model.artifact_location)
+        require_listed(files, version.tags.get(FACT, ""), version.uri)  # which leaves what the list names
         record = VersionRecord(
             version.number, found.description or "", version.run_id, version.tags, model.model_id, model.name,
             model.model_type, dict(model.tags), dict(model.params), points(model.metrics or ()),
@@ -150,8 +152,13 @@ class _Export:
             raise InputError(f"{record} is still running; export it when it has ended")
         files = self.parcel.artifacts(run_id)
         self._copy(info.artifact_uri, files)
-        there = {path: digest for path, digest in (recorded(record.tags) or {}).items() if (files / path).exists()}
+        known = recorded(record.tags)
+        there = {path: digest for path, digest in known.items() if (files / path).exists()}
         require(str(record), files, record.needed() | there, info.artifact_uri)
+        for path in [path for path in files.rglob("*") if path.is_file()]:
+            if path.relative_to(files).as_posix() not in known:
+                self._note(f"{path.name} stays behind: run {run_id} did not log it, or keeps no SHA-256 of it")
+                path.unlink()
         self.parcel.runs[run_id] = record
 
     def _copy(self, location: str, target: Path) -> None:

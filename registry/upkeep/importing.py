@@ -3,7 +3,7 @@
 import json
 import re
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,10 @@ import yaml
 from mlflow.entities import LoggedModelOutput, Metric
 from mlflow.exceptions import MlflowException
 
+from registry.models.model_files import FACT, LISTING, listed
 from registry.models.versions import PRODUCTION, Version, Versions
 from registry.store.reaching import absent
+from registry.store.record import recorded
 from registry.store.tracking import Tracking
 from registry.upkeep.parcel import (
     Parcel,
@@ -23,6 +25,7 @@ from registry.upkeep.parcel import (
     unpack,
 )
 from vad.errors import InputError
+from vad.files import sha256
 
 _KIND, _ORIGIN, _PARENT, _VERSION = "vad.kind", "vad.imported_from", "mlflow.parentRunId", "vad.version"
 _NOTE, _RESULTS, _MODEL_FILE = "mlflow.note.content", "results.json", "MLmodel"
@@ -48,13 +51,27 @@ def import_(folder: Path) -> Imported:
     Raises InputError, before the store is touched, where a file is missing or was altered.
     """
     parcel = unpack(folder)
-    for run_id in parcel.runs:
+    for run_id, record in parcel.runs.items():
+        weights = {name: digest for name, digest in record.needed().items() if digest}
+        _require_recorded(parcel.artifacts(run_id), recorded(record.tags) | weights)
         _require(parcel.artifacts(run_id) / _RESULTS, json.loads, "members")
     if parcel.version is not None:
+        digest = parcel.version.tags.get(FACT, "")
+        _require_recorded(parcel.model, {**listed(parcel.model, digest, str(parcel.model)), LISTING: digest})
         _require(parcel.model / _MODEL_FILE, yaml.safe_load, "flavors")
         if parcel.version.run_id not in parcel.runs:
             raise InputError(f"{folder} has a version of run {parcel.version.run_id}, but not this run; export again")
     return _Import(parcel, Tracking(new=True)).all()
+
+
+def _require_recorded(folder: Path, known: Mapping[str, str]) -> None:
+    """Raise InputError for a file of which the run or version keeps no SHA-256, or another one."""
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        digest = known.get(path.relative_to(folder).as_posix())
+        if digest is None or sha256(path) != digest:
+            raise InputError(
+                f"{path} was altered: its SHA-256 is not the one that was recorded when it was made; ask for another export"
+            )
 
 
 def _require(path: Path, read: Callable[[str], Any], key: str) -> None:

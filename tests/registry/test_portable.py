@@ -19,7 +19,7 @@ from registry.models.versions import Versions
 from registry.store.record import recorded
 from registry.store.tracking import Tracking
 from registry.upkeep.exporting import moved
-from registry.upkeep.parcel import RunRecord, unpack
+from registry.upkeep.parcel import RunRecord, seal, unpack
 from vad.files import sha256
 
 EVERY = ("FINISHED", "FAILED", "KILLED", "RUNNING")
@@ -258,6 +258,47 @@ def test_a_damaged_export_is_refused_before_the_store_is_touched(workspace, carr
     Path("copy/export.json").write_text("{")
     assert "copy is damaged" in workspace.refused("import", "copy")
     assert [found.name for found in workspace.tracking().client.search_experiments()] == ["Default"]
+
+
+def _refit(folder):
+    """Seal a folder as its sender would who altered it."""
+    content = json.loads((folder / "export.json").read_text())
+    (folder / "export.json").unlink()
+    seal(folder, {"what": content["what"], "mlflow": content["mlflow"]})
+
+
+@pytest.mark.parametrize(
+    "what", ["code/vad/steps.py", "code/cv2.py", "model.sha256", "scores.csv", "weights.safetensors", "more.txt"]
+)
+def test_what_was_altered_and_sealed_again_is_refused(workspace, carried, what):
+    """An export says twice what its files are: as it was packed, and as runs and version were made."""
+    shutil.copytree(carried.model, "copy")
+    if what.startswith("code/"):
+        path = Path("copy/model/artifacts") / what
+    elif what == "more.txt":
+        path = next(Path("copy/runs").rglob("scores.csv")).with_name(what)
+    else:
+        path = next(Path("copy").rglob(what))
+    path.write_bytes((path.read_bytes() if path.exists() else b"") + b"# changed\n")
+    _refit(Path("copy"))
+    message = workspace.refused("import", "copy")
+    assert path.name in message and "altered" in message, message
+    assert [found.name for found in workspace.tracking().client.search_experiments()] == ["Default"]
+
+
+def test_what_was_put_beside_the_files_does_not_come_along(workspace, carried, tmp_path, monkeypatch):
+    shutil.copytree(carried.folder, tmp_path / "origin")
+    monkeypatch.chdir(tmp_path / "origin")
+    workspace.done("doctor", "--fix")  # it was copied
+    for place in (
+        next(Path("mlartifacts").rglob("m-*/artifacts/code")),
+        next(Path("mlartifacts").rglob("scores.csv")).parent,
+    ):
+        (place / "cv2.py").write_text("planted")
+    said = workspace.vad("export", "../parcel", "--model", "1")
+    assert said.exit_code == 0, said.output
+    assert "cv2.py stays behind" in said.output
+    assert not list((tmp_path / "parcel").rglob("cv2.py"))
 
 
 def test_what_cannot_be_exported_is_refused_and_leaves_nothing(workspace, carried, monkeypatch):

@@ -48,7 +48,21 @@ def test_other_data_are_refused_with_the_frame(trained):
     assert "test frames differ: video 1: frame 0 changed" in message
 
 
-def test_an_altered_record_is_refused(trained):
-    entry = next(Path("mlartifacts").rglob("artifacts/entry.yaml"))
-    entry.write_text(entry.read_text().replace("gaussian: 1", "gaussian: 2"))
-    assert "entry.yaml of run" in trained.refused("reproduce", "production")
+@pytest.mark.parametrize("name", ["entry.yaml", "weights.safetensors"])
+def test_an_altered_record_is_refused_before_anything_is_trained(trained, name):
+    path = next(path for path in Path("mlartifacts").rglob(f"artifacts/**/{name}") if "m-" not in str(path))
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    message = trained.refused("reproduce", "production")
+    assert f"{name} of run" in message and "was altered" in message and "once more" not in message
+
+
+def test_changes_that_are_not_committed_do_not_count(monkeypatch):
+    here = repeating.checkout()
+    if not here["commit"]:
+        pytest.skip("this project lies in no git repository")
+    monkeypatch.setattr(repeating, "checkout", lambda: {**here, "dirty": "yes"})
+    for dirty, own in (("no", False), ("yes", True)):
+        with repeating._code({"code": {"commit": here["commit"], "dirty": dirty}}, []) as folder:
+            assert (folder == repeating._PROJECT) == own
+            assert (folder / "registry" / "cli" / "__init__.py").is_file()
+    assert not folder.name.startswith("code") and (repeating._PROJECT / "registry").is_dir()

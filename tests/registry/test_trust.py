@@ -119,6 +119,7 @@ def test_an_alias_that_was_moved_past_the_registry_is_refused(trained):
     decided = Versions(Tracking()).resolve("production").number
     other = "1" if decided == "2" else "2"
     client.set_registered_model_alias(NAME, "production", other)
+    assert f"is production, but the last decision made v{decided} production" in trained.vad("doctor").stdout
     for command in (
         ["submit", "--data", "data"],
         ["serve"],
@@ -144,3 +145,47 @@ def test_a_link_out_of_the_artifacts_is_not_followed_as_if_it_were_ours(trained)
     os.symlink(outside, path)
     result = trained.vad("explain", "v1")
     assert result.exit_code == 2 and "scores.csv" in result.stdout
+
+
+def test_a_version_without_its_facts_is_refused(trained):
+    """Whoever takes the record away shall gain nothing by it."""
+    client = Tracking().client
+    append(next(Path("mlartifacts").rglob("m-*/artifacts/code/vad/scores.py")))
+    for change in (
+        lambda: client.set_model_version_tag(NAME, "1", "vad", "{not json"),
+        lambda: client.delete_model_version_tag(NAME, "1", "vad"),
+    ):
+        change()
+        for command in (["submit", "--data", "data"], ["serve"], ["export", "parcel", "--model", "1"]):
+            message = trained.refused(*command)
+            assert message.startswith("Error: models:/vad-ensemble/1 has lost its facts (its tag `vad` is gone or was")
+            assert "FORCE=1" in message
+        assert "has lost its facts" in trained.vad("doctor").stdout
+
+
+def test_a_run_without_the_record_of_its_files_is_not_reused(trained):
+    client = Tracking().client
+    for kind in ("experiment", "member"):
+        for run in Tracking().find(kind):
+            client.delete_tag(run.run_id, "vad.files")
+    assert "has lost the record of its files (its tag vad.files)" in trained.vad("doctor").stdout
+    result = trained.vad("run", "tiny", "--data", "data")
+    assert result.exit_code == 0, result.output
+    assert result.stderr.count("  train ") == 3
+
+
+def test_doctor_finds_what_was_altered(trained):
+    assert trained.vad("doctor").exit_code == 0
+    run = Tracking().find("experiment")[0].run_id
+    append(files_of("experiment") / "scores.csv")
+    model = next(Path("mlartifacts").rglob("m-*/artifacts"))
+    append(model / "code/vad/scores.py")
+    (model / "code" / "cv2.py").touch()
+    result = trained.vad("doctor")
+    assert result.exit_code == 2
+    for fault in (
+        f"run {run} (tiny): scores.csv was altered",
+        "models:/vad-ensemble/1: code/vad/scores.py is missing or was altered",
+        "models:/vad-ensemble/1: code/cv2.py is no part of it",
+    ):
+        assert fault in result.stdout.replace("\n", " "), result.stdout

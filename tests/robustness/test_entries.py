@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+import os
 from pathlib import Path
 
 import pytest
@@ -138,3 +139,14 @@ def test_any_value_that_is_set(tmp_path, judged, text):
     path.write_text(WHOLE)
     judged(lambda: parse_value(text), "")
     judged(lambda: load_entry(str(path), overrides=[f"train.lr={text}"]), "")
+
+
+@pytest.mark.parametrize("what", ["pipe", "endless"])
+def test_what_never_ends_is_no_entry(tmp_path, monkeypatch, what):
+    monkeypatch.chdir(tmp_path)
+    path = Path("experiments/tiny.yaml")
+    path.parent.mkdir()
+    os.mkfifo(path) if what == "pipe" else path.symlink_to("/dev/zero")
+    result = CliRunner().invoke(main, ["check", "tiny"])
+    assert result.exit_code == 2
+    assert "experiments/tiny.yaml is a pipe or a device, not a file" in result.output

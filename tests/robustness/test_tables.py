@@ -2,6 +2,7 @@
 
 import csv
 import math
+import os
 from pathlib import Path
 
 import numpy as np
@@ -130,3 +131,12 @@ def test_a_folder_a_loop_and_a_dangling_link_are_named(tmp_path):
     for name in ("folder.csv", "loop.csv", "gone.csv"):
         with pytest.raises(InputError, match=name):
             read_scores(tmp_path / name)
+
+
+@pytest.mark.parametrize("what", ["pipe", "endless"])
+def test_what_never_ends_is_no_table(tmp_path, what):
+    path = tmp_path / "t.csv"
+    os.mkfifo(path) if what == "pipe" else path.symlink_to("/dev/zero")
+    for read in (lambda: read_scores(path), lambda: read_labels(path, INDEX, Memory(tmp_path / "memory.json"))):
+        with pytest.raises(InputError, match=r"t\.csv is a pipe or a device, not a file"):
+            read()
