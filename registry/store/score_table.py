@@ -1,6 +1,7 @@
 """The scores of a run's variants, frame by frame, beside the labels that judged them: a table among its artifacts."""
 
 import csv
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,7 +40,8 @@ def write_table(path: Path, table: ScoreTable) -> None:
 def read_table(path: Path) -> ScoreTable:
     """What `write_table` wrote. Raises InputError for a file that is none of those."""
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # NumPy's of an empty table, which is refused below
             names = next(csv.reader(file))
             columns = dict(zip(names, np.loadtxt(file, delimiter=",", ndmin=2).T, strict=True))
         if len(columns) < len(names) or not all(np.isfinite(column).all() for column in columns.values()):
