@@ -26,12 +26,9 @@ from registry.upkeep.parcel import (
 )
 from vad.errors import InputError
 
-_KIND, _ORIGIN, _PARENT, _VERSION = "vad.kind", "vad.imported_from", "mlflow.parentRunId", "vad.version"
+_KIND, _PARENT = "vad.kind", "mlflow.parentRunId"
 _RESULTS, _MODEL_FILE = "results.json", "MLmodel"
 _STATUSES = ("FINISHED", "FAILED", "KILLED", "RUNNING")
-# Tags of a run and of a version that are true of the other store only.
-_PROCESS, _DECISION = ("vad.host", "vad.pid", "vad.process"), ("vad.decision", "vad.decided")
-_METRICS = 1000  # the most that MLflow takes at once
 
 
 @dataclass(frozen=True)
