@@ -21,6 +21,7 @@ _AGAIN, _PATIENCE = 0.2, 3.0
 
 _asked: signal.Signals | None = None
 _left = threading.Event()
+_sending = threading.Lock()  # held while a signal is repeated: none may come after the handlers have gone
 _whole = 0  # blocks of `whole` that the main thread is in
 
 
@@ -53,6 +54,8 @@ def stoppable(own_process: bool) -> Iterator[None]:
         yield
     finally:
         _left.set()
+        with _sending:
+            pass  # what is being sent comes before the handlers go
         if not own_process:
             _asked, sys.unraisablehook = None, tell
         for number, handler in zip(_SIGNALS, before, strict=True):
@@ -115,7 +118,9 @@ def _repeat(number: signal.Signals, own_process: bool) -> None:
     while time.monotonic() < end:
         if _left.wait(_AGAIN):
             return
-        signal.pthread_kill(threading.main_thread().ident or 0, number)
+        with _sending:
+            if not _left.is_set():  # an Event whose wait is over at that moment says False all the same
+                signal.pthread_kill(threading.main_thread().ident or 0, number)
     if own_process:  # a server that does not answer, a kernel that runs on: the next command says KILLED
         os.write(2, f"\n{SAID}\n".encode())
         os._exit(STATUS)

@@ -8,6 +8,7 @@ import os
 import signal
 import sqlite3
 import sys
+import threading
 import time
 from contextlib import closing, suppress
 from pathlib import Path
@@ -17,6 +18,7 @@ from click.testing import CliRunner
 
 from benchmarks import phases
 from benchmarks.at_once import forks
+from registry import stopping
 from registry.cli import main
 from registry.models.versions import Versions
 from registry.stopping import SAID, STATUS, stoppable
@@ -166,6 +168,32 @@ def test_a_stop_that_a_destructor_swallows_comes_again(monkeypatch):
         pytest.fail("it did not come again")
     assert signal.getsignal(signal.SIGTERM) is before
     assert told == []
+
+
+def test_a_signal_is_not_repeated_once_the_command_has_left(monkeypatch):
+    """The wait between two of them ends at that moment; the process would end by the second."""
+    left, over, came = threading.Event(), threading.Event(), []
+
+    def wait(seconds):
+        over.set()
+        left.wait(3)
+        return False
+
+    monkeypatch.setattr(stopping._left, "wait", wait)
+    before = signal.signal(signal.SIGTERM, lambda *_: came.append(True))
+    try:
+        with pytest.raises(KeyboardInterrupt), stoppable(own_process=False):
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(3)
+        assert over.wait(3)
+        repeating = [thread for thread in threading.enumerate() if "_repeat" in thread.name]
+        left.set()
+        for thread in repeating:
+            thread.join(3)
+        assert repeating
+        assert came == []
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_a_file_that_a_signal_leaves_before_anyone_tidies_it_up_goes_at_the_stop(workspace, monkeypatch):

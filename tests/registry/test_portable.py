@@ -290,10 +290,9 @@ def test_what_was_put_beside_the_files_does_not_come_along(workspace, carried, t
     shutil.copytree(carried.folder, tmp_path / "origin")
     monkeypatch.chdir(tmp_path / "origin")
     workspace.done("doctor", "--fix")  # it was copied
-    for place in (
-        next(Path("mlartifacts").rglob("m-*/artifacts/code")),
-        next(Path("mlartifacts").rglob("scores.csv")).parent,
-    ):
+    stored = Path("mlartifacts")
+    places = [*stored.rglob("m-*/artifacts/code"), *(path.parent for path in stored.rglob("scores.csv"))]
+    for place in places:
         (place / "cv2.py").write_text("planted")
     said = workspace.vad("export", "../parcel", "--model", "1")
     assert said.exit_code == 0, said.output
