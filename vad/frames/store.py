@@ -22,7 +22,7 @@ from vad.frames.frameset import Split, Video
 
 Frames = NDArray[np.uint8]
 Advance = Callable[[int], None]
-_CHUNK = 32
+_CHUNK = 8  # small enough that cores end together, large enough that nothing is lost between two
 
 
 class Source(Protocol):
