@@ -55,7 +55,7 @@ def postgresql() -> Iterator[str]:
 
 
 class MlflowServer:
-    """A running MLflow server: its address, and an end to it without a farewell."""
+    """A running MLflow server: its address, an end to it without a farewell, and a pause."""
 
     def __init__(self, address: str, process: subprocess.Popen[bytes]):
         self.address = address
@@ -66,6 +66,14 @@ class MlflowServer:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+
+    def hang(self, seconds: float) -> None:
+        """Take connections and answer none for a while, as a machine does that is out of memory."""
+        os.killpg(self._process.pid, signal.SIGSTOP)
+        try:
+            time.sleep(seconds)
+        finally:
+            os.killpg(self._process.pid, signal.SIGCONT)
 
 
 @contextlib.contextmanager
