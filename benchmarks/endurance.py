@@ -3,11 +3,12 @@
 python -m benchmarks.endurance [--count 200]
 
 Each run trains one small network on a few frames, scores, fuses, logs pictures and takes a model through the gate. Prints
-memory, open files and threads of the process, the size of the database, and how long the leaderboard takes, as runs add up.
+memory, open files and threads of the last run's process, the size of the database, and how long the leaderboard takes, as runs add up.
 """
 
 import argparse
 import gc
+import json
 import os
 import subprocess
 import sys
@@ -24,73 +25,69 @@ _LOOKS = 3  # how often the leaderboard is timed; the quickest counts
 
 
 @dataclass(frozen=True)
-class Sample:
-    """After so many runs: of the process MB of memory, open files and threads; MB of database; seconds of a leaderboard;
-    files that lie in the caches and in the system's temporary folder."""
+class Usage:
+    """Of a process that has just ended a run: MB of memory, open files, threads."""
 
-    runs: int
     memory: float
     files: int
     threads: int
+
+
+@dataclass(frozen=True)
+class Sample:
+    """After so many runs: the last one's process; MB of database; seconds of a leaderboard; files that lie in the
+    caches and in the system's temporary folder."""
+
+    runs: int
+    usage: Usage
     database: float
     leaderboard: float
     kept: int
     temporary: int
 
 
-def look(runs: int, folder: Path, temporary: Path) -> Sample:
-    """A sample of this process and of the store in `folder`."""
+def run() -> Usage:
+    """One run in this process."""
+    from click.testing import CliRunner
+
+    from registry.cli import main as vad
+
+    result = CliRunner().invoke(vad, list(_RUN))
+    assert result.exit_code == 0, result.output
+    gc.collect()
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    memory = int(status["VmRSS"].split()[0]) / 1000
+    return Usage(memory, len(os.listdir("/proc/self/fd")), len(os.listdir("/proc/self/task")))
+
+
+def run_elsewhere() -> Usage:
+    """One run in a process of its own, which tells of itself before it ends."""
+    tell = "import json; from dataclasses import asdict; from benchmarks.endurance import run; print(json.dumps(asdict(run())))"
+    done = subprocess.run([sys.executable, "-c", tell], check=True, capture_output=True, text=True)
+    return Usage(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def look(runs: int, usage: Usage, folder: Path, temporary: Path) -> Sample:
+    """A sample of a run's process and of the store in `folder`."""
     from registry.insight.leaderboard import leaderboard
     from registry.store.tracking import Tracking
 
-    gc.collect()
-    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    opened, threads = len(os.listdir("/proc/self/fd")), len(os.listdir("/proc/self/task"))
     tracking, seconds = Tracking(), []
     for _ in range(_LOOKS):
         started = time.perf_counter()
         leaderboard(tracking, everything=True)
         seconds.append(time.perf_counter() - started)
     caches = [path for path in (folder / ".vad").rglob("*") if path.is_file()]
-    return Sample(
-        runs,
-        int(status["VmRSS"].split()[0]) / 1000,
-        opened,
-        threads,
-        (folder / "mlflow.db").stat().st_size / 1e6,
-        min(seconds),
-        len(caches),
-        len(list(temporary.iterdir())),
-    )
+    database = (folder / "mlflow.db").stat().st_size / 1e6
+    return Sample(runs, usage, database, min(seconds), len(caches), len(list(temporary.iterdir())))
 
 
-def in_one_process(count: int, every: int, folder: Path, temporary: Path) -> Iterator[Sample]:
-    """Runs in this process."""
-    from click.testing import CliRunner
-
-    from registry.cli import main as vad
-
-    def once() -> None:
-        result = CliRunner().invoke(vad, list(_RUN))
-        assert result.exit_code == 0, result.output
-
-    return _repeat(once, count, every, folder, temporary)
-
-
-def in_processes(count: int, every: int, folder: Path, temporary: Path) -> Iterator[Sample]:
-    """Each run in a process of its own."""
-
-    def once() -> None:
-        subprocess.run([sys.executable, "-m", "registry.cli", *_RUN], check=True, capture_output=True)
-
-    return _repeat(once, count, every, folder, temporary)
-
-
-def _repeat(once: Callable[[], None], count: int, every: int, folder: Path, temporary: Path) -> Iterator[Sample]:
+def samples(once: Callable[[], Usage], count: int, folder: Path, temporary: Path) -> Iterator[Sample]:
+    """So many runs; a sample after the first and after each tenth of them."""
     for number in range(1, count + 1):
-        once()
-        if number % every == 0 or number == 1:
-            yield look(number, folder, temporary)
+        usage = once()
+        if number % max(1, count // 10) == 0 or number == 1:
+            yield look(number, usage, folder, temporary)
 
 
 def main(count: int) -> None:
@@ -99,7 +96,7 @@ def main(count: int) -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ["PYTHONPATH"] = str(Path(__file__).resolve().parents[1])
     here = Path.cwd()
-    for title, way in (("one process", in_one_process), (f"{count} processes", in_processes)):
+    for title, once in (("one process", run), (f"{count} processes", run_elsewhere)):
         with tempfile.TemporaryDirectory(prefix="vad-endurance-") as name:
             folder, temporary = Path(name) / "work", Path(name) / "tmp"
             temporary.mkdir()
@@ -112,10 +109,10 @@ def main(count: int) -> None:
                 "| runs | memory, MB | open files | threads | database, MB | leaderboard, s | files in .vad | in /tmp |"
             )
             print("|---|---|---|---|---|---|---|---|")
-            for s in way(count, max(1, count // 10), folder, temporary):
+            for s in samples(once, count, folder, temporary):
                 print(
-                    f"| {s.runs} | {s.memory:.0f} | {s.files} | {s.threads} | {s.database:.2f} | {s.leaderboard:.3f} "
-                    f"| {s.kept} | {s.temporary} |",
+                    f"| {s.runs} | {s.usage.memory:.0f} | {s.usage.files} | {s.usage.threads} | {s.database:.2f} "
+                    f"| {s.leaderboard:.3f} | {s.kept} | {s.temporary} |",
                     flush=True,
                 )
             tempfile.tempdir = None
