@@ -76,22 +76,26 @@ def _chunk(samples: Samples) -> int:
     return max(1, min(MOST_SAMPLES, _PIXELS // (target.numel() // target.shape[1])))
 
 
-def error_map(
-    network: nn.Module, samples: Samples, frame: int, precision: Precision, device: torch.device
-) -> tuple[Tensor, Tensor, Tensor] | None:
-    """For pictures: what the network was to make of a frame, what it made, both uint8 of shape (H, W, 3), and the error (H, W).
+def error_maps(
+    network: nn.Module, samples: Samples, precision: Precision, device: torch.device
+) -> Callable[[int], tuple[Tensor, Tensor, Tensor] | None]:
+    """For pictures, a function of a frame: what the network was to make of it, what it made, and the error.
 
-    The error is squared and averaged over channels. Of the samples that hold the frame the middle one is
-    taken; None where there is none.
+    The first two are uint8 of shape (H, W, 3); the error, (H, W), is squared and averaged over channels. Of the samples
+    that hold the frame the middle one is taken; None where there is none. Several threads may call it.
     """
-    holding = np.argwhere(samples.scored == frame)
-    if not len(holding):
-        return None
-    sample, offset = holding[len(holding) // 2]
-    place(network, device)
+    place(network, device)  # here, as weights that are moved while another thread reads them give any output
     network.eval()
-    batch = samples.batch(np.asarray([sample]))
-    with torch.inference_mode(), autocast(precision, device):
-        output = network(batch.given)
-    made, target = (fold_frames(values)[[offset]].cpu() for values in (output.float(), batch.target))
-    return samples.picture(target)[0], samples.picture(made)[0], (made - target).square().mean(1)[0]
+
+    def of(frame: int) -> tuple[Tensor, Tensor, Tensor] | None:
+        holding = np.argwhere(samples.scored == frame)
+        if not len(holding):
+            return None
+        sample, offset = holding[len(holding) // 2]
+        batch = samples.batch(np.asarray([sample]))
+        with torch.inference_mode(), autocast(precision, device):
+            output = network(batch.given)
+        made, target = (fold_frames(values)[[offset]].cpu() for values in (output.float(), batch.target))
+        return samples.picture(target)[0], samples.picture(made)[0], (made - target).square().mean(1)[0]
+
+    return of

@@ -21,7 +21,7 @@ from vad.frames.frameset import Split
 from vad.frames.store import Advance, Frames, SplitSource, open_frames
 from vad.render import Scene, write_movie
 from vad.scores import FrameIndex
-from vad.scoring import error_map
+from vad.scoring import error_maps
 
 # In this share of the frames no pixel is beyond the hottest colour: one outlier must not make all others pale.
 _WITHIN = 0.95
@@ -116,11 +116,12 @@ def _errors(
     """A member's error maps, one after another into `file`: those of a long video do not fit into memory."""
     member, network = ensemble.members[name], ensemble.network(name)
     samples = member.kind_of_input().samples(frames[member.size], index, device)
+    error_map = error_maps(network, samples, member.training.precision, device)
     peaks = np.full(len(index), np.nan)
     nothing = np.zeros((member.size, member.size), np.float16)
 
     def look(position: int) -> NDArray[np.float16] | None:
-        seen = error_map(network, samples, position, member.training.precision, device)
+        seen = error_map(position)
         return seen and seen[2].numpy().astype(np.float16)
 
     with decoding_pool() as pool:  # a frame at a time is work for one core

@@ -13,7 +13,7 @@ from registry.runs.result import Result
 from registry.runs.work import Work
 from vad.frames.store import Frames
 from vad.pipeline import Outcome
-from vad.scoring import error_map
+from vad.scoring import error_maps
 from vad.weights import fit_weights, load_tensors
 
 _WORST = 8
@@ -79,9 +79,10 @@ def _worst_frames(
     state, _ = load_tensors(seen.weights)
     fit_weights(network, state, str(seen.weights))
     samples = member.kind_of_input().samples(maps["test"][member.size], index, device)
+    error_map = error_maps(network, samples, member.training.precision, device)
     rows = []
     for position in chosen:
-        if maps_of_frame := error_map(network, samples, position, member.training.precision, device):
+        if maps_of_frame := error_map(position):
             what = "" if labels is None else "miss, " if labels[position] else "false alarm, "
             title = f"{index.ids[position]}: {what}score {scores[position]:.2f}"
             rows.append(pictures.WorstFrame(title, *(values.numpy() for values in maps_of_frame)))

@@ -1,3 +1,6 @@
+import copy
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +11,7 @@ from vad.frame_errors import ERRORS
 from vad.inputs import INPUTS
 from vad.models import Shape, build
 from vad.precision import resolve
-from vad.scoring import MOST_SAMPLES, error_map, score
+from vad.scoring import MOST_SAMPLES, error_maps, score
 
 CPU = torch.device("cpu")
 MEAN, MAX = Named("mean"), Named("max")
@@ -130,11 +133,24 @@ def test_an_error_map_shows_where_the_mean_error_comes_from(network, index_of):
     frames = frames_of(4)
     samples = samples_of(frames, index_of)
     means = score(network, samples, [MEAN], 4, "fp32", CPU)[MEAN]
+    error_map = error_maps(network, samples, "fp32", CPU)
     for frame in range(4):
-        wanted, made, errors = error_map(network, samples, frame, "fp32", CPU)
+        wanted, made, errors = error_map(frame)
         assert np.array_equal(wanted.numpy(), frames[frame])
         with torch.no_grad():
             output = network(samples.batch(np.array([frame])).given)
         assert torch.equal(made, samples.picture(output)[0])
         assert errors.shape == (64, 64)
         assert errors.mean().item() == pytest.approx(means[frame], rel=1e-4)
+
+
+def test_error_maps_are_the_same_from_several_threads(index_of):
+    """The first of them, too: a network as it was loaded is moved by whoever makes the maps, not by each thread."""
+    samples = samples_of(frames_of(4), index_of)
+    loaded = build("fully_conv_ae", Shape("frame", 3, 64), {}, seed=5)
+    alone = error_maps(copy.deepcopy(loaded), samples, "fp32", CPU)
+    expected = [alone(frame)[2] for frame in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(100):
+            found = list(pool.map(error_maps(copy.deepcopy(loaded), samples, "fp32", CPU), range(4)))
+            assert all(torch.equal(errors, wanted) for (_, _, errors), wanted in zip(found, expected, strict=True))

@@ -11,7 +11,7 @@ from vad.inputs import INPUTS, Batch
 from vad.models import build
 from vad.precision import resolve
 from vad.scores import FrameIndex
-from vad.scoring import error_map, score
+from vad.scoring import error_maps, score
 
 CPU = torch.device("cpu")
 NO_BF16 = pytest.mark.skipif(resolve("auto", CPU) != "bf16", reason="no bf16")
@@ -165,8 +165,9 @@ def test_an_error_map_is_that_of_the_frame_that_is_asked_for(networks, frames, i
     index, network = index_of(12, 2), networks[name]
     samples = samples_of(name, frames[:14], index)
     scores = score(network, samples, [Named("mean")], 14, "fp32", CPU)[Named("mean")]
+    error_map = error_maps(network, samples, "fp32", CPU)
     for frame in range(14):
-        shown = error_map(network, samples, frame, "fp32", CPU)
+        shown = error_map(frame)
         assert (shown is None) == np.isnan(scores[frame])
         if shown is None:
             continue
@@ -184,11 +185,12 @@ def test_an_error_map_is_that_of_the_frame_that_is_asked_for(networks, frames, i
 
 def test_the_error_map_of_a_clips_frame_is_that_of_the_middle_clip_that_holds_it(networks, frames, index_of):
     samples = samples_of("clip", frames[:12], index_of(12))
+    error_map = error_maps(networks["clip"], samples, "fp32", CPU)
     for frame, clip in ((0, 0), (1, 1), (2, 1), (4, 2), (8, 3), (11, 4)):
         batch = samples.batch(np.array([clip]))
         with torch.no_grad():
             output = networks["clip"](batch.given)
-        _, made, errors = error_map(networks["clip"], samples, frame, "fp32", CPU)
+        _, made, errors = error_map(frame)
         assert torch.equal(made, samples.picture(output[:, :, frame - clip])[0])
         expected = (output - batch.target)[0, :, frame - clip].square().mean(0)
         torch.testing.assert_close(errors, expected, rtol=1e-5, atol=1e-7)
