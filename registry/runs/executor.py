@@ -22,7 +22,7 @@ from registry.runs.training import course, find, train
 from registry.runs.work import Request, Work
 from registry.stopping import was_stopped
 from registry.store import view
-from registry.store.runlog import RunLog
+from registry.store.runlog import DESCRIPTION, RunLog
 from registry.store.tracking import Tracking
 from vad.catalog import Named
 from vad.frames.store import Frames, Source, map_path, open_frames
@@ -78,8 +78,7 @@ def execute(
     maps = _decode(work, missing, console)
     log = _open(work, tracking)
     try:
-        log.params(_params(work))
-        log.describe(describe(work.loaded.entry, None, log))
+        log.log(params=_params(work), tags={DESCRIPTION: describe(work.loaded.entry, None, log)})
         if missing:
             known |= train(work, missing, maps["train"], store, engine, log, console)
         known = {name: known[name] for name in work.plan.members}

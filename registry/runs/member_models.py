@@ -38,9 +38,8 @@ def log_members(work: Work, known: Mapping[str, Known], store: MemberStore, log:
             if judge.values[scored].any():
                 figures[key] = float(average_precision_score(judge.values[scored], values[scored]))
         if figures:
-            tracking.reopen(run.run_id).metrics(
-                figures, model=model if there is not None else _make(member, run, tracking)
-            )
+            model = model if there is not None else _make(member, run, tracking)
+            tracking.reopen(run.run_id).log(figures, tags={_TAG: model}, model=model)
 
 
 def _make(member: Known, run: Found, tracking: Tracking) -> str:
@@ -49,6 +48,4 @@ def _make(member: Known, run: Found, tracking: Tracking) -> str:
     params = {"scale": about.size, "group": about.group, "seed": about.seed, "model": about.model}
     params |= dict(about.options) | {"input": about.input.name, "epoch": member.epoch}
     entry = {"entry": run.tags.get("vad.entry", ""), "profile": run.tags.get("vad.profile", "")}
-    model = tracking.log_model(run.run_id, run.experiment_id, about.name, {**entry, **params})
-    tracking.reopen(run.run_id).tags({_TAG: model})
-    return model
+    return tracking.log_model(run.run_id, run.experiment_id, about.name, {**entry, **params})

@@ -200,16 +200,14 @@ class MemberStore:
             save_tensors(weights, trained.state, {**content, "digest": digest})
             digest_of_weights = sha256(weights)
             (Path(work) / "checkpoint.json").write_text(json.dumps({**content, "sha256": digest_of_weights}, indent=2))
-            log.artifacts(Path(work), folder)
-        log.metrics(
-            {
+            metrics = {
                 "best_loss": trained.loss,
                 "best_epoch": trained.epoch,
                 "train_seconds": seconds,
                 "train_frames_per_second": count * len(trained.epochs) / max(seconds, 1e-9),
             }
-        )
-        log.tags({"vad.checkpoint": folder, "vad.weights_sha256": digest_of_weights})
+            marks = {"vad.checkpoint": folder, "vad.weights_sha256": digest_of_weights}
+            log.artifacts(Path(work), folder, known={_WEIGHTS: digest_of_weights}, metrics=metrics, tags=marks)
         path = self._tracking.fetch(log.run_id, f"{folder}/{_WEIGHTS}", self._home / "fetched" / log.run_id)
         if path is None:
             raise InputError(f"the weights of {member.name} were logged to run {log.run_id}, but cannot be read back")
@@ -247,14 +245,13 @@ class MemberStore:
                 results = score(network, samples, errors, len(index), recipe.precision, self._device, bar.advance)
             rate = len(index) / max(time.perf_counter() - started, 1e-9)
         log = self._tracking.reopen(known.run_id)
-        log.metrics({"score_frames_per_second": rate})
         with tempfile.TemporaryDirectory() as work:
             for error, values in results.items():
                 path = Path(work) / _score_name(frames_digest, error)
                 save_tensors(
                     path, {"scores": torch.from_numpy(values)}, {"frames": frames_digest, "error": error.label}
                 )
-            log.artifacts(Path(work), "scores")
+            log.artifacts(Path(work), "scores", metrics={"score_frames_per_second": rate})
         return results
 
 

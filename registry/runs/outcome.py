@@ -16,7 +16,7 @@ from registry.runs.members import Known
 from registry.runs.result import Result
 from registry.runs.work import Work
 from registry.store import score_table
-from registry.store.runlog import RunLog
+from registry.store.runlog import DESCRIPTION, RunLog
 from registry.store.score_table import ScoreTable, write_table
 from registry.store.tracking import Found, Tracking
 from vad.files import sha256
@@ -59,24 +59,23 @@ def log_outcome(
     runs = {name: tracking.get(member.run_id) for name, member in known.items()}
     stated, of = reference_for(entry, best)
     metrics: dict[str, float] = {}  # MLflow shows them in this order
+    tags = {DESCRIPTION: describe(entry, result, log)}
     if top := measured[best]:
         metrics |= {figure: top.ap, f"{figure}_low": top.low, f"{figure}_high": top.high}
     if stated is not None:
         metrics["reference_ap"] = stated
-        log.tags({"vad.reference_ap": f"{stated:.4f}", "vad.reference_of": of})
+        tags |= {"vad.reference_ap": f"{stated:.4f}", "vad.reference_of": of}
     if top:
         metrics |= {"auc" if work.data.labels else "proxy_auc": top.auc, "prevalence": top.prevalence}
     metrics |= _costs(known, runs) | work.seconds.metrics()
     metrics |= {f"{figure}.{name}": found.ap for name in order if (found := measured[name])}
-    log.metrics(metrics)
-    log.params({"best_variant": best})
-    log.describe(describe(entry, result, log))
+    log.log(metrics, {"best_variant": best}, tags)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         _write_texts(work, outcomes, result, folder)
-        log.tags({"vad.predictions_sha256": sha256(folder / predictions_file(best))})
+        written = sha256(folder / predictions_file(best))
         write_pictures(work, outcomes["test"], judged, result, known, maps, device, folder / "pictures")
-        log.artifacts(folder)
+        log.artifacts(folder, tags={"vad.predictions_sha256": written})
     return result
 
 

@@ -13,6 +13,8 @@ from registry.store.record import TAG, as_tag, recorded
 from vad.files import sha256
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
+DESCRIPTION = "mlflow.note.content"
+"""The tag whose Markdown MLflow's UI shows above a run."""
 PAGE = 1000
 """The most metrics that MLflow takes, or runs that it gives, at once."""
 
@@ -27,17 +29,35 @@ class RunLog:
         self._params = dict(run.data.params)
         self._files = recorded(run.data.tags)
 
-    def params(self, params: Mapping[str, Any]) -> None:
-        """Log parameters; one that is logged already stays as it is."""
-        new = {key: str(value)[:6000] for key, value in params.items() if key not in self._params}
-        self._client.log_batch(self.run_id, params=[Param(key, value) for key, value in new.items()])
+    def log(
+        self,
+        metrics: Mapping[str, float] | None = None,
+        params: Mapping[str, Any] | None = None,
+        tags: Mapping[str, Any] | None = None,
+        model: str | None = None,
+    ) -> None:
+        """Log all at once, as a call takes as long for one thing as for many; metrics on a logged model too if one is named.
+
+        A parameter that is logged already stays as it is.
+        """
+        now = int(time.time() * 1000)
+        new = {key: str(value)[:6000] for key, value in (params or {}).items() if key not in self._params}
+        self._client.log_batch(
+            self.run_id,
+            metrics=[Metric(key, float(value), now, 0, model_id=model) for key, value in (metrics or {}).items()],
+            params=[Param(key, value) for key, value in new.items()],
+            tags=[RunTag(key, str(value)[:8000]) for key, value in (tags or {}).items()],
+        )
         self._params |= new
 
+    def params(self, params: Mapping[str, Any]) -> None:
+        self.log(params=params)
+
     def metrics(self, metrics: Mapping[str, float], model: str | None = None) -> None:
-        """Log figures, on a logged model too if one is named."""
-        now = int(time.time() * 1000)
-        values = [Metric(key, float(value), now, 0, model_id=model) for key, value in metrics.items()]
-        self._client.log_batch(self.run_id, metrics=values)
+        self.log(metrics, model=model)
+
+    def tags(self, tags: Mapping[str, Any]) -> None:
+        self.log(tags=tags)
 
     def curve(self, points: Sequence[tuple[int, Mapping[str, float]]]) -> None:
         """Log metrics of several steps, each a step and its metrics, at once: a call costs as much as a thousand points."""
@@ -50,26 +70,32 @@ class RunLog:
         """The steps for which a metric was logged."""
         return {point.step for point in self._client.get_metric_history(self.run_id, metric)}
 
-    def tags(self, tags: Mapping[str, Any]) -> None:
-        self._client.log_batch(self.run_id, tags=[RunTag(key, str(value)[:8000]) for key, value in tags.items()])
-
-    def describe(self, markdown: str) -> None:
-        self.tags({"mlflow.note.content": markdown})
-
     def artifact(self, path: Path, folder: str | None = None) -> None:
         """Log a file, and record its SHA-256."""
         self._client.log_artifact(self.run_id, str(path), folder)
-        self._record({path.name: path}, folder)
+        self.tags(self._record({path.name: sha256(path)}, folder))
 
-    def artifacts(self, path: Path, folder: str | None = None) -> None:
-        """Log all that a folder holds, and record the SHA-256 of each file."""
+    def artifacts(
+        self,
+        path: Path,
+        folder: str | None = None,
+        known: Mapping[str, str] | None = None,
+        metrics: Mapping[str, float] | None = None,
+        tags: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Log all that a folder holds, and record the SHA-256 of each file, those that are `known` by name as they are.
+
+        `metrics` and `tags` are logged when the files are there.
+        """
         self._client.log_artifacts(self.run_id, str(path), folder)
         files = {file.relative_to(path).as_posix(): file for file in sorted(path.rglob("*")) if file.is_file()}
-        self._record(files, folder)
+        digests = {name: (known or {}).get(name) or sha256(file) for name, file in files.items()}
+        self.log(metrics, tags={**self._record(digests, folder), **(tags or {})})
 
-    def _record(self, files: Mapping[str, Path], folder: str | None) -> None:
-        self._files |= {f"{folder}/{name}" if folder else name: sha256(file) for name, file in files.items()}
-        self.tags({TAG: as_tag(self._files)})
+    def _record(self, digests: Mapping[str, str], folder: str | None) -> dict[str, str]:
+        """The tag that names all files of the run, these among them."""
+        self._files |= {f"{folder}/{name}" if folder else name: digest for name, digest in digests.items()}
+        return {TAG: as_tag(self._files)}
 
     def end(self, status: Status) -> None:
         """Set the status. That of a run that was cut off is not waited for: the next command sets it where it is missing."""
