@@ -30,6 +30,8 @@ class Shape:
 
 
 _building = Lock()
+# What PyTorch says of a tensor that is larger than memory, or than a number of bytes can be.
+_TOO_LARGE = ("allocate memory", "overflow")
 NETWORKS: Catalog[type[nn.Module]] = Catalog("model")
 
 # MKL picks its kernel for tanh at the first call of a process. Were that call on two threads at once, each may
@@ -40,7 +42,7 @@ torch.tanh(torch.zeros(64))
 def build(name: str, shape: Shape, options: Mapping[str, Any], seed: int, init: Named | None = None) -> nn.Module:
     """A fresh network; its first weights follow from `seed` alone, by PyTorch's rules or by `init`.
 
-    Raises InputError for an unknown name, a wrong option, or a shape that the network cannot take.
+    Raises InputError for an unknown name, a wrong option, a shape that the network cannot take, or too large a network.
     """
     bound = NETWORKS.bind(name, options)
     takes = getattr(NETWORKS[name], "takes", "frame")
@@ -49,7 +51,15 @@ def build(name: str, shape: Shape, options: Mapping[str, Any], seed: int, init: 
     # The seed is the process's: of two threads that build, one waits.
     with _building, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = NETWORKS[name](shape, **bound)
+        try:
+            network = NETWORKS[name](shape, **bound)
+        except (RuntimeError, TypeError) as error:
+            if not any(sign in str(error).lower() for sign in _TOO_LARGE):
+                raise
+            given = ", ".join(f"{key} {value}" for key, value in options.items())
+            raise InputError(
+                f'model "{name}" does not fit into memory at size {shape.size} with {given or "its defaults"}; make it smaller'
+            ) from None
         if init is not None:
             INITS.make(init, network)
         return network

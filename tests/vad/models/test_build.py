@@ -167,3 +167,9 @@ def test_wrong_names_and_options_are_refused(refuses):
         build("fully_conv_ae", shape, {"output": "relu"}, seed=0)
     with refuses('model "convlstm": hidden must be at least 1, not 0'):
         build("convlstm", shape, {"hidden": 0}, seed=0)
+
+
+@pytest.mark.parametrize("latent", [10**11, 10**17, 10**30])
+def test_a_network_that_no_memory_holds_is_refused(refuses, latent):
+    with refuses(f'model "conv_ae" does not fit into memory at size 64 with latent {latent}; make it smaller'):
+        build("conv_ae", Shape("frame", 3, 64), {"latent": latent}, seed=1)
