@@ -1,7 +1,7 @@
 # Every target is one call of the command `vad`, in an environment that is made when it is missing or stale.
 
 .DEFAULT_GOAL := help
-.PHONY: help run submit serve ui leaderboard journey check data test bench lint format lock audit clean setup
+.PHONY: help run submit serve ui leaderboard journey check data test test-isa bench lint format lock audit clean setup remake
 .SUFFIXES:
 
 VENV := .venv
@@ -14,15 +14,24 @@ TORCH := 2.13.0
 # Ray is an extra, installed when it is asked for.
 RAY := $(if $(filter ray,$(ENGINE)),$(VENV)/.ray)
 
+# An environment whose PyTorch came from another index than TORCH_INDEX is made again.
+INDEX := $(VENV)/.torch-index
+REMAKE := $(if $(TORCH_INDEX),$(if $(filter $(TORCH_INDEX),$(shell cat $(INDEX) 2>/dev/null)),,remake))
+PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile
+
+# As on a processor with AVX2 alone: without AVX-512, without bf16.
+AVX2 := ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2
+NUMERICAL := tests/vad/models $(patsubst %,tests/vad/test_%.py,ensemble fast_and_plain frame_errors losses precision repeatable scoring scoring_windows training)
+
 export MLFLOW_DISABLE_TELEMETRY := true
 
 option = $(if $($(1)),--$(2) '$($(1))')
 SETTINGS = $(foreach setting,$(SET),--set '$(setting)')
 
 help: ## Show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
 
-run: $(READY) $(RAY) ## Run an experiment, several or all: EXP="name ..."|all [DATA=folder] [LABELS=path] [PROFILE=demo|full] [SET="key=value ..."] [FORCE=1] [ENGINE=local|ray] [GPU_SHARE=0.25]
+run: $(READY) $(RAY) ## Run an experiment, several or all: EXP="name ..."|all [DATA=folder] [LABELS=path] [PROFILE=demo|full] [SET="key=value ..."] [FORCE=1] [ENGINE=local|ray] [GPU_SHARE=0.25] [TORCH_INDEX=url]
 	@test -n '$(EXP)' || { echo 'name an experiment, as in: make run EXP=phase5_multiscale' >&2; exit 2; }
 	@$(VAD) run $(foreach name,$(EXP),'$(name)') $(call option,DATA,data) $(call option,LABELS,labels) $(call option,PROFILE,profile) $(SETTINGS) $(if $(FORCE),--force) $(call option,ENGINE,engine) $(call option,GPU_SHARE,gpu-share)
 
@@ -48,7 +57,12 @@ data: $(READY) ## Inspect a data folder before training: [DATA=folder] [LABELS=p
 	@$(VAD) data $(if $(DATA),'$(DATA)') $(call option,LABELS,labels)
 
 test: lint $(RAY) ## Lint, check types, run every test: [ENGINE=ray] (those of Ray too)
-	@$(VENV)/bin/python -m pytest -n $$(( $$(nproc 2>/dev/null || echo 2) + 1 )) --dist loadfile --no-loadscope-reorder
+	@$(VENV)/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+
+test-isa: $(READY) ## Run the numerical tests as on a processor with AVX2 alone, on 1 and 2 threads
+	@for threads in 1 2; do \
+		TEST_THREADS=$$threads $(AVX2) $(VENV)/bin/python -m pytest -n auto --dist loadfile $(NUMERICAL) || exit 1; \
+	done
 
 bench: $(READY) ## Measure beside a notebook's loop and the machine's ceilings, about 9 minutes: [OUT=bench]
 	@$(VENV)/bin/python -m benchmarks.bench $(call option,OUT,out)
@@ -79,15 +93,17 @@ clean: ## Remove the environment and all caches; runs, models and submissions st
 
 setup: $(READY) ## Make the environment, which every other target does by itself
 
-$(READY): requirements.lock pyproject.toml
+# Modules are compiled when they are first used: to compile them all takes longer than to install them.
+$(READY): requirements.lock pyproject.toml $(REMAKE)
 	@test -n '$(PYTHON)' || { echo 'Python 3.11 or newer is needed, and none was found; name one with PYTHON=...' >&2; exit 2; }
-	@echo 'making $(VENV) from requirements.lock (once)'
+	@echo 'making $(VENV) from requirements.lock, once: 2.1 GB and about 2 minutes, with a CUDA build of PyTorch three times that (TORCH_INDEX=url names another index for it)'
 	@$(PYTHON) -m venv --clear $(VENV)
-	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
-	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@$(if $(TORCH_INDEX),$(PIP) --no-deps --index-url '$(TORCH_INDEX)' torch==$(TORCH) && echo '$(TORCH_INDEX)' > $(INDEX))
+	@$(PIP) -r requirements.lock
+	@$(PIP) --no-deps -e .
 	@touch $(READY)
 
 $(VENV)/.ray: $(READY)
 	@echo 'adding Ray to $(VENV) (once)'
-	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[ray]'
+	@$(PIP) -c requirements.lock -e '.[ray]'
 	@touch $@

@@ -1,6 +1,5 @@
 """What the machine could do at best, and what it is."""
 
-import os
 import platform
 import statistics
 import time
@@ -13,12 +12,20 @@ import numpy as np
 import torch
 
 from benchmarks.side import Work
+from vad.precision import Precision, computes_in_bf16
+from vad.threads import available, limit
 
 
-def product(dtype: torch.dtype, device: torch.device, size: int = 2048) -> float:
+def precisions(device: torch.device) -> list[Precision]:
+    """Those that the device has instructions for: an emulated product is no ceiling, and takes minutes."""
+    return ["bf16", "fp32"] if computes_in_bf16(device) else ["fp32"]
+
+
+def product(precision: Precision, device: torch.device, size: int = 2048) -> float:
     """Floating-point operations a second of a square matrix product."""
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
-    times = 4 if device.type == "cpu" else 200
+    times = 1 if device.type == "cpu" else 200
 
     def multiply() -> int:
         for _ in range(times):
@@ -51,21 +58,22 @@ def to_device(device: torch.device, megabytes: int = 256) -> float:
     return _rate(copy)
 
 
-def imread(paths: list[Path]) -> Work:
+def imread(paths: list[Path], passes: int) -> Work:
     """Files that OpenCV reads and decodes on all cores, doing nothing else."""
     cv2.setNumThreads(1)
 
     def read() -> int:
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for _ in pool.map(lambda path: cv2.imread(str(path)) is None, paths, chunksize=16):
+        with ThreadPoolExecutor(available()) as pool:
+            for _ in pool.map(lambda path: cv2.imread(str(path)) is None, paths * passes, chunksize=16):
                 pass
-        return len(paths)
+        return len(paths) * passes
 
     return read
 
 
-def _rate(work: Callable[[], int], seconds: float = 1.0) -> float:
-    """The median of a second or of five runs, whichever is longer, after one that warms up."""
+def _rate(work: Callable[[], int], seconds: float = 2.0) -> float:
+    """The median of so many seconds or of five runs, whichever is longer, after one that warms up."""
+    limit()
     work()
     rates = []
     end = time.perf_counter() + seconds
@@ -86,7 +94,7 @@ def machine() -> dict[str, str]:
     info = Path("/proc/cpuinfo")
     if info.exists():
         cpu = next((line.split(":")[1].strip() for line in info.read_text().splitlines() if "model name" in line), cpu)
-    about = {"processor": f"{cpu}, {os.cpu_count()} cores", "python": platform.python_version()}
+    about = {"processor": f"{cpu}, {available()} cores", "python": platform.python_version()}
     if torch.cuda.is_available():
         about["gpu"] = torch.cuda.get_device_name()
     return about | {"torch": torch.__version__, "opencv": cv2.__version__, "numpy": np.__version__}

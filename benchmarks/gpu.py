@@ -10,7 +10,6 @@ street's frames, moved and brightened anew for every frame, as JPEG files of 640
 import argparse
 import contextlib
 import json
-import os
 import tempfile
 import time
 from collections.abc import Iterator
@@ -29,9 +28,10 @@ from vad.frames.layouts import read_frameset
 from vad.frames.store import Frames, SplitSource, open_frames
 from vad.models import place
 from vad.optim import OPTIMIZERS
-from vad.precision import resolve
+from vad.precision import for_training
 from vad.scoring import score
 from vad.stepping import make_step
+from vad.threads import available
 from vad.training import Trained, train
 
 TRAIN, TEST, EPOCHS, AT_ONCE = 9_204, 11_706, 25, 3
@@ -65,8 +65,9 @@ def main() -> None:
             ]
         with timed(found, "trained and scored"):
             found["losses"] = phase5(maps[0], maps[1], given.epochs, given.at_once if device.type == "cuda" else 1)
-        peak = ceilings.product(torch.bfloat16, device, 8192 if device.type == "cuda" else 2048)
-        found["bf16 product, TFLOP/s"] = peak / 1e12
+        precision = for_training("auto", device)
+        peak = ceilings.product(precision, device, 8192 if device.type == "cuda" else 2048)
+        found |= {"precision": precision, f"{precision} product, TFLOP/s": peak / 1e12}
         found["scales"] = [
             beside_a_notebook(maps[0], scale, given.batches, given.rounds, peak) for scale in parts.SCALES
         ]
@@ -102,7 +103,7 @@ def make_footage(home: Path, train_frames: int, test_frames: int) -> Path:
     tasks = [
         (kind, 1 + n // 500, n % 500) for kind, count in (("training", train_frames), ("testing", test_frames)) for n in range(count)
     ]  # fmt: skip
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(available()) as pool:
         list(pool.map(draw, tasks))
     return root
 
@@ -118,7 +119,7 @@ def phase5(trains: dict[int, Frames], tests: dict[int, Frames], epochs: int, at_
             net = parts.network(size, latent, seed)
             trained = train(net, parts.samples_of(trains[size]), parts.recipe(batch, epochs), seed, device)
             samples = parts.samples_of(tests[size])
-            score(net, samples, [Named("max")], len(samples), resolve("auto", device), device)
+            score(net, samples, [Named("max")], len(samples), "auto", device)
         return trained
 
     with ThreadPoolExecutor(at_once) as pool:
@@ -138,7 +139,8 @@ def beside_a_notebook(
     samples.settle()
     recipe = parts.recipe(min(batch, count))
     place(net, device)
-    step = make_step(net.train(), recipe, OPTIMIZERS["adam"](net.parameters(), recipe.lr, 0.0), device)
+    optimizer = OPTIMIZERS["adam"](net.parameters(), recipe.lr, 0.0)
+    step = make_step(net.train(), recipe, optimizer, for_training(recipe.precision, device), device)
     trainer = notebook.Trainer(
         parts.network(size, latent), parts.as_floats(np.array(frames[size][:count])), batch, device
     )

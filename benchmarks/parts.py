@@ -1,6 +1,8 @@
 """Each part of phase 5 the project's way and the notebook's: functions that make the work that one side does."""
 
+import math
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +13,15 @@ from torch import Tensor, nn
 from benchmarks import notebook
 from benchmarks.side import Work
 from vad.catalog import Named
-from vad.frames.frameset import FrameSet
+from vad.frames.frameset import FrameSet, Split
 from vad.frames.layouts import read_frameset
 from vad.frames.store import SplitSource, open_frames
 from vad.frames.street import make_street
 from vad.inputs import INPUTS, Samples
 from vad.member import Training
 from vad.models import Shape, build
-from vad.precision import resolve
 from vad.scores import FrameIndex
-from vad.scoring import score
+from vad.scoring import MOST_SAMPLES, score
 from vad.training import train
 
 # Size, latent, batch of phase 5's three scales.
@@ -35,43 +36,47 @@ def device() -> torch.device:
 
 def recipe(batch_size: int, epochs: int = 1) -> Training:
     """Phase 5's recipe."""
-    return Training(
-        "mse", "adam", 2e-4, 0.0, None, epochs, None, 1e-5, "best", resolve("auto", device()), batch_size
-    )  # fmt: skip
+    return Training("mse", "adam", 2e-4, 0.0, None, epochs, None, 1e-5, "best", "auto", batch_size)
 
 
 def network(size: int, latent: int, seed: int = 42) -> nn.Module:
     return build("conv_ae", Shape("frame", 3, size), {"latent": latent}, seed)
 
 
-def street(home: Path) -> FrameSet:
-    """The demo street, 640 x 360."""
-    return read_frameset(make_street(home / "street"), home / "index")
+def street(home: Path, portion: float = 1.0) -> FrameSet:
+    """The demo street, 640 x 360: this portion of each video, from its beginning."""
+
+    def cut(split: Split) -> Split:
+        return split.slice({video.id: slice(math.ceil(len(video.numbers) * portion)) for video in split.videos})
+
+    frames = read_frameset(make_street(home / "street"), home / "index")
+    return replace(frames, train=cut(frames.train), test=cut(frames.test))
 
 
-def files(home: Path, split: str = "train") -> list[Path]:
-    return [path for video in getattr(street(home), split).videos for path in video.images or ()]
+def files(split: Split) -> list[Path]:
+    return [path for video in split.videos for path in video.images or ()]
 
 
-def decode(home: Path) -> Work:
+def decode(home: Path, passes: int) -> Work:
     split = street(home).train
     folders = tempfile.TemporaryDirectory(dir=home)
 
     def work() -> int:
-        folder = tempfile.mkdtemp(dir=folders.name)  # thrown away at the end: deleting is not decoding
-        open_frames(SplitSource(split), SIZES, Path(folder))
-        return len(split)
+        for _ in range(passes):
+            folder = tempfile.mkdtemp(dir=folders.name)  # thrown away at the end: deleting is not decoding
+            open_frames(SplitSource(split), SIZES, Path(folder))
+        return len(split) * passes
 
     return work
 
 
-def decode_as_a_notebook(home: Path) -> Work:
-    paths = files(home)
+def decode_as_a_notebook(home: Path, passes: int) -> Work:
+    paths = files(street(home).train)
 
     def work() -> int:
-        for size in SIZES:
+        for size in SIZES * passes:
             notebook.load(paths, size)
-        return len(paths)
+        return len(paths) * passes
 
     return work
 
@@ -96,17 +101,20 @@ def training_as_a_notebook(size: int, latent: int, batch: int, batches: int) -> 
     return work
 
 
-def scoring(size: int, latent: int, count: int) -> Work:
+def scoring(size: int, latent: int, _batch: int, passes: int) -> Work:
+    """Our passes have a size of their own."""
+    count = passes * MOST_SAMPLES
     samples, net = samples_of(frames_of(count, size)), network(size, latent)
 
     def work() -> int:
-        score(net, samples, [Named("max")], count, resolve("auto", device()), device())
+        score(net, samples, [Named("max")], count, "auto", device())
         return count
 
     return work
 
 
-def scoring_as_a_notebook(size: int, latent: int, batch: int, count: int) -> Work:
+def scoring_as_a_notebook(size: int, latent: int, batch: int, passes: int) -> Work:
+    count = passes * MOST_SAMPLES
     frames, net = as_floats(frames_of(count, size)), network(size, latent)
 
     def work() -> int:

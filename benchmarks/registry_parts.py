@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from registry.console import Console
 from registry.entries.loading import load_entry
 from registry.entries.plan import make_plan
 from registry.insight.leaderboard import leaderboard
 from registry.insight.leaderboard_report import as_text
-from registry.runs.executor import find_device, finished, run
+from registry.runs.executor import finished, run
 from registry.runs.preparation import prepare
 from registry.runs.work import Request
 from registry.store.runlog import RunLog
@@ -48,9 +47,7 @@ def post_processing() -> float:
     """Seconds from member scores of 11,706 frames to all variants of phase 4's two experiments."""
     index = FrameIndex(np.repeat(np.arange(1, 22), VIDEOS), np.concatenate([np.arange(count) for count in VIDEOS]))
     generator = np.random.default_rng(0)
-    plans = [
-        make_plan(load_entry(name), torch.device("cpu"), True) for name in ("phase4_gaussian", "phase4_alternative")
-    ]
+    plans = [make_plan(load_entry(name), labelled=True) for name in ("phase4_gaussian", "phase4_alternative")]
     scores = {
         (member, stream.error): generator.random(len(index))
         for plan in plans
@@ -77,6 +74,12 @@ def store(folder: Path) -> Iterator[None]:
         os.environ.pop("MLFLOW_TRACKING_URI")
         if before is not None:
             os.environ["MLFLOW_TRACKING_URI"] = before
+
+
+def phase2_epochs(train_frames: int, frames_a_second: float, seconds: float) -> int:
+    """How many epochs of phase2_max_error, ten at most, are trained in about so many seconds."""
+    members = make_plan(load_entry("phase2_max_error"), labelled=True).members
+    return max(1, min(10, round(seconds * frames_a_second / (len(members) * train_frames))))
 
 
 def phase2(home: Path, epochs: int) -> Request:
@@ -120,7 +123,7 @@ def run_and_skip(request: Request) -> dict[str, float]:
                 setattr(kind, name, method)
 
         def skip() -> None:
-            assert finished(prepare(request, find_device()), Tracking()) is not None
+            assert finished(prepare(request), Tracking()) is not None
 
         return {"tracking_share": spent / whole, "run_seconds": whole, "skip_seconds": median_seconds(skip)}
 
@@ -144,7 +147,7 @@ def leaderboard_seconds(runs: int = 1000) -> float:
         }
         log = tracking.open_run(experiment, "experiment", f"digest{number}", f"entry{number % 50}", tags)
         figures = {"ap": number / runs, "ap_low": 0.1, "ap_high": 0.9, "auc": 0.5, "prevalence": 0.3}
-        log.metrics(figures | {f"ap.variant{v}": 0.5 for v in range(10)})
-        log.params({"entry": "x", "members": 3, "best_variant": "max"})
+        figures |= {f"ap.variant{v}": 0.5 for v in range(10)}
+        log.log(figures, {"entry": "x", "members": 3, "best_variant": "max"})
         log.end("FINISHED")
     return median_seconds(lambda: as_text(leaderboard(Tracking())), 3)

@@ -15,7 +15,10 @@ import torch
 
 Work = Callable[[], int]
 """Does some units of work and gives how many."""
+Make = Callable[[int], Work]
+"""Makes work of this amount."""
 ROUNDS = 3
+SECONDS = 4.0
 
 _work: Work
 
@@ -74,12 +77,22 @@ class Compared:
         return statistics.median(self.ours)
 
 
-def compare(ours: Side, theirs: Side, rounds: int = ROUNDS) -> Compared:
-    """What both have prepared, in turn, A B A B, after one run each that warms up."""
+def compare(
+    ours: tuple[Side, Make], theirs: tuple[Side, Make], rounds: int = ROUNDS, seconds: float = SECONDS
+) -> Compared:
+    """Both in turn, A B A B, each as much as the other: so much that a round takes about so many seconds.
+
+    How much that is comes from the least amount, which both do twice before: to warm up, and to be timed.
+    """
+    for side, make in (ours, theirs):
+        side.prepare(make, 1)
+        side.seconds()
+    least = sum(side.seconds()[1] for side, _ in (ours, theirs))
+    for side, make in (ours, theirs):
+        side.prepare(make, max(1, round(seconds / least)))
     rates: tuple[list[float], list[float]] = ([], [])
-    for number in range(rounds + 1):
-        for side, rate in zip((ours, theirs), rates, strict=True):
-            count, seconds = side.seconds()
-            if number:
-                rate.append(count / seconds)
+    for _ in range(rounds):
+        for (side, _), rate in zip((ours, theirs), rates, strict=True):
+            count, spent = side.seconds()
+            rate.append(count / spent)
     return Compared(*rates)

@@ -14,7 +14,6 @@ from benchmarks import notebook, parts
 from benchmarks.side import Work
 from vad.catalog import Named
 from vad.frames.store import SplitSource, open_frames
-from vad.precision import resolve
 from vad.scoring import score
 from vad.training import train
 
@@ -26,9 +25,9 @@ def last_losses() -> dict[tuple[int, int], float]:
     return losses
 
 
-def phase5(home: Path, seeds: Sequence[int]) -> Work:
-    """Decode, train one epoch and score every member on the demo street."""
-    frames, device = parts.street(home), parts.device()
+def phase5(home: Path, seeds: Sequence[int], portion: float) -> Work:
+    """Decode, train one epoch and score every member of these seeds on this portion of the demo street."""
+    frames, device = parts.street(home, portion), parts.device()
 
     def work() -> int:
         with tempfile.TemporaryDirectory(dir=home) as folder:
@@ -39,14 +38,15 @@ def phase5(home: Path, seeds: Sequence[int]) -> Work:
                 for seed in seeds:
                     net = parts.network(size, latent, seed)
                     losses[size, seed] = train(net, train_samples, parts.recipe(batch), seed, device).epochs[-1].loss
-                    score(net, test_samples, [Named("max")], len(test_samples), resolve("auto", device), device)
+                    score(net, test_samples, [Named("max")], len(test_samples), "auto", device)
         return 1
 
     return work
 
 
-def phase5_as_a_notebook(home: Path, seeds: Sequence[int]) -> Work:
-    files, device = [parts.files(home, split) for split in ("train", "test")], parts.device()
+def phase5_as_a_notebook(home: Path, seeds: Sequence[int], portion: float) -> Work:
+    frames, device = parts.street(home, portion), parts.device()
+    files = [parts.files(split) for split in (frames.train, frames.test)]
 
     def work() -> int:
         for size, latent, batch in parts.SCALES:
@@ -76,14 +76,23 @@ class Growth:
         return float(np.log(t / s) / np.log(b / a))
 
 
-def growth(home: Path, counts: Sequence[int]) -> Growth:
-    """Train an epoch and score, in a process of its own for each number of frames."""
-    peaks, seconds = [], []
-    for count in counts:
-        with tempfile.TemporaryDirectory(dir=home) as folder:
-            command = [sys.executable, "-m", "benchmarks.growth", str(count), str(Path(folder) / "frames.npy")]
-            done = subprocess.run(command, capture_output=True, text=True, check=True)
-        peak, spent = map(float, done.stdout.split())
-        peaks.append(peak)
-        seconds.append(spent)
-    return Growth(tuple(counts), tuple(peaks), tuple(seconds))
+def growth(home: Path, first: int, seconds: float) -> Growth:
+    """Train an epoch and score, three numbers of frames, each in a process of its own.
+
+    Each is ten times the one before, or what takes about so many seconds here, but twice the one before at least.
+    """
+    found = [(first, *_grown(home, first))]
+    while len(found) < 3:
+        count, _, spent = found[-1]
+        count = max(2 * count, min(10 * count, int(count / spent * seconds) // first * first))
+        found.append((count, *_grown(home, count)))
+    return Growth(*zip(*found, strict=True))
+
+
+def _grown(home: Path, count: int) -> tuple[float, float]:
+    """The peak in bytes, and the seconds."""
+    with tempfile.TemporaryDirectory(dir=home) as folder:
+        command = [sys.executable, "-m", "benchmarks.growth", str(count), str(Path(folder) / "frames.npy")]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    peak, spent = map(float, done.stdout.split())
+    return peak, spent

@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: bars on a terminal, a line for each finished part in a log."""
+"""What a person sees during a run: bars on a terminal; elsewhere a line every few seconds and one at the end of each part."""
 
 import os
 import sys
@@ -11,6 +11,7 @@ from typing import Any, Self, SupportsFloat
 from tqdm import tqdm
 
 _BAR = "{desc:<26.26} {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt}{postfix}  {rate_noinv_fmt}  {remaining} left"
+_LINE_EVERY = 10.0
 
 
 class Console:
@@ -28,7 +29,7 @@ class Console:
 
 
 class Bar:
-    """A progress bar with rate and time left; `loss` shows the latest. Without a terminal, one line at the end.
+    """A progress bar with rate and time left; `loss` shows the latest. Without a terminal, a line every `_LINE_EVERY` seconds.
 
     It is drawn, and its clock runs, from where it is entered.
     """
@@ -38,13 +39,13 @@ class Bar:
         self._what = what
         self._total = total
         self._unit = unit
-        self._started = 0.0
+        self._started = self._told = 0.0
         self._done = 0
         self._loss: float | None = None
         self._bar: tqdm[Any] | None = None
 
     def __enter__(self) -> Self:
-        self._started = time.perf_counter()
+        self._started = self._told = time.perf_counter()
         if self._console.live:
             self._bar = tqdm(
                 total=self._total, desc=self._what, unit=f" {self._unit}", bar_format=_BAR, file=sys.stderr, leave=False
@@ -59,12 +60,20 @@ class Bar:
         if kind is None and self._done:
             seconds = time.perf_counter() - self._started
             loss = "" if self._loss is None else f", loss {self._loss:.5f}"
-            rate = self._done / max(seconds, 1e-9)
-            self._console.say(f"  {self._what:<26} {self._done:,} {self._unit} in {seconds:.1f} s, {rate:,.0f}/s{loss}")
+            self._console.say(
+                f"  {self._what:<26} {self._done:,} {self._unit} in {seconds:.1f} s, {self._rate():,.0f}/s{loss}"
+            )
+
+    def _rate(self) -> float:
+        return self._done / max(time.perf_counter() - self._started, 1e-9)
 
     def advance(self, count: int, loss: SupportsFloat | None = None) -> None:
         """So many more are done; fewer than none where some were lost and must be done again."""
         self._done += count
+        if self._bar is None and time.perf_counter() - self._told >= _LINE_EVERY:
+            self._told = time.perf_counter()
+            left = duration((self._total - self._done) / max(self._rate(), 1e-9))
+            self._console.say(f"  {self._what:<26} {self._done:,} of {self._total:,} {self._unit}, {left} left")
         if self._bar is not None:
             # Reading a loss from a GPU waits for it; so only as often as the bar is drawn.
             if loss is not None and time.time() - self._bar.last_print_t >= self._bar.mininterval:
@@ -111,6 +120,14 @@ def table(header: Sequence[str], rows: Sequence[Sequence[Any]], right: Sequence[
         parts = [c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))]
         lines.append("  ".join(parts).rstrip())
     return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def plural(count: int, one: str) -> str:

@@ -3,7 +3,6 @@
 import contextlib
 import getpass
 import importlib.metadata
-import os
 import platform
 import subprocess
 from functools import cache
@@ -12,10 +11,12 @@ from pathlib import Path
 
 def provenance(source: str) -> dict[str, str]:
     """Tags that say which commit, which machine and which packages made a run; no host name, no path of a home."""
+    from vad.threads import available  # loads PyTorch
+
     tags = {
         "mlflow.source.name": source,
         "mlflow.source.type": "LOCAL",
-        "vad.machine": f"{_processor()}, {os.cpu_count()} cores",
+        "vad.machine": f"{_processor()}, {available()} cores",
         "vad.python": platform.python_version(),
         "vad.torch": importlib.metadata.version("torch"),
     }

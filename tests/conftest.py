@@ -2,14 +2,14 @@
 
 import os
 
-# Two workers share the cores, and so do the processes that they start: threads that wait for each other would cost more
-# than the work. It is read when PyTorch is imported.
-os.environ["OMP_NUM_THREADS"] = "1"
+# Workers share the cores, and so do the processes that they start: threads that wait for each other would cost more
+# than the work. `make test-isa` asks for two all the same. Both are read when PyTorch is imported.
+os.environ["OMP_NUM_THREADS"] = os.environ.get("TEST_THREADS", "1")
 os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 
 import fcntl
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 import cv2
@@ -21,16 +21,36 @@ from numpy.typing import NDArray
 from vad.errors import InputError
 from vad.frames.street import make_street
 from vad.scores import FrameIndex
+from vad.threads import available
 
+THREADS = int(os.environ["OMP_NUM_THREADS"])
+MOST_WORKERS, MEMORY_OF_A_WORKER = 8, 3_000_000_000
 Picture = NDArray[np.uint8]
 Refuses = Callable[[str], AbstractContextManager[None]]
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Of `pytest -n auto`: one more than processors, as some tests wait; 8 at most, and one for each 3 GB that is free."""
+    return max(1, min(available() + 1, MOST_WORKERS, free_memory() // MEMORY_OF_A_WORKER))
+
+
+def free_memory() -> int:
+    """Bytes that processes can still take: of the machine, or of a container's share of it."""
+    free = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    with suppress(OSError):  # elsewhere than on Linux
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        free += [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")]
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        with suppress(OSError, ValueError):
+            free.append(int((Path("/sys/fs/cgroup") / name).read_text()))
+    return min(free)
+
+
 @pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
+def few_threads() -> Iterator[None]:
     """Networks as small as the tests' gain nothing from more threads, and lose much where cores are shared."""
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(THREADS)
     yield
     torch.set_num_threads(before)
 

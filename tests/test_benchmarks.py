@@ -3,9 +3,16 @@
 import json
 import subprocess
 import sys
+import time
+from functools import partial
 from pathlib import Path
 
+import pytest
+import torch
+
+from benchmarks import bench, ceilings, parts
 from benchmarks.report import as_markdown
+from benchmarks.side import Side, compare
 
 PROJECT = Path(__file__).parents[1]
 OTHERS = "mlflow click yaml pydantic sklearn pandas matplotlib safetensors tqdm registry PIL"
@@ -38,18 +45,51 @@ def test_growth_is_measured_in_a_process_of_its_own(tmp_path):
     assert seconds > 0
 
 
-def test_the_table_says_what_was_asked_beside_what_was_found():
-    row = {
-        "part": "decode",
-        "ours": 700.0,
-        "theirs": 100.0,
-        "ratios": [6.0, 8.0, 7.0],
-        "share": 0.5,
-        "of": "cv2.imread",
-    }
+def sleeping(seconds, amount):
+    """Work that takes so long for each unit."""
+
+    def work():
+        time.sleep(seconds * amount)
+        return amount
+
+    return work
+
+
+@pytest.mark.parametrize(("seconds", "least", "most"), [(0.5, 1, 1), (0.01, 8, 25)])
+def test_slow_work_is_done_once_and_fast_work_as_often_as_there_is_time_for(seconds, least, most):
+    with Side() as ours, Side() as theirs:
+        make = partial(sleeping, seconds)
+        found = compare((ours, make), (theirs, make), rounds=1, seconds=0.5)
+        counts = [side.seconds()[0] for side in (ours, theirs)]
+    assert counts[0] == counts[1] and least <= counts[0] <= most
+    assert found.ratios == [pytest.approx(1, abs=0.5)]
+
+
+def test_a_slow_machine_goes_through_phase_5_with_fewer_seeds_and_frames():
+    size = bench.Size(ends=2, end_seconds=180)
+    assert bench.portion_of(size, 30) == (parts.SEEDS, 1.0)
+    assert bench.portion_of(size, 90) == (parts.SEEDS[:1], 1.0)
+    assert bench.portion_of(size, 180) == (parts.SEEDS[:1], 0.5)
+
+
+@pytest.mark.parametrize(("native", "expected"), [(True, ["bf16", "fp32"]), (False, ["fp32"])])
+def test_a_ceiling_is_measured_only_in_a_precision_that_the_processor_has(monkeypatch, native, expected):
+    monkeypatch.setattr(ceilings, "computes_in_bf16", lambda device: native)
+    assert ceilings.precisions(torch.device("cpu")) == expected
+
+
+def a_table(precision, **row):
+    """The Markdown of figures that were measured in this precision, with one row of a part."""
     found = {
+        "precision": precision,
         "rows": [row],
-        "end_to_end": {"ours": [10.0], "theirs": [30.0]},
+        "end_to_end": {
+            "work": "one epoch",
+            "ours": [10.0],
+            "theirs": [30.0],
+            "share": 0.75,
+            "of": f"the {precision} product",
+        },
         "seconds": {"help": 0.06},
         "tracking_share": 0.008,
         "growth": {"frames": (10, 100), "peak": (5e8, 5e8), "seconds": (1.0, 10.0), "exponent": 1.0},
@@ -57,11 +97,42 @@ def test_the_table_says_what_was_asked_beside_what_was_found():
         "machine": {"processor": "one"},
         "ceilings": {"memory, GB/s": 25.0},
         "rounds": 3,
+        "epochs": 10,
         "minutes": 9,
     }
-    text = as_markdown(found)
+    return as_markdown(found)
+
+
+def test_without_bf16_the_table_says_what_the_fp32_product_allows_instead_of_what_was_asked_of_bf16():
+    text = a_table(
+        "fp32",
+        part="scoring, 64 px",
+        ours=520.0,
+        theirs=400.0,
+        ratios=[1.3, 1.2, 1.4],
+        share=0.8,
+        of="the fp32 product",
+    )
+    assert (
+        "| scoring, 64 px | 520 | 400 | 1.30 (1.20 to 1.40) | at most 1.62 | 80% of the fp32 product | |"
+        in text.replace("|  |", "| |")
+    )
+    assert (
+        "one epoch | 10.0 s | 30.0 s | 3.00 (3.00 to 3.00) | at most 4.00 | 75% of the fp32 product | |"
+        in text.replace("|  |", "| |")
+    )
+    assert "This processor has no bf16" in text
+    text = a_table("fp32", part="decode", ours=700.0, theirs=100.0, ratios=[7.0], share=0.5, of="cv2.imread")
+    assert "| 7.00 (7.00 to 7.00) | 2.5 | 50% of cv2.imread | 70% |" in text
+
+
+def test_the_table_says_what_was_asked_beside_what_was_found():
+    text = a_table("bf16", part="decode", ours=700.0, theirs=100.0, ratios=[6.0, 8.0, 7.0], share=0.5, of="cv2.imread")
+    assert "no bf16" not in text
     assert "| decode | 700 | 100 | 7.00 (6.00 to 8.00) | 2.5 | 50% of cv2.imread | 70% |" in text
-    assert "| phase 5 from files to scores, one epoch | 10.0 s | 30.0 s | 3.00 (3.00 to 3.00) | 2 | | |" in text
+    assert "one epoch | 10.0 s | 30.0 s | 3.00 (3.00 to 3.00) | 2 | 75% of the bf16 product | |" in text.replace(
+        "|  |", "| |"
+    )
     assert "| `vad --help` | 0.060 | < 0.3 |" in text
     assert "| tracking, share of a run | 0.80% | < 1 % |" in text
     assert "to the power of 1.00" in text

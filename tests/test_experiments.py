@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-import torch
 
 from registry.entries.loading import load_entry
 from registry.entries.plan import make_plan, rehearse
@@ -73,7 +72,7 @@ def test_an_experiment_validates_builds_and_says_what_to_expect(path):
     comment = "\n".join(line for line in head if line.startswith("#"))
     for word in ("Hypothesis:", "Expect:", "Cost:"):
         assert word in comment
-    plan = make_plan(loaded, torch.device("cpu"), labelled=True)
+    plan = make_plan(loaded, labelled=True)
     counts = rehearse(plan)
     assert {plan.members[name].group: count for name, count in counts.items()} == PARAMETERS[path.stem]
     assert list(plan.variants) == VARIANTS[path.stem]
@@ -82,7 +81,7 @@ def test_an_experiment_validates_builds_and_says_what_to_expect(path):
 
 def plan_of(name, profile="full"):
     (path,) = (path for path in EXPERIMENTS if path.stem == name)
-    return make_plan(load_entry(str(path), profile), torch.device("cpu"), labelled=True)
+    return make_plan(load_entry(str(path), profile), labelled=True)
 
 
 def digests_of(*names):
@@ -163,4 +162,12 @@ def test_the_demo_profile_keeps_the_networks_and_shortens_the_training():
                 full.members[key].options,
                 full.members[key].size,
             )
-            assert member.training.epochs <= 6
+            assert member.training.epochs == {128: 4, 256: 1}.get(member.size, 6)
+
+
+def test_what_is_set_for_all_training_goes_over_what_the_demo_profile_says_of_a_size():
+    (path,) = (path for path in EXPERIMENTS if path.stem == "phase5_multiscale")
+    plan = make_plan(load_entry(str(path), "demo", ("train.epochs=3",)), labelled=True)
+    assert {member.training.epochs for member in plan.members.values()} == {3}
+    plan = make_plan(load_entry(str(path), "demo", ("members.large.train.epochs=2",)), labelled=True)
+    assert {member.training.epochs for member in plan.members.values()} == {6, 4, 2}

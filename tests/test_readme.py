@@ -19,15 +19,54 @@ def test_every_command_is_in_the_readme_and_has_help():
 
 
 def test_every_make_target_is_in_the_readme_and_in_help():
-    targets = set(re.findall(r"^([a-z]+):.*##", (PROJECT / "Makefile").read_text(), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):.*##", (PROJECT / "Makefile").read_text(), re.MULTILINE))
     assert {"run", "test", "submit", "ui", "leaderboard", "check", "data", "lint", "format", "clean", "help"} <= targets
     shown = subprocess.run(["make", "-C", str(PROJECT)], capture_output=True, text=True, check=True).stdout
     for target in targets:
         assert f"make {target} " in shown, target
     for target in targets - {"help", "setup"}:
         assert re.search(rf"make {target}\b", README), target
-    for target in re.findall(r"`make ([a-z]+)", README):
+    for target in re.findall(r"`make ([a-z-]+)", README):
         assert target in targets, target
+
+
+def dry_run(folder, *arguments):
+    """What make would do in a folder that has no environment."""
+    for name in ("Makefile", "requirements.lock", "pyproject.toml"):
+        (folder / name).write_bytes((PROJECT / name).read_bytes())
+    done = subprocess.run(["make", "--dry-run", *arguments], cwd=folder, capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()
+
+
+def test_make_says_how_large_and_how_long_before_it_installs(tmp_path):
+    lines = dry_run(tmp_path, "run", "EXP=x")
+    said = next(i for i, line in enumerate(lines) if "2.1 GB and about 2 minutes" in line)
+    installs = [i for i, line in enumerate(lines) if "pip install" in line]
+    assert len(installs) == 2 and said < installs[0]
+
+
+def test_torch_comes_from_another_index_if_one_is_named(tmp_path):
+    lines = dry_run(tmp_path, "run", "EXP=x", "TORCH_INDEX=https://example.org/cpu")
+    first, second, _ = (line for line in lines if "pip install" in line)
+    version = re.search(r"^torch==(\S+)$", (tmp_path / "requirements.lock").read_text(), re.MULTILINE)[1]
+    assert f"--no-deps --index-url 'https://example.org/cpu' torch=={version}" in first
+    assert second.endswith("-r requirements.lock")
+
+
+def test_an_environment_with_torch_from_elsewhere_is_made_again(tmp_path):
+    dry_run(tmp_path, "help")
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv" / ".torch-index").write_text("https://example.org/cpu\n")
+    (tmp_path / ".venv" / ".ready").touch()
+
+    def installs(*arguments):
+        command = ["make", "--dry-run", "check", *arguments]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+        return "pip install" in done.stdout
+
+    assert not installs()
+    assert not installs("TORCH_INDEX=https://example.org/cpu")
+    assert installs("TORCH_INDEX=https://example.org/cuda")
 
 
 def test_pictures_in_the_readme_exist():

@@ -23,7 +23,6 @@ from vad.models import fold_batch_norm
 from vad.pipeline import Fitted, Stream, Variant, run_pipeline
 from vad.scores import FrameIndex, Values
 from vad.scoring import score
-from vad.threads import using
 from vad.weights import fit_weights, load_tensors, save_tensors
 
 Normalization = Literal["stored", "own"]
@@ -66,9 +65,8 @@ class Ensemble:
             network = self._folded[name]
             samples = member.kind_of_input().samples(frames[member.size], index, device)
             errors = list({s.error: None for s in self.streams.values() if s.error and name in s.members})
-            recipe = member.training
-            with using(recipe.threads):
-                found = score(network, samples, errors, len(index), recipe.precision, device, advance, folded=True)
+            trained = member.training.precision
+            found = score(network, samples, errors, len(index), trained, device, advance, folded=True)
             member_scores |= {(name, error): values for error, values in found.items()}
         fitted = self.fitted if normalization == "stored" else None
         variants = {self.variant_name: self.variant}
@@ -171,6 +169,7 @@ def _bare(error: Named | None) -> Any:
 
 def _member(value: dict[str, Any]) -> Member:
     training = dict(value["training"])
+    training.pop("threads", None)  # of models that were registered by version 0.1
     training["schedule"] = _named(training["schedule"])
     if not isinstance(training["loss"], str):
         training["loss"] = _pairs(training["loss"])

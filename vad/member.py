@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 from torch import nn
@@ -13,21 +13,21 @@ from vad.frames.decode import RESIZE_FILTER
 from vad.inputs import INPUTS, Input
 from vad.losses import Weighted
 from vad.models import NETWORKS, build
-from vad.precision import Precision
+from vad.precision import Precision, Wish
 
 # Raise these when a change to the code changes what comes out for the same settings.
-TRAINING_CODE = 2
+TRAINING_CODE = 3
 SCORING_CODE = 2
 
-_LATER = ("grad_clip", "threads")  # settings that there were not always
+_LATER = ("grad_clip",)  # settings that there were not always
 
 
 @dataclass(frozen=True)
 class Training:
-    """A training recipe, complete: every default filled in, precision and threads decided.
+    """A training recipe, complete: every default filled in.
 
-    `threads` is on how many threads of the processor the member is trained and scored: the last bits of the results
-    depend on it. None on a GPU.
+    `precision: auto` stays so: each machine decides it for itself, and a member is the same member wherever it was trained.
+    The number of threads is not part of it either. Both are recorded with the trained weights.
     """
 
     loss: str | Weighted
@@ -39,10 +39,9 @@ class Training:
     patience: int | None
     min_delta: float
     keep: Literal["best", "last"]
-    precision: Precision
+    precision: Wish
     batch_size: int
     grad_clip: float | None = None
-    threads: int | None = None
 
 
 @dataclass(frozen=True)
@@ -87,6 +86,10 @@ class Member:
         """The network before training. Raises InputError where the settings do not fit it."""
         shape = self.kind_of_input().shape(self.size)
         return build(self.model, shape, dict(self.options), self.seed, self.init)
+
+    def trained_in(self, precision: Precision) -> "Member":
+        """This member as it was trained, with the precision that `auto` came to."""
+        return replace(self, training=replace(self.training, precision=precision))
 
     def kind_of_input(self) -> Input:
         """How samples for this member are made."""

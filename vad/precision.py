@@ -1,24 +1,90 @@
-"""In which number format a network computes."""
+"""In which number format a network computes: what was asked for, and what the processor at hand is good at."""
 
+import functools
+import logging
+import os
+import time
 from typing import Literal
 
 import torch
+from torch.nn import functional
 
 Precision = Literal["fp32", "bf16"]
+Wish = Literal["auto", "fp32", "bf16"]
+
+_log = logging.getLogger("vad")
+
+# oneDNN computes in bf16 itself from these instruction sets on; below them it converts every number by itself.
+_ISA_WITH_BF16 = ("AVX512_CORE_BF16", "AVX512_CORE_FP16", "AVX512_CORE_AMX", "AVX10", "DEFAULT", "ALL")
+# The largest difference that scoring in fp32 instead of bf16 made, by `python -m benchmarks.precision`.
+SCORE_BOUND, AP_BOUND = 0.1, 0.01
 
 
-def resolve(wish: Literal["auto", "fp32", "bf16"], device: torch.device) -> Precision:
-    """`auto` is bf16 where the processor computes in it, else fp32. The answer is part of a member's digest."""
-    if wish != "auto":
-        return wish
+def computes_in_bf16(device: torch.device) -> bool:
+    """Whether the device has instructions for bf16. Where it has none, PyTorch emulates them, many times slower.
+
+    The limits that PyTorch and oneDNN heed count: `ATEN_CPU_CAPABILITY` and `ONEDNN_MAX_CPU_ISA`.
+    """
     if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    capable = getattr(torch.cpu, "_is_avx512_bf16_supported", None) or getattr(
-        torch.cpu, "_is_amx_tile_supported", None
-    )
-    return "bf16" if capable is not None and capable() else "fp32"
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    limit = os.environ.get("ONEDNN_MAX_CPU_ISA") or os.environ.get("DNNL_MAX_CPU_ISA") or "DEFAULT"
+    if not limit.upper().startswith(_ISA_WITH_BF16):
+        return False
+    if torch.backends.cpu.get_cpu_capability() in ("DEFAULT", "NO AVX", "AVX2"):
+        return False
+    features = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, name, lambda: False)() for name in features)
+
+
+def for_training(wish: Wish, device: torch.device) -> Precision:
+    """`auto` is bf16 where the device computes in it, else fp32. A `bf16` that is emulated is obeyed, with a warning."""
+    native = computes_in_bf16(device)
+    if wish == "bf16" and not native:
+        _warn_of_emulation(device)
+    return ("bf16" if native else "fp32") if wish == "auto" else wish
+
+
+def for_scoring(trained: Wish, device: torch.device) -> Precision:
+    """The format in which the network was trained, but fp32 where the device only emulates bf16; that is logged once."""
+    if trained != "bf16" or computes_in_bf16(device):
+        return for_training(trained, device)
+    _tell_of_scoring()
+    return "fp32"
 
 
 def autocast(precision: Precision, device: torch.device) -> torch.autocast:
     """The context in which a network's forward pass runs."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+
+
+@functools.cache
+def _warn_of_emulation(device: torch.device) -> None:
+    _log.warning(
+        "precision: bf16 is emulated on this processor, measured %.0f times slower than fp32; precision: auto takes fp32 here",
+        slowdown(device),
+    )
+
+
+@functools.cache
+def _tell_of_scoring() -> None:
+    _log.warning(
+        "trained in bf16, which this processor only emulates, so scored in fp32: a frame's score differs by at most %g, AP by %g",
+        SCORE_BOUND,
+        AP_BOUND,
+    )
+
+
+def slowdown(device: torch.device) -> float:
+    """How many times longer a small convolution takes in bf16 than in fp32, measured now in a fraction of a second."""
+    maps, weight = torch.ones(1, 32, 16, 16, device=device), torch.ones(32, 32, 3, 3, device=device)
+    seconds = []
+    for dtype in (torch.bfloat16, torch.float32):
+        pair = (maps.to(dtype), weight.to(dtype))
+        functional.conv2d(*pair)
+        times = []
+        for _ in range(5):
+            started = time.perf_counter()
+            float(functional.conv2d(*pair).sum())  # waits for a GPU
+            times.append(time.perf_counter() - started)
+        seconds.append(min(times))
+    return seconds[0] / seconds[1]

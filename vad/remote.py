@@ -37,8 +37,10 @@ class Told:
     state: bytes = b""
 
 
-def train_remotely(member: Member, samples: Samples, array: NDArray[Any], state: bytes, device: str) -> Iterator[Told]:
-    """Train a member on `samples` cut from `array`, and yield how it goes; the first word is that it has begun.
+def train_remotely(
+    member: Member, samples: Samples, array: NDArray[Any], state: bytes, device: str, threads: int
+) -> Iterator[Told]:
+    """Train a member on `samples` cut from `array`, on so many threads, and yield how it goes; the first word is that it has begun.
 
     `state` holds the bytes of a state file to go on from, or none. Raises what `train` raises; Diverged
     comes without weights, which are in the last state told.
@@ -48,7 +50,7 @@ def train_remotely(member: Member, samples: Samples, array: NDArray[Any], state:
     def work() -> None:
         place = torch.device(device)
         try:
-            with using(member.training.threads):  # in this thread: OpenMP keeps the number for each by itself
+            with using(threads):  # in this thread: OpenMP keeps the number for each by itself
                 _train(member, samples.over(array, place), state, place, told.put)
         except Diverged as error:
             told.put(Diverged(error.epoch, None))

@@ -21,6 +21,7 @@ from vad.errors import InputError
 from vad.files import replacing, unfinished
 from vad.frames.decode import Image, decoding_pool
 from vad.scores import Values
+from vad.threads import available
 
 # The first that OpenCV can write is taken. VP9 is in its wheels, and browsers play it; H.264 is in few builds;
 # MPEG-4 is in all, but no browser plays it.
@@ -227,7 +228,7 @@ def _encode_in_parts(folder: Path, whole: Path, pictures: Iterator[Image], size:
 
     OpenCV leaves the encoder at its slow settings, a tenth of a second and more for a frame, on one core.
     """
-    workers = min(_WORKERS, os.cpu_count() or 1)
+    workers = min(_WORKERS, available())
     running: deque[Future[int]] = deque()
     parts: list[Path] = []
     count = 0

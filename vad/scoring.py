@@ -12,8 +12,9 @@ from vad.frame_errors import ERRORS
 from vad.inputs import Samples, fold_frames
 from vad.memory import keep_freed_memory
 from vad.models import fold_batch_norm, place
-from vad.precision import Precision, autocast
+from vad.precision import Wish, autocast, for_scoring
 from vad.scores import Values
+from vad.threads import limit
 
 # What a pass holds: so many pixels of what is scored, so many samples at most.
 _PIXELS, MOST_SAMPLES = 2**21, 64
@@ -24,7 +25,7 @@ def score(
     samples: Samples,
     errors: Sequence[Named],
     count: int,
-    precision: Precision,
+    trained: Wish,
     device: torch.device,
     on_batch: Callable[[int], None] | None = None,
     *,
@@ -33,9 +34,12 @@ def score(
     """Each error of each of `count` frames, float64 of shape (count,). Only these numbers leave the device.
 
     A frame that several samples hold gets the largest of its errors, one that none holds gets NaN.
+    `trained` is the precision in which the network was trained; where the device only emulates bf16, fp32 takes its place.
     `folded` says that the network is what `fold_batch_norm` makes; to fold it takes as long as to score a few frames.
     """
     keep_freed_memory()
+    limit()
+    precision = for_scoring(trained, device)
     if not folded:
         network = fold_batch_norm(network)
     place(network, device)
@@ -77,7 +81,7 @@ def _chunk(samples: Samples) -> int:
 
 
 def error_maps(
-    network: nn.Module, samples: Samples, precision: Precision, device: torch.device
+    network: nn.Module, samples: Samples, trained: Wish, device: torch.device
 ) -> Callable[[int], tuple[Tensor, Tensor, Tensor] | None]:
     """For pictures, a function of a frame: what the network was to make of it, what it made, and the error.
 
@@ -86,6 +90,7 @@ def error_maps(
     """
     place(network, device)  # here, as weights that are moved while another thread reads them give any output
     network.eval()
+    precision = for_scoring(trained, device)
 
     def of(frame: int) -> tuple[Tensor, Tensor, Tensor] | None:
         holding = np.argwhere(samples.scored == frame)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from vad.inputs import Batch, fold_frames
 from vad.losses import weighted_loss
 from vad.member import Training
-from vad.precision import autocast
+from vad.precision import Precision, autocast
 
 # Steps before a recording: the first ones choose kernels and make the optimiser's state.
 _WARM_UP = 3
@@ -19,16 +19,24 @@ _recording = Lock()
 class Step:
     """Forward and backward pass and the optimiser's step, one after the other."""
 
-    def __init__(self, network: nn.Module, recipe: Training, optimizer: torch.optim.Optimizer, device: torch.device):
+    def __init__(
+        self,
+        network: nn.Module,
+        recipe: Training,
+        optimizer: torch.optim.Optimizer,
+        precision: Precision,
+        device: torch.device,
+    ):
         self.device = device
         self._network = network
         self._recipe = recipe
+        self._precision = precision
         self._optimizer = optimizer
         self._measure = weighted_loss(recipe.loss)
 
     def __call__(self, batch: Batch) -> Tensor:
         """The loss of the batch, before the step, on the device."""
-        with autocast(self._recipe.precision, self.device):
+        with autocast(self._precision, self.device):
             output = self._network(batch.given)
         loss = self._measure(fold_frames(output.float()), fold_frames(batch.target))
         self._optimizer.zero_grad(set_to_none=True)
@@ -47,8 +55,15 @@ class RecordedStep(Step):
     Source: PyTorch's notes on CUDA graphs, "whole network capture".
     """
 
-    def __init__(self, network: nn.Module, recipe: Training, optimizer: torch.optim.Optimizer, device: torch.device):
-        super().__init__(network, recipe, optimizer, device)
+    def __init__(
+        self,
+        network: nn.Module,
+        recipe: Training,
+        optimizer: torch.optim.Optimizer,
+        precision: Precision,
+        device: torch.device,
+    ):
+        super().__init__(network, recipe, optimizer, precision, device)
         self._side = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self._warm = 0
         self._graph: torch.cuda.CUDAGraph | None = None
@@ -88,6 +103,8 @@ class RecordedStep(Step):
         self._graph = graph
 
 
-def make_step(network: nn.Module, recipe: Training, optimizer: torch.optim.Optimizer, device: torch.device) -> Step:
+def make_step(
+    network: nn.Module, recipe: Training, optimizer: torch.optim.Optimizer, precision: Precision, device: torch.device
+) -> Step:
     """The fastest kind of step on this device."""
-    return (RecordedStep if device.type == "cuda" else Step)(network, recipe, optimizer, device)
+    return (RecordedStep if device.type == "cuda" else Step)(network, recipe, optimizer, precision, device)

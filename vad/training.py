@@ -21,7 +21,9 @@ from vad.member import Training
 from vad.memory import keep_freed_memory
 from vad.models import place
 from vad.optim import OPTIMIZERS, SCHEDULES
+from vad.precision import Precision, for_training
 from vad.stepping import Step, make_step
+from vad.threads import limit
 from vad.weights import fit_weights, load_tensors, save_tensors
 
 State = dict[str, Tensor]
@@ -39,12 +41,14 @@ class Epoch:
 
 @dataclass
 class Progress:
-    """Where a training stands; with the weights, all that is needed to go on.
+    """Where a training stands; with the weights, all that is needed to continue it.
 
-    `stale` counts the epochs since the loss last improved on `best_loss`; `kept_epoch` is the one whose
-    weights will be given back, 0 before the first.
+    `precision` and `threads` are those of the process that trained last. `stale` counts the epochs since the loss last
+    improved on `best_loss`; `kept_epoch` is the one whose weights will be returned, 0 before the first.
     """
 
+    precision: Precision
+    threads: int
     epochs: list[Epoch] = field(default_factory=list)
     best_loss: float = math.inf
     kept_epoch: int = 0
@@ -53,12 +57,14 @@ class Progress:
 
 @dataclass(frozen=True)
 class Trained:
-    """What training gave: weights on the CPU, the epoch and loss they come from, and how it went."""
+    """What training gave: weights on the CPU, the epoch and loss they come from, and how it went and was computed."""
 
     state: State
     epoch: int
     loss: float
     epochs: tuple[Epoch, ...]
+    precision: Precision
+    threads: int
     resumed_after: int = 0
 
 
@@ -93,18 +99,20 @@ def train(
     Raises Diverged where the loss is no longer finite.
     """
     keep_freed_memory()
+    threads, precision = limit(), for_training(recipe.precision, device)
     place(network, device)
     optimizer = OPTIMIZERS[recipe.optimizer](network.parameters(), recipe.lr, recipe.weight_decay)
     schedule = None
     if recipe.schedule is not None:
         schedule = SCHEDULES.make(recipe.schedule, optimizer, recipe.epochs)
-    progress, kept = Progress(), _copy(network)
+    progress, kept = Progress(precision, threads), _copy(network)
     if resume is not None and resume.exists():
         progress, kept = _take_up(resume, network, optimizer, schedule, device)
+        progress.precision, progress.threads = precision, threads
     resumed_after = len(progress.epochs)
     samples.settle()
     network.train()
-    step = make_step(network, recipe, optimizer, device)
+    step = make_step(network, recipe, optimizer, precision, device)
 
     while len(progress.epochs) < recipe.epochs and not _exhausted(progress, recipe):
         number = len(progress.epochs) + 1
@@ -139,7 +147,9 @@ def so_far(resume: Path) -> Trained:
 
 def _trained(kept: State, progress: Progress, resumed_after: int) -> Trained:
     loss = progress.epochs[progress.kept_epoch - 1].loss
-    return Trained(kept, progress.kept_epoch, loss, tuple(progress.epochs), resumed_after)
+    return Trained(
+        kept, progress.kept_epoch, loss, tuple(progress.epochs), progress.precision, progress.threads, resumed_after
+    )
 
 
 def _order(count: int, seed: int, epoch: int) -> Tensor:
@@ -232,7 +242,8 @@ def _read(path: Path) -> tuple[dict[str, State], Progress]:
             part, name = key.split("/", 1)
             parts[part][name] = tensor
         epochs = [Epoch(e["number"], float(e["loss"]), float(e["lr"]), float(e["seconds"])) for e in about["epochs"]]
-        progress = Progress(epochs, float(about["best_loss"]), int(about["kept_epoch"]), int(about["stale"]))
+        best_loss, kept_epoch, stale = float(about["best_loss"]), int(about["kept_epoch"]), int(about["stale"])
+        progress = Progress(about["precision"], int(about["threads"]), epochs, best_loss, kept_epoch, stale)
         if [e.number for e in epochs] != list(range(1, len(epochs) + 1)) or not 0 < progress.kept_epoch <= len(epochs):
             raise ValueError("its epochs do not follow one another")
     except (ValueError, TypeError, LookupError, OverflowError) as error:

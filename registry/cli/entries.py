@@ -14,8 +14,6 @@ def check(experiments: tuple[str, ...], overrides: tuple[str, ...]) -> None:
 
     Example: vad check phase5_multiscale
     """
-    import torch
-
     from registry.console import plural
     from registry.entries.loading import all_experiments, experiments_folder, load_entry
     from registry.entries.plan import make_plan, rehearse
@@ -27,7 +25,7 @@ def check(experiments: tuple[str, ...], overrides: tuple[str, ...]) -> None:
     for experiment in wanted:
         try:
             loaded = load_entry(experiment, overrides=overrides)
-            plan = make_plan(loaded, torch.device("cpu"), labelled=True)
+            plan = make_plan(loaded, labelled=True)
             parameters = rehearse(plan)
         except InputError as error:
             faults.append(str(error))
@@ -48,13 +46,12 @@ def show(experiment: str, profile: str, overrides: tuple[str, ...]) -> None:
 
     Example: vad show phase2_max_error --set train.epochs=3
     """
-    import torch
     import yaml
 
     from registry.entries.loading import load_entry
     from registry.entries.plan import make_plan
 
-    plan = make_plan(load_entry(experiment, profile, overrides), torch.device("cpu"), labelled=True)
+    plan = make_plan(load_entry(experiment, profile, overrides), labelled=True)
     click.echo(yaml.safe_dump({"name": plan.name, **plan.settings()}, sort_keys=False, width=100), nl=False)
 
 

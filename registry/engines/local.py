@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from registry.engines.base import Job, Outcomes
-from vad.threads import using
 from vad.training import Epoch, Trained, train
 
 # Members that share a GPU. Each has a stream; more of them than this no longer fit between one another's kernels.
@@ -51,11 +50,10 @@ class LocalEngine:
 
 def _train(job: Job, device: torch.device, on_batch: object, on_epoch: object) -> Trained:
     member = job.member
-    with using(member.training.threads):
-        return train(
-            member.build(), job.samples, member.training, member.seed, device,
-            on_batch=on_batch, on_epoch=on_epoch, resume=job.resume,  # type: ignore[arg-type]
-        )  # fmt: skip
+    return train(
+        member.build(), job.samples, member.training, member.seed, device,
+        on_batch=on_batch, on_epoch=on_epoch, resume=job.resume,  # type: ignore[arg-type]
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ from vad.errors import InputError
 from vad.files import replacing
 from vad.member import Member
 from vad.remote import Told, train_remotely
+from vad.threads import limit
 from vad.training import Diverged, so_far
 
 # So often a member may be lost within one epoch. More is no accident.
@@ -79,6 +80,7 @@ class RayEngine:
     def __init__(self, gpu_share: float | None, console: Console):
         self._gpu_share = gpu_share
         self._gpus = 0.0
+        self._threads = limit()
         self._console = console
         self._task = ray.remote(num_returns="streaming", max_retries=0)(train_remotely)
         self._arrays: dict[str, ray.ObjectRef] = {}
@@ -168,7 +170,7 @@ class RayEngine:
         state = job.resume.read_bytes() if task.epochs else b""
         device = "cuda" if self._gpus else "cpu"
         remote = self._task.options(name=f"train {job.member.name}", **self._needs(job.member))
-        return remote.remote(job.member, samples, self._put(job.samples.array), state, device)
+        return remote.remote(job.member, samples, self._put(job.samples.array), state, device, self._threads)
 
     def _put(self, array: NDArray[Any]) -> ray.ObjectRef:
         """An array in the cluster, put there once: a map is known by its file, whose name is its content."""
@@ -182,7 +184,7 @@ class RayEngine:
         """What a task asks for: processors, memory, a share of a GPU; no more than one node has, lest it wait for ever."""
         fit = [node for node in _nodes() if node.get("GPU", 0) >= self._gpus]
         largest = max(fit, key=lambda node: node.get("CPU", 0), default={})
-        threads = 1 if self._gpus else member.training.threads or 1  # a GPU is fed by one
+        threads = 1 if self._gpus else self._threads  # a GPU is fed by one
         return {
             "num_cpus": min(threads, largest.get("CPU") or threads),
             "memory": int(min(memory(member), largest.get("memory", 0))),

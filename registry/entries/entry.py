@@ -40,7 +40,6 @@ class TrainSpec(_Strict):
     min_delta: Annotated[float, Field(ge=0)] = 1e-5
     keep: Literal["best", "last"] = "best"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    threads: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = "auto"
 
 
 class Group(_Strict):

@@ -74,7 +74,7 @@ def load_entry(experiment: str, profile: str = "full", overrides: Sequence[str] 
     document = read_yaml(path)
     if not isinstance(document.data, dict):
         raise InputError(f"{path}: an entry is a mapping of keys (name, members, streams, variants, ...)")
-    data = _with_profile(document.data, profile)
+    data = _with_profile(document.data, profile, overrides)
     problems = list(document.problems)
     changed: dict[Key, str] = {}
     for override in overrides:
@@ -144,15 +144,17 @@ def _report(document: Document, changed: Mapping[Key, str], problems: Sequence[P
     return "\n  ".join([f"{document.path} has {count}:", *(text for _, text in rows)])
 
 
-def _with_profile(data: dict[str, Any], profile: str) -> dict[str, Any]:
-    """A copy of the entry under a profile: its `train` goes over all training, its `members` over each group."""
+def _with_profile(data: dict[str, Any], profile: str, overrides: Sequence[str]) -> dict[str, Any]:
+    """A copy of the entry under a profile: its `train` replaces values of all training, its `members` of each group, its
+    `sizes` of the groups of a size, but for what an override sets for all training."""
     if profile not in profile_names():
         raise InputError(
             f'unknown profile "{profile}"{nearest(profile, profile_names())} (known: {", ".join(profile_names())})'
         )
     values = read_yaml(PROFILES / f"{profile}.yaml").data or {}
     data = copy.deepcopy(data)
-    train, members = values.get("train", {}), values.get("members", {})
+    train, members, sizes = (values.get(part, {}) for part in ("train", "members", "sizes"))
+    overridden = {override.partition("=")[0].strip() for override in overrides}
     if train and isinstance(data.setdefault("train", {}), dict):
         data["train"].update(train)
     for group in (data.get("members") or {}).values() if isinstance(data.get("members"), dict) else ():
@@ -160,6 +162,10 @@ def _with_profile(data: dict[str, Any], profile: str) -> dict[str, Any]:
             group.update(members)
             if isinstance(group.get("train"), dict):
                 group["train"].update({key: value for key, value in train.items() if key in group["train"]})
+            size = group.get("size")
+            for key, value in (sizes.get(size, {}) if isinstance(size, int) else {}).items():
+                if f"train.{key}" not in overridden and isinstance(group.setdefault("train", {}), dict):
+                    group["train"][key] = value
     return data
 
 

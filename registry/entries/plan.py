@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import numpy as np
-import torch
 
 from registry.entries.checks import named_options
 from registry.entries.entry import Block, Entry, StreamSpec, TrainSpec, VariantSpec
@@ -20,7 +19,6 @@ from vad.member import Member, Training, digest_of
 from vad.models import INITS, NETWORKS, parameter_count
 from vad.optim import SCHEDULES
 from vad.pipeline import Fusion, Step, Stream, Variant, run_pipeline
-from vad.precision import resolve
 from vad.scores import FrameIndex
 from vad.steps import STEPS
 
@@ -72,14 +70,14 @@ class Plan:
         return digest_of(self.settings())
 
 
-def make_plan(loaded: Loaded, device: torch.device, labelled: bool) -> Plan:
-    """Resolve an entry for this device (which decides `precision: auto` and `threads: auto`) and this data (labels decide `holdout: auto`)."""
+def make_plan(loaded: Loaded, labelled: bool) -> Plan:
+    """Resolve an entry for this data: labels decide `holdout: auto`."""
     entry = loaded.entry
     members = {}
     for group, spec in entry.members.items():
         train = TrainSpec.model_validate({**entry.train.model_dump(), **spec.train})
         for seed in spec.seeds:
-            training = _training(train, spec.batch_size, device)
+            training = _training(train, spec.batch_size)
             options = tuple(NETWORKS.bind(spec.model, spec.model_extra or {}).items())
             init = None if spec.init is None else _named(spec.init, INITS)
             given = _named(spec.input, INPUTS)
@@ -120,7 +118,7 @@ def rehearse(plan: Plan, index: FrameIndex | None = None) -> dict[str, int]:
     return parameters
 
 
-def _training(train: TrainSpec, batch_size: int, device: torch.device) -> Training:
+def _training(train: TrainSpec, batch_size: int) -> Training:
     return Training(
         loss=_loss(train.loss),
         optimizer=train.optimizer,
@@ -131,18 +129,10 @@ def _training(train: TrainSpec, batch_size: int, device: torch.device) -> Traini
         patience=train.patience,
         min_delta=float(train.min_delta),
         keep=train.keep,
-        precision=resolve(train.precision, device),
+        precision=train.precision,
         batch_size=batch_size,
         grad_clip=train.grad_clip,
-        threads=_threads(train.threads, device),
     )
-
-
-def _threads(wish: int | Literal["auto"], device: torch.device) -> int | None:
-    """`auto` is as many as this process has. On a GPU nothing depends on it."""
-    if device.type != "cpu":
-        return None
-    return torch.get_num_threads() if wish == "auto" else wish
 
 
 def _loss(spec: str | Mapping[str, float]) -> str | Weighted:

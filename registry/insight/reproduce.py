@@ -19,7 +19,7 @@ import torch
 import yaml
 from torch import Tensor
 
-from registry.console import Console, table
+from registry.console import Console, plural, table
 from registry.data.datasets import DEMO, NO_LABELS, Dataset, open_frames_of
 from registry.insight.differences import plan_changes
 from registry.provenance import checkout
@@ -227,16 +227,29 @@ def _compare(
     new = _Record(parent, again, folder)
     plan = stored_identity(again, parent, folder)
     notes += [f"{change}" for change in plan_changes(identity["plan"], plan["plan"])] if plan else []
-    weights = {member.name: _weights(member, again, folder) for member in again.find("member")}
+    trained = {member.name: member for member in again.find("member")}
     members = {}
     for name, run_id in yaml.safe_load(record.read("results.json"))["members"].items():
-        then_weights = _weights(tracking.get(run_id), tracking, home)
-        members[name] = name in weights and _equal(then_weights, weights[name])
+        original, repeated = tracking.get(run_id), trained.get(name)
+        members[name] = repeated is not None and _equal(
+            _weights(original, tracking, home), _weights(repeated, again, folder)
+        )
+        ways = [_computed(member) for member in (original, repeated) if member is not None]
+        if len(set(ways)) == 2 and all(ways):
+            notes.append(
+                f"{name} was trained in {ways[0]} and this time in {ways[1]}; that alone changes its last digits"
+            )
     then, now = read_table(record.path(TEST)), read_table(new.path(TEST))
     name = f"predictions-{run.params['best_variant']}.csv"
     best_now = f"predictions-{parent.params['best_variant']}.csv"
     same_file = name == best_now and record.path(name).read_bytes() == new.path(name).read_bytes()
     return Repeated(run.run_id, members, _differences(then, now), same_file, notes)
+
+
+def _computed(member: Found) -> str:
+    """In which precision, on how many threads a member was trained; empty for one that is older than such records."""
+    precision, threads = member.tags.get("vad.precision"), member.tags.get("vad.threads")
+    return f"{precision} on {plural(int(threads), 'thread')}" if precision and threads else ""
 
 
 def _weights(member: Found, tracking: Tracking, home: Path) -> dict[str, Tensor]:

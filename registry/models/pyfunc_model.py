@@ -24,6 +24,7 @@ from vad import ensemble
 from vad.errors import InputError
 from vad.frames.decode import decode_image, resize
 from vad.scores import FrameIndex
+from vad.threads import available
 
 _COLUMNS = ["video", "frame", "image"]
 _LARGEST = 999_999_999
@@ -42,7 +43,7 @@ class EnsembleModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
     def load_context(self, context: Any) -> None:
         self.ensemble = ensemble.load(Path(context.artifacts["ensemble"]))
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self._pool = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="decode")
+        self._pool = ThreadPoolExecutor(available(), thread_name_prefix="decode")
         # A network takes all cores; two at once would wait for each other in every layer.
         self._turn = Lock()
 

@@ -14,7 +14,8 @@ from vad.member import Member
 from vad.models import Shape, parameter_count
 from vad.training import Diverged, train
 
-_BATCH, _BATCHES = 8, 4
+# Batches that are timed, and samples in each at most. A pass that only scores takes about a third of a training step.
+_BATCHES, _MOST, _SCORING = 3, 16, 1 / 3
 # Bytes of a process that has loaded PyTorch.
 _PROCESS = 700_000_000
 
@@ -22,12 +23,12 @@ _PROCESS = 700_000_000
 class _Noise(Samples):
     """Some batches of a member's shape, for the clock alone."""
 
-    def __init__(self, member: Member, device: torch.device):
-        super().__init__(np.empty(0, np.uint8), np.zeros((_BATCHES * _BATCH, 1), np.intp), device)
+    def __init__(self, member: Member, batch: int, device: torch.device):
+        super().__init__(np.empty(0, np.uint8), np.zeros((_BATCHES * batch, 1), np.intp), device)
         shape = member.kind_of_input().shape(member.size)
-        self._given = torch.rand(_BATCH, *_sides(shape), device=device)
+        self._given = torch.rand(batch, *_sides(shape), device=device)
         frame = (shape.channels, shape.size, shape.size)
-        self._target = self._given if shape.kind != "sequence" else torch.rand(_BATCH, *frame, device=device)
+        self._target = self._given if shape.kind != "sequence" else torch.rand(batch, *frame, device=device)
 
     def batch(self, which: Positions) -> Batch:
         return Batch(self._given, self._target)
@@ -40,32 +41,40 @@ def _sides(shape: Shape) -> tuple[int, ...]:
 
 
 class Estimator:
-    """Seconds of training by member; each kind of network is timed once."""
+    """Seconds of training and scoring by member; each kind of network is timed once."""
 
     def __init__(self, device: torch.device):
         self._device = device
         self._known: dict[str, float] = {}
 
     def seconds(self, member: Member, samples: int) -> float:
-        """For `samples` samples and all epochs; early stopping may make it less."""
+        """Of training on `samples` samples for all epochs; early stopping may make it less."""
+        return self._sample(member) * samples * member.training.epochs
+
+    def scoring_seconds(self, member: Member, samples: int) -> float:
+        """Of scoring `samples` samples, roughly."""
+        return self._sample(member) * samples * _SCORING
+
+    def _sample(self, member: Member) -> float:
         settings = {key: value for key, value in member.settings().items() if key not in ("seed", "epochs", "lr")}
         key = repr(sorted(settings.items(), key=lambda item: item[0]))
         if key not in self._known:
             self._known[key] = self._time(member)
-        return self._known[key] * samples * member.training.epochs
+        return self._known[key]
 
     def _time(self, member: Member) -> float:
-        recipe = replace(member.training, epochs=1, patience=None, batch_size=_BATCH)
+        batch = min(member.training.batch_size, _MOST)
+        recipe = replace(member.training, epochs=1, patience=None, batch_size=batch)
         ends: list[float] = []
 
         def tell(count: int, loss: Tensor) -> None:
             loss.item()  # waits for a GPU
             ends.append(time.perf_counter())
 
-        # The first batches warm up; of the others the fastest counts, as other work on the machine only slows.
+        # The first batch warms up; of the others the fastest counts, as other work on the machine only slows.
         with contextlib.suppress(Diverged):  # noise may do that, and the training itself will say so
-            train(member.build(), _Noise(member, self._device), recipe, 0, self._device, on_batch=tell)
-        return min(end - start for start, end in pairwise(ends)) / _BATCH
+            train(member.build(), _Noise(member, batch, self._device), recipe, 0, self._device, on_batch=tell)
+        return min(end - start for start, end in pairwise(ends)) / batch
 
 
 def memory(member: Member) -> int:

@@ -6,12 +6,13 @@ from contextlib import ExitStack, closing
 
 import torch
 
-from registry.console import Console
+from registry.console import Console, duration
 from registry.data.datasets import labels_place
 from registry.engines import Engine, follow, open_engine
 from registry.models.versions import Versions
 from registry.provenance import provenance
 from registry.runs.description import describe
+from registry.runs.estimate import Estimator
 from registry.runs.member_models import log_members
 from registry.runs.members import Known, MemberStore
 from registry.runs.outcome import log_outcome
@@ -28,7 +29,9 @@ from vad.catalog import Named
 from vad.frames.store import Frames, Source, map_path, open_frames
 from vad.losses import Weighted
 from vad.pipeline import Outcome, run_pipeline
+from vad.precision import for_training
 from vad.scores import Values
+from vad.threads import limit
 
 
 def run(request: Request, console: Console) -> Result:
@@ -37,7 +40,7 @@ def run(request: Request, console: Console) -> Result:
     Raises InputError before anything is tracked for all that is wrong with entry, data or labels.
     """
     device = find_device()
-    work = prepare(request, device)
+    work = prepare(request)
     announce(work, console)
     engine = open_engine(request.engine, request.gpu_share, device, console)
     tracking = Tracking(new=True)
@@ -47,7 +50,8 @@ def run(request: Request, console: Console) -> Result:
             console.say(f"  {name:<14} from run {origin}")
         return result
     with closing(engine), tracking.ending_runs():
-        return execute(work, tracking, MemberStore(tracking, request.home, device, console), engine, device, console)
+        store = MemberStore(tracking, request.home, device, console)
+        return execute(work, tracking, store, engine, device, console, Estimator(device))
 
 
 def find_device() -> torch.device:
@@ -66,19 +70,27 @@ def finished(work: Work, tracking: Tracking) -> Result | None:
 
 
 def execute(
-    work: Work, tracking: Tracking, store: MemberStore, engine: Engine, device: torch.device, console: Console
+    work: Work,
+    tracking: Tracking,
+    store: MemberStore,
+    engine: Engine,
+    device: torch.device,
+    console: Console,
+    estimator: Estimator | None = None,
 ) -> Result:
-    """Train what is missing, score, fuse, measure, log, register.
+    """Train what is missing, score, fuse, measure, log, register. With an estimator, say beforehand how long it takes.
 
     Raises MembersFailed when members could not be trained; what else there was to train is trained then.
     """
     known, missing = _look_up(work, store, console)
+    if missing and estimator:
+        console.say(f"  about {duration(_seconds(work, missing, estimator))} of training and scoring on this machine")
     if missing:
         engine.start()
     maps = _decode(work, missing, console)
     log = _open(work, tracking)
     try:
-        log.log(params=_params(work), tags={DESCRIPTION: describe(work.loaded.entry, None, log)})
+        log.log(params=_params(work, device), tags={DESCRIPTION: describe(work.loaded.entry, None, log)})
         if missing:
             known |= train(work, missing, maps["train"], store, engine, log, console)
         known = {name: known[name] for name in work.plan.members}
@@ -143,6 +155,18 @@ def _look_up(work: Work, store: MemberStore, console: Console) -> tuple[dict[str
                 f"  {name:<14} from run {found.run_id} ({found.trained_for}, epoch {found.epoch}, loss {found.loss:.5f})"
             )
     return known, missing
+
+
+def _seconds(work: Work, missing: Mapping[str, str], estimator: Estimator) -> float:
+    """What training the missing members and scoring all targets by them takes, by a few timed batches."""
+    assert work.train_index is not None
+    total = 0.0
+    for name in missing:
+        member = work.plan.members[name]
+        kind = member.kind_of_input()
+        total += estimator.seconds(member, len(kind.reach(work.train_index, training=True)))
+        total += sum(estimator.scoring_seconds(member, len(kind.reach(target.index))) for target in work.targets)
+    return total
 
 
 def _decode(work: Work, missing: Mapping[str, str], console: Console) -> dict[str, dict[int, Frames]]:
@@ -238,7 +262,7 @@ def _tags(work: Work) -> dict[str, str]:
     return {key: value for key, value in tags.items() if value}
 
 
-def _params(work: Work) -> dict[str, object]:
+def _params(work: Work, device: torch.device) -> dict[str, object]:
     """Few and well named: what a person would sort and filter runs by. All of it is in resolved.yaml."""
     members = list(work.plan.members.values())
 
@@ -255,7 +279,8 @@ def _params(work: Work) -> dict[str, object]:
         "loss": each(_loss(member.training.loss) for member in members),
         "epochs": each(member.training.epochs for member in members),
         "lr": each(member.training.lr for member in members),
-        "precision": each(member.training.precision for member in members),
+        "precision": each(for_training(member.training.precision, device) for member in members),
+        "threads": limit(),
     }
 
 

@@ -5,14 +5,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from registry.provenance import checkout
 from registry.runs.work import Work
 from registry.store.tracking import Found, Tracking
 from vad.frames.decode import RESIZE_FILTER
 from vad.frames.frameset import Split
 from vad.member import SCORING_CODE, TRAINING_CODE
+from vad.threads import limit
 
 FILE = "identity.json"
 _SHORT = 12  # digits of a file's SHA-256: enough to see that it changed
@@ -41,7 +40,7 @@ def identity(work: Work) -> dict[str, Any]:
             "labels": work.judge.source if work.judge else "",
             "figure": data.figure,
         },
-        "threads": torch.get_num_threads(),
+        "threads": limit(),
         "videos": {} if frames is None else {"train": videos_of(frames.train), "test": videos_of(frames.test)},
     }
 

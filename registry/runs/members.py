@@ -30,7 +30,6 @@ from vad.member import SCORING_CODE, Member
 from vad.models import parameter_count
 from vad.scores import FrameIndex, Values
 from vad.scoring import score
-from vad.threads import using
 from vad.training import Diverged, Epoch, Trained
 from vad.weights import fit_weights, load_tensors, save_tensors
 
@@ -41,7 +40,10 @@ _CURVE_EVERY = 3.0
 
 @dataclass(frozen=True)
 class Known:
-    """A member whose weights are in the store: the run that trained it, and how that went."""
+    """A member whose weights are in the store: the run that trained it, and how that went.
+
+    Its `member` says in which precision that was, where the entry says `auto`.
+    """
 
     member: Member
     digest: str
@@ -89,7 +91,7 @@ class MemberStore:
             return None
         content = json.loads(about.read_text())
         return Known(
-            member,
+            member.trained_in(content["precision"]),
             digest,
             run.run_id,
             run.name,
@@ -193,7 +195,10 @@ class MemberStore:
         """Log the checkpoint: weights, and the epoch and loss that they come from."""
         folder = f"checkpoints/{member.group}/seed-{member.seed}"
         epochs = [asdict(epoch) for epoch in trained.epochs]
-        content = {"epoch": trained.epoch, "loss": trained.loss, "settings": member.settings(), "epochs": epochs}
+        computed = {"precision": trained.precision, "threads": trained.threads}
+        content = {
+            "epoch": trained.epoch, "loss": trained.loss, "settings": member.settings(), "epochs": epochs, **computed
+        }  # fmt: skip
         seconds = sum(epoch.seconds for epoch in trained.epochs)
         with tempfile.TemporaryDirectory() as work:
             weights = Path(work) / _WEIGHTS
@@ -207,12 +212,13 @@ class MemberStore:
                 "train_frames_per_second": count * len(trained.epochs) / max(seconds, 1e-9),
             }
             marks = {"vad.checkpoint": folder, "vad.weights_sha256": digest_of_weights}
+            marks |= {f"vad.{key}": str(value) for key, value in computed.items()}
             log.artifacts(Path(work), folder, known={_WEIGHTS: digest_of_weights}, metrics=metrics, tags=marks)
         path = self._tracking.fetch(log.run_id, f"{folder}/{_WEIGHTS}", self._home / "fetched" / log.run_id)
         if path is None:
             raise InputError(f"the weights of {member.name} were logged to run {log.run_id}, but cannot be read back")
         return Known(
-            member, digest, log.run_id, member.name, tags.get("vad.entry", ""), path, trained.epoch, trained.loss,
+            member.trained_in(trained.precision), digest, log.run_id, member.name, tags.get("vad.entry", ""), path, trained.epoch, trained.loss,
             trained.epochs, seconds,
         )  # fmt: skip
 
@@ -240,9 +246,8 @@ class MemberStore:
         unit = f"{member.kind_of_input().shape(member.size).kind}s"
         with self._console.bar(f"score {member.name}{what}", len(samples), unit) as bar:
             started = time.perf_counter()
-            recipe = member.training
-            with using(recipe.threads):
-                results = score(network, samples, errors, len(index), recipe.precision, self._device, bar.advance)
+            trained = member.training.precision
+            results = score(network, samples, errors, len(index), trained, self._device, bar.advance)
             rate = len(index) / max(time.perf_counter() - started, 1e-9)
         log = self._tracking.reopen(known.run_id)
         with tempfile.TemporaryDirectory() as work:

@@ -2,8 +2,6 @@
 
 from dataclasses import replace
 
-import torch
-
 from registry.console import Console
 from registry.data.datasets import Dataset, open_frames_of, open_scores_of, read_files
 from registry.entries.loading import load_entry
@@ -18,17 +16,17 @@ from vad.scores import FrameIndex
 PROXY_SEED = 20260101
 
 
-def prepare(request: Request, device: torch.device, data: Dataset | None = None) -> Work:
+def prepare(request: Request, data: Dataset | None = None) -> Work:
     """What running an entry on this data comes to. `data` is given where frames are open already.
 
     Raises InputError for all that is wrong with entry, data or labels; nothing is tracked yet.
     """
     loaded = load_entry(request.experiment, request.profile or ("full" if request.data else "demo"), request.overrides)
     if not loaded.entry.members and request.data is None:
-        data = open_scores_of(make_plan(loaded, device, labelled=True), request.labels, request.home)
+        data = open_scores_of(make_plan(loaded, labelled=True), request.labels, request.home)
     elif data is None:
         data = open_frames_of(request.data, request.labels, request.home)
-    plan = make_plan(loaded, device, labelled=data.labels is not None)
+    plan = make_plan(loaded, labelled=data.labels is not None)
     rehearse(plan, data.index)
     files, file_digests = read_files(plan, data.index)
     train, targets, judge = None, [], data.labels

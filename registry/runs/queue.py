@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from registry.console import Console, plural, table
+from registry.console import Console, duration, plural, table
 from registry.data.datasets import open_frames_of
 from registry.engines import Engine, open_engine
 from registry.entries.loading import all_experiments, experiments_folder
@@ -119,7 +119,7 @@ def _prepare_all(experiments: Sequence[str], request: Request, device: torch.dev
     faults = []
     for experiment in experiments:
         try:
-            works.append(prepare(replace(request, experiment=experiment), device, data))
+            works.append(prepare(replace(request, experiment=experiment), data))
         except InputError as error:
             faults.append(str(error))
     names = [work.plan.name for work in works]
@@ -199,14 +199,6 @@ def _decode(jobs: Sequence[_Job], request: Request, console: Console) -> None:
     for name, source in [*sources, *((target.name, target.source) for target in work.targets)]:
         with console.bar(f"decode {name}", len(source)) as bar:
             open_frames(source, sizes, request.home / "frames", bar.advance)
-
-
-def duration(seconds: float) -> str:
-    """Seconds as a person says them."""
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def as_text(ended: Sequence[Ended]) -> str:

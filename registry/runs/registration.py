@@ -34,9 +34,8 @@ def register(
     else:
         name, versions = from_frames[0], Versions(tracking)
         weights = {member: item.weights for member, item in known.items()}
-        chosen = ensembles.select(
-            work.plan.members, work.plan.streams, name, work.plan.variants[name], outcome.fitted, weights
-        )
+        members = {member: item.member for member, item in known.items()}
+        chosen = ensembles.select(members, work.plan.streams, name, work.plan.variants[name], outcome.fitted, weights)
         digest = ensembles.identity(chosen, {member: item.digest for member, item in known.items()})
         tags = {
             "vad.entry": work.plan.name,

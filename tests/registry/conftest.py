@@ -206,16 +206,22 @@ def finished(finished_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Workspac
 
 
 @pytest.fixture
+def edit_entry() -> Callable[..., None]:
+    """Replace text in the entry of the workspace in which the test stands."""
+    return _edit
+
+
+def _edit(old: str, new: str) -> None:
+    path = Path("experiments/tiny.yaml")
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+@pytest.fixture
 def edit(workspace: Workspace) -> Callable[..., None]:
     """Replace text in the workspace's entry."""
-
-    def replace(old: str, new: str) -> None:
-        path = workspace.folder / "experiments" / "tiny.yaml"
-        text = path.read_text()
-        assert old in text
-        path.write_text(text.replace(old, new))
-
-    return replace
+    return _edit
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from registry.entries.loading import load_entry
 from registry.entries.plan import make_plan
@@ -58,7 +57,7 @@ def test_evaluate_gives_the_ap_of_a_published_file(workspace, name):
 
 def test_the_flow_experiments_fusions_follow_from_its_two_streams():
     """The entry's own variants on the published scores of its two streams."""
-    plan = make_plan(load_entry("phase3_optical_flow"), torch.device("cpu"), labelled=True)
+    plan = make_plan(load_entry("phase3_optical_flow"), labelled=True)
     index, rgb = read_scores(FOLDER / "rgb_only.csv")
     _, flow = read_scores(FOLDER / "flow_only.csv", index)
     streams = {name: Stream((), None, (), f"{name}.csv") for name in ("rgb", "flow")}

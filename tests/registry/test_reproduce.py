@@ -41,6 +41,18 @@ def test_what_differs_is_told(trained, monkeypatch):
     assert max(found["variants"].values()) > 0
 
 
+def test_another_number_of_threads_is_told(trained, monkeypatch):
+    run = repeating._run
+    monkeypatch.setattr(
+        repeating, "_run", lambda command, folder, code, about: run(command, folder, code, {**about, "threads": 2})
+    )
+    found = json.loads(trained.vad("reproduce", "tiny", "--json").stdout)
+    expected = (
+        "small-1 was trained in fp32 on 1 thread and this time in fp32 on 2 threads; that alone changes its last digits"
+    )
+    assert expected in found["notes"]
+
+
 def test_other_data_are_refused_with_the_frame(trained):
     frame, other = sorted(Path("data").rglob("testing_videos/*/*.jpg"))[:2]
     frame.write_bytes(other.read_bytes())

@@ -1,6 +1,7 @@
 """A run from its entry to MLflow: what is logged, what is reused, what a cut-off leaves behind."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,10 @@ import yaml
 from sklearn.metrics import average_precision_score
 
 from benchmarks.at_once import at_once
+from registry import console
+from vad import precision
 from vad.scores import read_scores, read_table
+from vad.threads import using
 
 
 def _runs(tracking, kind):
@@ -47,6 +51,53 @@ def test_a_run_logs_parent_children_figures_and_files(finished, tmp_path):
     assert len(table) == 1 + len(index)
     for name in ("timelines", "precision_recall", "variants", "losses", "worst_frames"):
         assert tracking.fetch(parent.run_id, f"pictures/{name}.png", tmp_path).read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_run_and_its_members_say_in_what_they_were_computed(finished, tmp_path):
+    (parent,) = _runs(finished.tracking(), "experiment")
+    assert (parent.params["precision"], parent.params["threads"]) == ("fp32", "1")
+    for member in _runs(finished.tracking(), "member"):
+        assert (member.tags["vad.precision"], member.tags["vad.threads"]) == ("fp32", "1")
+        assert "threads" not in member.params
+
+
+def test_another_number_of_threads_trains_nothing_again(trained, edit_entry):
+    with using(2):
+        assert "tiny is done already" in trained.vad("run", "tiny", "--data", "data").stderr
+        edit_entry("error: mean", "error: max")  # an experiment of its own, of the same members
+        result = trained.vad("run", "tiny", "--data", "data")
+    assert result.exit_code == 0, result.output
+    assert "to train" not in result.stderr and result.stderr.count("from run") == 3
+    assert len(_runs(trained.tracking(), "member")) == 3
+
+
+def test_precision_auto_is_one_member_wherever_it_was_trained_and_the_model_says_which(workspace, edit, monkeypatch):
+    """Trained where bf16 is taken for fast, found again and scored where it is not."""
+    edit(", precision: fp32", "")
+    edit("seeds: [1, 2]", "seeds: [1]")
+    edit("size: 64", "size: 32")
+    monkeypatch.setattr(precision, "computes_in_bf16", lambda device: True)
+    workspace.done("run", "tiny", "--data", "data")
+    monkeypatch.setattr(precision, "computes_in_bf16", lambda device: False)
+    assert "tiny is done already" in workspace.vad("run", "tiny", "--data", "data").stderr
+    assert {member.tags["vad.precision"] for member in _runs(workspace.tracking(), "member")} == {"bf16"}
+    (description,) = Path("mlartifacts").rglob("ensemble.json")
+    members = json.loads(description.read_text())["members"].values()
+    assert {member["training"]["precision"] for member in members} == {"bf16"}
+
+    precision._tell_of_scoring.cache_clear()
+    told = []
+    monkeypatch.setattr(precision._log, "warning", lambda text, *values: told.append(text % values))
+    workspace.done("submit", "--data", "data", "--out", "out.csv")
+    assert len(told) == 1 and "so scored in fp32" in told[0]
+
+
+def test_before_a_run_one_hears_how_long_it_takes_and_during_it_how_far_it_is(workspace, monkeypatch):
+    monkeypatch.setattr(console, "_LINE_EVERY", 0.0)
+    said = workspace.vad("run", "tiny", "--data", "data").stderr
+    assert re.search(r"^  about \d+ s of training and scoring on this machine$", said, re.MULTILINE)
+    assert re.search(r"^  train small-1 +8 of 40 frames, \d+ s left$", said, re.MULTILINE)
+    assert said.index("about") < said.index("train small-1  ")
 
 
 def test_each_member_has_its_checkpoint_with_epoch_and_loss(finished, tmp_path):

@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 
 import pytest
-import torch
 import yaml
 from click.testing import CliRunner
 from hypothesis import given, settings
@@ -81,7 +80,7 @@ PLACES = list(_places(yaml.safe_load(WHOLE)))[1:]
 
 
 def _plan(path: Path):
-    plan = make_plan(load_entry(str(path)), torch.device("cpu"), labelled=True)
+    plan = make_plan(load_entry(str(path)), labelled=True)
     rehearse(plan)
     return plan
 

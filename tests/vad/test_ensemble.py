@@ -172,6 +172,15 @@ def test_the_first_models_load(old):
     assert identity(found, {"small-42": "d"}) == identity(now, {"small-42": "d"})
 
 
+def test_a_model_of_when_threads_were_part_of_a_member_loads(old):
+    now, folder = old
+    path = folder / "ensemble.json"
+    content = json.loads(path.read_text())
+    content["members"]["small-42"]["training"]["threads"] = 8
+    path.write_text(json.dumps(content))
+    assert load(folder).members == now.members
+
+
 def test_a_member_of_the_first_models_without_a_schedule_loads(old):
     _, folder = old
     path = folder / "ensemble.json"

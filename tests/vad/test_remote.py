@@ -47,7 +47,7 @@ def remotely(member, samples, frames, state=b""):
     """What is told of a training whose ingredients and words were pickled on the way."""
     bare = samples.over(np.empty(0, np.uint8), CPU)
     given = pickle.loads(pickle.dumps((member, bare, frames, state)))
-    for told in train_remotely(*given, "cpu"):
+    for told in train_remotely(*given, "cpu", torch.get_num_threads()):
         yield pickle.loads(pickle.dumps(told))
 
 

@@ -10,13 +10,13 @@ from vad.catalog import Named
 from vad.frame_errors import ERRORS
 from vad.inputs import INPUTS
 from vad.models import Shape, build
-from vad.precision import resolve
+from vad.precision import computes_in_bf16
 from vad.scoring import MOST_SAMPLES, error_maps, score
 
 CPU = torch.device("cpu")
 MEAN, MAX = Named("mean"), Named("max")
 EVERY = [ERRORS.named(name, {}) for name in ERRORS.names()]
-PRECISIONS = ["fp32", pytest.param("bf16", marks=pytest.mark.skipif(resolve("auto", CPU) != "bf16", reason="no bf16"))]
+PRECISIONS = ["fp32", pytest.param("bf16", marks=pytest.mark.skipif(not computes_in_bf16(CPU), reason="no bf16"))]
 
 
 def frames_of(count, size=64):

@@ -9,12 +9,12 @@ from vad.catalog import Named
 from vad.frame_errors import ERRORS
 from vad.inputs import INPUTS, Batch
 from vad.models import build
-from vad.precision import resolve
+from vad.precision import computes_in_bf16
 from vad.scores import FrameIndex
 from vad.scoring import error_maps, score
 
 CPU = torch.device("cpu")
-NO_BF16 = pytest.mark.skipif(resolve("auto", CPU) != "bf16", reason="no bf16")
+NO_BF16 = pytest.mark.skipif(not computes_in_bf16(CPU), reason="no bf16")
 EVERY = [ERRORS.named(name, {}) for name in ERRORS.names()]
 LENGTHS = (14, 3, 32, 8)
 CASES = {

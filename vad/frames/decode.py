@@ -1,7 +1,6 @@
 """Files to RGB frames, and frames to the squares that the networks see."""
 
 import contextlib
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from vad.errors import InputError
 from vad.files import require_plain
 from vad.frames.headers import decode_grey_to_the_end, pixels, require_few_pixels, require_modest
+from vad.threads import available
 
 # The triangle filter, widened with the scale: what PIL calls BILINEAR and the reference resizes with.
 RESIZE_FILTER = "antialiased-bilinear"
@@ -137,7 +137,7 @@ def decoding_pool(workers: int | None = None) -> Iterator[ThreadPoolExecutor]:
     torch_threads, cv_threads = torch.get_num_threads(), cv2.getNumThreads()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    pool = ThreadPoolExecutor(workers or os.cpu_count() or 1, thread_name_prefix="decode")
+    pool = ThreadPoolExecutor(workers or available(), thread_name_prefix="decode")
     try:
         yield pool
     finally:

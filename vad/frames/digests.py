@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from vad.errors import InputError
 from vad.files import replacing
 from vad.frames.decode import count_movie_frames, read_bytes
+from vad.threads import available
 
 
 class Memory:
@@ -41,7 +41,7 @@ class Memory:
         keys = [self._key(fact, path) for path in paths]
         unknown = [(key, path) for key, path in zip(keys, paths, strict=True) if key not in self._known]
         if unknown:
-            with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            with ThreadPoolExecutor(available()) as pool:
                 found = list(pool.map(lambda item: find(item[1]), unknown))
             self._known |= {key: value for (key, _), value in zip(unknown, found, strict=True)}
             self._new = True
