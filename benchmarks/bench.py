@@ -137,8 +137,7 @@ def _ceilings(ours: Side, device: torch.device) -> dict[str, float]:
 def _decode(ours: Side, theirs: Side, home: Path, size: Size) -> dict[str, Any]:
     mine = (ours, partial(parts.decode, home))
     compared = compare(mine, (theirs, partial(parts.decode_as_a_notebook, home)), size.rounds, size.seconds)
-    read = partial(ceilings.imread, parts.files(parts.street(home).train))
-    beside = compare(mine, (theirs, read), size.rounds, size.seconds)
+    beside = compare(mine, (theirs, partial(parts.read, home)), size.rounds, size.seconds)
     return _row(compared, statistics.median(beside.ratios), "cv2.imread on all cores")
 
 

@@ -58,15 +58,15 @@ def to_device(device: torch.device, megabytes: int = 256) -> float:
     return _rate(copy)
 
 
-def imread(paths: list[Path], passes: int) -> Work:
+def imread(paths: list[Path]) -> Work:
     """Files that OpenCV reads and decodes on all cores, doing nothing else."""
     cv2.setNumThreads(1)
 
     def read() -> int:
         with ThreadPoolExecutor(available()) as pool:
-            for _ in pool.map(lambda path: cv2.imread(str(path)) is None, paths * passes, chunksize=16):
+            for _ in pool.map(lambda path: cv2.imread(str(path)) is None, paths, chunksize=16):
                 pass
-        return len(paths) * passes
+        return len(paths)
 
     return read
 

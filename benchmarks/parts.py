@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmarks import notebook
+from benchmarks import ceilings, notebook
 from benchmarks.side import Work
 from vad.catalog import Named
 from vad.frames.frameset import FrameSet, Split
@@ -57,8 +57,13 @@ def files(split: Split) -> list[Path]:
     return [path for video in split.videos for path in video.images or ()]
 
 
-def decode(home: Path, passes: int) -> Work:
-    split = street(home).train
+def to_decode(home: Path, quarters: int) -> tuple[Split, int]:
+    """Frames to decode, and how many times: the street's train frames again and again, or less than all of them once."""
+    return street(home, min(1.0, quarters / 4)).train, max(1, round(quarters / 4))
+
+
+def decode(home: Path, quarters: int) -> Work:
+    split, passes = to_decode(home, quarters)
     folders = tempfile.TemporaryDirectory(dir=home)
 
     def work() -> int:
@@ -70,8 +75,9 @@ def decode(home: Path, passes: int) -> Work:
     return work
 
 
-def decode_as_a_notebook(home: Path, passes: int) -> Work:
-    paths = files(street(home).train)
+def decode_as_a_notebook(home: Path, quarters: int) -> Work:
+    split, passes = to_decode(home, quarters)
+    paths = files(split)
 
     def work() -> int:
         for size in SIZES * passes:
@@ -79,6 +85,12 @@ def decode_as_a_notebook(home: Path, passes: int) -> Work:
         return len(paths) * passes
 
     return work
+
+
+def read(home: Path, quarters: int) -> Work:
+    """The ceiling of decoding."""
+    split, passes = to_decode(home, quarters)
+    return ceilings.imread(files(split) * passes)
 
 
 def training(size: int, latent: int, batch: int, batches: int) -> Work:

@@ -69,7 +69,7 @@ def _costs(found: dict[str, Any]) -> str:
     lines += [
         f"| {_SECONDS[key][0]} | {value:.3f} | < {_SECONDS[key][1]:g} |" for key, value in found["seconds"].items()
     ]
-    lines.append(f"| tracking, share of a run of {found['epochs']} epochs | {found['tracking_share']:.2%} | < 1 % |")
+    lines.append(f"| tracking, share of a run (epochs: {found['epochs']}) | {found['tracking_share']:.2%} | < 1 % |")
     return "\n".join(lines)
 
 

@@ -162,7 +162,7 @@ def test_the_demo_profile_keeps_the_networks_and_shortens_the_training():
                 full.members[key].options,
                 full.members[key].size,
             )
-            assert member.training.epochs == {128: 4, 256: 1}.get(member.size, 6)
+            assert member.training.epochs == {128: 3, 256: 1}.get(member.size, 6)
 
 
 def test_what_is_set_for_all_training_goes_over_what_the_demo_profile_says_of_a_size():
@@ -170,4 +170,4 @@ def test_what_is_set_for_all_training_goes_over_what_the_demo_profile_says_of_a_
     plan = make_plan(load_entry(str(path), "demo", ("train.epochs=3",)), labelled=True)
     assert {member.training.epochs for member in plan.members.values()} == {3}
     plan = make_plan(load_entry(str(path), "demo", ("members.large.train.epochs=2",)), labelled=True)
-    assert {member.training.epochs for member in plan.members.values()} == {6, 4, 2}
+    assert {member.training.epochs for member in plan.members.values()} == {6, 3, 2}

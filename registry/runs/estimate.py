@@ -2,6 +2,7 @@
 
 import contextlib
 import time
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from vad.inputs import Batch, Positions, Samples
 from vad.member import Member
 from vad.models import Shape, parameter_count
+from vad.scores import FrameIndex
 from vad.training import Diverged, train
 
 # Batches that are timed, and samples in each at most. A pass that only scores takes about a third of a training step.
@@ -47,13 +49,14 @@ class Estimator:
         self._device = device
         self._known: dict[str, float] = {}
 
-    def seconds(self, member: Member, samples: int) -> float:
-        """Of training on `samples` samples for all epochs; early stopping may make it less."""
-        return self._sample(member) * samples * member.training.epochs
-
-    def scoring_seconds(self, member: Member, samples: int) -> float:
-        """Of scoring `samples` samples, roughly."""
-        return self._sample(member) * samples * _SCORING
+    def seconds(self, members: Iterable[Member], train: FrameIndex, scored: Sequence[FrameIndex]) -> float:
+        """Of training on these frames for all epochs (early stopping may make it less) and scoring those, roughly."""
+        total = 0.0
+        for member in members:
+            kind = member.kind_of_input()
+            passes = len(kind.reach(train, training=True)) * member.training.epochs
+            total += self._sample(member) * (passes + _SCORING * sum(len(kind.reach(index)) for index in scored))
+        return total
 
     def _sample(self, member: Member) -> float:
         settings = {key: value for key, value in member.settings().items() if key not in ("seed", "epochs", "lr")}

@@ -83,8 +83,10 @@ def execute(
     Raises MembersFailed when members could not be trained; what else there was to train is trained then.
     """
     known, missing = _look_up(work, store, console)
-    if missing and estimator:
-        console.say(f"  about {duration(_seconds(work, missing, estimator))} of training and scoring on this machine")
+    if missing and estimator and work.train_index is not None:
+        members, scored = [work.plan.members[name] for name in missing], [target.index for target in work.targets]
+        seconds = estimator.seconds(members, work.train_index, scored)
+        console.say(f"  about {duration(seconds)} of training and scoring on this machine")
     if missing:
         engine.start()
     maps = _decode(work, missing, console)
@@ -155,18 +157,6 @@ def _look_up(work: Work, store: MemberStore, console: Console) -> tuple[dict[str
                 f"  {name:<14} from run {found.run_id} ({found.trained_for}, epoch {found.epoch}, loss {found.loss:.5f})"
             )
     return known, missing
-
-
-def _seconds(work: Work, missing: Mapping[str, str], estimator: Estimator) -> float:
-    """What training the missing members and scoring all targets by them takes, by a few timed batches."""
-    assert work.train_index is not None
-    total = 0.0
-    for name in missing:
-        member = work.plan.members[name]
-        kind = member.kind_of_input()
-        total += estimator.seconds(member, len(kind.reach(work.train_index, training=True)))
-        total += sum(estimator.scoring_seconds(member, len(kind.reach(target.index))) for target in work.targets)
-    return total
 
 
 def _decode(work: Work, missing: Mapping[str, str], console: Console) -> dict[str, dict[int, Frames]]:

@@ -170,18 +170,17 @@ def _announce(jobs: Sequence[_Job], estimator: Estimator, console: Console) -> N
     rows, total = [], 0.0
     for job in jobs:
         seconds = 0.0
-        for member in job.trains.values():
-            assert job.work.train_index is not None
-            samples = len(member.kind_of_input().reach(job.work.train_index, training=True))
-            seconds += estimator.seconds(member, samples)
+        if job.work.train_index is not None:
+            scored = [target.index for target in job.work.targets]
+            seconds = estimator.seconds(job.trains.values(), job.work.train_index, scored)
         total += seconds
         state = "done already" if job.done else f"{len(job.trains)} to train" if job.trains else "nothing to train"
         rows.append([job.work.plan.name, state, duration(seconds) if job.trains else "", ", ".join(job.reasons)])
-    console.say(table(["experiment", "members", "training", "reused"], rows))
+    console.say(table(["experiment", "members", "time", "reused"], rows))
     there = sum(len(job.work.plan.members) for job in jobs if not job.done) - to_train
     if to_train:
         console.say(
-            f"{plural(to_train, 'member')} to train, {there} reused; about {duration(total)} of training, less where it stops early. "
+            f"{plural(to_train, 'member')} to train, {there} reused; about {duration(total)} of training and scoring, less where it stops early. "
             "It can be stopped at any time; the same command goes on."
         )
 

@@ -26,7 +26,7 @@ class Halve(nn.Conv2d):
     def forward(self, maps: Tensor) -> Tensor:
         if maps.device.type != "cpu" or maps.shape[-2] % 2 or maps.shape[-1] % 2:
             return super().forward(maps)
-        made: Tensor = _Halve.apply(*_in_one_format(maps, self.weight, self.bias))  # type: ignore[no-untyped-call]
+        made: Tensor = _Convolve.apply(*_in_one_format(maps, self.weight, self.bias), False)  # type: ignore[no-untyped-call]
         return made
 
 
@@ -39,44 +39,35 @@ class Double(nn.ConvTranspose2d):
     def forward(self, maps: Tensor, output_size: list[int] | None = None) -> Tensor:
         if maps.device.type != "cpu" or output_size is not None:
             return super().forward(maps, output_size)
-        made: Tensor = _Double.apply(*_in_one_format(maps, self.weight, self.bias))  # type: ignore[no-untyped-call]
+        made: Tensor = _Convolve.apply(*_in_one_format(maps, self.weight, self.bias), True)  # type: ignore[no-untyped-call]
         return made
 
 
-class _Halve(torch.autograd.Function):
+class _Convolve(torch.autograd.Function):
+    """Halving or doubling: each is the backward pass of the other."""
+
     @staticmethod
-    def forward(ctx: Any, large: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        ctx.save_for_backward(large, weight)
-        return functional.conv2d(large, weight, bias, 2, 1)
+    def forward(ctx: Any, maps: Tensor, weight: Tensor, bias: Tensor | None, doubling: bool) -> Tensor:
+        ctx.save_for_backward(maps, weight)
+        ctx.doubling = doubling
+        return _convolve(maps, weight, bias, doubling)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        large, weight = ctx.saved_tensors
+        maps, weight = ctx.saved_tensors
+        large, small = (gradient, maps) if ctx.doubling else (maps, gradient)
         wanted = ctx.needs_input_grad
         return (
-            functional.conv_transpose2d(gradient, weight, None, 2, 1) if wanted[0] else None,
-            _weight_gradient(large, gradient, weight) if wanted[1] else None,
+            _convolve(gradient, weight, None, not ctx.doubling) if wanted[0] else None,
+            _weight_gradient(large, small, weight) if wanted[1] else None,
             gradient.sum((0, 2, 3)) if wanted[2] else None,
+            None,
         )
 
 
-class _Double(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, small: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        ctx.save_for_backward(small, weight)
-        return functional.conv_transpose2d(small, weight, bias, 2, 1)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        small, weight = ctx.saved_tensors
-        wanted = ctx.needs_input_grad
-        return (
-            functional.conv2d(gradient, weight, None, 2, 1) if wanted[0] else None,
-            _weight_gradient(gradient, small, weight) if wanted[1] else None,
-            gradient.sum((0, 2, 3)) if wanted[2] else None,
-        )
+def _convolve(maps: Tensor, weight: Tensor, bias: Tensor | None, doubling: bool) -> Tensor:
+    return (functional.conv_transpose2d if doubling else functional.conv2d)(maps, weight, bias, 2, 1)
 
 
 def _in_one_format(maps: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
