@@ -35,8 +35,8 @@ class Size:
     rounds: int = ROUNDS
     seconds: float = SECONDS  # a round of both sides
     ends: int = 2
-    end_seconds: float = 180  # all rounds of phase 5 from files to scores
-    run_seconds: float = 60  # the training of the run whose tracking is measured
+    end_seconds: float = 150  # all rounds of phase 5 from files to scores
+    run_seconds: float = 90  # the training of the run whose tracking is measured
     runs: int = 1000
     growth_from: int = 1_000
     growth_seconds: float = 40  # the largest number of frames

@@ -58,8 +58,8 @@ def files(split: Split) -> list[Path]:
 
 
 def to_decode(home: Path, quarters: int) -> tuple[Split, int]:
-    """Frames to decode, and how many times: the street's train frames again and again, or less than all of them once."""
-    return street(home, min(1.0, quarters / 4)).train, max(1, round(quarters / 4))
+    """Frames to decode, and how many times: a part of the street's train frames, or all up to four times, as files take room."""
+    return street(home, min(1.0, quarters / 4)).train, max(1, min(4, round(quarters / 4)))
 
 
 def decode(home: Path, quarters: int) -> Work:
