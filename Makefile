@@ -93,7 +93,7 @@ clean: ## Remove the environment and all caches; runs, models and submissions st
 
 setup: $(READY) ## Make the environment, which every other target does by itself
 
-# Modules are compiled when they are first used: to compile them all takes longer than to install them.
+# Only the modules that are used are compiled, by importing them: to compile all takes longer than to install them.
 $(READY): requirements.lock pyproject.toml $(REMAKE)
 	@test -n '$(PYTHON)' || { echo 'Python 3.11 or newer is needed, and none was found; name one with PYTHON=...' >&2; exit 2; }
 	@echo 'making $(VENV) from requirements.lock, once: 2.1 GB and about 2 minutes, with a CUDA build of PyTorch three times that (TORCH_INDEX=url names another index for it)'
@@ -101,6 +101,7 @@ $(READY): requirements.lock pyproject.toml $(REMAKE)
 	@$(if $(TORCH_INDEX),$(PIP) --no-deps --index-url '$(TORCH_INDEX)' torch==$(TORCH) && echo '$(TORCH_INDEX)' > $(INDEX))
 	@$(PIP) -r requirements.lock
 	@$(PIP) --no-deps -e .
+	@PYTHONDONTWRITEBYTECODE= $(VENV)/bin/python -c 'import registry.runs.queue, registry.pictures, mlflow.pyfunc, mlflow.server, sklearn.metrics'
 	@touch $(READY)
 
 $(VENV)/.ray: $(READY)

@@ -16,8 +16,8 @@ from vad.models import Shape, parameter_count
 from vad.scores import FrameIndex
 from vad.training import Diverged, train
 
-# Batches that are timed, and samples in each at most. A pass that only scores takes about a third of a training step.
-_BATCHES, _MOST, _SCORING = 3, 16, 1 / 3
+# Batches that are timed, and pixels in each at most. A pass that only scores takes about a third of a training step.
+_BATCHES, _PIXELS, _SCORING = 3, 2**19, 1 / 3
 # Bytes of a process that has loaded PyTorch.
 _PROCESS = 700_000_000
 
@@ -66,7 +66,7 @@ class Estimator:
         return self._known[key]
 
     def _time(self, member: Member) -> float:
-        batch = min(member.training.batch_size, _MOST)
+        batch = min(member.training.batch_size, max(2, _PIXELS // member.size**2))
         recipe = replace(member.training, epochs=1, patience=None, batch_size=batch)
         ends: list[float] = []
 

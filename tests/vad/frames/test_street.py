@@ -60,7 +60,7 @@ def copied(monkeypatch, made):
 
 
 def test_it_lies_as_the_competitions_files_do(made, frames):
-    assert [(video.id, len(video.numbers)) for video in frames.train.videos] == [(n, 90) for n in range(1, 5)]
+    assert [(video.id, len(video.numbers)) for video in frames.train.videos] == [(n, 45) for n in range(1, 5)]
     assert [(video.id, len(video.numbers)) for video in frames.test.videos] == [(n, 60) for n in range(1, 7)]
     assert frames.train.videos[0].images[0] == made / "Dataset" / "training_videos" / "01" / "frame_00000.jpg"
     assert frames.notes == ()
