@@ -6,6 +6,7 @@ import pytest
 
 from registry.entries.loading import load_entry
 from registry.entries.plan import make_plan, rehearse
+from vad.errors import InputError
 
 EXPERIMENTS = sorted((Path(__file__).parents[1] / "experiments").rglob("*.yaml"))
 PARAMETERS = {
@@ -171,3 +172,11 @@ def test_what_is_set_for_all_training_goes_over_what_the_demo_profile_says_of_a_
     assert {member.training.epochs for member in plan.members.values()} == {3}
     plan = make_plan(load_entry(str(path), "demo", ("members.large.train.epochs=2",)), labelled=True)
     assert {member.training.epochs for member in plan.members.values()} == {6, 3, 2}
+
+
+def test_a_profile_leaves_a_group_whose_training_is_no_mapping_to_the_check(tmp_path):
+    (source,) = (path for path in EXPERIMENTS if path.stem == "phase5_multiscale")
+    path = tmp_path / source.name
+    path.write_text(source.read_text().replace("size: 256,", "size: 256, train: 5,"))
+    with pytest.raises(InputError, match=r"members\.large\.train: "):
+        load_entry(str(path), "demo")

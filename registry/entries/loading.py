@@ -159,13 +159,15 @@ def _with_profile(data: dict[str, Any], profile: str, overrides: Sequence[str]) 
         data["train"].update(train)
     for group in (data.get("members") or {}).values() if isinstance(data.get("members"), dict) else ():
         if isinstance(group, dict):
-            group.update(members)
-            if isinstance(group.get("train"), dict):
-                group["train"].update({key: value for key, value in train.items() if key in group["train"]})
-            size = group.get("size")
-            for key, value in (sizes.get(size, {}) if isinstance(size, int) else {}).items():
-                if f"train.{key}" not in overridden and isinstance(group.setdefault("train", {}), dict):
-                    group["train"][key] = value
+            size, own = group.get("size"), group.get("train", {})
+            of_size = sizes.get(size, {}) if isinstance(size, int) else {}
+            group |= members | {key: value for key, value in of_size.items() if key != "train"}
+            if isinstance(own, dict):
+                shorter = {
+                    key: value for key, value in of_size.get("train", {}).items() if f"train.{key}" not in overridden
+                }
+                own = own | {key: value for key, value in train.items() if key in own} | shorter
+                group |= {"train": own} if own else {}
     return data
 
 
