@@ -17,6 +17,8 @@ RAY := $(if $(filter ray,$(ENGINE)),$(VENV)/.ray)
 # An environment whose PyTorch came from another index than TORCH_INDEX is made again.
 INDEX := $(VENV)/.torch-index
 REMAKE := $(if $(TORCH_INDEX),$(if $(filter $(TORCH_INDEX),$(shell cat $(INDEX) 2>/dev/null)),,remake))
+# Python compiles a module when it is first used: to compile all of them takes longer than to install them.
+export PYTHONDONTWRITEBYTECODE :=
 PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile
 
 # As on a processor with AVX2 alone: without AVX-512, without bf16.
@@ -93,7 +95,6 @@ clean: ## Remove the environment and all caches; runs, models and submissions st
 
 setup: $(READY) ## Make the environment, which every other target does by itself
 
-# Only the modules that are used are compiled, by importing them: to compile all takes longer than to install them.
 $(READY): requirements.lock pyproject.toml $(REMAKE)
 	@test -n '$(PYTHON)' || { echo 'Python 3.11 or newer is needed, and none was found; name one with PYTHON=...' >&2; exit 2; }
 	@echo 'making $(VENV) from requirements.lock, once: 2.1 GB and about 2 minutes, with a CUDA build of PyTorch three times that (TORCH_INDEX=url names another index for it)'
@@ -101,7 +102,6 @@ $(READY): requirements.lock pyproject.toml $(REMAKE)
 	@$(if $(TORCH_INDEX),$(PIP) --no-deps --index-url '$(TORCH_INDEX)' torch==$(TORCH) && echo '$(TORCH_INDEX)' > $(INDEX))
 	@$(PIP) -r requirements.lock
 	@$(PIP) --no-deps -e .
-	@PYTHONDONTWRITEBYTECODE= $(VENV)/bin/python -c 'import registry.runs.queue, registry.pictures, mlflow.pyfunc, mlflow.server, sklearn.metrics'
 	@touch $(READY)
 
 $(VENV)/.ray: $(READY)
