@@ -22,7 +22,7 @@ _BATCHES, _PIXELS, _SCORING = 3, 2**19, 1 / 3
 _PROCESS = 700_000_000
 
 
-class _Noise(Samples):
+class Noise(Samples):
     """Some batches of a member's shape, for the clock alone."""
 
     def __init__(self, member: Member, batch: int, device: torch.device):
@@ -76,7 +76,7 @@ class Estimator:
 
         # The first batch warms up; of the others the fastest counts, as other work on the machine only slows.
         with contextlib.suppress(Diverged):  # noise may do that, and the training itself will say so
-            train(member.build(), _Noise(member, batch, self._device), recipe, 0, self._device, on_batch=tell)
+            train(member.build(), Noise(member, batch, self._device), recipe, 0, self._device, on_batch=tell)
         return min(end - start for start, end in pairwise(ends)) / batch
 
 

@@ -222,7 +222,7 @@ def test_a_queue_trains_what_all_its_experiments_miss_at_once(on_ray, pair):
     Path("experiments/other.yaml").write_text(text.replace("pair", "other").replace("[1, 2]", "[2, 3]"))
     result = on_ray.vad("run", "other", "pair", "--data", "data", "--engine", "ray")
     assert result.exit_code == 0, result.output
-    trained = re.findall(r"^  train (\S+) ", result.stderr, re.MULTILINE)
+    trained = re.findall(r"^  train (\S+) .*loss", result.stderr, re.MULTILINE)
     assert sorted(trained) == ["small-1", "small-2", "small-3"]
     assert result.stderr.index("members of all experiments at once") < result.stderr.index("  train ")
     assert result.stderr.rindex("  train ") < result.stderr.index("[1/2] other")

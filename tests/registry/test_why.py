@@ -9,6 +9,7 @@ import pytest
 from registry.runs import identity
 from registry.store.tracking import Tracking
 from vad import member
+from vad.member import TRAINING_CODE
 
 
 @pytest.fixture
@@ -92,8 +93,8 @@ def test_a_new_version_of_the_code_is_named(again, monkeypatch):
     for module in (identity, member):
         monkeypatch.setattr(module, "TRAINING_CODE", 99)
     found = why(again)
-    assert "version of the training code: 2 -> 99" in found["code_changes"]
-    assert {row["why"] for row in found["members"]} == {"training code: 2 -> 99"}
+    assert f"version of the training code: {TRAINING_CODE} -> 99" in found["code_changes"]
+    assert {row["why"] for row in found["members"]} == {f"training code: {TRAINING_CODE} -> 99"}
 
 
 def test_a_first_run_has_nothing_to_be_compared_with(again):
