@@ -14,7 +14,7 @@ Wish = Literal["auto", "fp32", "bf16"]
 
 _log = logging.getLogger("vad")
 
-# oneDNN computes in bf16 itself from these instruction sets on; below them it converts every number by itself.
+# oneDNN computes in bf16 itself from these instruction sets on; below them it converts number by number, in software.
 _ISA_WITH_BF16 = ("AVX512_CORE_BF16", "AVX512_CORE_FP16", "AVX512_CORE_AMX", "AVX10", "DEFAULT", "ALL")
 
 
