@@ -50,7 +50,7 @@ def train_remotely(
     def work() -> None:
         place = torch.device(device)
         try:
-            with using(threads):  # in this thread: OpenMP keeps the number for each by itself
+            with using(threads):  # set in this thread, as OpenMP keeps one number for each thread
                 _train(member, samples.over(array, place), state, place, told.put)
         except Diverged as error:
             told.put(Diverged(error.epoch, None))
