@@ -18,7 +18,7 @@ from mlflow.tracking._tracking_service import utils
 
 from registry.cli import main
 from registry.pictures import style
-from registry.store.tracking import Tracking
+from registry.store.tracking import Found, Tracking
 
 TINY = """\
 # make run EXP=tiny
@@ -107,6 +107,14 @@ class Workspace:
 
     def tracking(self) -> Tracking:
         return Tracking()
+
+    def runs(self, kind: str) -> list[Found]:
+        """All runs of a kind, the newest first."""
+        return self.tracking().find(kind, statuses=("FINISHED", "FAILED", "KILLED", "RUNNING"))
+
+    def states(self, kind: str = "member") -> dict[str, str]:
+        """The status of each run of a kind, by its name."""
+        return {run.name: run.status for run in self.runs(kind)}
 
     def files(self) -> set[str]:
         """Every file below the folder but those of the store's own."""

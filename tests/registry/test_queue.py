@@ -9,10 +9,6 @@ import pytest
 from vad.frames.store import SplitSource
 
 
-def _runs(workspace, kind):
-    return workspace.tracking().find(kind, statuses=("FINISHED", "FAILED", "KILLED", "RUNNING"))
-
-
 def _three(workspace):
     """Beside `tiny`: `fused`, which fuses the same members otherwise; `wider`, which shares one member and has one of its own."""
     folder = workspace.folder / "experiments"
@@ -44,8 +40,8 @@ def test_a_queue_from_its_plan_to_the_next_time(three, monkeypatch):
     assert re.search(r"^tiny +nothing to train +3 as in fused$", plan, re.MULTILINE)
     assert re.search(r"^wider +1 to train +\d+ s +1 as in fused$", plan, re.MULTILINE)
     assert re.search(r"^4 members to train, 4 reused; about \d+ s of training", plan, re.MULTILINE)
-    assert len(_runs(three, "member")) == 4
-    assert {run.name: run.status for run in _runs(three, "experiment")} == dict.fromkeys(
+    assert len(three.runs("member")) == 4
+    assert {run.name: run.status for run in three.runs("experiment")} == dict.fromkeys(
         ("fused", "tiny", "wider"), "FINISHED"
     )
     assert [line.split()[0] for line in result.stdout.splitlines() if re.search(r"\d\.\d{4} to", line)] == [
@@ -63,8 +59,8 @@ def test_a_queue_from_its_plan_to_the_next_time(three, monkeypatch):
     assert three.files() == before
 
     three.done("run", "all", "--data", "data", "--force")
-    assert len(_runs(three, "member")) == 8, "each distinct member once more"
-    assert len(_runs(three, "experiment")) == 6
+    assert len(three.runs("member")) == 8, "each distinct member once more"
+    assert len(three.runs("experiment")) == 6
 
 
 def test_what_an_earlier_run_trained_is_reused_and_named(trained):
@@ -73,7 +69,7 @@ def test_what_an_earlier_run_trained_is_reused_and_named(trained):
     assert result.exit_code == 0, result.output
     assert re.search(r"^fused +nothing to train +1 from run \w{8} \(tiny\)", result.stderr, re.MULTILINE)
     assert re.search(r"^1 member to train, 4 reused", result.stderr, re.MULTILINE)
-    assert len(_runs(three, "member")) == 4
+    assert len(three.runs("member")) == 4
 
 
 def test_a_member_that_fails_is_reported_at_once_and_the_others_go_on(three):
@@ -91,9 +87,9 @@ def test_a_member_that_fails_is_reported_at_once_and_the_others_go_on(three):
     assert re.search(r"^fused +failed .*the loss became NaN or infinite in epoch \d", result.stdout, re.MULTILINE)
     assert re.search(r"^wider +\w+ +\d\.\d+", result.stdout, re.MULTILINE)
     assert "2 of 3 experiments failed" in result.stdout
-    states = {run.name: run.status for run in _runs(three, "experiment")}
+    states = {run.name: run.status for run in three.runs("experiment")}
     assert states == {"fused": "FAILED", "tiny": "FAILED", "wider": "FINISHED"}
-    diverged = [run for run in _runs(three, "member") if run.status == "FAILED"]
+    diverged = [run for run in three.runs("member") if run.status == "FAILED"]
     assert [run.name for run in diverged] == ["large-1"]
     assert diverged[0].tags["vad.diverged"].startswith("epoch ")
 
@@ -105,7 +101,7 @@ def test_faults_of_all_entries_are_reported_before_anything_runs(three):
     message = three.refused("run", "all", "--data", "data")
     assert 'train.epocs: unknown key; did you mean "epochs"?' in message
     assert "needs a size that is a multiple of 8, not 44" in message
-    assert _runs(three, "experiment") == []
+    assert three.runs("experiment") == []
 
 
 def test_a_name_twice_is_refused(three):
@@ -136,7 +132,7 @@ def test_a_stopped_queue_goes_on(three, monkeypatch):
     result = three.vad("run", "all", "--data", "data")
     assert result.exit_code == 0
     assert re.search(r"^fused +done already", result.stderr, re.MULTILINE)
-    assert len(_runs(three, "member")) == 4
+    assert len(three.runs("member")) == 4
 
 
 def test_an_error_of_ours_in_one_experiment_leaves_the_others_alone(three, monkeypatch):
