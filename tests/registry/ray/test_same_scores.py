@@ -41,6 +41,7 @@ def test_without_ray_one_error_says_what_to_do(workspace, monkeypatch):
 
 @pytest.mark.parametrize("address", ["127.0.0.1:9", "ray://127.0.0.1:9"])
 def test_a_cluster_that_cannot_be_used(workspace, monkeypatch, address):
+    pytest.importorskip("ray", reason="Ray is not installed")
     monkeypatch.setenv("RAY_ADDRESS", address)
     message = workspace.refused("run", "tiny", "--data", "data", "--engine", "ray")
     assert f"RAY_ADDRESS={address}: " in message
