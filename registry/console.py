@@ -88,7 +88,7 @@ class Bar:
 def libraries_silent() -> Iterator[None]:
     """Until the end of the block, what C libraries write to standard error is dropped; what Python writes there arrives.
 
-    libjpeg remarks on each image whose data are asked for more than they hold, and names no file.
+    Decoders remark on what is damaged and name no file; the error that follows does.
     """
     try:
         own = sys.stderr.fileno()

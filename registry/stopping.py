@@ -122,5 +122,5 @@ def _repeat(number: signal.Signals, own_process: bool) -> None:
             if not _left.is_set():  # an Event whose wait is over at that moment says False all the same
                 signal.pthread_kill(threading.main_thread().ident or 0, number)
     if own_process:  # a server that does not answer, a kernel that runs on: the next command says KILLED
-        os.write(2, f"\n{SAID}\n".encode())
+        os.write(sys.stderr.fileno(), f"\n{SAID}\n".encode())
         os._exit(STATUS)

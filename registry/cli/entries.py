@@ -2,7 +2,7 @@
 
 import click
 
-from registry.cli.options import home, set_option
+from registry.cli.options import home, set_option, writes
 from vad.errors import InputError
 
 
@@ -58,6 +58,7 @@ def show(experiment: str, profile: str, overrides: tuple[str, ...]) -> None:
 @click.command(short_help="Look at a data folder before training on it.")
 @click.argument("data", required=False, metavar="[FOLDER]")
 @click.option("--labels", metavar="PATH", help="CSV (Id,Label), folder of N_label.mat, or `none`.")
+@writes
 def data(data: str | None, labels: str | None) -> None:
     """Inspect a data folder before training: videos, frames, gaps, sizes, unreadable files, likely flips.
 

@@ -20,9 +20,10 @@ def writes(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def working(*arguments: Any, **options: Any) -> None:
+        from registry.console import libraries_silent
         from registry.store.workplace import workplace
 
-        with workplace(home()):
+        with libraries_silent(), workplace(home()):
             command(*arguments, **options)
 
     return working

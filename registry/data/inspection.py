@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from registry.console import Console, libraries_silent, plural, table
+from registry.console import Console, plural, table
 from registry.data.datasets import DEMO, NO_LABELS
 from vad.errors import InputError
 from vad.frames.digests import Memory
@@ -19,7 +19,7 @@ def inspect(data: str | None, labels: str | None, home: Path, console: Console) 
     """The report as text, and whether a run could use the data. Faults of labels are part of the report."""
     root, name = (make_street(home / DEMO), DEMO) if data is None else (Path(data), None)
     frames = read_frameset(root, home / "index", name, strict=False)
-    with libraries_silent(), console.bar("inspect", len(frames.train) + len(frames.test)) as bar:
+    with console.bar("inspect", len(frames.train) + len(frames.test)) as bar:
         report = inspect_frames(frames, bar.advance)
     lines, faults = _text(report), list(report.faults)
     found = find_labels(root) if labels is None else None if labels == NO_LABELS else Path(labels)

@@ -1,29 +1,39 @@
 """Files to RGB frames, and frames to the squares that the networks see."""
 
 import contextlib
+import io
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
 import numpy as np
+import PIL.Image
+import simplejpeg
 import torch
 from numpy.typing import NDArray
 
 from vad.errors import InputError
 from vad.files import require_plain
-from vad.frames.headers import decode_grey_to_the_end, pixels, require_few_pixels, require_modest
 from vad.threads import available
 
 # The triangle filter, widened with the scale: what PIL calls BILINEAR and the reference resizes with.
 RESIZE_FILTER = "antialiased-bilinear"
+# An image of 8K. It is asked of the header: the pixels of a small file can fill the memory.
+MOST_PIXELS = 2**25
 
 Image = NDArray[np.uint8]
-_JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
+_JPEG_START, _LFS_START = b"\xff\xd8", b"version https://git-lfs.github.com/"
+_FORMATS = ("PNG", "BMP", "TIFF", "WEBP")
+_AS_IT_LIES = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
+# Movies whose header holds the number of frames; that of others is an estimate from their length.
+_EXACT_COUNT = {".avi", ".mp4", ".mov", ".m4v"}
+_FEWER_AT_THE_END, _ESTIMATE_OFF = 2, 0.05
 
 
 def read_bytes(path: Path) -> bytes:
-    """A file's bytes. Raises InputError where it cannot be read or is empty."""
+    """Return a file's bytes. Raises InputError where it cannot be read or is empty."""
     try:
         require_plain(path)
         data = path.read_bytes()
@@ -35,87 +45,121 @@ def read_bytes(path: Path) -> bytes:
 
 
 def decode_image(data: bytes, where: str) -> Image:
-    """Encoded bytes to RGB, uint8 of shape (H, W, 3); EXIF orientation is ignored, as the reference does.
+    """Decode a JPEG, PNG, BMP, TIFF or WebP to RGB, uint8 of shape (H, W, 3). EXIF orientation is ignored, as the reference does.
 
-    A JPEG that stops early is refused: the decoder would fill it up with grey and say nothing. So is an image
-    that claims to be huge, before it is decoded. Raises InputError that names `where`.
+    Raises InputError that names `where` for what is damaged, holds several pictures or values of 16 bits, or claims to
+    be huge (before it is decoded). A single flipped bit in a JPEG mostly decodes; it has no checksum.
     """
-    return _decode(data, where, cv2.IMREAD_COLOR_RGB)
+    return _decode_jpeg(data, where) if data.startswith(_JPEG_START) else _decode_other(data, where)
 
 
-def decode_grey(data: bytes, where: str) -> Image:
-    """As `decode_image`, but brightness alone, uint8 of shape (H, W), which takes two thirds of the time.
+def _decode_jpeg(data: bytes, where: str) -> Image:
+    try:
+        height, width, _, _ = simplejpeg.decode_jpeg_header(data)
+        _require_few_pixels(height, width, where)
+        return np.asarray(simplejpeg.decode_jpeg(data, "RGB", strict=True), np.uint8)
+    except ValueError as error:
+        raise InputError(f"{where} is a damaged JPEG ({error}); restore or remove it") from None
 
-    It costs nothing here to refuse a JPEG, too, whose data do not end where the picture does.
-    """
-    _require_whole(data, where)
-    grey = decode_grey_to_the_end(data, where)
-    return _decode(data, where, cv2.IMREAD_GRAYSCALE) if grey is None else grey
 
-
-def _decode(data: bytes, where: str, mode: int) -> Image:
-    _require_whole(data, where)
-    image = pixels(data, mode)
+def _decode_other(data: bytes, where: str) -> Image:
+    _require_no_pointer(data, where)
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            header = PIL.Image.open(io.BytesIO(data), formats=_FORMATS)
+            pictures = getattr(header, "n_frames", 1)
+    except PIL.Image.DecompressionBombError:
+        raise InputError(f"{where} is too large; an image may have {MOST_PIXELS:,} pixels at most") from None
+    except PIL.UnidentifiedImageError:
+        raise InputError(f"{where} is no JPEG, PNG, BMP, TIFF or WebP; restore or remove it") from None
+    except Exception as error:  # a damaged header raises many kinds
+        raise InputError(f"{where} is a damaged image ({error}); restore or remove it") from None
+    _require_few_pixels(header.height, header.width, where)
+    if pictures > 1:
+        raise InputError(f"{where} holds {pictures} pictures; a frame is one: write each to a file of its own")
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), _AS_IT_LIES)
+    except cv2.error:
+        image = None
     if image is None:
-        raise InputError(f"{where} is no image that can be decoded; restore or remove it")
-    return image
+        raise InputError(f"{where} is a damaged {header.format}, or of a kind that is not read; restore or remove it")
+    if image.dtype != np.uint8:
+        raise InputError(
+            f"{where} has {image.itemsize * 8} bits a value, and frames have 8: scale all frames, train and test alike, by one "
+            "range to 8 bits first (as in `magick mogrify -level LOW,HIGH -depth 8`, with the lowest and highest train value)"
+        )
+    return np.asarray(image)
 
 
-def _require_whole(data: bytes, where: str) -> None:
-    require_modest(data, where)
-    if data.startswith(_JPEG_START) and not _has_an_end(data):
-        raise InputError(f"{where} is a truncated JPEG (no end marker); restore or remove it")
+def _require_few_pixels(height: int, width: int, where: str) -> None:
+    if height * width > MOST_PIXELS:
+        raise InputError(f"{where} is {width:,} x {height:,}; an image may have {MOST_PIXELS:,} pixels at most")
 
 
-def _has_an_end(jpeg: bytes) -> bool:
-    """Whether the last scan is closed by an end marker, behind which some cameras write more."""
-    if jpeg.endswith(_JPEG_END):
-        return _JPEG_SCAN in jpeg
-    return jpeg.rfind(_JPEG_END) > jpeg.rfind(_JPEG_SCAN) > 0
+def _require_no_pointer(data: bytes, where: str) -> None:
+    if data.startswith(_LFS_START):
+        raise InputError(f"{where} is a pointer of Git LFS, not the file itself; run `git lfs pull`")
 
 
 def read_image(path: Path) -> Image:
-    """An image file as RGB, uint8 of shape (H, W, 3). Raises InputError with the path."""
+    """Read an image file as RGB, uint8 of shape (H, W, 3). Raises InputError with the path."""
     return decode_image(read_bytes(path), str(path))
 
 
 def read_movie(path: Path) -> Iterator[Image]:
-    """The frames of a video file in order, RGB, uint8 of shape (H, W, 3). Raises InputError with the path."""
-    capture = _open(path)
-    try:
-        while True:
-            good, frame = capture.read()
-            if not good:
-                return
+    """Yield the frames of a video file in order, RGB, uint8 of shape (H, W, 3). Raises InputError with the path.
+
+    A movie that ends early or lost a frame in its middle is refused when its last frame was read.
+    """
+    with _opened(path) as capture:
+        for _ in _grabbed(capture, path):
+            _, frame = capture.retrieve()
             yield np.ascontiguousarray(frame[..., ::-1])
-    finally:
-        capture.release()
 
 
 def count_movie_frames(path: Path) -> int:
-    """How many frames a video file really holds: they are counted, as headers are often wrong."""
-    capture = _open(path)
-    try:
-        count = 0
-        while capture.grab():
-            count += 1
-    finally:
-        capture.release()
+    """Return how many frames a video file really holds, by decoding them all. Raises InputError as `read_movie` does."""
+    with _opened(path) as capture:
+        count = sum(1 for _ in _grabbed(capture, path))
     if not count:
         raise InputError(f"{path} holds no frame that can be decoded; restore or remove it")
     return count
 
 
-def _open(path: Path) -> cv2.VideoCapture:
+def _grabbed(capture: cv2.VideoCapture, path: Path) -> Iterator[int]:
+    """The number of each frame that is decoded; at the end what was read is compared with what the header says."""
+    claimed, rate = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), capture.get(cv2.CAP_PROP_FPS)
+    count, last = 0, 0.0
+    while capture.grab():
+        last = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+        yield count
+        count += 1
+    exact = path.suffix.lower() in _EXACT_COUNT
+    lost = claimed - count if claimed > 0 else 0
+    if count and lost > _FEWER_AT_THE_END + (0 if exact else _ESTIMATE_OFF * claimed):
+        raise InputError(f"{path} gave {count} of its {claimed} frames: it is cut off or damaged; restore or remove it")
+    # A frame or two fewer are normal at the end. In the middle they would shift the numbers of all that follow.
+    if count and lost > 0 and exact and rate > 0 and last * rate > count - 0.5:
+        raise InputError(
+            f"{path} lost {lost} of its {claimed} frames in its middle: it is damaged; restore or remove it"
+        )
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[cv2.VideoCapture]:
     with contextlib.suppress(OSError):  # then it cannot be opened either
         require_plain(path)
+        with path.open("rb") as file:
+            _require_no_pointer(file.read(len(_LFS_START)), str(path))
     capture = cv2.VideoCapture(str(path))
-    if not capture.isOpened():
-        raise InputError(f"{path} is no video that can be decoded; restore or remove it")
-    require_few_pixels(
-        int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT)), int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)), str(path)
-    )
-    return capture
+    try:
+        if not capture.isOpened():
+            raise InputError(f"{path} is no video that can be decoded; restore or remove it")
+        height, width = (int(capture.get(side)) for side in (cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FRAME_WIDTH))
+        _require_few_pixels(height, width, str(path))
+        yield capture
+    finally:
+        capture.release()
 
 
 def resize(image: Image, size: int) -> Image:

@@ -1,6 +1,6 @@
 """What a data set holds, and what is wrong with it, before anyone trains on it.
 
-Every file is decoded once, to brightness, with the checks that training makes. A frame looks upside
+Every file is decoded once, as training decodes it. A frame looks upside
 down when it is more like the training frames turned over than like the training frames: a small
 picture of it is correlated with the median of theirs, upright and vertically flipped.
 """
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vad.errors import InputError
-from vad.frames.decode import Image, count_movie_frames, decode_grey, decoding_pool, read_bytes, read_movie
+from vad.frames.decode import Image, count_movie_frames, decoding_pool, read_image, read_movie
 from vad.frames.frameset import FrameSet, Split, Video
 from vad.frames.store import Advance
 
@@ -163,7 +163,7 @@ def _tasks(video: Video) -> list[Callable[[], _Looks]]:
 
 def _look_at_image(number: int, path: Path) -> _Look | Fault:
     try:
-        return _look(number, decode_grey(read_bytes(path), str(path)))
+        return _look(number, read_image(path))
     except InputError as error:
         return Fault(path, str(error))
 
@@ -175,7 +175,7 @@ def _look_at_movie(video: Video) -> _Looks:
         if not video.numbers:
             count_movie_frames(video.movie)
         for number, image in zip(video.numbers, read_movie(video.movie), strict=False):
-            looks.append(_look(number, cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)))
+            looks.append(_look(number, image))
     except InputError as error:
         return [*looks, Fault(video.movie, str(error))]
     if len(looks) < len(video.numbers):
@@ -184,6 +184,7 @@ def _look_at_movie(video: Video) -> _Looks:
     return looks
 
 
-def _look(number: int, grey: NDArray[Any]) -> _Look:
+def _look(number: int, image: Image) -> _Look:
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     small = cv2.resize(grey, (_THUMBNAIL, _THUMBNAIL), interpolation=cv2.INTER_AREA)
     return _Look(number, (grey.shape[1], grey.shape[0]), np.asarray(small, np.uint8))
