@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from vad.errors import InputError
-from vad.frames.decode import count_movie_frames, decode_grey, decode_image, read_image, read_movie
+from vad.frames.decode import count_movie_frames, decode_image, read_image, read_movie
 
 GRAIN = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
 
@@ -35,18 +35,20 @@ WHOLE = {
     "progressive": _encoded(PICTURE, "JPEG", progressive=True),
     "restarts": _encoded(PICTURE, "JPEG", restart_marker_rows=1),
     "png": _encoded(PICTURE, "PNG"),
+    "bmp": _encoded(PICTURE, "BMP"),
+    "tiff": _encoded(PICTURE, "TIFF", compression="tiff_deflate"),
+    "webp": _encoded(PICTURE, "WEBP"),
 }
 
 
-@pytest.mark.parametrize("decode", [decode_image, decode_grey])
 @pytest.mark.parametrize("kind", WHOLE)
 @settings(max_examples=100)
 @given(data=st.data())
-def test_damaged_images(damaged, judged, kind, decode, data):
-    image = judged(lambda: decode(data.draw(damaged(WHOLE[kind])), "frame_7"), "frame_7")
+def test_damaged_images(damaged, judged, kind, data):
+    image = judged(lambda: decode_image(data.draw(damaged(WHOLE[kind])), "frame_7"), "frame_7")
     if image is not None:
         assert image.dtype == np.uint8
-        assert image.ndim == (3 if decode is decode_image else 2)
+        assert image.ndim == 3
 
 
 @settings(max_examples=200)
@@ -76,16 +78,14 @@ def _jpeg(width: int, height: int) -> bytes:
 
 @pytest.mark.parametrize("make", [_png, _jpeg])
 @pytest.mark.parametrize("size", [(10_000, 10_000), (60_000, 60_000), (65_535, 513)])
-def test_an_image_that_claims_to_be_huge_is_refused_by_its_header(make, size, refuses):
-    width, height = size
-    with refuses(f"frame_7 is {width:,} x {height:,}; an image may have 33,554,432 pixels at most"):
-        decode_image(make(width, height), "frame_7")
+def test_an_image_that_claims_to_be_huge_is_refused_by_its_header(make, size):
+    with pytest.raises(InputError, match=r"^frame_7 is .*; an image may have 33,554,432 pixels at most$"):
+        decode_image(make(*size), "frame_7")
 
 
 def test_unusual_images_are_read_as_what_they_are():
     plain = {
         "1 x 1": (_encoded(Image.new("RGB", (1, 1), (9, 9, 9)), "PNG"), (1, 1, 3), 9),
-        "16 bits": (cv2.imencode(".png", np.full((4, 6), 0x1234, np.uint16))[1].tobytes(), (4, 6, 3), 0x12),
         "grey": (_encoded(Image.new("L", (6, 4), 77), "PNG"), (4, 6, 3), 77),
         "transparent": (_encoded(Image.new("RGBA", (6, 4), (5, 5, 5, 0)), "PNG"), (4, 6, 3), 5),
         "palette": (_encoded(Image.new("P", (6, 4), 0), "PNG"), (4, 6, 3), 0),
@@ -122,20 +122,21 @@ def test_no_sound_jpeg_is_called_damaged(width, height, quality, subsampling, op
     data = _encoded(
         image, "JPEG", quality=quality, subsampling=subsampling, optimize=optimize, restart_marker_rows=rows
     )
-    expected = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
-    assert np.array_equal(decode_grey(data + trailer, "x"), expected)
+    expected = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+    assert np.array_equal(decode_image(data + trailer, "x"), expected)
 
 
 @settings(max_examples=100)
-@given(place=st.floats(0.1, 0.7), seed=st.integers(0, 10**6), how=st.sampled_from(["noise", "hole"]))
-def test_a_jpeg_with_a_bad_sector_is_noticed_by_vad_data(place, seed, how):
+@given(place=st.floats(0.1, 0.7), seed=st.integers(0, 10**6), how=st.sampled_from(["noise", "hole", "zeros"]))
+def test_a_jpeg_with_a_bad_sector_is_noticed(place, seed, how):
     data = _encoded(Image.fromarray(_scene(320, 240, 1)), "JPEG", quality=92)
     start = data.index(b"\xff\xda") + 20
     at = start + int(place * (len(data) - start))
     noise = np.random.default_rng(seed).bytes(512)
-    spoilt = data[:at] + (noise + data[at + 512 :] if how == "noise" else data[at + 512 :])
-    with pytest.raises(InputError, match=r"frame_7 is a (damaged|truncated) JPEG"):
-        decode_grey(spoilt, "frame_7")
+    instead = {"noise": noise, "hole": b"", "zeros": bytes(512)}[how]
+    spoilt = data[:at] + instead + data[at + 512 :]
+    with pytest.raises(InputError, match="frame_7 is a damaged JPEG"):
+        decode_image(spoilt, "frame_7")
 
 
 @pytest.mark.parametrize("name", ["with space.jpg", "naïve 雪.png", "frame_1'\".jpg"])

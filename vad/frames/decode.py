@@ -24,6 +24,8 @@ RESIZE_FILTER = "antialiased-bilinear"
 MOST_PIXELS = 2**25
 
 Image = NDArray[np.uint8]
+# Such an image is refused here.
+warnings.filterwarnings("ignore", category=PIL.Image.DecompressionBombWarning)
 _JPEG_START, _LFS_START = b"\xff\xd8", b"version https://git-lfs.github.com/"
 _FORMATS = ("PNG", "BMP", "TIFF", "WEBP")
 _AS_IT_LIES = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
@@ -65,9 +67,8 @@ def _decode_jpeg(data: bytes, where: str) -> Image:
 def _decode_other(data: bytes, where: str) -> Image:
     _require_no_pointer(data, where)
     try:
-        with warnings.catch_warnings(action="ignore"):
-            header = PIL.Image.open(io.BytesIO(data), formats=_FORMATS)
-            pictures = getattr(header, "n_frames", 1)
+        header = PIL.Image.open(io.BytesIO(data), formats=_FORMATS)
+        pictures = getattr(header, "n_frames", 1)
     except PIL.Image.DecompressionBombError:
         raise InputError(f"{where} is too large; an image may have {MOST_PIXELS:,} pixels at most") from None
     except PIL.UnidentifiedImageError:

@@ -6,9 +6,9 @@ import pytest
 import torch
 from PIL import Image
 
+from vad.errors import InputError
 from vad.frames.decode import (
     count_movie_frames,
-    decode_grey,
     decode_image,
     decoding_pool,
     read_image,
@@ -51,42 +51,80 @@ def test_the_orientation_that_a_camera_noted_is_ignored(picture):
     assert np.array_equal(decode_image(data, "x"), decode_image(encoded(image, "JPEG", quality=95), "x"))
 
 
-def test_grey_is_the_brightness_of_the_colours(picture):
-    image = picture()
-    data = encoded(image, "PNG")
-    expected = image @ np.array([0.299, 0.587, 0.114])
-    assert np.abs(decode_grey(data, "x") - expected).max() <= 1
+@pytest.mark.parametrize(
+    "options", [{}, {"subsampling": 0}, {"subsampling": 1}, {"progressive": True}, {"quality": 40}]
+)
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("size", [(64, 48), (67, 49), (17, 31)])
+def test_a_jpeg_has_the_pixels_that_opencv_gives(picture, mode, size, options):
+    buffer = io.BytesIO()
+    Image.fromarray(picture(1, size)).convert(mode).save(buffer, "JPEG", **options)
+    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+    expected = cv2.imdecode(np.frombuffer(buffer.getvalue(), np.uint8), flags)
+    assert np.array_equal(decode_image(buffer.getvalue(), "x"), expected)
 
 
-@pytest.mark.parametrize("decode", [decode_image, decode_grey])
+@pytest.mark.parametrize("form", ["PNG", "BMP", "TIFF", "WEBP"])
+@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA"])
+def test_other_formats_are_read(picture, form, mode):
+    image = Image.fromarray(picture()).convert(mode)
+    buffer = io.BytesIO()
+    image.save(buffer, form, **({"lossless": True} if form == "WEBP" else {}))
+    assert np.array_equal(decode_image(buffer.getvalue(), "x"), np.asarray(image.convert("RGB")))
+
+
+@pytest.mark.parametrize("form", [".png", ".tiff"])
+def test_frames_of_16_bits_are_refused_with_the_way_out(form):
+    data = cv2.imencode(form, np.full((4, 6), 50_000, np.uint16))[1].tobytes()
+    with pytest.raises(
+        InputError, match="x has 16 bits a value, and frames have 8: scale all frames, train and test alike"
+    ):
+        decode_image(data, "x")
+
+
+def test_several_pictures_in_a_file_are_refused(picture, refuses):
+    buffer = io.BytesIO()
+    first, second = (Image.fromarray(picture(step)) for step in range(2))
+    first.save(buffer, "TIFF", save_all=True, append_images=[second])
+    with refuses("x holds 2 pictures; a frame is one: write each to a file of its own"):
+        decode_image(buffer.getvalue(), "x")
+
+
+def test_a_pointer_of_git_lfs_is_called_that(tmp_path, refuses):
+    for name, read in (("f.jpg", read_image), ("01.avi", count_movie_frames)):
+        (tmp_path / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+        with refuses(f"{tmp_path / name} is a pointer of Git LFS, not the file itself; run `git lfs pull`"):
+            read(tmp_path / name)
+
+
 @pytest.mark.parametrize("progressive", [False, True])
 @pytest.mark.parametrize("share", [0.05, 0.3, 0.7, 0.999])
-def test_a_jpeg_that_stops_early_is_refused(picture, refuses, decode, progressive, share):
+def test_a_jpeg_that_stops_early_is_refused(picture, progressive, share):
     data = encoded(picture(size=(128, 96)), "JPEG", progressive=progressive)
-    with refuses("x.jpg is a truncated JPEG (no end marker); restore or remove it"):
-        decode(data[: int(len(data) * share)], "x.jpg")
+    with pytest.raises(InputError, match=r"^x\.jpg is a damaged JPEG \(.*\); restore or remove it$"):
+        decode_image(data[: int(len(data) * share)], "x.jpg")
 
 
-def test_a_jpeg_whose_preview_is_whole_but_which_stops_early_is_refused(picture, refuses):
+def test_a_jpeg_whose_preview_is_whole_but_which_stops_early_is_refused(picture):
     preview = encoded(picture(size=(16, 16)), "JPEG")
     exif = b"Exif\0\0" + preview
     data = encoded(picture(), "JPEG")
     data = data[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + data[2:]
     assert decode_image(data, "x").shape == (48, 64, 3)
-    with refuses("x is a truncated JPEG (no end marker); restore or remove it"):
+    with pytest.raises(InputError, match="x is a damaged JPEG"):
         decode_image(data[:-300], "x")
 
 
 @pytest.mark.parametrize("share", [0.05, 0.5, 0.99])
-def test_a_png_that_stops_early_is_refused(picture, refuses, share):
+def test_a_png_that_stops_early_is_refused(picture, share):
     data = encoded(picture(), "PNG")
-    with refuses("x.png is no image that can be decoded; restore or remove it"):
+    with pytest.raises(InputError, match=r"^x\.png is (a damaged|no) .*; restore or remove it$"):
         decode_image(data[: int(len(data) * share)], "x.png")
 
 
 def test_text_named_jpg_is_refused(tmp_path, refuses):
     (tmp_path / "x.jpg").write_text("<html>404</html>")
-    with refuses(f"{tmp_path / 'x.jpg'} is neither a JPEG nor a PNG; restore or remove it"):
+    with refuses(f"{tmp_path / 'x.jpg'} is no JPEG, PNG, BMP, TIFF or WebP; restore or remove it"):
         read_image(tmp_path / "x.jpg")
 
 
@@ -143,6 +181,48 @@ def test_a_movie_without_a_frame_is_refused(tmp_path, picture, save_movie, refus
     path.write_bytes(data[:start] + bytes(len(data) - start))
     with refuses(f"{path} holds no frame that can be decoded; restore or remove it"):
         count_movie_frames(path)
+
+
+@pytest.fixture(scope="module", params=["avi", "mp4", "mkv", "mov", "m4v", "webm", "mpg", "ts"])
+def movie(request, tmp_path_factory):
+    """A movie of 40 frames, of each kind that OpenCV can write."""
+    path = tmp_path_factory.mktemp("movie") / f"1.{request.param}"
+    codec = {"avi": "MJPG", "webm": "VP80", "mpg": "mpg1"}.get(request.param, "mp4v")
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), 25, (64, 48))
+    if not writer.isOpened():
+        pytest.skip(f"this OpenCV writes no .{request.param}")
+    generator = np.random.default_rng(0)
+    for step in range(40):
+        writer.write(np.full((48, 64, 3), 5 * step, np.uint8) + generator.integers(0, 40, (48, 64, 3), np.uint8))
+    writer.release()
+    return path
+
+
+def test_a_whole_movie_of_any_kind_is_read(movie):
+    assert count_movie_frames(movie) == len(list(read_movie(movie))) == 40
+
+
+@pytest.mark.parametrize("share", [0.55, 0.8])
+def test_a_movie_that_is_cut_off_is_refused(movie, tmp_path, share):
+    cut = tmp_path / movie.name
+    content = movie.read_bytes()
+    cut.write_bytes(content[: int(share * len(content))])
+    for read in (count_movie_frames, lambda path: list(read_movie(path))):
+        with pytest.raises(InputError, match=rf"1{movie.suffix} (gave \d+ of its|is no video|holds no frame)"):
+            read(cut)
+
+
+def test_a_frame_lost_in_the_middle_is_no_frame_less_at_the_end(tmp_path, picture, save_movie):
+    path = save_movie(tmp_path / "1.avi", [picture(step) for step in range(20)])
+    content, starts = path.read_bytes(), []
+    while (at := content.find(b"\xff\xd8\xff", starts[-1] + 1 if starts else 0)) >= 0:
+        starts.append(at)
+    assert len(starts) == 20
+    hole = content[: starts[9]] + bytes(starts[10] - starts[9] - 8) + content[starts[10] - 8 :]
+    path.write_bytes(hole)
+    for read in (count_movie_frames, lambda path: list(read_movie(path))):
+        with pytest.raises(InputError, match="lost 1 of its 20 frames in its middle"):
+            read(path)
 
 
 def test_decoding_threads_leave_the_libraries_as_they_were():

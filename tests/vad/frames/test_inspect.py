@@ -49,9 +49,9 @@ def test_all_unreadable_files_are_reported_each_with_its_reason(tmp_path, datase
     report = look(root)
     expected = [
         (train / "frame_00003.jpg", "{} is empty (0 bytes); restore or remove it"),
-        (train / "frame_00040.jpg", "{} is a truncated JPEG (no end marker); restore or remove it"),
+        (train / "frame_00040.jpg", "{} is a damaged JPEG (Premature end of JPEG file); restore or remove it"),
         (train / "frame_00049.jpg", "cannot read {}: No such file or directory"),
-        (test / "01" / "frame_00000.jpg", "{} is neither a JPEG nor a PNG; restore or remove it"),
+        (test / "01" / "frame_00000.jpg", "{} is no JPEG, PNG, BMP, TIFF or WebP; restore or remove it"),
         (test / "02" / "frame_00000.jpg", "{} is empty (0 bytes); restore or remove it"),
         (test / "02" / "frame_00001.jpg", "{} is empty (0 bytes); restore or remove it"),
     ]
