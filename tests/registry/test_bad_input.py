@@ -36,9 +36,9 @@ CASES = {
     "zero bytes": (lambda: FRAME.write_bytes(b""), f"{FRAME} is empty (0 bytes); restore or remove it"),
     "truncated": (
         lambda: FRAME.write_bytes(FRAME.read_bytes()[:-200]),
-        f"{FRAME} is a truncated JPEG (no end marker); restore or remove it",
+        f"{FRAME} is a damaged JPEG (Premature end of JPEG file); restore or remove it",
     ),
-    "text": (lambda: FRAME.write_text("hello"), f"{FRAME} is neither a JPEG nor a PNG; restore or remove it"),
+    "text": (lambda: FRAME.write_text("hello"), f"{FRAME} is no JPEG, PNG, BMP, TIFF or WebP; restore or remove it"),
     "two sizes": (
         lambda: shutil.copy(_other_size(), FRAME),
         f"{FRAME} is 32 x 32, but {FRAME.with_name('frame_00000.jpg')} of the same video is 64 x 48",
@@ -159,7 +159,12 @@ def test_data_lists_every_fault_at_once(workspace):
     _relabel("1_3,1\n", "")
     result = workspace.vad("data", "data")
     assert result.exit_code == 2
-    for part in ("3 faults:", f"{FRAME} is empty (0 bytes)", f"{other} is neither a JPEG nor a PNG", "1 missing (1_3)"):
+    for part in (
+        "3 faults:",
+        f"{FRAME} is empty (0 bytes)",
+        f"{other} is no JPEG, PNG, BMP, TIFF or WebP",
+        "1 missing (1_3)",
+    ):
         assert part in result.output
     Path(FRAME).unlink()
     other.unlink()

@@ -88,8 +88,8 @@ def test_rows_may_come_in_any_order_and_a_bad_one_is_named(finished, tmp_path):
     assert answer["frame"].tolist() == shuffled["frame"].tolist()
     for broken, message in (
         (b"", "row 4 (video 1, frame 4) has an empty image"),
-        (b"text", "row 4 (video 1, frame 4) is neither a JPEG nor a PNG"),
-        (table["image"][4][:500], "row 4 (video 1, frame 4) is a truncated JPEG"),
+        (b"text", "row 4 (video 1, frame 4) is no JPEG, PNG, BMP, TIFF or WebP"),
+        (table["image"][4][:500], "row 4 (video 1, frame 4) is a damaged JPEG"),
     ):
         bad = table.copy()
         bad.at[4, "image"] = broken

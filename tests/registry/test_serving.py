@@ -197,9 +197,9 @@ WHOLE = "must be a whole number from 0 to 999,999,999"
 BAD = {
     "not base64": (_cell(2, "*" * 200), f"{WHERE}: the image is not base64"),
     "base64 cut off": (_cell(2, _text(JPEG)[:-3]), f"{WHERE}: the image is not base64"),
-    "no image": (_cell(2, _text(b"text")), f"{WHERE} is neither a JPEG nor a PNG"),
-    "another format": (_cell(2, _text(b"BM" + bytes(100))), f"{WHERE} is neither a JPEG nor a PNG"),
-    "truncated": (_cell(2, _text(JPEG[:300])), f"{WHERE} is a truncated JPEG"),
+    "no image": (_cell(2, _text(b"text")), f"{WHERE} is no JPEG, PNG, BMP, TIFF or WebP"),
+    "another format": (_cell(2, _text(b"BM" + bytes(100))), f"{WHERE} is a damaged image"),
+    "truncated": (_cell(2, _text(JPEG[:300])), f"{WHERE} is a damaged JPEG"),
     "damaged PNG": (_cell(2, _text(b"\x89PNG\r\n\x1a\n" + bytes(40))), f"{WHERE} is no image that can be decoded"),
     "empty": (_cell(2, ""), f"{WHERE} has an empty image"),
     "no image at all": (_cell(2, None), f"{WHERE}: the image is "),

@@ -101,7 +101,7 @@ def test_a_frame_that_cannot_be_decoded_is_named_and_nothing_is_left(tmp_path, d
     path = root / "training_videos" / "01" / "frame_00071.jpg"
     path.write_bytes(path.read_bytes()[:-400])
     (root / "training_videos" / "02" / "frame_00001.jpg").write_text("<html>")
-    with refuses(f"{path} is a truncated JPEG (no end marker); restore or remove it"):
+    with refuses(f"{path} is a damaged JPEG (Premature end of JPEG file); restore or remove it"):
         open_frames(source(root), [32, 64], maps)
     assert list(maps.iterdir()) == []
 
