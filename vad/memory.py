@@ -3,23 +3,24 @@
 import ctypes
 import functools
 
-# glibc's malloc.h: chunks from this size are mapped by themselves, free memory beyond this is given back.
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
-_ALWAYS_KEPT = 1 << 62
+# glibc's malloc.h: threads share one heap, as those of their own are always given back; chunks from this size are mapped by themselves, free memory beyond this is given back.
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
 
 
 @functools.cache
 def keep_freed_memory() -> bool:
-    """Let this process keep the memory that tensors free, for the next ones; gives whether that could be had.
+    """Let this process keep the memory that tensors free, for the next ones. Return whether that could be had.
 
     Every batch takes and frees the same hundreds of megabytes. glibc gives them back to the system each time and takes
     them page by page the next time, which costs up to half of a training step on a virtual machine. The process stays at its
-    peak, which does not rise. Other C libraries are left alone.
+    peak, which does not rise. A thread that allocated before the first call keeps its own heap, so a process that trains
+    in a thread starts with `MALLOC_ARENA_MAX=1`. Other C libraries are left alone.
     """
     try:
         tell = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError):
         return False
     tell.argtypes = (ctypes.c_int, ctypes.c_int)
+    tell(_ARENA_MAX, 1)
     # mallopt takes an int; 1 GiB is more than any tensor of a batch here, and 2 GiB less one keeps all.
     return bool(tell(_MMAP_THRESHOLD, 1 << 30)) and bool(tell(_TRIM_THRESHOLD, 2**31 - 1))

@@ -100,7 +100,11 @@ def _nearest(row: Values) -> Values:
     known = np.flatnonzero(~np.isnan(row))
     if len(known) in (0, len(row)):
         return row
-    return np.asarray(row[known[np.abs(np.arange(len(row))[:, None] - known).argmin(1)]])
+    frames = np.arange(len(row))
+    after = np.searchsorted(known, frames).clip(max=len(known) - 1)
+    before = (after - 1).clip(min=0)
+    earlier = np.abs(frames - known[before]) <= np.abs(known[after] - frames)
+    return np.asarray(row[known[np.where(earlier, before, after)]])
 
 
 @STEPS.register("local_zscore")

@@ -2,7 +2,7 @@
 
 import click
 
-from registry.cli.options import home, set_option, writes
+from registry.cli.options import data_option, home, set_option, writes
 from vad.errors import InputError
 
 
@@ -39,19 +39,20 @@ def check(experiments: tuple[str, ...], overrides: tuple[str, ...]) -> None:
 
 @click.command(short_help="An experiment with every default filled in.")
 @click.argument("experiment", metavar="EXP")
-@click.option("--profile", default="full", show_default=True, metavar="NAME")
+@data_option
+@click.option("--profile", metavar="NAME", help="full or demo. [demo without --data, as `vad run` takes it]")
 @set_option
-def show(experiment: str, profile: str, overrides: tuple[str, ...]) -> None:
-    """Print an experiment as it would run: every default filled in, every member spelt out.
+def show(experiment: str, data: str | None, profile: str | None, overrides: tuple[str, ...]) -> None:
+    """Print an experiment as `vad run` would run it with the same options: every default filled in, every member spelt out.
 
     Example: vad show phase2_max_error --set train.epochs=3
     """
     import yaml
 
-    from registry.entries.loading import load_entry
+    from registry.entries.loading import default_profile, load_entry
     from registry.entries.plan import make_plan
 
-    plan = make_plan(load_entry(experiment, profile, overrides), labelled=True)
+    plan = make_plan(load_entry(experiment, profile or default_profile(data), overrides), labelled=True)
     click.echo(yaml.safe_dump({"name": plan.name, **plan.settings()}, sort_keys=False, width=100), nl=False)
 
 

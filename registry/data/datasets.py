@@ -13,7 +13,8 @@ from vad.frames.labels import find_labels, read_labels
 from vad.frames.layouts import read_frameset
 from vad.frames.street import make_street
 from vad.member import digest_of
-from vad.scores import FrameIndex, Values, read_scores
+from vad.scores import FrameIndex, Values
+from vad.tables import read_scores
 
 DEMO = "demo-street"
 NO_LABELS = "none"

@@ -14,8 +14,12 @@ __all__ = ["Course", "Engine", "Job", "LocalEngine", "Lost", "follow", "open_eng
 
 
 def open_engine(name: str, gpu_share: float | None, device: torch.device, console: Console) -> Engine:
-    """The engine that was asked for; it has not started yet. Raises InputError where it is not installed."""
+    """Return the engine that was asked for, not started yet. Raises InputError where it is not installed, or takes no share."""
     if name == "local":
+        if gpu_share is not None:
+            raise InputError(
+                f"--gpu-share {gpu_share:g} is an option of Ray; add --engine ray (make: ENGINE=ray), or leave it out"
+            )
         return LocalEngine(device)
     try:
         from registry.engines.ray import RayEngine

@@ -100,9 +100,9 @@ class RayEngine:
         on_stop = signal.getsignal(signal.SIGTERM)
         try:
             _knock(address)
-            ray.init(
-                address, runtime_env={"py_modules": [vad]}, log_to_driver=False, logging_level=logging.ERROR, **here
-            )  # fmt: skip
+            # Ray trains in a thread: see vad.memory.
+            environment = {"py_modules": [vad], "env_vars": {"MALLOC_ARENA_MAX": "1"}}
+            ray.init(address, runtime_env=environment, log_to_driver=False, logging_level=logging.ERROR, **here)
         except Exception as error:  # Ray raises it bare
             reason = str(error).strip().splitlines()[0]
             raise InputError(

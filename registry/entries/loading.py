@@ -14,6 +14,7 @@ from registry.entries.entry import Entry, Group, StreamSpec, TrainSpec, VariantS
 from registry.entries.yaml_reader import Document, Key, Problem, parse_value, read_yaml
 from vad.errors import InputError, nearest
 
+_ENDINGS = (".yaml", ".yml")
 PROFILES = Path(__file__).parent / "profiles"
 _SECTIONS: dict[str, list[str]] = {
     "": list(Entry.model_fields),
@@ -43,22 +44,35 @@ def experiments_folder() -> Path:
 
 def all_experiments() -> list[Path]:
     """Every entry there is, by name."""
-    return sorted(experiments_folder().rglob("*.yaml"))
+    return sorted(path for path in experiments_folder().rglob("*") if path.suffix in _ENDINGS)
 
 
 def find_entry(experiment: str) -> Path:
-    """A name in `experiments/` or a path to a file. Raises InputError with the nearest name."""
-    if experiment.endswith((".yaml", ".yml")) or "/" in experiment:
-        path = Path(experiment)
-        if not os.path.isfile(path):  # False, too, for what can be no path
-            raise InputError(f"EXP={experiment}: there is no such file")
-        return path
-    known = {path.stem: path for path in all_experiments()}
-    if experiment not in known:
-        names = ", ".join(known) or "none"
-        hint = nearest(experiment, list(known))
-        raise InputError(f'unknown experiment "{experiment}"{hint} (in {experiments_folder()}: {names})')
-    return known[experiment]
+    """Find an entry by its name or its file's name in `experiments/`, in any case, or by a path to its file.
+
+    Raises InputError with the nearest name where there is none, and with all of them where there are several.
+    """
+    if os.path.isfile(experiment) and experiment.endswith(_ENDINGS):  # False, too, for what can be no path
+        return Path(experiment)
+    if "/" in experiment:
+        raise InputError(f"EXP={experiment}: there is no such file (.yaml or .yml)")
+    known = all_experiments()
+    exact = [path for path in known if experiment in (path.stem, path.name)]
+    found = exact or [path for path in known if experiment.casefold() in (path.stem.casefold(), path.name.casefold())]
+    if len(found) > 1:
+        raise InputError(f"EXP={experiment}: {' and '.join(map(str, found))} are both meant; give the path of one")
+    if not found:
+        names = [path.stem for path in known]
+        hint = nearest(experiment.removesuffix(".yaml").removesuffix(".yml"), names)
+        raise InputError(
+            f'unknown experiment "{experiment}"{hint} (in {experiments_folder()}: {", ".join(names) or "none"})'
+        )
+    return found[0]
+
+
+def default_profile(data: str | None) -> str:
+    """The profile of a run that names none: brief training for the demo street, else the entry's own values."""
+    return "full" if data else "demo"
 
 
 def profile_names() -> list[str]:

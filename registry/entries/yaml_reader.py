@@ -1,4 +1,4 @@
-"""YAML with the line of every key, duplicate keys found, and 1e-5 read as the number that it is."""
+"""YAML by the core of its version 1.2, with the line of every key, and duplicate keys found."""
 
 import re
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from vad.files import require_plain
 Key = tuple[str | int, ...]
 # Far more than any entry has. Anchors can make of a few lines what fills the memory.
 _LONGEST, _MOST_VALUES, _DEEPEST, _LARGEST = 1_000_000, 10_000, 50, 2**63
-_MERGE = "tag:yaml.org,2002:merge"
+_MERGE, _INT, _FLOAT, _STR = (f"tag:yaml.org,2002:{kind}" for kind in ("merge", "int", "float", "str"))
 
 
 @dataclass(frozen=True)
@@ -44,23 +44,24 @@ class Document:
 
 
 class _Loader(yaml.SafeLoader):
-    """Plain data only. Numbers as in YAML 1.2: 1e-5 is one, and `yes` and `on` are words."""
+    """Plain data only, read by the core of YAML 1.2: 1e-5 is a number, `yes`, `on` and 2024-01-01 are words."""
 
 
-_Loader.yaml_implicit_resolvers = {
-    first: [
-        (tag, pattern)
-        for tag, pattern in resolvers
-        if tag not in ("tag:yaml.org,2002:float", "tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp")
-    ]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"[-+]?(?:\d+\.\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?|\d+[eE][-+]?\d+|\.inf|\.nan)$"),
-    list("-+.0123456789"),
+# What YAML 1.1 or Python take for a number and the core does not: 010 (8 to some), 1:30 (90), 1_0 (10), 0x1f.
+_OTHER_NUMBER = re.compile(
+    r"[-+]?(?:\.?[0-9][0-9_]*(?::[0-9_]+)*(?:\.[0-9_]*)?(?:[eE][-+]?[0-9]+)?|0[xob][0-9a-fA-F_]+)$"
 )
-_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"(?:true|false)$"), ["t", "f"])
+_CORE = {
+    "tag:yaml.org,2002:null": r"(?:~|null|Null|NULL|)$",
+    "tag:yaml.org,2002:bool": r"(?:true|false)$",
+    _INT: r"[-+]?(?:0|[1-9][0-9]*)$",
+    _FLOAT: r"(?:[-+]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[-+]?\.inf|\.nan)$",
+    _MERGE: r"<<$",
+}
+_Loader.yaml_implicit_resolvers = {}
+_Loader.yaml_implicit_resolvers = {}
+for _tag, _pattern in _CORE.items():
+    _Loader.add_implicit_resolver(_tag, re.compile(_pattern), None)
 
 
 def read_yaml(path: Path) -> Document:
@@ -142,6 +143,22 @@ def _build(node: yaml.Node, key: Key, loader: _Loader, document: Document, built
 def _scalar(node: yaml.Node, loader: _Loader) -> Any:
     """A word or a number. Raises YAMLError for what its tag does not fit."""
     try:
+        if (
+            isinstance(node, yaml.ScalarNode)
+            and node.tag in (_INT, _FLOAT)
+            and not re.match(_CORE[node.tag], node.value)
+        ):
+            raise ValueError
+        if (
+            isinstance(node, yaml.ScalarNode)
+            and node.style is None
+            and node.tag == _STR
+            and _OTHER_NUMBER.match(node.value)
+        ):
+            wrong = (
+                f"{node.value!r:.60} is a number to some readers; write a plain decimal number, or quotes for a word"
+            )
+            raise MarkedYAMLError(problem=wrong, problem_mark=node.start_mark)
         if isinstance(node, yaml.ScalarNode):
             value = loader.construct_object(node)
             if not isinstance(value, int) or abs(value) < _LARGEST:

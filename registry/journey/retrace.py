@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from registry.data.datasets import Dataset, open_frames_of
+from registry.entries.loading import default_profile
 from registry.journey.reference import FILE, Claim, Reference, read_reference
 from registry.store.score_table import TEST, stored_table
 from registry.store.tracking import Found, Tracking
@@ -28,7 +29,7 @@ class Asked:
     @property
     def settings(self) -> tuple[str, str]:
         """Profile and overrides as a run's tags have them; the profile's default is that of `vad run`."""
-        return self.profile or ("full" if self.data else "demo"), " ".join(self.overrides)
+        return self.profile or default_profile(self.data), " ".join(self.overrides)
 
     def command(self, *entries: str) -> str:
         """What to type to have such a run of each entry."""

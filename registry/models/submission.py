@@ -16,7 +16,7 @@ from vad.frames.digests import Memory
 from vad.frames.labels import read_labels
 from vad.frames.store import SplitSource, open_frames
 from vad.metrics import Measured, measure
-from vad.scores import read_scores, read_table, require_same_frames, write_scores
+from vad.tables import Table, read_scores, read_table, require_same_frames, write_scores
 
 SAMPLE = "sample_submission.csv"
 
@@ -38,7 +38,7 @@ def submit(
 ) -> Submission:
     """Score the test frames of `data` by a registered model and write `Id,Predicted`.
 
-    By default the data that the model was made on. Raises InputError for a model or data that are
+    By default the data that the model was made on; in the form of its `sample_submission.csv` if there is one. Raises InputError for a model or data that are
     not there, for frames that `sample_submission.csv` does not list, and for an `out` that cannot be written.
     """
     tracking = Tracking()
@@ -48,7 +48,7 @@ def submit(
     assert dataset.frames is not None
     path = Path(out) if out else Path("submissions") / f"{dataset.name}-v{version.number}.csv"
     require_file(path)
-    _check_sample(dataset)
+    sample = _find_sample(dataset)
     made_on = (
         version.tags.get("vad.entry", "?"),
         version.tags.get("vad.variant", "?"),
@@ -65,7 +65,7 @@ def submit(
     networks = len(ensemble.members)
     with console.bar(f"score, {plural(networks, 'network')}", len(source) * networks) as bar:
         scores = ensemble.score(frames, dataset.index, device, normalization, bar.advance)
-    write_scores(path, dataset.index, scores)
+    write_scores(path, dataset.index, scores, sample)
     digest = sha256(path)
     measured = None
     if dataset.labels is not None:
@@ -82,7 +82,7 @@ def evaluate(file: Path, labels: str, home: Path) -> Measured:
     index, values = read_scores(file)
     place = Path(labels)
     if place.is_file():  # what is asked is whether the scores are those of the labelled frames, not the reverse
-        require_same_frames(index, read_table(place, "Label")[0], str(file), f"the labels in {place}")
+        require_same_frames(index, read_table(place, "Label").index, str(file), f"the labels in {place}")
     known = read_labels(place, index, Memory(home / "index" / "labels-evaluate.json"))
     return measure(values, known.values, index)
 
@@ -109,15 +109,16 @@ def require_file(path: Path) -> None:
     require_writable(path)
 
 
-def _check_sample(dataset: Dataset) -> None:
-    """The frames must be those of `sample_submission.csv`, where the data set comes with one."""
+def _find_sample(dataset: Dataset) -> Table | None:
+    """`sample_submission.csv`, where the data set comes with one. Raises InputError where its frames are others."""
     assert dataset.frames is not None
     for folder in (dataset.frames.root, *dataset.frames.root.glob("*"), *dataset.frames.root.glob("*/*")):
         sample = folder / SAMPLE
         if sample.is_file():
-            index, _ = read_table(sample, "Predicted")
-            require_same_frames(dataset.index, index, "the set of test frames on disk", str(sample))
-            return
+            table = read_table(sample, "Predicted")
+            require_same_frames(dataset.index, table.index, "the set of test frames on disk", str(sample))
+            return table
+    return None
 
 
 def _record(

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from vad.inputs import Batch, Positions, Samples
 from vad.member import Member
-from vad.models import Shape, parameter_count
+from vad.models import parameter_count
 from vad.scores import FrameIndex
 from vad.training import Diverged, train
 
@@ -28,18 +28,12 @@ class Noise(Samples):
     def __init__(self, member: Member, batch: int, device: torch.device):
         super().__init__(np.empty(0, np.uint8), np.zeros((_BATCHES * batch, 1), np.intp), device)
         shape = member.kind_of_input().shape(member.size)
-        self._given = torch.rand(batch, *_sides(shape), device=device)
+        self._given = torch.rand(batch, *shape.sides, device=device)
         frame = (shape.channels, shape.size, shape.size)
         self._target = self._given if shape.kind != "sequence" else torch.rand(batch, *frame, device=device)
 
     def batch(self, which: Positions) -> Batch:
         return Batch(self._given, self._target)
-
-
-def _sides(shape: Shape) -> tuple[int, ...]:
-    frame = (shape.channels, shape.size, shape.size)
-    sides = {"frame": frame, "clip": (frame[0], shape.frames, *frame[1:]), "sequence": (shape.frames, *frame)}
-    return sides[shape.kind]
 
 
 class Estimator:
@@ -93,6 +87,6 @@ def memory(member: Member) -> int:
         for module in network.modules():
             if not list(module.children()):
                 module.register_forward_hook(count)
-        network(torch.empty(member.training.batch_size, *_sides(member.kind_of_input().shape(member.size))))
+        network(torch.empty(member.training.batch_size, *member.kind_of_input().shape(member.size).sides))
     # Weights, their gradients, two numbers each of Adam's, the kept ones, and the state on its way out.
     return _PROCESS + 4 * (9 * parameter_count(network) + 2 * activations)

@@ -23,7 +23,7 @@ from vad.files import sha256
 from vad.frames.store import Frames
 from vad.metrics import Measured, measure
 from vad.pipeline import Outcome
-from vad.scores import write_scores
+from vad.tables import write_scores
 
 
 def log_outcome(

@@ -2,15 +2,18 @@
 
 from dataclasses import replace
 
+import torch
+
 from registry.console import Console
 from registry.data.datasets import Dataset, open_frames_of, open_scores_of, read_files
-from registry.entries.loading import load_entry
+from registry.entries.loading import default_profile, load_entry
 from registry.entries.plan import Plan, make_plan, rehearse
+from registry.models.promotion import read_policy
 from registry.runs.work import Request, Target, Work
 from vad.errors import InputError
 from vad.frames.frameset import Labels
 from vad.frames.store import SplitSource
-from vad.member import SCORING_CODE, TRAINING_CODE, digest_of
+from vad.member import SCORING_CODE, TRAINING_CODE, Member, digest_of
 from vad.scores import FrameIndex
 
 PROXY_SEED = 20260101
@@ -21,7 +24,8 @@ def prepare(request: Request, data: Dataset | None = None) -> Work:
 
     Raises InputError for all that is wrong with entry, data or labels; nothing is tracked yet.
     """
-    loaded = load_entry(request.experiment, request.profile or ("full" if request.data else "demo"), request.overrides)
+    read_policy()  # what decides on the registered model in the end
+    loaded = load_entry(request.experiment, request.profile or default_profile(request.data), request.overrides)
     if not loaded.entry.members and request.data is None:
         data = open_scores_of(make_plan(loaded, labelled=True), request.labels, request.home)
     elif data is None:
@@ -35,8 +39,13 @@ def prepare(request: Request, data: Dataset | None = None) -> Work:
         if plan.holdout and plan.members:
             keep = {v.id: slice(0, len(v.numbers) - round(len(v.numbers) * plan.holdout)) for v in split.videos}
             held = split.slice({video: slice(part.stop, None) for video, part in keep.items()})
+            if not len(held.videos):
+                longest = max(len(video.numbers) for video in split.videos)
+                raise InputError(
+                    f"{plan.name}: holdout: {plan.holdout:g} of a train video of {longest} frames is no frame; choose a larger one"
+                )
             split = split.slice(keep)
-            if judge is None and len(held):
+            if judge is None:
                 from vad.proxy import PaintedSource
 
                 painted = PaintedSource(held, PROXY_SEED)
@@ -80,12 +89,28 @@ def announce(work: Work, console: Console) -> None:
 def _require_samples(plan: Plan, index: FrameIndex) -> None:
     """Every member must have something to train on."""
     for member in plan.members.values():
-        if not len(member.kind_of_input().reach(index, training=True)):
+        count = len(member.kind_of_input().reach(index, training=True))
+        if not count:
             longest = max((span.stop - span.start for span in index.spans), default=0)
             raise InputError(
                 f"{plan.name}: members.{member.group}: input {member.input.name} finds no sample in the train videos, whose "
                 f"longest has {longest} frames; it needs longer ones (with break_at_gaps, longer without a gap) or an input that looks at fewer"
             )
+        if count % member.training.batch_size == 1:
+            _require_batch_of_one(plan, member, count)
+
+
+def _require_batch_of_one(plan: Plan, member: Member, count: int) -> None:
+    """Raise InputError where the last batch has one sample and the network cannot train on it (batch norm over 1 x 1 maps)."""
+    try:
+        with torch.no_grad():
+            member.build().train()(torch.zeros(1, *member.kind_of_input().shape(member.size).sides))
+    except ValueError as error:
+        size = member.training.batch_size
+        raise InputError(
+            f"{plan.name}: members.{member.group}.batch_size: {size} leaves one of {count:,} samples for the last batch, "
+            f"on which this network cannot train ({error}); choose another"
+        ) from None
 
 
 def _require_scores(plan: Plan, index: FrameIndex) -> None:

@@ -14,7 +14,7 @@ from registry.journey.reference import Claim, Reference, read_reference
 from registry.journey.retrace import Asked, Journey, Result
 from vad.errors import InputError
 from vad.metrics import Measured, Sampled, difference, sample
-from vad.scores import read_scores, read_table, write_scores
+from vad.tables import read_scores, read_table, write_scores
 
 FILES = """\
 name: files
@@ -53,7 +53,8 @@ claims:
 @pytest.fixture
 def street(workspace, monkeypatch):
     """A workspace with the entry `files` and a small reference; four kinds of scores lie in it."""
-    index, labels = read_table(Path("data/labels.csv"), "Label")
+    table = read_table(Path("data/labels.csv"), "Label")
+    index, labels = table.index, table.values
     noise = np.random.default_rng(5).random(len(index)) / 10
     scores = {"right": labels, "wrong": 1 - labels}
     for name, video in (("first", 1), ("second", 2)):
@@ -75,7 +76,8 @@ def cells(text: str, start: str) -> list[str]:
 def test_reference_measured_and_difference_stand_in_one_row(street):
     street.done("run", "files", "--data", "data")
     text = street.done("journey", "--data", "data")
-    index, labels = read_table(Path("data/labels.csv"), "Label")
+    table = read_table(Path("data/labels.csv"), "Label")
+    index, labels = table.index, table.values
     first, wrong = (sample(read_scores(Path(f"{n}.csv"))[1], labels > 0, index) for n in ("first", "wrong"))
     run = street.tracking().find("experiment")[0].run_id[:8]
     m, d = wrong.measured, difference(wrong, first)

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from registry.entries.loading import load_entry
+from registry.entries.yaml_reader import parse_value
 from vad.errors import InputError
 
 BROKEN = """\
@@ -101,10 +102,49 @@ def test_an_entry_can_be_a_path(workspace, tmp_path):
     assert "there is no such file" in workspace.refused("check", "nowhere/tiny.yaml")
 
 
+@pytest.mark.parametrize("name", ["tiny", "TINY", "tiny.yaml", "Tiny.YAML", "experiments/tiny.yaml"])
+def test_an_entry_is_found_by_name_or_file_in_any_case(workspace, name):
+    assert "tiny" in workspace.done("check", name)
+
+
+def test_an_entry_may_end_in_yml_and_two_files_of_one_name_stop(workspace):
+    first, second = Path("experiments/tiny.yaml"), Path("experiments/more/tiny.yml")
+    second.parent.mkdir()
+    first.rename(second)
+    assert "tiny" in workspace.done("check", "tiny")
+    assert "tiny" in workspace.done("check")
+    first.write_text(second.read_text())
+    message = workspace.refused("check", "tiny")
+    assert "EXP=tiny: experiments/more/tiny.yml and experiments/tiny.yaml are both meant" in message
+    assert "tiny" in workspace.done("check", "experiments/tiny.yaml")
+
+
+@pytest.mark.parametrize("number", ["010", "1:30", "1_0", "0x1f", "0b11", "0o17", "08"])
+def test_a_number_that_readers_of_yaml_read_in_several_ways_is_refused_with_its_line(workspace, edit, number):
+    edit("epochs: 2,", f"epochs: {number},")
+    message = workspace.refused("check", "tiny")
+    assert f"experiments/tiny.yaml, line 8: this is no valid YAML: '{number}' is a number to some readers" in message
+    assert f"'{number}' is a number to some readers" in workspace.refused("check", "--set", f"train.epochs={number}")
+
+
+@pytest.mark.parametrize("word", ["yes", "on", "2024-01-01", "1.2.3", "'010'", "3d"])
+def test_words_stay_words(word):
+    assert parse_value(word) == word.strip("'")
+
+
+def test_show_takes_the_profile_that_a_run_would_take(workspace):
+    demo = workspace.done("show", "tiny", "--profile", "demo")
+    assert workspace.done("show", "tiny") == demo
+    full = workspace.done("show", "tiny", "--profile", "full")
+    assert workspace.done("show", "tiny", "--data", "data") == full != demo
+
+
 def test_show_prints_every_default_and_takes_overrides(workspace):
     text = workspace.done(
         "show",
         "tiny",
+        "--profile",
+        "full",
         "--set",
         "train.epochs=3",
         "--set",

@@ -14,7 +14,7 @@ from registry.models.versions import NAME, Versions
 from vad.errors import InputError
 from vad.frames.layouts import read_frameset
 from vad.frames.store import SplitSource, open_frames
-from vad.scores import read_scores, write_scores
+from vad.tables import read_scores, write_scores
 
 ELSEWHERE = """
 import sys, json
@@ -178,6 +178,21 @@ def test_submit_is_checked_against_the_sample(trained):
     assert "the set of test frames on disk does not fit " in message
     assert "data/sample_submission.csv: 1 missing (9_1) of 31 frames" in message
     assert not Path("bad.csv").exists()
+
+
+def test_a_submission_has_the_form_of_the_sample(trained):
+    index, _ = read_scores_index(trained)
+    ids = [f"{video:02d}_{frame:05d}" for video, frame in zip(index.video, index.frame, strict=True)]
+    Path("data/sample_submission.csv").write_text("ID,Label\n" + "".join(f"{name},0\n" for name in reversed(ids)))
+    trained.done("submit", "--out", "sub.csv")
+    lines = Path("sub.csv").read_text().splitlines()
+    assert lines[0] == "ID,Label"
+    assert [line.partition(",")[0] for line in lines[1:]] == ids[::-1]
+    Path("data/sample_submission.csv").unlink()
+    trained.done("submit", "--out", "plain.csv")
+    assert read_scores(Path("sub.csv"))[1].tolist() == read_scores(Path("plain.csv"))[1].tolist()
+    assert "AP" in trained.done("evaluate", "sub.csv", "--labels", "data/labels.csv")
+    assert "not altered" in trained.done("explain", "sub.csv")
 
 
 def read_scores_index(workspace):

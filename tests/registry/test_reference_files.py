@@ -9,7 +9,7 @@ import pytest
 from registry.entries.loading import load_entry
 from registry.entries.plan import make_plan
 from vad.pipeline import Stream, run_pipeline
-from vad.scores import read_scores
+from vad.tables import read_scores
 
 FOLDER = Path(__file__).resolve().parents[3] / "shared" / "data" / "reference-scores"
 AP = {

@@ -12,7 +12,7 @@ from sklearn.metrics import average_precision_score
 from benchmarks.at_once import at_once
 from registry import console
 from vad import precision
-from vad.scores import read_scores, read_table
+from vad.tables import read_scores, read_table
 from vad.threads import using
 
 
@@ -29,7 +29,8 @@ def test_a_run_logs_parent_children_figures_and_files(finished, tmp_path):
     assert {m.tags["mlflow.parentRunId"] for m in members} == {parent.run_id}
     assert {m.status for m in members} == {"FINISHED"}
 
-    index, labels = read_table(finished.folder / "data" / "labels.csv", "Label")
+    table = read_table(finished.folder / "data" / "labels.csv", "Label")
+    index, labels = table.index, table.values
     _, scores = read_scores(
         tracking.fetch(parent.run_id, "predictions-" + parent.params["best_variant"] + ".csv", tmp_path)
     )
@@ -227,7 +228,8 @@ def test_two_runs_at_once_train_each_member_once(workspace, tmp_path):
 
 
 def test_an_entry_that_blends_files_needs_no_frames(workspace):
-    index, labels = read_table(Path("data/labels.csv"), "Label")
+    table = read_table(Path("data/labels.csv"), "Label")
+    index, labels = table.index, table.values
     generator = np.random.default_rng(0)
     for name in ("a", "b"):
         rows = [f"{i},{0.5 * y + generator.random()}" for i, y in zip(index.ids, labels, strict=True)]

@@ -30,7 +30,7 @@ from vad.errors import InputError
 from vad.inputs import INPUTS
 from vad.member import Member, Training
 from vad.pipeline import Stream, Variant
-from vad.scores import read_scores
+from vad.tables import read_scores
 from vad.weights import save_tensors
 
 COLUMNS = ["video", "frame", "image"]

@@ -9,7 +9,7 @@ from sklearn.metrics import average_precision_score
 from vad.frames.digests import Memory
 from vad.frames.labels import read_labels
 from vad.pipeline import Step, Stream, Variant, run_pipeline
-from vad.scores import read_scores
+from vad.tables import read_scores
 
 FOLDER = Path(__file__).resolve().parents[3] / "shared" / "data" / "reference-scores"
 AP = {

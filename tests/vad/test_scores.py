@@ -1,7 +1,12 @@
+import gzip
+import zipfile
+
 import numpy as np
 import pytest
 
-from vad.scores import FrameIndex, read_scores, read_table, write_scores
+from vad.errors import InputError
+from vad.scores import FrameIndex
+from vad.tables import read_scores, read_table, write_scores
 
 
 @pytest.fixture
@@ -36,13 +41,21 @@ def test_rows_are_sorted_by_number_whatever_their_order_in_the_file(tmp_path, in
     ("text", "message"),
     [
         ("", "{path}: the header is '', but must be 'Id,Predicted'"),
-        ("Id,Label\n1_0,1\n", "{path}: the header is 'Id,Label', but must be 'Id,Predicted'"),
+        ("Frame,Predicted\n1_0,1\n", "{path}: the header is 'Frame,Predicted', but must be 'Id,Predicted'"),
         ("Id,Predicted\n", "{path} has no rows below its header"),
         ("Id,Predicted\n1_0,1\n1_1\n", "{path}, line 3: 1 columns, but there must be two, Id and Predicted"),
         ("Id,Predicted\n1_0,1,2\n", "{path}, line 2: 3 columns, but there must be two, Id and Predicted"),
-        ("Id,Predicted\n01_0,1\n", "{path}, line 2: '01_0' is no frame id; write video_frame without zeros in front"),
-        ("Id,Predicted\n1_-3,1\n", "{path}, line 2: '1_-3' is no frame id; write video_frame without zeros in front"),
-        ("Id,Predicted\n1,1\n", "{path}, line 2: '1' is no frame id; write video_frame without zeros in front"),
+        ("Id,Predicted\n1_0,1\n01_00,1\n", "{path}, line 3: 01_00 is there twice; the first is in line 2"),
+        ("Id;Predicted\n1_0;0,5\n", "{path}, line 2: Predicted is '0,5', which is no number; write a decimal point"),
+        ("Id,Predicted\n1_0,1_0\n", "{path}, line 2: Predicted is '1_0', which is no number"),
+        ("Id,Predicted\n1_0,１\n", "{path}, line 2: Predicted is '１', which is no number"),
+        ("Id,Predicted\n1_0,0x1f\n", "{path}, line 2: Predicted is '0x1f', which is no number"),
+        (
+            "Id,Predicted\n1234567890_0,1\n",
+            "{path}, line 2: '1234567890_0' is no frame id; write video_frame, as in 3_120",
+        ),
+        ("Id,Predicted\n1_-3,1\n", "{path}, line 2: '1_-3' is no frame id; write video_frame, as in 3_120"),
+        ("Id,Predicted\n1,1\n", "{path}, line 2: '1' is no frame id; write video_frame, as in 3_120"),
         ("Id,Predicted\n1_0,1\n1_1,2\n1_0,3\n", "{path}, line 4: 1_0 is there twice; the first is in line 2"),
         ("Id,Predicted\n1_0,high\n", "{path}, line 2: Predicted is 'high', which is no number"),
         ("Id,Predicted\n1_0,\n", "{path}, line 2: Predicted is '', which is no number"),
@@ -68,8 +81,61 @@ def test_a_file_that_is_not_there_or_not_text_is_refused(tmp_path, refuses):
 
 def test_another_column_can_be_read(tmp_path):
     (tmp_path / "l.csv").write_text("Id,Label\n3_7,1\n")
-    index, values = read_table(tmp_path / "l.csv", "Label")
+    table = read_table(tmp_path / "l.csv", "Label")
+    index, values = table.index, table.values
     assert (index.ids, values.tolist()) == (["3_7"], [1.0])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Id,Predicted\n1_0,0.5\n1_1,0.25\n",
+        "Id;Predicted\r\n1_0;0.5\r\n1_1;.25\r\n",
+        "id\tscore\n1_1\t25e-2\n1_0\t5e-1\n",
+        ",Id,Predicted\n0,1_0,0.5\n1,1_1,0.25\n",
+        "ID,Label\n01_00000,0.5\n01_00001, 0.25\n",
+        '\ufeff"Id";"Predicted"\n"1_0";"0.5"\n"1_1";"0.25"\n',
+    ],
+    ids=["ours", "semicolons", "tabs", "pandas' index", "padded ids", "quotes"],
+)
+@pytest.mark.parametrize("pack", ["", ".gz", ".zip"])
+def test_the_same_scores_are_read_from_any_spelling(tmp_path, text, pack):
+    path = tmp_path / f"p.csv{pack}"
+    if pack == ".zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("p.csv", text)
+            archive.writestr("__MACOSX/._p.csv", "x")
+    else:
+        path.write_bytes(gzip.compress(text.encode()) if pack else text.encode())
+    index, values = read_scores(path)
+    assert (index.ids, values.tolist()) == (["1_0", "1_1"], [0.5, 0.25])
+
+
+def test_an_archive_of_two_files_and_a_damaged_one_are_refused(tmp_path, refuses):
+    path = tmp_path / "p.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.csv", "Id,Predicted\n1_0,1\n")
+        archive.writestr("b.csv", "Id,Predicted\n1_0,1\n")
+    with refuses(f"{path} must hold one CSV file; it holds a.csv, b.csv; unpack it and name the one you mean"):
+        read_scores(path)
+    packed = gzip.compress(b"Id,Predicted\n" + b"1_0,1\n" * 1000)
+    for name, content in (("cut.csv.gz", packed[:-20]), ("none.csv.gz", b"Id,Predicted\n1_0,1\n"), ("none.zip", b"PK")):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(InputError, match=rf"{name} cannot be unpacked"):
+            read_scores(tmp_path / name)
+
+
+def test_labels_may_be_words(tmp_path):
+    (tmp_path / "l.csv").write_text("Id,Label\n1_0,True\n1_1,false\n1_2,1\n")
+    assert read_table(tmp_path / "l.csv", "Label").values.tolist() == [1, 0, 1]
+
+
+def test_a_sample_gives_header_ids_and_order(tmp_path):
+    (tmp_path / "sample.csv").write_text("ID;Label\n02_0001;0\n01_0003;0\n01_0001;0\n")
+    sample = read_table(tmp_path / "sample.csv", "Predicted")
+    write_scores(tmp_path / "s.csv", sample.index, np.array([1.5, 2.5, 3.5]), sample)
+    assert (tmp_path / "s.csv").read_text() == "ID;Label\n02_0001;3.5\n01_0003;2.5\n01_0001;1.5\n"
+    assert read_scores(tmp_path / "s.csv", sample.index)[1].tolist() == [1.5, 2.5, 3.5]
 
 
 @pytest.mark.parametrize(

@@ -215,3 +215,10 @@ def test_a_video_is_never_touched_by_its_neighbour(values, spans, name, options)
 def test_options_out_of_bounds_are_refused(refuses, name, options, message):
     with refuses(message):
         STEPS.bind(name, options)
+
+
+def test_fill_nearest_takes_the_earlier_of_two_and_little_memory():
+    gaps = np.array([[np.nan, 1, np.nan, np.nan, np.nan, 2, np.nan]])
+    assert STEPS["fill"](gaps, [slice(0, 7)], value="nearest").tolist() == [[1, 1, 1, 1, 2, 2, 2]]
+    scores = np.where(np.arange(200_000) % 3 == 1, 1.0, np.nan)[None]
+    assert (STEPS["fill"](scores, [slice(0, 200_000)], value="nearest") == 1).all()  # by squares: 100 GB

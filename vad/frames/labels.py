@@ -12,7 +12,8 @@ from vad.files import names_in, require_plain
 from vad.frames.digests import Memory
 from vad.frames.frameset import Labels
 from vad.frames.masks import anomalous_frames
-from vad.scores import FrameIndex, read_table, require_same_frames
+from vad.scores import FrameIndex
+from vad.tables import read_table, require_same_frames
 
 MASKS = Path("ground_truth_demo") / "testing_label_mask"
 _MASK = re.compile(r"(\d{1,9})_label\.mat")
@@ -40,7 +41,8 @@ def read_labels(path: Path, index: FrameIndex, memory: Memory) -> Labels:
 
 
 def _from_csv(path: Path, index: FrameIndex) -> NDArray[np.bool_]:
-    given, values = read_table(path, "Label")
+    table = read_table(path, "Label")
+    given, values = table.index, table.values
     bad = np.flatnonzero((values != 0) & (values != 1))
     if len(bad):
         raise InputError(f"{path}: the label of {given.ids[bad[0]]} is {values[bad[0]]:g}; labels are 0 or 1")

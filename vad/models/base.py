@@ -28,6 +28,14 @@ class Shape:
     size: int
     frames: int = 1
 
+    @property
+    def sides(self) -> tuple[int, ...]:
+        """The shape of one sample, without the batch."""
+        frame = (self.channels, self.size, self.size)
+        return {"frame": frame, "clip": (self.channels, self.frames, *frame[1:]), "sequence": (self.frames, *frame)}[
+            self.kind
+        ]
+
 
 _building = Lock()
 # What PyTorch says of a tensor that is larger than memory, or than a number of bytes can be.

@@ -1,0 +1,45 @@
+"""What is wrong is said before anything is trained, or a run is opened."""
+
+from pathlib import Path
+
+import pytest
+
+
+def _refused_early(workspace, *arguments):
+    """The message of a run that is refused before it tracks anything."""
+    message = workspace.refused("run", "tiny", *arguments)
+    assert not Path("mlflow.db").exists() or workspace.runs("experiment") == []
+    return message
+
+
+def test_a_wrong_policy_of_promotion(workspace):
+    Path("promotion.yaml").write_text("same_data: true\nmin_gian: 0.1\nconfidence: 0.8\n")
+    assert "promotion.yaml" in _refused_early(workspace, "--data", "data")
+
+
+def test_a_holdout_that_rounds_to_no_frame(workspace):
+    message = _refused_early(workspace, "--data", "data", "--labels", "none", "--set", "holdout=0.01")
+    assert "tiny: holdout: 0.01 of a train video of 10 frames is no frame; choose a larger one" in message
+
+
+def test_a_last_batch_on_which_a_network_cannot_train(workspace, edit):
+    edit(
+        "large: {model: fully_conv_ae, size: 64, output: tanh, batch_size: 4,",
+        "large: {model: conv_ae, size: 32, latent: 4, batch_size: 19,",
+    )
+    message = _refused_early(workspace, "--data", "data")
+    assert "tiny: members.large.batch_size: 19 leaves one of 20 samples for the last batch" in message
+
+
+def test_a_share_of_a_gpu_without_ray(workspace):
+    message = _refused_early(workspace, "--data", "data", "--gpu-share", "0.5")
+    assert "--gpu-share 0.5 is an option of Ray; add --engine ray" in message
+
+
+@pytest.mark.parametrize("name", ["out/", "promotion.yaml"])
+def test_an_out_that_cannot_be_written(trained, name):
+    Path("promotion.yaml").write_text("same_data: true\nmin_gain: 0.0\nconfidence: 0.8\n")
+    Path("out").mkdir()
+    place = "out" if name == "out/" else "promotion.yaml/x.csv"
+    trained.refused("submit", "--out", place)
+    assert trained.runs("submission") == []
