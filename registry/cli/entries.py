@@ -2,7 +2,7 @@
 
 import click
 
-from registry.cli.options import home, set_option
+from registry.cli.options import first_frame_option, home, labels_option, set_option
 from vad.errors import InputError
 
 
@@ -57,8 +57,9 @@ def show(experiment: str, profile: str, overrides: tuple[str, ...]) -> None:
 
 @click.command(short_help="Look at a data folder before training on it.")
 @click.argument("data", required=False, metavar="[FOLDER]")
-@click.option("--labels", metavar="PATH", help="CSV (Id,Label), folder of N_label.mat, or `none`.")
-def data(data: str | None, labels: str | None) -> None:
+@labels_option
+@first_frame_option
+def data(data: str | None, labels: str | None, first_frame: int | None) -> None:
     """Inspect a data folder before training: videos, frames, gaps, sizes, unreadable files, likely flips.
 
     Without a folder, the demo street is made and inspected.
@@ -66,7 +67,7 @@ def data(data: str | None, labels: str | None) -> None:
     from registry.console import Console
     from registry.data.inspection import inspect
 
-    text, sound = inspect(data, labels, home(), Console())
+    text, sound = inspect(data, labels, home(), Console(), first_frame)
     click.echo(text)
     if not sound:
         raise InputError("this data cannot be used as it is; see the faults above")
