@@ -29,7 +29,8 @@ def find_labels(root: Path, home: Path | None = None) -> Path | None:
     """
     inner = home or root
     folders = [folder for folder in (inner, *inner.parents) if folder.is_relative_to(root)]
-    found = [path for folder in folders for path in (folder / "labels.csv", folder / MASKS) if os.path.lexists(path)]
+    paths = [path for folder in folders for path in (folder / "labels.csv", folder / MASKS) if os.path.lexists(path)]
+    found = list({os.path.realpath(path): path for path in paths}.values())
     if len(found) > 1:
         raise InputError(
             f"any of {', '.join(map(str, found))} could be the labels; name one with LABELS=, or keep only it"

@@ -165,13 +165,10 @@ class _Reading:
             else:
                 frames[number] = folder / file
         if not frames:
-            found = (
-                f"; {_reason(folder, others)}" if others else ", but named as a video; remove it, or restore its frames"
-            )
-            self._fault(f"{folder} holds {_some(others) if others else 'nothing'}{found}")
+            self._fault(f"{folder} is named as a video and holds no frame: {_reason(folder, others)}")
             return None
         if others:
-            self.notes.append(f"{folder}: passed over {_some(others)}; {_reason(folder, others)}")
+            self.notes.append(f"{folder}: passed over: {_reason(folder, others)}")
         numbers = tuple(sorted(frames))
         images = tuple(frames[number] for number in numbers)
         self._measure(images[0], folder)
@@ -190,11 +187,15 @@ class _Reading:
 
 
 def _reason(folder: Path, files: Collection[str]) -> str:
-    """Why no frames are read from these files of a video's folder."""
+    """What these files of a video's folder are, and why no frames are read from them."""
+    if not files:
+        return "it is empty; restore its frames, or remove it"
     inner = [file for file in files if (folder / file).is_dir()]
     endings = {os.path.splitext(file)[1].lower() for file in files if file not in inner}
     foreign = sorted(ending or "a name without ending" for ending in endings if ending[1:] not in IMAGES)
-    reasons = ["frames must lie in the folder itself, not in one below it"] if inner else []
+    reasons = [_some(files)]
+    if inner:
+        reasons.append("frames must lie in the folder itself, not in one below it")
     if foreign:
         reasons.append(f"{', '.join(foreign)} is no format of frames that is read ({', '.join(IMAGES)})")
     if len(foreign) < len(endings):

@@ -173,7 +173,7 @@ def _from_hdf5(path: Path) -> list[int] | None:
             if not isinstance(cells, h5py.Dataset) or h5py.check_ref_dtype(cells.dtype) is not h5py.Reference:
                 raise ValueError(f"{VARIABLE} is no cell array of masks")
             return [_hdf5_mask(file[reference]) for reference in cells[()].ravel()]
-    except (OSError, RuntimeError, TypeError, AttributeError) as error:
+    except (OSError, RuntimeError, TypeError, AttributeError, MemoryError) as error:
         raise ValueError(str(error)) from None
 
 
