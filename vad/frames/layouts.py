@@ -23,8 +23,8 @@ MOVIES = ("avi", "mp4", "mov", "mkv", "webm", "m4v", "mpg", "ts")
 DIGITS = 9
 _FRAME = re.compile(rf"(?:.*\D)?0*(\d{{1,{DIGITS}}})\.(?:{'|'.join(IMAGES)})", re.IGNORECASE)
 _VIDEO = re.compile(r"(\d+)(?:\.(.*))?", re.ASCII)
-# What Windows and archives made on a Mac leave everywhere; all that begins with a dot is passed over, too.
-_LITTER = {"__macosx", "thumbs.db", "desktop.ini"}
+# What Windows, network disks and archives made on a Mac leave everywhere, beside all that begins with a dot.
+_LITTER = {"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "@eadir", "lost+found"}
 _FEW = 3
 
 
@@ -33,7 +33,7 @@ def read_frameset(root: Path, memory_folder: Path, name: str | None = None, *, s
 
     Raises InputError where the folder does not exist, has no data set or several, lacks one of its
     two halves, has no frames, holds two files with one frame number, what is named as a video and is
-    none, videos both taller and wider than high, or an unreadable file.
+    none, videos of both orientations, or an unreadable file.
 
     Without `strict`, to look at data that may be at fault: all these go to `faults` where others can
     be read, and of two the first counts; all digests of contents are empty; a movie that cannot be
@@ -94,7 +94,7 @@ class _Reading:
         videos: dict[int, Video] = {}
         others: dict[str, str] = {}  # what is no video, and the number that it is named by
         for file in names_in(folder):
-            path, named = folder / file, _VIDEO.fullmatch(file)
+            path, named = folder / file, _VIDEO.fullmatch(file.strip())
             digits, ending = named.groups() if named else ("", None)
             folders = ending is None and path.is_dir()
             if is_litter(file):

@@ -130,9 +130,11 @@ def test_a_video_has_a_number_of_nine_digits_at_most(tmp_path, dataset, read, re
         read(tmp_path / "data")
 
 
-def test_zeros_in_front_do_not_count_as_digits(tmp_path, dataset, save, picture, read):
+def test_zeros_in_front_do_not_count_as_digits_and_a_space_does_not_hide_a_video(
+    tmp_path, dataset, save, picture, read
+):
     root = dataset(tmp_path / "data")
-    save(root / "testing_videos" / ("0" * 12 + "999999999") / "0000000012.png", picture())
+    save(root / "testing_videos" / ("0" * 12 + "999999999 ") / "0000000012.png", picture())
     assert read(root).test.index.ids[-1] == "999999999_12"
 
 
