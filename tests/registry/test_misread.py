@@ -56,7 +56,7 @@ def _two_labels():
 
 
 CASES = {
-    "a video lies on its side": (_turned, "some videos are wider than high and others higher than wide: 64 x 48 ("),
+    "a video lies on its side": (_turned, "some videos are wider than high, others higher than wide, and not in both halves: 64 x 48 ("),
     "frames of a format that is not read": (_as_gif, f"{TEST / '03'} is named as a video and holds no frame: frame_00000.gif, frame_00001.gif,"),
     "a video named by 20 digits": (lambda: (TEST / "03").rename(TEST / ("9" * 20)), f"{TEST / ('9' * 20)}: a video's number has 9 digits at most"),
     "labels of one class": (_all_normal, f"{LABELS}: all 30 test frames are normal, but AP needs both; mend the labels, or do without them (LABELS=none:"),

@@ -33,7 +33,7 @@ def read_frameset(root: Path, memory_folder: Path, name: str | None = None, *, s
 
     Raises InputError where the folder does not exist, has no data set or several, lacks one of its
     two halves, has no frames, holds two files with one frame number, what is named as a video and is
-    none, videos of both orientations, or an unreadable file.
+    none, videos of an orientation that only one half has, or an unreadable file.
 
     Without `strict`, to look at data that may be at fault: all these go to `faults` where others can
     be read, and of two the first counts; all digests of contents are empty; a movie that cannot be
@@ -124,9 +124,18 @@ class _Reading:
     def compare_sizes(self) -> None:
         """Tell of videos of several sizes, by their first frames: all frames are squeezed into one square."""
         told = [f"{w} x {h} ({_some([str(path) for path in paths])})" for (w, h), paths in self._sizes.items()]
-        if len({(width > height) - (width < height) for width, height in self._sizes} - {0}) > 1:
+        upright, wide = (
+            {
+                path.parent.name
+                for (width, height), paths in self._sizes.items()
+                if way * width < way * height
+                for path in paths
+            }
+            for way in (1, -1)
+        )
+        if upright and wide and upright != wide:  # cameras of both kinds in both halves are no mistake
             self._fault(
-                f"some videos are wider than high and others higher than wide: {', '.join(told)}; turn those that lie "
+                f"some videos are wider than high, others higher than wide, and not in both halves: {', '.join(told)}; turn those that lie "
                 "on their side (a rotation tag in a file turns nothing here), or leave them out"
             )
         elif len(told) > 1:
