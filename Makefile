@@ -33,12 +33,12 @@ SETTINGS = $(foreach setting,$(SET),--set '$(setting)')
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
 
-run: $(READY) $(RAY) ## Run an experiment, several or all: EXP="name ..."|all [DATA=folder] [LABELS=path] [PROFILE=demo|full] [SET="key=value ..."] [FORCE=1] [ENGINE=local|ray] [GPU_SHARE=0.25] [TORCH_INDEX=url]
+run: $(READY) $(RAY) ## Run an experiment, several or all: EXP="name ..."|all [DATA=folder] [LABELS=path] [FIRST_FRAME=0|1] [PROFILE=demo|full] [SET="key=value ..."] [FORCE=1] [ENGINE=local|ray] [GPU_SHARE=0.25] [TORCH_INDEX=url]
 	@test -n '$(EXP)' || { echo 'name an experiment, as in: make run EXP=phase5_multiscale' >&2; exit 2; }
-	@$(VAD) run $(foreach name,$(EXP),'$(name)') $(call option,DATA,data) $(call option,LABELS,labels) $(call option,PROFILE,profile) $(SETTINGS) $(if $(FORCE),--force) $(call option,ENGINE,engine) $(call option,GPU_SHARE,gpu-share)
+	@$(VAD) run $(foreach name,$(EXP),'$(name)') $(call option,DATA,data) $(call option,LABELS,labels) $(call option,FIRST_FRAME,first-frame) $(call option,PROFILE,profile) $(SETTINGS) $(if $(FORCE),--force) $(call option,ENGINE,engine) $(call option,GPU_SHARE,gpu-share)
 
-submit: $(READY) ## Write a predictions file: [MODEL=production] [DATA=folder] [OUT=file.csv]
-	@$(VAD) submit $(call option,MODEL,model) $(call option,DATA,data) $(call option,OUT,out)
+submit: $(READY) ## Write a predictions file: [MODEL=production] [DATA=folder] [FIRST_FRAME=0|1] [OUT=file.csv]
+	@$(VAD) submit $(call option,MODEL,model) $(call option,DATA,data) $(call option,FIRST_FRAME,first-frame) $(call option,OUT,out)
 
 serve: $(READY) ## Answer requests with a registered model's scores, on 127.0.0.1: [MODEL=production] [PORT=5001]
 	@$(VAD) serve $(call option,MODEL,model) $(call option,PORT,port)
@@ -49,14 +49,14 @@ ui: $(READY) ## Open MLflow's UI on this machine, the leaderboard in a browser: 
 leaderboard: $(READY) ## Print finished runs, best first
 	@$(VAD) leaderboard
 
-journey: $(READY) ## The reference's tables beside your runs, and which claims hold: [DATA=folder] [LABELS=path] [PROFILE=demo|full] [SET="key=value ..."] [OUT=folder]
-	@$(VAD) journey $(call option,DATA,data) $(call option,LABELS,labels) $(call option,PROFILE,profile) $(SETTINGS) $(call option,OUT,out)
+journey: $(READY) ## The reference's tables beside your runs, and which claims hold: [DATA=folder] [LABELS=path] [FIRST_FRAME=0|1] [PROFILE=demo|full] [SET="key=value ..."] [OUT=folder]
+	@$(VAD) journey $(call option,DATA,data) $(call option,LABELS,labels) $(call option,FIRST_FRAME,first-frame) $(call option,PROFILE,profile) $(SETTINGS) $(call option,OUT,out)
 
 check: $(READY) ## Validate experiments without training: [EXP=name]
 	@$(VAD) check $(EXP) $(SETTINGS)
 
-data: $(READY) ## Inspect a data folder before training: [DATA=folder] [LABELS=path]
-	@$(VAD) data $(if $(DATA),'$(DATA)') $(call option,LABELS,labels)
+data: $(READY) ## Inspect a data folder before training: [DATA=folder] [LABELS=path] [FIRST_FRAME=0|1]
+	@$(VAD) data $(if $(DATA),'$(DATA)') $(call option,LABELS,labels) $(call option,FIRST_FRAME,first-frame)
 
 test: lint $(RAY) ## Lint, check types, run every test: [ENGINE=ray] (those of Ray too)
 	@$(VENV)/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder

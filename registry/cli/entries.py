@@ -2,7 +2,7 @@
 
 import click
 
-from registry.cli.options import data_option, home, set_option, writes
+from registry.cli.options import data_option, first_frame_option, home, labels_option, set_option, writes
 from vad.errors import InputError
 
 
@@ -58,9 +58,10 @@ def show(experiment: str, data: str | None, profile: str | None, overrides: tupl
 
 @click.command(short_help="Look at a data folder before training on it.")
 @click.argument("data", required=False, metavar="[FOLDER]")
-@click.option("--labels", metavar="PATH", help="CSV (Id,Label), folder of N_label.mat, or `none`.")
+@labels_option
+@first_frame_option
 @writes
-def data(data: str | None, labels: str | None) -> None:
+def data(data: str | None, labels: str | None, first_frame: int | None) -> None:
     """Inspect a data folder before training: videos, frames, gaps, sizes, unreadable files, likely flips.
 
     Without a folder, the demo street is made and inspected.
@@ -68,7 +69,7 @@ def data(data: str | None, labels: str | None) -> None:
     from registry.console import Console
     from registry.data.inspection import inspect
 
-    text, sound = inspect(data, labels, home(), Console())
+    text, sound = inspect(data, labels, home(), Console(), first_frame)
     click.echo(text)
     if not sound:
         raise InputError("this data cannot be used as it is; see the faults above")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from registry.cli.options import data_option, home, labels_option, set_option
+from registry.cli.options import data_option, first_frame_option, home, labels_option, set_option
 
 
 @click.command(short_help="Finished runs, best first.")
@@ -47,6 +47,7 @@ def compare(a: str, b: str, as_json: bool) -> None:
 @click.argument("experiment", metavar="EXP")
 @data_option
 @labels_option
+@first_frame_option
 @click.option("--profile", metavar="NAME", help="full, or demo. [demo without --data]")
 @set_option
 @click.option("--force", is_flag=True, help="As if run with --force.")
@@ -55,6 +56,7 @@ def why(
     experiment: str,
     data: str | None,
     labels: str | None,
+    first_frame: int | None,
     profile: str | None,
     overrides: tuple[str, ...],
     force: bool,
@@ -70,7 +72,8 @@ def why(
     from registry.insight import why as reasons
     from registry.runs.work import Request
 
-    found = reasons.why(Request(experiment, data, labels, profile, overrides, force, home()), Console())
+    asked = Request(experiment, data, labels, profile, overrides, force, home(), first_frame=first_frame)
+    found = reasons.why(asked, Console())
     click.echo(json.dumps(asdict(found), indent=2) if as_json else reasons.as_text(found))
 
 
@@ -102,11 +105,17 @@ def reproduce(run: str, data: str | None, as_json: bool) -> None:
 @click.command(short_help="The reference's tables and claims beside these runs.")
 @data_option
 @labels_option
+@first_frame_option
 @click.option("--profile", metavar="NAME", help="The runs of this profile. [full; demo without --data]")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="The runs with these overrides.")
 @click.option("--out", metavar="FOLDER", help="Where Markdown and picture go. [journey/<data>]")
 def journey(
-    data: str | None, labels: str | None, profile: str | None, overrides: tuple[str, ...], out: str | None
+    data: str | None,
+    labels: str | None,
+    first_frame: int | None,
+    profile: str | None,
+    overrides: tuple[str, ...],
+    out: str | None,
 ) -> None:
     """The reference's tables beside what was measured on this data, and which of its claims hold.
 
@@ -117,7 +126,7 @@ def journey(
     from registry.journey.report import as_text, write
     from registry.journey.retrace import Asked, retrace
 
-    found = retrace(Asked(data, labels, profile, overrides), home())
+    found = retrace(Asked(data, labels, profile, overrides, first_frame), home())
     click.echo(as_text(found))
     for path in write(found, Path(out) if out else Path("journey") / found.name):
         click.echo(f"wrote {path}")

@@ -46,6 +46,11 @@ data_option = click.option(
     "--data", metavar="FOLDER", help="Folder that contains training_videos/ and testing_videos/."
 )
 labels_option = click.option("--labels", metavar="PATH", help="CSV (Id,Label), folder of N_label.mat, or `none`.")
+first_frame_option = click.option(
+    "--first-frame",
+    type=click.IntRange(0, 1),
+    help="The frame that a video's first mask belongs to: 1 where frames are numbered as by FFmpeg. [0]",
+)
 set_option = click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a value, as in train.epochs=3."
 )

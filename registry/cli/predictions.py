@@ -6,13 +6,14 @@ from pathlib import Path
 
 import click
 
-from registry.cli.options import Share, data_option, home, writes
+from registry.cli.options import Share, data_option, first_frame_option, home, writes
 from vad.errors import InputError
 
 
 @click.command(short_help="Write a predictions file (Id,Predicted).")
 @click.option("--model", default="production", show_default=True, help="Alias, version number or models:/ URI.")
 @data_option
+@first_frame_option
 @click.option("--out", metavar="FILE", help="Where to write. [submissions/<data>-v<version>.csv]")
 @click.option(
     "--normalization",
@@ -27,7 +28,13 @@ from vad.errors import InputError
 )
 @writes
 def submit(
-    model: str, data: str | None, out: str | None, normalization: str, kaggle: str | None, message: str | None
+    model: str,
+    data: str | None,
+    first_frame: int | None,
+    out: str | None,
+    normalization: str,
+    kaggle: str | None,
+    message: str | None,
 ) -> None:
     """Write a predictions file (Id,Predicted) by a registered model.
 
@@ -40,7 +47,7 @@ def submit(
     from registry.store.tracking import Tracking
 
     program = boards.require_kaggle() if kaggle else ""
-    done = write(model, data, out, normalization, home(), Console())  # type: ignore[arg-type]
+    done = write(model, data, out, normalization, home(), Console(), first_frame)  # type: ignore[arg-type]
     click.echo(f"wrote {done.path}: {done.frames:,} frames, SHA-256 {done.sha256}")
     click.echo(f"by model version {done.version.number}; recorded as run {done.run_id}")
     if done.measured:
@@ -56,10 +63,11 @@ def submit(
 @click.argument("video")
 @click.option("--model", default="production", show_default=True, help="Alias, version number or models:/ URI.")
 @data_option
+@first_frame_option
 @click.option("--out", metavar="FILE", help="Where to write, an .mp4. [renders/<data>-<video>-v<version>.mp4]")
 @click.option("--fps", type=click.IntRange(1, 240), default=25, show_default=True, help="Frames a second.")
 @writes
-def render(video: str, model: str, data: str | None, out: str | None, fps: int) -> None:
+def render(video: str, model: str, data: str | None, first_frame: int | None, out: str | None, fps: int) -> None:
     """Write a test video with the error as a heat map and the score below it, to be played in a browser.
 
     VIDEO is the id of a test video, with or without zeros in front. The heat map is that of the
@@ -71,7 +79,7 @@ def render(video: str, model: str, data: str | None, out: str | None, fps: int) 
     from registry.models.rendering import render as write
     from vad.render import IN_BROWSERS
 
-    done = write(model, video, data, out, fps, home(), Console())
+    done = write(model, video, data, out, fps, home(), Console(), first_frame)
     where = "plays in browsers" if done.codec in IN_BROWSERS else "browsers do not play it; a player does"
     width, height = done.size
     click.echo(f"wrote {done.path}: {done.frames:,} frames, {width} x {height}, {done.codec} ({where})")
@@ -81,7 +89,8 @@ def render(video: str, model: str, data: str | None, out: str | None, fps: int) 
 @click.command(short_help="AP, AUC and prevalence of a predictions file.")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--labels", required=True, metavar="PATH", help="CSV (Id,Label) or folder of N_label.mat.")
-def evaluate(file: Path, labels: str) -> None:
+@first_frame_option
+def evaluate(file: Path, labels: str, first_frame: int | None) -> None:
     """Measure a predictions file: AP with interval, AUC, prevalence.
 
     Example: vad evaluate predictions.csv --labels labels.csv
@@ -89,7 +98,7 @@ def evaluate(file: Path, labels: str) -> None:
     from registry.models.submission import evaluate as measure_file
     from registry.runs.report import measured_text
 
-    click.echo(measured_text(measure_file(file, labels, home())))
+    click.echo(measured_text(measure_file(file, labels, home(), first_frame)))
 
 
 @click.command(short_help="Write a board's score back to run and version.")

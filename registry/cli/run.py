@@ -2,13 +2,14 @@
 
 import click
 
-from registry.cli.options import Share, data_option, home, labels_option, set_option, writes
+from registry.cli.options import Share, data_option, first_frame_option, home, labels_option, set_option, writes
 
 
 @click.command()
 @click.argument("experiments", metavar="EXP...", nargs=-1, required=True)
 @data_option
 @labels_option
+@first_frame_option
 @click.option(
     "--profile", metavar="NAME", help="full: the entry's own values; demo: brief training. [demo without --data]"
 )
@@ -32,6 +33,7 @@ def run(
     experiments: tuple[str, ...],
     data: str | None,
     labels: str | None,
+    first_frame: int | None,
     profile: str | None,
     overrides: tuple[str, ...],
     force: bool,
@@ -50,7 +52,7 @@ def run(
     from registry.runs.executor import run as execute
     from registry.runs.work import Request
 
-    request = Request(experiments[0], data, labels, profile, overrides, force, home(), engine, gpu_share)
+    request = Request(experiments[0], data, labels, profile, overrides, force, home(), engine, gpu_share, first_frame)
     if experiments == (queue.ALL,) or len(experiments) > 1:
         ended = queue.run_queue(experiments, request, Console())
         click.echo("\n" + queue.as_text(ended))

@@ -1,6 +1,7 @@
 """Which frames and labels a command works on, and the protocol by which its results may be compared."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from vad.tables import read_scores
 
 DEMO = "demo-street"
 NO_LABELS = "none"
+FIRST_FRAME = "vad.first_frame"
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,11 @@ class Dataset:
         return "ap" if self.labels else "proxy_ap"
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person must be told of the frames."""
+        return self.frames.notes if self.frames else ()
+
+    @property
     def test_digest(self) -> str:
         return self.frames.test.digest if self.frames else self.index.digest
 
@@ -51,37 +58,56 @@ class Dataset:
         return f"{self.name} {self.figure} {self.protocol()[:8]}"
 
 
-def open_frames_of(data: str | None, labels: str | None, home: Path) -> Dataset:
-    """The data set at `data`, or the demo street, made if it is not there.
+def open_frames_of(data: str | None, labels: str | None, home: Path, first_frame: int | None = None) -> Dataset:
+    """The data set at `data`, or the demo street, made if it is not there, with its labels as `labels_of` finds them.
 
-    `labels` is a CSV or a folder of masks; `none` leaves labels out; by default those that lie in
-    the data's own folder count. Raises InputError for all that is wrong with either.
+    Raises InputError for all that is wrong with either.
     """
     if data is None:
         root, name = make_street(home / DEMO), DEMO
     else:
         root, name = Path(data), Path(data).resolve().name
     frames = read_frameset(root, home / "index", name)
-    found = find_labels(root) if labels is None else None if labels == NO_LABELS else Path(labels)
-    if found is not None:
-        memory = Memory(home / "index" / f"labels-{digest_of({'path': str(found.resolve())})[:16]}.json")
-        frames = replace(frames, labels=read_labels(found, frames.test.index, memory))
+    frames = replace(frames, labels=labels_of(frames, labels, home, first_frame))
     return Dataset(name, frames, frames.test.index, frames.labels, str(root.resolve()))
 
 
-def open_scores_of(plan: Plan, labels: str | None, home: Path) -> Dataset:
+def labels_of(frames: FrameSet, labels: str | None, home: Path, first_frame: int | None) -> Labels | None:
+    """The labels of a data set's test frames: `labels` is a CSV or a folder of masks; `none` leaves them out.
+
+    By default those that lie where the data was named or found count. `first_frame` is the number of
+    the frame that the first mask belongs to. Raises InputError for what is wrong with them.
+    """
+    found = find_labels(frames.root, frames.home) if labels is None else None if labels == NO_LABELS else Path(labels)
+    if found is None:
+        return None
+    memory = Memory(home / "index" / f"labels-{digest_of({'path': str(found.resolve())})[:16]}.json")
+    movies = {video.id: video.movie for video in frames.test.videos if video.movie is not None}
+    return read_labels(found, frames.test.index, memory, first_frame, movies)
+
+
+def open_scores_of(plan: Plan, labels: str | None, home: Path, first_frame: int | None = None) -> Dataset:
     """The frames that an entry's predictions files name, for an entry that has no members."""
     first = next(Path(stream.file) for stream in plan.streams.values() if stream.file)
     index, _ = read_scores(first)
     known = None
     if labels is not None and labels != NO_LABELS:
-        known = read_labels(Path(labels), index, Memory(home / "index" / "labels-scores.json"))
+        known = read_labels(Path(labels), index, Memory(home / "index" / "labels-scores.json"), first_frame)
     return Dataset(f"{first.parent.name} files", None, index, known, str(first.parent))
 
 
-def labels_place(dataset: Dataset) -> str:
-    """Where a data set's labels lie, for a tag; `none` without."""
-    return str(Path(dataset.labels.source).resolve()) if dataset.labels else NO_LABELS
+def labels_tags(dataset: Dataset) -> dict[str, str]:
+    """Where a data set's labels lie (`none` without), and what their first mask belongs to if that was said, as tags."""
+    if dataset.labels is None:
+        return {"vad.labels": NO_LABELS}
+    first = dataset.labels.first_frame
+    place = {"vad.labels": str(Path(dataset.labels.source).resolve())}
+    return place if first is None else {**place, FIRST_FRAME: str(first)}
+
+
+def first_frame_of(tags: Mapping[str, str]) -> int | None:
+    """What `labels_tags` noted of the first mask."""
+    return int(tags[FIRST_FRAME]) if FIRST_FRAME in tags else None
 
 
 def read_files(plan: Plan, index: FrameIndex) -> tuple[dict[str, Values], dict[str, str]]:

@@ -4,36 +4,34 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from registry.console import Console, plural, table
-from registry.data.datasets import DEMO, NO_LABELS
+from registry.data.datasets import DEMO, labels_of
 from vad.errors import InputError
-from vad.frames.digests import Memory
 from vad.frames.inspect import Report, inspect_frames
-from vad.frames.labels import find_labels, read_labels
 from vad.frames.layouts import read_frameset
 from vad.frames.street import make_street
 
 _FEW = 8
 
 
-def inspect(data: str | None, labels: str | None, home: Path, console: Console) -> tuple[str, bool]:
+def inspect(
+    data: str | None, labels: str | None, home: Path, console: Console, first_frame: int | None = None
+) -> tuple[str, bool]:
     """The report as text, and whether a run could use the data. Faults of labels are part of the report."""
     root, name = (make_street(home / DEMO), DEMO) if data is None else (Path(data), None)
     frames = read_frameset(root, home / "index", name, strict=False)
     with console.bar("inspect", len(frames.train) + len(frames.test)) as bar:
         report = inspect_frames(frames, bar.advance)
     lines, faults = _text(report), list(report.faults)
-    found = find_labels(root) if labels is None else None if labels == NO_LABELS else Path(labels)
-    if found is None:
-        lines.append("labels: none found; runs will report a proxy AP (LABELS=path gives real ones)")
+    try:
+        known = labels_of(frames, labels, home, first_frame)
+    except InputError as error:
+        faults.append(str(error))
     else:
-        try:
-            known = read_labels(found, frames.test.index, Memory(home / "index" / "labels-inspect.json"))
-            count = int(known.values.sum())
-            lines.append(
-                f"labels: {found}: {count:,} of {len(known.values):,} test frames anomalous ({known.values.mean():.2%})"
-            )
-        except InputError as error:
-            faults.append(str(error))
+        lines.append(
+            f"labels: {known.source}: {known.values.sum():,} of {len(known.values):,} test frames anomalous ({known.values.mean():.2%})"
+            if known
+            else "labels: none found; runs will report a proxy AP (LABELS=path gives real ones)"
+        )
     faults += [
         f"{fault.path}: {fault.reason}" if str(fault.path) not in fault.reason else fault.reason
         for fault in report.unreadable

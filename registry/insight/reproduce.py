@@ -20,7 +20,7 @@ import yaml
 from torch import Tensor
 
 from registry.console import Console, plural, table
-from registry.data.datasets import DEMO, NO_LABELS, Dataset, open_frames_of
+from registry.data.datasets import DEMO, NO_LABELS, Dataset, first_frame_of, open_frames_of
 from registry.insight.differences import plan_changes
 from registry.provenance import checkout
 from registry.runs.identity import changed_frames, stored_identity, videos_of
@@ -129,18 +129,20 @@ class _Record:
 
 def _data(run: Found, identity: Mapping[str, Any], data: str | None, home: Path) -> list[str]:
     """The options that name a run's data, once they were found to be what they were."""
+    first_frame = first_frame_of(run.tags)
+    first = [] if first_frame is None else ["--first-frame", str(first_frame)]
     if not identity["videos"]:
         labels = run.tags.get("vad.labels", NO_LABELS)
-        return ["--labels", labels if labels == NO_LABELS else str(Path(labels).resolve())]
+        return ["--labels", labels if labels == NO_LABELS else str(Path(labels).resolve()), *first]
     demo = identity["data"]["name"] == DEMO and data is None
     place = None if demo else data or run.tags.get("vad.data", "")
     if place is not None and not Path(place).exists():
         raise InputError(f"the data of run {run.run_id} ({place or 'unknown'}) is not here; give --data FOLDER")
     labels = run.tags.get("vad.labels", NO_LABELS)
     found_in_data = data is not None and labels != NO_LABELS and not Path(labels).exists()
-    now = open_frames_of(place, None if demo or found_in_data else labels, home)
+    now = open_frames_of(place, None if demo or found_in_data else labels, home, first_frame)
     _require_same(identity, now, run)
-    options = [] if demo else ["--data", str(Path(str(place)).resolve())]
+    options = first if demo else [*first, "--data", str(Path(str(place)).resolve())]
     return options + ([] if demo else ["--labels", str(Path(now.labels.source).resolve()) if now.labels else NO_LABELS])
 
 

@@ -25,6 +25,7 @@ class Asked:
     labels: str | None = None
     profile: str | None = None
     overrides: tuple[str, ...] = ()
+    first_frame: int | None = None
 
     @property
     def settings(self) -> tuple[str, str]:
@@ -34,7 +35,8 @@ class Asked:
     def command(self, *entries: str) -> str:
         """What to type to have such a run of each entry."""
         given = {"EXP": " ".join(entries), "DATA": self.data, "LABELS": self.labels, "PROFILE": self.profile}
-        return f"make run {spelt(**given, SET=' '.join(self.overrides))}"
+        first = None if self.first_frame is None else str(self.first_frame)
+        return f"make run {spelt(**given, FIRST_FRAME=first, SET=' '.join(self.overrides))}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +94,7 @@ def retrace(asked: Asked, home: Path) -> Journey:
     Raises InputError where the data has no labels, or where no entry has a run as asked for.
     """
     tracking = Tracking()
-    data = open_frames_of(asked.data, asked.labels, home)
+    data = open_frames_of(asked.data, asked.labels, home, asked.first_frame)
     if data.labels is None:
         raise InputError(
             f"{data.name} has no labels, and without them there is no AP to set beside the reference's; "

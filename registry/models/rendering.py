@@ -53,7 +53,14 @@ class _Errors:
 
 
 def render(
-    model: str, video: str, data: str | None, out: str | None, fps: float, home: Path, console: Console
+    model: str,
+    video: str,
+    data: str | None,
+    out: str | None,
+    fps: float,
+    home: Path,
+    console: Console,
+    first_frame: int | None = None,
 ) -> Rendered:
     """Write a test video of `data` with the scores of a registered model and the error of its largest member.
 
@@ -62,7 +69,7 @@ def render(
     """
     versions = Versions(Tracking())
     version = versions.resolve(model)
-    dataset = dataset_of(version, data, home)
+    dataset = dataset_of(version, data, home, first_frame)
     assert dataset.frames is not None
     test = dataset.frames.test
     place = _place(test, video)

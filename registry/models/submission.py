@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from registry.console import Console, plural
-from registry.data.datasets import DEMO, Dataset, open_frames_of
+from registry.data.datasets import DEMO, Dataset, first_frame_of, open_frames_of
 from registry.models.versions import Version, Versions
 from registry.provenance import provenance
 from registry.store.tracking import Tracking
@@ -34,7 +34,13 @@ class Submission:
 
 
 def submit(
-    model: str, data: str | None, out: str | None, normalization: Normalization, home: Path, console: Console
+    model: str,
+    data: str | None,
+    out: str | None,
+    normalization: Normalization,
+    home: Path,
+    console: Console,
+    first_frame: int | None = None,
 ) -> Submission:
     """Score the test frames of `data` by a registered model and write `Id,Predicted`.
 
@@ -44,7 +50,7 @@ def submit(
     tracking = Tracking()
     versions = Versions(tracking)
     version = versions.resolve(model)
-    dataset = dataset_of(version, data, home)
+    dataset = dataset_of(version, data, home, first_frame)
     assert dataset.frames is not None
     path = Path(out) if out else Path("submissions") / f"{dataset.name}-v{version.number}.csv"
     require_file(path)
@@ -57,6 +63,8 @@ def submit(
     console.say(f"model version {version.number}: {made_on[1]} of {made_on[0]}, made on {made_on[2]}")
     if version.tags.get("vad.test_digest") != dataset.test_digest:
         console.say(f"  note: {dataset.name} is not the data that this model was made on")
+    for note in dataset.notes:
+        console.say(f"  note: {note}")
     python_model = versions.load(version)
     ensemble, device = python_model.ensemble, python_model.device
     source = SplitSource(dataset.frames.test)
@@ -75,7 +83,7 @@ def submit(
     return Submission(path, digest, len(scores), version, measured, run_id)
 
 
-def evaluate(file: Path, labels: str, home: Path) -> Measured:
+def evaluate(file: Path, labels: str, home: Path, first_frame: int | None = None) -> Measured:
     """Measure a predictions file against labels. Raises InputError where the two do not fit."""
     if labels == "none":
         raise InputError("LABELS=none: evaluate needs labels; give a CSV (Id,Label) or a folder of N_label.mat")
@@ -83,14 +91,15 @@ def evaluate(file: Path, labels: str, home: Path) -> Measured:
     place = Path(labels)
     if place.is_file():  # what is asked is whether the scores are those of the labelled frames, not the reverse
         require_same_frames(index, read_table(place, "Label").index, str(file), f"the labels in {place}")
-    known = read_labels(place, index, Memory(home / "index" / "labels-evaluate.json"))
+    known = read_labels(place, index, Memory(home / "index" / "labels-evaluate.json"), first_frame)
     return measure(values, known.values, index)
 
 
-def dataset_of(version: Version, data: str | None, home: Path) -> Dataset:
+def dataset_of(version: Version, data: str | None, home: Path, first_frame: int | None = None) -> Dataset:
     """The data set in the folder `data`, or the one that a version was made on. Raises InputError where it is gone."""
     if data is not None:
-        return open_frames_of(data, None, home)
+        return open_frames_of(data, None, home, first_frame)
+    first_frame = first_frame_of(version.tags) if first_frame is None else first_frame
     place, name = version.tags.get("vad.data", ""), version.tags.get("vad.data_name", "")
     if name == DEMO:
         return open_frames_of(None, None, home)
@@ -99,7 +108,7 @@ def dataset_of(version: Version, data: str | None, home: Path) -> Dataset:
             f"the data that version {version.number} was made on ({place or 'unknown'}) is not here; give DATA=folder"
         )
     labels = version.tags.get("vad.labels", "none")
-    return open_frames_of(place, labels if labels == "none" or Path(labels).exists() else "none", home)
+    return open_frames_of(place, labels if labels == "none" or Path(labels).exists() else "none", home, first_frame)
 
 
 def require_file(path: Path) -> None:

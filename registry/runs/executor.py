@@ -7,7 +7,7 @@ from contextlib import ExitStack, closing
 import torch
 
 from registry.console import Console, duration
-from registry.data.datasets import labels_place
+from registry.data.datasets import labels_tags
 from registry.engines import Engine, follow, open_engine
 from registry.models.versions import Versions
 from registry.provenance import provenance
@@ -244,7 +244,7 @@ def _tags(work: Work) -> dict[str, str]:
         "vad.engine": work.request.engine,
         "vad.figure": work.data.figure,
         "vad.data": work.data.place,
-        "vad.labels": labels_place(work.data),
+        **labels_tags(work.data),
         "vad.protocol": work.data.protocol(),
         "vad.train_digest": work.train.digest if work.train else "",
         "vad.test_digest": work.data.test_digest,

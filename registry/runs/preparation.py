@@ -27,9 +27,9 @@ def prepare(request: Request, data: Dataset | None = None) -> Work:
     read_policy()  # what decides on the registered model in the end
     loaded = load_entry(request.experiment, request.profile or default_profile(request.data), request.overrides)
     if not loaded.entry.members and request.data is None:
-        data = open_scores_of(make_plan(loaded, labelled=True), request.labels, request.home)
+        data = open_scores_of(make_plan(loaded, labelled=True), request.labels, request.home, request.first_frame)
     elif data is None:
-        data = open_frames_of(request.data, request.labels, request.home)
+        data = open_frames_of(request.data, request.labels, request.home, request.first_frame)
     plan = make_plan(loaded, labelled=data.labels is not None)
     rehearse(plan, data.index)
     files, file_digests = read_files(plan, data.index)
@@ -80,7 +80,7 @@ def announce(work: Work, console: Console) -> None:
         console.say(f"  set: {', '.join(loaded.overrides)}")
     if data.frames is None or work.train is None:
         return
-    for note in data.frames.notes:
+    for note in data.notes:
         console.say(f"  note: {note}")
     labels = f"labels from {data.labels.source}" if data.labels else "no labels: figures are proxies (see README)"
     console.say(f"  {len(work.train):,} train frames, {len(data.index):,} test frames, {labels}")

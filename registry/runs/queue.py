@@ -114,7 +114,7 @@ def _work_off(
 
 
 def _prepare_all(experiments: Sequence[str], request: Request, device: torch.device) -> list[Work]:
-    data = open_frames_of(request.data, request.labels, request.home)
+    data = open_frames_of(request.data, request.labels, request.home, request.first_frame)
     works: list[Work] = []
     faults = []
     for experiment in experiments:
@@ -164,6 +164,8 @@ def _announce(jobs: Sequence[_Job], estimator: Estimator, console: Console) -> N
     )
     if work.loaded.overrides:
         console.say(f"  set: {', '.join(work.loaded.overrides)}")
+    for note in work.data.notes:
+        console.say(f"  note: {note}")
     to_train = sum(len(job.trains) for job in jobs)
     if to_train:
         console.say("timing a batch of each kind of network that is to be trained ...")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from registry.data.datasets import labels_place
+from registry.data.datasets import labels_tags
 from registry.entries.entry import Entry
 from registry.models.gate import consider
 from registry.models.versions import Versions
@@ -47,7 +47,7 @@ def register(
             "vad.protocol": work.data.protocol(),
             "vad.data": work.data.place,
             "vad.data_name": work.data.name,
-            "vad.labels": labels_place(work.data),
+            **labels_tags(work.data),
             "vad.test_digest": work.data.test_digest,
             "vad.profile": work.loaded.profile,
         }

@@ -24,6 +24,7 @@ class Request:
     home: Path = Path(".vad")
     engine: str = "local"
     gpu_share: float | None = None
+    first_frame: int | None = None
 
 
 @dataclass

@@ -144,14 +144,6 @@ def test_evaluate_names_what_does_not_fit(workspace):
         assert f"{FRAME} is no text file" in workspace.refused("evaluate", order[0], "--labels", order[1])
 
 
-def test_labels_of_one_kind_cannot_be_measured(workspace):
-    path = Path("data/labels.csv")
-    path.write_text(path.read_text().replace(",1\n", ",0\n"))
-    assert "all labels are the same; AP and AUC need normal and anomalous frames" in workspace.refused(
-        "run", "tiny", "--data", "data"
-    )
-
-
 def test_data_lists_every_fault_at_once(workspace):
     FRAME.write_bytes(b"")
     other = FRAME.with_name("frame_00007.jpg")

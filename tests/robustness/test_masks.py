@@ -2,7 +2,9 @@
 
 import io
 import os
+import sys
 
+import h5py
 import numpy as np
 import pytest
 import scipy.sparse
@@ -45,6 +47,77 @@ def test_masks_of_every_type_are_read(tmp_path, flags, dtype, pressed):
     path = tmp_path / "1_label.mat"
     path.write_bytes(_saved({"before": "x", "volLabel": _cells(flags, dtype), "after": 3}, do_compression=pressed))
     assert anomalous_frames(path) == flags
+
+
+def _saved_7_3(path, cells, name="volLabel", block=512):
+    """A file as MATLAB's `save -v7.3` makes it: HDF5 behind a header, a cell array of references to the masks."""
+    with h5py.File(path, "w", userblock_size=block) as file:
+        if isinstance(cells, np.ndarray) and cells.dtype != object:
+            file[name] = cells
+            return
+        references = np.empty((len(cells), 1), h5py.ref_dtype)
+        for number, cell in enumerate(cells):
+            mask = file.create_dataset(f"#refs#/{number}", data=cell, compression="gzip" if np.size(cell) > 1 else None)
+            references[number, 0] = mask.ref
+        file.create_dataset(name, data=references, dtype=h5py.ref_dtype).attrs["MATLAB_class"] = np.bytes_("cell")
+    if block:
+        header = b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124) + b"\x00\x02IM"
+        path.write_bytes(header + path.read_bytes()[len(header) :])
+
+
+@settings(max_examples=30)
+@given(
+    flags=st.lists(st.booleans(), min_size=1, max_size=9),
+    dtype=st.sampled_from(["u1", "i2", "f4", "f8", "i8"]),
+    block=st.sampled_from([0, 512]),
+)
+def test_masks_of_version_7_3_are_read(tmp_path, flags, dtype, block):
+    path = tmp_path / "1_label.mat"
+    _saved_7_3(path, [np.pad([[flag]], 3).astype(dtype) for flag in flags], block=block)
+    assert anomalous_frames(path) == flags
+
+
+def test_empty_and_sparse_masks_of_version_7_3(tmp_path):
+    path = tmp_path / "1_label.mat"
+    _saved_7_3(path, [np.array([6, 8], "u8"), np.zeros((6, 8)), np.ones((6, 8))])
+    with h5py.File(path, "r+") as file:
+        file["#refs#/0"].attrs["MATLAB_empty"] = 1
+        del file["#refs#/1"]
+        sparse = file.create_group("#refs#/1")
+        sparse.attrs["MATLAB_sparse"] = 6
+        sparse["data"], sparse["ir"], sparse["jc"] = [1.0], [2], [0, 1]
+        file["volLabel"][1, 0] = sparse.ref
+    assert anomalous_frames(path) == [0, 1, 1]
+
+
+@pytest.mark.parametrize("cells", [np.zeros((6, 8)), [np.array([np.nan])], [np.bytes_("abc")]])
+def test_what_is_no_cell_array_of_masks_in_version_7_3_is_refused(tmp_path, cells):
+    _saved_7_3(tmp_path / "1_label.mat", cells)
+    with pytest.raises(InputError, match=r"1_label.mat is no MATLAB file"):
+        anomalous_frames(tmp_path / "1_label.mat")
+    _saved_7_3(tmp_path / "1_label.mat", cells, "another")
+    with pytest.raises(InputError, match=r"1_label.mat has no variable volLabel"):
+        anomalous_frames(tmp_path / "1_label.mat")
+
+
+@pytest.mark.parametrize("kept", [600, 2000, 4000])
+def test_a_truncated_file_of_version_7_3_is_refused(tmp_path, kept):
+    path = tmp_path / "1_label.mat"
+    _saved_7_3(path, [np.ones((60, 80)) for _ in range(9)])
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(InputError, match=r"1_label.mat is no MATLAB file"):
+        anomalous_frames(path)
+
+
+def test_without_h5py_version_7_3_is_named_and_the_ways_out(tmp_path, monkeypatch):
+    path = tmp_path / "1_label.mat"
+    _saved_7_3(path, [np.ones((6, 8))])
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    with pytest.raises(InputError) as caught:
+        anomalous_frames(path)
+    assert str(caught.value) == (
+        f"{path} is a MATLAB file of version 7.3 (HDF5); to read it: pip install -e '.[hdf5]', or save it in MATLAB with -v7"
+    )
 
 
 @settings(max_examples=300)

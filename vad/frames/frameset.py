@@ -75,10 +75,14 @@ class Split:
 
 @dataclass(frozen=True)
 class Labels:
-    """Whether each test frame is anomalous: bool of shape (N,) in the order of the test index."""
+    """Whether each test frame is anomalous: bool of shape (N,) in the order of the test index.
+
+    `first_frame` is the number of the frame that the first mask belongs to, where that was said.
+    """
 
     values: NDArray[np.bool_]
     source: str
+    first_frame: int | None = None
 
     @cached_property
     def digest(self) -> str:
@@ -87,9 +91,10 @@ class Labels:
 
 @dataclass(frozen=True)
 class FrameSet:
-    """A data set: where it lies, its two splits, and the labels of its test frames where known.
+    """A data set: the folder that was named, its two splits, and the labels of its test frames where known.
 
-    `notes` say what was passed over; `faults` what a strict reading would have refused.
+    `notes` say what was passed over; `faults` what a strict reading would have refused; `home` is the
+    folder at or below `root` that holds the two halves.
     """
 
     name: str
@@ -99,6 +104,7 @@ class FrameSet:
     labels: Labels | None = None
     notes: tuple[str, ...] = field(default=())
     faults: tuple[str, ...] = field(default=())
+    home: Path | None = None
 
     @cached_property
     def digest(self) -> str:

@@ -1,7 +1,7 @@
 """Which frames have an anomalous pixel, out of a MATLAB file: the cell array of masks `volLabel`, one mask a frame.
 
 Read here byte by byte, as SciPy's reader can take the whole process down with a damaged file, and
-holds every mask of a file at once.
+holds every mask of a file at once. A file of version 7.3 is HDF5, for which h5py is needed.
 """
 
 import io
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 VARIABLE = "volLabel"
+_HDF5, _HDF5_AT = b"\x89HDF\r\n\x1a\n", 512
 _HEADER, _MATRIX, _COMPRESSED = 128, 14, 15
 _CELL, _SPARSE, _NUMBERS = 1, 5, range(6, 16)
 _TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
@@ -35,11 +36,14 @@ def anomalous_frames(path: Path) -> list[int]:
     try:
         require_plain(path)
         with path.open("rb") as file:
-            found = _search(file, os.fstat(file.fileno()).st_size)
+            start = file.read(_HDF5_AT + len(_HDF5))
+            file.seek(0)
+            hdf5 = start.startswith(_HDF5) or start.endswith(_HDF5)
+            found = _from_hdf5(path) if hdf5 else _search(file, os.fstat(file.fileno()).st_size)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
     except (ValueError, KeyError, struct.error, zlib.error) as error:
-        raise InputError(f"{path} is no MATLAB file (version 5 to 7) that can be read: {error}") from None
+        raise InputError(f"{path} is no MATLAB file (version 5 to 7.3) that can be read: {error}") from None
     if found is None:
         raise InputError(f"{path} has no variable {VARIABLE}")
     return found
@@ -150,3 +154,42 @@ def _search(file: IO[bytes], length: int) -> list[int] | None:
                 return masks
         file.seek(after)
     return None
+
+
+def _from_hdf5(path: Path) -> list[int] | None:
+    """As `_search`, of version 7.3: there a cell array holds references to its masks."""
+    try:
+        import h5py
+    except ImportError:
+        raise InputError(
+            f"{path} is a MATLAB file of version 7.3 (HDF5); to read it: pip install -e '.[hdf5]', "
+            "or save it in MATLAB with -v7"
+        ) from None
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            if VARIABLE not in file:
+                return None
+            cells = file[VARIABLE]
+            if not isinstance(cells, h5py.Dataset) or h5py.check_ref_dtype(cells.dtype) is not h5py.Reference:
+                raise ValueError(f"{VARIABLE} is no cell array of masks")
+            return [_hdf5_mask(file[reference]) for reference in cells[()].ravel()]
+    except (OSError, RuntimeError, TypeError, AttributeError, MemoryError) as error:
+        raise ValueError(str(error)) from None
+
+
+def _hdf5_mask(mask: Any) -> int:
+    """As `_Reader.mask`. Of an empty one the size stands in its place; a sparse one is a group."""
+    if "MATLAB_sparse" in mask.attrs:
+        if "data" not in mask:
+            return 0
+        mask = mask["data"]
+    if mask.attrs.get("MATLAB_empty", 0):
+        return 0
+    if mask.dtype.kind not in "buif" or mask.attrs.get("MATLAB_class") == b"char":
+        raise ValueError("a mask must hold numbers")
+    if mask.size > _LARGEST // mask.dtype.itemsize:
+        raise ValueError(f"a mask has {mask.size:,} pixels")
+    values = np.asarray(mask[()])
+    if not np.isfinite(values).all():
+        raise ValueError("a pixel of a mask is not finite")
+    return int(values.any())

@@ -22,7 +22,7 @@ from vad.errors import InputError
 from vad.files import unfinished
 from vad.frames.corruption import Kind, as_jpeg, corrupt, draw_kinds
 from vad.frames.decode import Image, decoding_pool
-from vad.frames.labels import MASKS
+from vad.frames.labels import DEMO_MARKER, MASKS
 from vad.frames.layouts import TEST, TRAIN
 from vad.frames.street_drawing import HEIGHT, WIDTH, Scenery, draw_scenery, paint, photograph
 from vad.frames.street_figures import Pixels
@@ -34,7 +34,7 @@ SEED = 20251221
 TRAIN_VIDEOS, TRAIN_FRAMES = 4, 45
 TEST_VIDEOS, TEST_FRAMES = 6, 60
 
-MARKER = "street.json"
+MARKER = DEMO_MARKER
 _MARK = {"version": VERSION, "seed": SEED}
 _VIDEOS = {TRAIN: (TRAIN_VIDEOS, TRAIN_FRAMES), TEST: (TEST_VIDEOS, TEST_FRAMES)}
 
