@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,8 @@ class Memory:
         return f"{fact} {status.st_size} {status.st_mtime_ns} {path}"
 
     def save(self) -> None:
+        """Keep what is new; where that cannot be written it is found out again the next time."""
         if self._new:
-            with replacing(self._path) as temporary:
+            with suppress(InputError), replacing(self._path) as temporary:
                 temporary.write_text(json.dumps(self._known))
             self._new = False
