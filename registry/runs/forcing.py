@@ -27,7 +27,9 @@ def begin(works: Sequence[Work], console: Console) -> Path | None:
     mark = place.read_text() if place.is_file() else ""
     if re.fullmatch("[0-9a-f]{32}", mark):
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(place.stat().st_mtime))
-        console.say(f"  FORCE=1 goes on with what it finished since {when}, when it was cut off (without {place} it begins anew)")
+        console.say(
+            f"  FORCE=1 goes on with what it finished since {when}, when it was cut off (without {place} it begins anew)"
+        )
     else:
         mark = uuid.uuid4().hex
         with replacing(place) as new:

@@ -24,7 +24,9 @@ def reaching(uri: str, new: bool) -> Iterator[None]:
     """Reach a store, or make it if it may be `new`; one clear error where that fails, in seconds and not after minutes of retries."""
     shown = without_password(uri)
     if _in_memory(uri):
-        raise InputError(f"MLFLOW_TRACKING_URI={shown}: a database in memory keeps nothing; name a file, as in sqlite:///mlflow.db")
+        raise InputError(
+            f"MLFLOW_TRACKING_URI={shown}: a database in memory keeps nothing; name a file, as in sqlite:///mlflow.db"
+        )
     if uri.startswith(("http://", "https://")) and (reason := _unhealthy(uri)):
         raise InputError(
             f"the tracking server {shown} cannot be reached ({reason}); start it, or unset MLFLOW_TRACKING_URI"

@@ -182,7 +182,9 @@ def _at_a_terminal(terminal, commands, arguments):
 
 def test_who_waits_for_another_run_can_be_stopped(commands, workspace):
     commands.stop(commands.reach("epoch"), signal.SIGTERM)
-    for lock in (workspace.folder / ".vad" / "locks").iterdir():  # of the experiment, and of the member that was in training
+    for lock in (
+        workspace.folder / ".vad" / "locks"
+    ).iterdir():  # of the experiment, and of the member that was in training
         _wait_and_stop(commands, lock)
 
 

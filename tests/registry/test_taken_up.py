@@ -149,7 +149,9 @@ def test_a_plain_run_is_not_taken_for_a_part_of_a_forced_one(workspace, monkeypa
     assert len(workspace.runs("member")) == 6
 
 
-@pytest.mark.parametrize(("age", "status"), [(LEASE + 60, "KILLED"), (LEASE / 2, "RUNNING"), (-3600, "RUNNING"), (None, "RUNNING")])
+@pytest.mark.parametrize(
+    ("age", "status"), [(LEASE + 60, "KILLED"), (LEASE / 2, "RUNNING"), (-3600, "RUNNING"), (None, "RUNNING")]
+)
 def test_a_run_of_another_container_is_gone_when_its_lease_is_over(workspace, age, status):
     tracking = workspace.tracking()
     opening = (tracking.experiment("e", {}), "experiment", "d", "tiny", {})
@@ -189,8 +191,7 @@ def test_a_lease_is_renewed_while_a_run_is_open_whatever_the_store_says(workspac
     log.tags({ALIVE: "0"})
     _until(lambda: tracking.get(log.run_id).tags[ALIVE] != "0")
     log.end("FINISHED")
-    _until(lambda: not any(thread.name == "lease" for thread in threading.enumerate()))
-    assert set(tried) == {ALIVE}
+    assert not log._lease._thread.is_alive() and set(tried) == {ALIVE}
 
 
 def test_a_store_that_hangs_holds_up_no_end(workspace, monkeypatch):
@@ -202,8 +203,7 @@ def test_a_store_that_hangs_holds_up_no_end(workspace, monkeypatch):
     assert hanging.wait(30)
     try:
         log.end("FINISHED")
-        (thread,) = (thread for thread in threading.enumerate() if thread.name == "lease")
-        assert thread.daemon
+        assert log._lease._thread.is_alive() and log._lease._thread.daemon
     finally:
         over.set()
     assert workspace.states("experiment") == {"tiny": "FINISHED"}

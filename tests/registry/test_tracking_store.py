@@ -86,7 +86,19 @@ def test_nothing_is_lost_behind_1100_experiments_and_150_models(trained):
     assert Versions(trained.tracking()).resolve("production").number == "1"
 
 
-TEXTS = ["it's", 'a "name"', "it's \"both\"", "back\\slash", "ends so\\", "100 %", "a_b", "`tick`", "line\nbreak", "ü; --", "' or '1' = '1"]
+TEXTS = [
+    "it's",
+    'a "name"',
+    'it\'s "both"',
+    "back\\slash",
+    "ends so\\",
+    "100 %",
+    "a_b",
+    "`tick`",
+    "line\nbreak",
+    "ü; --",
+    "' or '1' = '1",
+]
 
 
 @pytest.mark.parametrize("text", TEXTS)
@@ -126,14 +138,16 @@ def read_only(folder: Path):
         if subprocess.run(command, capture_output=True).returncode:
             pytest.skip("mounting is not permitted here")
     try:
+        os.chdir(folder)  # where this process stands is what lies below the mount
         yield
     finally:
+        os.chdir("/")
         subprocess.run(["umount", "-l", folder], check=True)
 
 
 LOOKING = [
     ("leaderboard",), ("history",), ("doctor",), ("explain", "v1"), ("compare", "v1", "tiny"), ("show", "tiny"),
-    ("data", "--data", "data"), ("why", "tiny", "--data", "data"), ("why", "tiny", "--data", "data", "--set", "train.epochs=9"),
+    ("data", "data"), ("why", "tiny", "--data", "data"), ("why", "tiny", "--data", "data", "--set", "train.epochs=9"),
 ]  # fmt: skip
 
 
