@@ -7,10 +7,8 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-
-import mlflow
 
 from vad.processes import machine, started
 
@@ -31,9 +29,9 @@ def this_process() -> dict[str, str]:
     return {"vad.host": here(), "vad.pid": str(os.getpid()), "vad.process": started(os.getpid())}
 
 
-def alive() -> dict[str, str]:
-    """The tag that renews a lease."""
-    return {ALIVE: f"{time.time():.0f}"}
+def now() -> str:
+    """The value of `ALIVE` that renews a lease."""
+    return f"{time.time():.0f}"
 
 
 def process_gone(tags: Mapping[str, str]) -> bool:
@@ -47,18 +45,18 @@ def process_gone(tags: Mapping[str, str]) -> bool:
 
 
 class Lease:
-    """Renews a run's lease beside the work, which neither waits for that nor fails with it."""
+    """Calls `renew` again and again beside the work, which neither waits for that nor fails with it."""
 
-    def __init__(self, uri: str, run_id: str):
+    def __init__(self, renew: Callable[[], object]):
         self._over = threading.Event()
         # No part of the process's end: a server that hangs would hold it up.
-        self._thread = threading.Thread(target=self._renew, args=(uri, run_id), name="lease", daemon=True)
+        self._thread = threading.Thread(target=self._renew, args=(renew,), name="lease", daemon=True)
         self._thread.start()
 
-    def _renew(self, uri: str, run_id: str) -> None:
+    def _renew(self, renew: Callable[[], object]) -> None:
         while not self._over.wait(RENEWED_EVERY):
             with suppress(Exception):  # what cannot be renewed now is renewed the next time
-                mlflow.MlflowClient(uri).set_tag(run_id, ALIVE, alive()[ALIVE])
+                renew()
 
     def end(self) -> None:
         """Renew no more. A renewal that is under way may end: a process that ends now would cut its transaction in two."""

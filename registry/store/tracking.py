@@ -24,7 +24,7 @@ from mlflow.utils.file_utils import local_file_uri_to_path
 
 from registry.stopping import was_stopped
 from registry.store.patience import Patience, PatientClient, Silent, impatient
-from registry.store.processes import Lease, alive, process_gone, this_process
+from registry.store.processes import ALIVE, Lease, now, process_gone, this_process
 from registry.store.reaching import absent, reaching, without_password
 from registry.store.record import Altered, recorded
 from registry.store.runlog import RunLog
@@ -124,14 +124,19 @@ class Tracking:
     ) -> RunLog:
         """A run to log to: the one of this digest that was cut off, else a new one."""
         # The UI shows them in this order.
-        every = {**tags, "vad.kind": kind, "vad.digest": digest, **this_process(), **alive()}
+        every = {**tags, "vad.kind": kind, "vad.digest": digest, **this_process(), ALIVE: now()}
         for run in self.find(kind, digest, ("KILLED", "FAILED", "RUNNING"), experiment_id):
             same = (run.tags.get("mlflow.parentRunId"), run.tags.get("vad.force")) == (parent, tags.get("vad.force"))
             if same and self._take_up(run.run_id, every):
-                return RunLog(self.client, self.client.get_run(run.run_id), Lease(self.uri, run.run_id))
+                return self._open(self.client.get_run(run.run_id))
         every |= {"mlflow.parentRunId": parent} if parent else {}
         created = self.client.create_run(experiment_id, tags={k: str(v) for k, v in every.items()}, run_name=name)
-        return RunLog(self.client, created, Lease(self.uri, created.info.run_id))
+        return self._open(created)
+
+    def _open(self, run: Run) -> RunLog:
+        # Not by the patient client: who renews a lease neither waits nor tells of an outage.
+        lease = Lease(lambda: mlflow.MlflowClient(self.uri).set_tag(run.info.run_id, ALIVE, now()))
+        return RunLog(self.client, run, lease)
 
     def _take_up(self, run_id: str, tags: Mapping[str, Any]) -> bool:
         """Take up a run that was cut off, with these tags, if no other process is at it or comes before.
@@ -317,8 +322,8 @@ class Tracking:
         for run in self._running():
             if process_gone(run.data.tags):
                 with impatient(), suppress(MlflowException, Silent):
-                    now = self.client.get_run(run.info.run_id)  # somebody may have taken it up since
-                    if now.info.status == "RUNNING" and process_gone(now.data.tags):
+                    again = self.client.get_run(run.info.run_id)  # somebody may have taken it up since
+                    if again.info.status == "RUNNING" and process_gone(again.data.tags):
                         self.client.set_terminated(run.info.run_id, "KILLED")
 
     def _running(self) -> list[Run]:

@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from mlflow.exceptions import MlflowException
-
 from registry.servers import HOST, ending, free_port, last_line, until_stopped, wait_until_ready
 from registry.store import view
 from registry.store.tracking import Found, Tracking, writable
@@ -57,7 +55,7 @@ def _save_view(tracking: Tracking, run: Found) -> None:
     """Give the view to an experiment that was made before there was one."""
     if view.TAG not in tracking.client.get_experiment(run.experiment_id).tags:
         value = view.saved_view(run.tags.get("vad.figure", "ap"), time.time())
-        with suppress(MlflowException):  # a store that cannot be written is shown all the same
+        with suppress(Exception):  # a store that cannot be written is shown all the same
             tracking.client.set_experiment_tag(run.experiment_id, view.TAG, value)
 
 
