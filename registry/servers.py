@@ -41,20 +41,14 @@ def wait_until_ready(process: subprocess.Popen[bytes], port: int, page: str, wha
 
 @contextmanager
 def ending(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]:
-    """The process, and all of its group where it leads one, end with the block; so they do when a terminal is closed."""
-
-    def stop(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
+    """The process, and all of its group where it leads one, end with the block."""
     leads = False
     with suppress(ProcessLookupError):
         leads = os.getpgid(process.pid) == process.pid
-    before = signal.signal(signal.SIGHUP, stop)
     try:
         yield process
     finally:
         heard()  # what follows takes its time, and ends
-        signal.signal(signal.SIGHUP, before)
         process.terminate()
         with suppress(subprocess.TimeoutExpired, KeyboardInterrupt):  # a second Ctrl-C does not wait
             process.wait(_GRACE)

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the command ends soon, wherever it was, and its runs say so.
+"""Ctrl-C, SIGTERM and a terminal that is closed: the command ends soon, wherever it was, and its runs say so.
 
 A signal raises KeyboardInterrupt between two instructions. In a destructor or a callback of a weak reference Python
 swallows it, so the signal is repeated until the command has left.
@@ -15,7 +15,7 @@ from types import FrameType
 
 STATUS = 130
 SAID = "stopped; what was finished is kept, and the same command goes on from here"
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # Seconds to the next repetition, and until a command that does not leave by itself is ended all the same.
 _AGAIN, _PATIENCE = 0.2, 3.0
 
@@ -48,7 +48,9 @@ def stoppable(own_process: bool) -> Iterator[None]:
         if not (asked() and event.exc_type is KeyboardInterrupt):  # swallowed, and soon repeated: nothing to tell
             tell(event)
 
-    before = [signal.signal(number, stop) for number in _SIGNALS]
+    # `nohup` ignores the end of a terminal: the command is to go on without.
+    kept = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    before = {n: signal.signal(n, stop) for n in _SIGNALS if not (kept and n == signal.SIGHUP)}
     tell, sys.unraisablehook = sys.unraisablehook, hook
     try:
         yield
@@ -58,7 +60,7 @@ def stoppable(own_process: bool) -> Iterator[None]:
             pass  # what is being sent comes before the handlers go
         if not own_process:
             _asked, sys.unraisablehook = None, tell
-        for number, handler in zip(_SIGNALS, before, strict=True):
+        for number, handler in before.items():
             signal.signal(number, signal.SIG_IGN if own_process else handler)
 
 
@@ -122,5 +124,8 @@ def _repeat(number: signal.Signals, own_process: bool) -> None:
             if not _left.is_set():  # an Event whose wait is over at that moment says False all the same
                 signal.pthread_kill(threading.main_thread().ident or 0, number)
     if own_process:  # a server that does not answer, a kernel that runs on: the next command says KILLED
-        os.write(sys.stderr.fileno(), f"\n{SAID}\n".encode())
+        with suppress(OSError):  # a terminal that is closed
+            os.write(sys.stderr.fileno(), f"\
+{SAID}\
+".encode())
         os._exit(STATUS)

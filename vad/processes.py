@@ -3,7 +3,11 @@
 import functools
 import hashlib
 import os
+import socket
+from contextlib import suppress
 from pathlib import Path
+
+import psutil
 
 
 def own_mark() -> str:
@@ -18,30 +22,26 @@ def gone(mark: str) -> bool:
 
 
 def started(number: int) -> str:
-    """When a process started, in the kernel's clock ticks; empty where there is no such process."""
+    """When a process started, in hundredths of a second since the machine did; empty where there is none, or only its status."""
     try:
-        return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
-        return _alive(number)
-
-
-def _alive(number: int) -> str:
-    try:
-        os.kill(number, 0)
-    except (OSError, OverflowError):
+        boot = psutil.boot_time()  # a clock that is set moves both times alike
+        process = psutil.Process(number)
+        ended = process.status() == psutil.STATUS_ZOMBIE
+        return "" if ended else str(round((process.create_time() - boot) * 100))
+    except (psutil.Error, ValueError):
         return ""
-    return "alive" if not Path("/proc/self/stat").exists() else ""
 
 
 @functools.cache
 def machine() -> str:
-    """Some digits of the machine's own id and of the space in which its processes have their numbers."""
-    try:
-        known = Path("/etc/machine-id").read_text().strip()
-    except OSError:
-        known = ""
-    try:
-        space = os.readlink("/proc/self/ns/pid")
-    except OSError:
-        space = ""
-    return hashlib.sha256(f"{known} {space}".encode()).hexdigest()[:8] if known or space else ""
+    """Some digits of this machine since it was started, and of the space in which its processes have their numbers.
+
+    Containers of one image have one machine's id, and those of one machine its start.
+    """
+    known = [socket.gethostname()]
+    for path in ("/etc/machine-id", "/proc/sys/kernel/random/boot_id"):
+        with suppress(OSError):
+            known.append(Path(path).read_text().strip())
+    with suppress(OSError):
+        known.append(os.readlink("/proc/self/ns/pid"))
+    return hashlib.sha256(" ".join(known).encode()).hexdigest()[:8]

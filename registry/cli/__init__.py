@@ -8,6 +8,7 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, NoReturn
 
 import click
@@ -75,7 +76,8 @@ class _Commands(click.Group):
     def _stopped(self, context: click.Context) -> NoReturn:
         stopping.heard()
         abandon()
-        click.echo(f"\n{stopping.SAID}", err=True)
+        with suppress(OSError):  # a terminal that is closed
+            click.echo(f"\n{stopping.SAID}", err=True)
         context.exit(stopping.STATUS)
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:

@@ -122,14 +122,17 @@ class RayEngine:
         ray.shutdown()
 
     def train(self, jobs: Iterable[Job]) -> Outcomes:
+        """A job is taken while fewer wait for a worker than there are processors: each one taken has a lock and an open run."""
         running: dict[ray.ObjectRefGenerator, _Task] = {}
+        waiting, room = iter(jobs), max(1, int(sum(node.get("CPU", 0) for node in _nodes())))
         try:
-            for job in jobs:
-                epochs = len(so_far(job.resume).epochs) if job.resume.exists() else 0
-                task = _Task(job, epochs, epochs)
-                running[self._submit(task)] = task
-                yield from self._listen(running, seconds=0)
-            while running:
+            while True:
+                while sum(not task.begun for task in running.values()) < room and (job := next(waiting, None)):
+                    epochs = len(so_far(job.resume).epochs) if job.resume.exists() else 0
+                    task = _Task(job, epochs, epochs)
+                    running[self._submit(task)] = task
+                if not running:
+                    return
                 yield from self._listen(running, seconds=1)
         finally:
             for stream in running:

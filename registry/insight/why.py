@@ -50,7 +50,7 @@ def why(request: Request, console: Console) -> Why:
     """Look up every member as a run would. Raises InputError for what is wrong with entry, data or labels."""
     device = find_device()
     work = prepare(request)
-    tracking = Tracking(new=True)
+    tracking = Tracking(maybe=True)
     store = MemberStore(tracking, request.home, device, console)
     done = finished(work, tracking)
     last = _last(work, tracking)

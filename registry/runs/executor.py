@@ -11,6 +11,7 @@ from registry.data.datasets import labels_tags
 from registry.engines import Engine, follow, open_engine
 from registry.models.versions import Versions
 from registry.provenance import provenance
+from registry.runs import forcing
 from registry.runs.description import describe
 from registry.runs.estimate import Estimator
 from registry.runs.member_models import log_members
@@ -44,14 +45,13 @@ def run(request: Request, console: Console) -> Result:
     announce(work, console)
     engine = open_engine(request.engine, request.gpu_share, device, console)
     tracking = Tracking(new=True)
-    if result := finished(work, tracking):
-        console.say(f"{work.plan.name} is done already: nothing to train, nothing to score (FORCE=1 runs it anew)")
-        for name, origin in result.members.items():
-            console.say(f"  {name:<14} from run {origin}")
-        return result
+    forced = forcing.begin([work], console)
     with closing(engine), tracking.ending_runs():
         store = MemberStore(tracking, request.home, device, console)
-        return execute(work, tracking, store, engine, device, console, Estimator(device))
+        result = execute(work, tracking, store, engine, device, console, Estimator(device))
+    if forced:
+        forced.unlink(missing_ok=True)
+    return result
 
 
 def find_device() -> torch.device:
@@ -61,9 +61,7 @@ def find_device() -> torch.device:
 
 def finished(work: Work, tracking: Tracking) -> Result | None:
     """What an earlier run of the same entry on the same data found, unless it is to be run anew."""
-    if work.request.force:
-        return None
-    for run in tracking.find("experiment", work.digest, most=1):
+    for run in tracking.find("experiment", work.digest, tags=work.forced_tags(), most=1):
         if result := stored_result(tracking, run, work.request.home):
             return present(result, Versions(tracking))
     return None
@@ -78,33 +76,40 @@ def execute(
     console: Console,
     estimator: Estimator | None = None,
 ) -> Result:
-    """Train what is missing, score, fuse, measure, log, register. With an estimator, say beforehand how long it takes.
+    """Train what is missing, score, fuse, measure, log, register; or say what an earlier run found.
 
-    Raises MembersFailed when members could not be trained; what else there was to train is trained then.
+    Of two processes of one folder that run an experiment at once, the second waits for the first. With an estimator, what
+    it takes is said beforehand. Raises MembersFailed when members could not be trained; what else there was to train is trained then.
     """
-    known, missing = _look_up(work, store, console)
-    if missing and estimator and work.train_index is not None:
-        members, scored = [work.plan.members[name] for name in missing], [target.index for target in work.targets]
-        seconds = estimator.seconds(members, work.train_index, scored)
-        console.say(f"  about {duration(seconds)} of training and scoring on this machine")
-    if missing:
-        engine.start()
-    maps = _decode(work, missing, console)
-    log = _open(work, tracking)
-    try:
-        log.log(params=_params(work, device), tags={DESCRIPTION: describe(work.loaded.entry, None, log)})
+    with store.exclusively(work.plan.name, work.digest, wait=True, doing="running it"):
+        if result := finished(work, tracking):
+            console.say(f"{work.plan.name} is done already: nothing to train, nothing to score (FORCE=1 runs it anew)")
+            for name, origin in result.members.items():
+                console.say(f"  {name:<14} from run {origin}")
+            return result
+        known, missing = _look_up(work, store, console)
+        if missing and estimator and work.train_index is not None:
+            members, scored = [work.plan.members[name] for name in missing], [target.index for target in work.targets]
+            seconds = estimator.seconds(members, work.train_index, scored)
+            console.say(f"  about {duration(seconds)} of training and scoring on this machine")
         if missing:
-            known |= train(work, missing, maps["train"], store, engine, log, console)
-        known = {name: known[name] for name in work.plan.members}
-        outcomes = _outcomes(work, known, maps, store)
-        result = log_outcome(work, outcomes, known, maps, log, device, tracking)
-        log_members(work, known, store, log, tracking)
-        result = register(work, outcomes["test"], known, log, tracking, result)
-    except BaseException as error:
-        log.end("KILLED" if was_stopped(error) else "FAILED")
-        raise
-    log.end("FINISHED")
-    return result
+            engine.start()
+        maps = _decode(work, missing, console)
+        log = _open(work, tracking)
+        try:
+            log.log(params=_params(work, device), tags={DESCRIPTION: describe(work.loaded.entry, None, log)})
+            if missing:
+                known |= train(work, missing, maps["train"], store, engine, log, console)
+            known = {name: known[name] for name in work.plan.members}
+            outcomes = _outcomes(work, known, maps, store)
+            result = log_outcome(work, outcomes, known, maps, log, device, tracking)
+            log_members(work, known, store, log, tracking)
+            result = register(work, outcomes["test"], known, log, tracking, result)
+        except BaseException as error:
+            log.end("KILLED" if was_stopped(error) else "FAILED")
+            raise
+        log.end("FINISHED")
+        return result
 
 
 def train_ahead(
@@ -241,6 +246,7 @@ def _tags(work: Work) -> dict[str, str]:
         "vad.metric": "average precision, pooled over all frames; 95 % interval by bootstrap over videos",
         "vad.normalization": "from the test frames (transductive)",
         **provenance(str(work.loaded.path)),
+        **(work.forced_tags() or {}),
         "vad.engine": work.request.engine,
         "vad.figure": work.data.figure,
         "vad.data": work.data.place,

@@ -1,6 +1,5 @@
 """Members in the tracking store: trained once, found again by their digest, scored once for each set of frames."""
 
-import fcntl
 import json
 import math
 import tempfile
@@ -12,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+from filelock import FileLock, Timeout
 
 from registry.console import Console
 from registry.engines import Course, Job, Lost
@@ -65,14 +65,12 @@ class MemberStore:
         self._home = home
         self._device = device
         self._console = console
-        self.fresh: dict[str, Known] = {}
-        """Members that this process trained, by digest."""
         self.failed: dict[str, str] = {}
         """Members that this process could not train, by digest, and why."""
 
-    def find(self, member: Member, digest: str) -> Known | None:
-        """A finished member of this digest whose weights are there and whole."""
-        for run in self._tracking.find("member", digest):
+    def find(self, member: Member, digest: str, tags: Mapping[str, str] | None = None) -> Known | None:
+        """A finished member of this digest, with these tags, whose weights are there and whole."""
+        for run in self._tracking.find("member", digest, tags=tags):
             if known := self._open(member, digest, run):
                 return known
         return None
@@ -104,29 +102,28 @@ class MemberStore:
         )
 
     @contextmanager
-    def exclusively(self, member: Member, digest: str, wait: bool) -> Iterator[bool]:
-        """Only one process of this folder trains a member: is it this one? Another may wait here until it is.
+    def exclusively(self, name: str, digest: str, wait: bool, doing: str = "training it") -> Iterator[bool]:
+        """Only one process of this folder trains a member, or runs an experiment: is it this one? Another may wait here until it is.
 
-        Who waits should hold no other member, and look for this one again.
+        Who waits should hold no member, and look for what it wants again.
         """
-        path = self._home / "locks" / digest
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if not wait:
-                    yield False
-                    return
-                self._console.say(f"  {member.name}: another run is training it; waiting for that")
-                fcntl.flock(lock, fcntl.LOCK_EX)
+        lock = FileLock(self._home / "locks" / digest)
+        try:
+            held = lock.acquire(blocking=False)
+        except Timeout:
+            if not wait:
+                yield False
+                return
+            self._console.say(f"  {name}: another run is {doing}; waiting for that")
+            held = lock.acquire()
+        with held:
             yield True
 
     def drop_state(self, member: Member, digest: str) -> None:
         """Remove the state of a training that is finished, if the process that finished it was killed before it did so."""
         state = self._state(digest)
         if state.exists():
-            with self.exclusively(member, digest, wait=False) as here:
+            with self.exclusively(member.name, digest, wait=False) as here:
                 if here:
                     state.unlink(missing_ok=True)
 
@@ -186,7 +183,6 @@ class MemberStore:
             raise
         log.end("FINISHED")
         resume.unlink(missing_ok=True)
-        self.fresh[digest] = known
         return known
 
     def _keep(

@@ -10,11 +10,13 @@ from registry.console import Console, duration, plural, table
 from registry.data.datasets import open_frames_of
 from registry.engines import Engine, open_engine
 from registry.entries.loading import all_experiments, experiments_folder
+from registry.runs import forcing
 from registry.runs.estimate import Estimator
 from registry.runs.executor import execute, find_device, finished, train_ahead
 from registry.runs.members import MemberStore
 from registry.runs.preparation import prepare
 from registry.runs.result import Result
+from registry.runs.training import find
 from registry.runs.work import Request, Work
 from registry.store.faults import mendable
 from registry.store.reaching import explain
@@ -59,6 +61,7 @@ def run_queue(experiments: Sequence[str], request: Request, console: Console) ->
     works = _prepare_all(experiments, request, device)
     engine = open_engine(request.engine, request.gpu_share, device, console)
     tracking = Tracking(new=True)
+    forced = forcing.begin(works, console)
     store = MemberStore(tracking, request.home, device, console)
     jobs = _plan(works, tracking, store)
     _announce(jobs, Estimator(device), console)
@@ -68,7 +71,10 @@ def run_queue(experiments: Sequence[str], request: Request, console: Console) ->
             engine.start()
         if engine.parallel:
             _train_ahead(jobs, tracking, store, engine, console)
-        return _work_off(jobs, tracking, store, engine, device, console)
+        ended = _work_off(jobs, tracking, store, engine, device, console)
+    if forced and all(item.result for item in ended):
+        forced.unlink(missing_ok=True)
+    return ended
 
 
 def _train_ahead(
@@ -143,7 +149,7 @@ def _plan(works: Sequence[Work], tracking: Tracking, store: MemberStore) -> list
             digest = member.digest(work.train.digest if work.train else "")
             if digest in taken:
                 shared[taken[digest]] = shared.get(taken[digest], 0) + 1
-            elif not work.request.force and (known := store.find(member, digest)):
+            elif known := find(work, store, member, digest):
                 taken[digest] = f"from run {known.run_id[:8]} ({known.trained_for})"
                 shared[taken[digest]] = shared.get(taken[digest], 0) + 1
             else:

@@ -18,8 +18,8 @@ class MembersFailed(RuntimeError):
 
 
 def find(work: Work, store: MemberStore, member: Member, digest: str) -> Known | None:
-    """A finished member; under FORCE only one that was trained since this process began."""
-    return store.fresh.get(digest) if work.request.force else store.find(member, digest)
+    """A finished member; under FORCE only one that this command trained, also before it was cut off."""
+    return store.find(member, digest, work.forced_tags())
 
 
 def course(
@@ -37,14 +37,14 @@ def course(
     """
     member = work.plan.members[name]
     assert work.train_index is not None and work.train is not None
-    with store.exclusively(member, digest, wait) as here:
+    with store.exclusively(member.name, digest, wait) as here:
         if not here:
             return None
         # Another run may have finished it since this one looked.
         if found := find(work, store, member, digest):
             return found
         samples = store.samples(member, frames[member.size], work.train_index, work.train.digest, training=True)
-        tags = {"vad.entry": work.plan.name, "vad.profile": work.loaded.profile}
+        tags = {"vad.entry": work.plan.name, "vad.profile": work.loaded.profile, **(work.forced_tags() or {})}
         trained = yield from store.train(member, digest, samples, log, tags)
         work.seconds.train += trained.seconds
         work.seconds.trained += len(samples) * len(trained.epochs)

@@ -60,7 +60,7 @@ class Target:
 @dataclass
 class Work:
     """All that belongs to one run of an entry. `files` are the scores of streams that read a file, `file_digests` those files' SHA-256;
-    `digest` is of all that decides the result."""
+    `digest` is of all that decides the result. `forced` marks what a command with FORCE finishes."""
 
     request: Request
     loaded: Loaded
@@ -74,6 +74,11 @@ class Work:
     file_digests: dict[str, str]
     digest: str
     seconds: Seconds = field(default_factory=Seconds)
+    forced: str = ""
+
+    def forced_tags(self) -> dict[str, str] | None:
+        """The tag of what counts as finished under FORCE; None without, where everything does."""
+        return {"vad.force": self.forced} if self.request.force else None
 
     @property
     def judged(self) -> Target | None:

@@ -2,12 +2,16 @@
 
 import errno
 import os
+import resource
 import shutil
+import sqlite3
 import tempfile
+from contextlib import closing
 from pathlib import Path
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _BARRED = (errno.EROFS, errno.EACCES, errno.EPERM)
+_MANY = (errno.EMFILE, errno.ENFILE)
 # Libraries that do not pass on the system's error say it in words.
 _FULL_WORDS = ("No space left on device", "database or disk is full", "Disk quota exceeded")
 _BARRED_WORDS = ("Read-only file system",)
@@ -40,6 +44,15 @@ def mendable(error: BaseException, uri: str, home: Path) -> str | None:
     if (number in _BARRED and named) or any(words in text for words in _BARRED_WORDS):
         what = named or text.splitlines()[0]
         return f"cannot write {what}: {os.strerror(number or errno.EROFS)}; make it writable, or work in another folder"
+    sound = database is not None and "unable to open database file" in text and _opens(database)
+    if sound and database and not os.access(database.parent, os.W_OK):  # no room for its journal
+        return f"cannot write {database.parent}: make it writable, or work in another folder"
+    if number in _MANY or sound:
+        most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        return (
+            f"too many files are open (`ulimit -n` allows {most:,}): cannot open {named or database}; allow more, as by "
+            "`ulimit -n 8192`: what was finished is kept, and the same command goes on from here"
+        )
     if database and "sqlite3." in text:
         for words, fault in _DATABASE_WORDS.items():
             if words in text:
@@ -48,6 +61,16 @@ def mendable(error: BaseException, uri: str, home: Path) -> str | None:
                     f"one. What was finished is still in {database.parent / 'mlartifacts'}"
                 )
     return None
+
+
+def _opens(database: Path) -> bool:
+    """Whether a database can be opened now, as it can be where files were closed since."""
+    try:
+        with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True)) as opened:
+            opened.execute("SELECT count(*) FROM runs")
+    except sqlite3.Error:
+        return False
+    return True
 
 
 def _full_places(home: Path, database: Path | None) -> list[str]:

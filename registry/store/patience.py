@@ -19,6 +19,7 @@ from mlflow.exceptions import MlflowException
 
 from registry.console import Console
 from registry.stopping import whole
+from registry.store.search import equals, pages
 from vad.errors import InputError
 
 LIMIT = 600.0
@@ -116,15 +117,24 @@ class Patience:
 
 
 class PatientClient:
-    """MLflow's client, each of whose calls is repeated; what is to be made is made once all the same."""
+    """MLflow's client: each call is repeated, a search finds all there is, and what is to be made is made once all the same."""
 
     def __init__(self, patience: Patience):
         self._patience = patience
         self._client = patience(mlflow.MlflowClient)
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("search_"):
+            return lambda *given, **named: list(pages(self._patiently(name), *given, **named))
+        return self._patiently(name)
+
+    def _patiently(self, name: str) -> Callable[..., Any]:
         method = getattr(self._client, name)
         return lambda *given, **named: self._patience(lambda: method(*given, **named))
+
+    def runs(self, experiment_ids: list[str], condition: str) -> Iterator[Any]:
+        """Yield the runs for which a condition holds, newest first, a page whenever one is used up."""
+        return pages(self._patiently("search_runs"), experiment_ids, condition, order_by=["start_time DESC"])
 
     def create_run(
         self, experiment_id: str, start_time: int | None = None, tags: Any = None, run_name: str | None = None
@@ -142,7 +152,7 @@ class PatientClient:
         """A new logged model. One that a lost answer left is known by its run, and that nothing was done with it."""
 
         def made() -> Any:
-            query = f"source_run_id = '{source_run_id}' AND name = '{name}'"
+            query = f"{equals('source_run_id', source_run_id)} AND {equals('name', name)}"
             found = self._client.search_logged_models([experiment_id], query)
             return next((model for model in found if model.status == "PENDING"), None)
 
@@ -154,7 +164,7 @@ class PatientClient:
         """A new version. One that a lost answer left is known by the logged model that it is of."""
 
         def made() -> Any:
-            found = self._client.search_model_versions(f"name = '{name}'")
+            found = self._client.search_model_versions(equals("name", name))
             return next((version for version in found if version.source == source), None)
 
         return self._patience(lambda: self._client.create_model_version(name, source, *more, **named), made)

@@ -1,15 +1,27 @@
-"""Which process a run belongs to, and whether that is gone."""
+"""Which process has a run open, and whether it is gone: by its number on this host, by its lease on any other.
+
+A lease is a tag with the time, renewed as long as the process lives. Nobody sees the processes of another container.
+"""
 
 import os
 import socket
-from collections.abc import Mapping
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from vad.processes import machine, started
+
+ALIVE = "vad.alive"
+"""The tag with the second since 1970 in which the process of an open run said last that it lives."""
+RENEWED_EVERY = 60.0
+LEASE = 900.0
+"""Seconds after which a lease that was not renewed is over. Clocks of two machines may differ by minutes."""
 
 
 def here() -> str:
     """This machine, by name and by what tells it from another of the same name (or a container's processes from its host's)."""
-    return f"{socket.gethostname()} {machine()}".strip()
+    return f"{socket.gethostname()} {machine()}"
 
 
 def this_process() -> dict[str, str]:
@@ -17,6 +29,36 @@ def this_process() -> dict[str, str]:
     return {"vad.host": here(), "vad.pid": str(os.getpid()), "vad.process": started(os.getpid())}
 
 
+def now() -> str:
+    """The value of `ALIVE` that renews a lease."""
+    return f"{time.time():.0f}"
+
+
 def process_gone(tags: Mapping[str, str]) -> bool:
-    """Whether the process of this host that a run's tags name is gone."""
-    return started(int(tags.get("vad.pid", 0))) != tags.get("vad.process", "")
+    """Whether the process that a run's tags name is gone: certainly on this host, else by its lease if it has one."""
+    try:
+        if tags.get("vad.host") == here():
+            return started(int(tags.get("vad.pid", 0))) != tags.get("vad.process", "")
+        return time.time() - float(tags.get(ALIVE, "inf")) > LEASE
+    except ValueError:  # no number: whoever wrote that is no process of ours
+        return False
+
+
+class Lease:
+    """Calls `renew` again and again beside the work, which neither waits for that nor fails with it."""
+
+    def __init__(self, renew: Callable[[], object]):
+        self._over = threading.Event()
+        # No part of the process's end: a server that hangs would hold it up.
+        self._thread = threading.Thread(target=self._renew, args=(renew,), name="lease", daemon=True)
+        self._thread.start()
+
+    def _renew(self, renew: Callable[[], object]) -> None:
+        while not self._over.wait(RENEWED_EVERY):
+            with suppress(Exception):  # what cannot be renewed now is renewed the next time
+                renew()
+
+    def end(self) -> None:
+        """Renew no more. A renewal that is under way may end: a process that ends now would cut its transaction in two."""
+        self._over.set()
+        self._thread.join(timeout=1)

@@ -1,14 +1,14 @@
 """Reaching a tracking store: one clear error, in seconds, for all that can be wrong with it."""
 
-import fcntl
 import json
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
 from mlflow.exceptions import MlflowException
 from mlflow.store.db.utils import _initialize_tables
 from mlflow.utils.credentials import get_default_host_creds
@@ -23,6 +23,10 @@ from vad.files import replacing
 def reaching(uri: str, new: bool) -> Iterator[None]:
     """Reach a store, or make it if it may be `new`; one clear error where that fails, in seconds and not after minutes of retries."""
     shown = without_password(uri)
+    if _in_memory(uri):
+        raise InputError(
+            f"MLFLOW_TRACKING_URI={shown}: a database in memory keeps nothing; name a file, as in sqlite:///mlflow.db"
+        )
     if uri.startswith(("http://", "https://")) and (reason := _unhealthy(uri)):
         raise InputError(
             f"the tracking server {shown} cannot be reached ({reason}); start it, or unset MLFLOW_TRACKING_URI"
@@ -45,12 +49,13 @@ def reaching(uri: str, new: bool) -> Iterator[None]:
             "or name a store by MLFLOW_TRACKING_URI"
         )
     try:
-        database.parent.mkdir(parents=True, exist_ok=True)
-        # Several processes that make a new database at once trip over each other's tables.
-        with database.with_name(f".{database.name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not database.exists():
-                _make(database)
+        with ExitStack() as alone:
+            if not database.exists() or not database.stat().st_size:
+                database.parent.mkdir(parents=True, exist_ok=True)
+                # Several processes that make a new database at once trip over each other's tables.
+                alone.enter_context(FileLock(database.with_name(f".{database.name}.lock")))
+                if not database.exists():
+                    _make(database)
             yield
     except InputError:
         raise
@@ -76,6 +81,12 @@ def _make(database: Path) -> None:
 def _carelessly(connection: Any, _: object) -> None:
     for setting in ("journal_mode = MEMORY", "synchronous = OFF"):
         connection.execute(f"PRAGMA {setting}")
+
+
+def _in_memory(uri: str) -> bool:
+    scheme, _, place = uri.partition(":")
+    file, _, options = place.partition("?")
+    return scheme.startswith("sqlite") and (not file.strip("/") or ":memory:" in file or "mode=memory" in options)
 
 
 def _unusable(uri: str) -> str | None:

@@ -1,4 +1,4 @@
-"""What a run logged, known by its SHA-256. The digests stand in a tag of the run, apart from the files.
+"""What a run logged, known by its SHA-256. The digests stand in tags of the run, apart from the files.
 
 So a file that was changed where it lies is not taken for what the run logged.
 """
@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from vad.errors import InputError
 
 TAG = "vad.files"
-"""The tag with the SHA-256 of each file that a run logged, by its path among the artifacts; as JSON."""
-_MOST = 8000  # the longest value that MLflow takes
+"""The tag with the SHA-256 of each file that a run logged, by its path among the artifacts; as JSON. What does not fit
+into it stands in `vad.files.1`, and so on."""
+_MOST = 8000  # characters of the longest value that MLflow takes
 
 
 class Altered(InputError):
@@ -25,15 +26,29 @@ class Altered(InputError):
 
 def recorded(tags: Mapping[str, str]) -> dict[str, str]:
     """The digests by path. Without them, or where they cannot be read, nothing that the run holds can be trusted."""
+    files: dict[str, str] = {}
     try:
-        return dict(json.loads(tags.get(TAG, "{}")))
+        for tag in sorted((tag for tag in tags if is_record(tag)), key=lambda tag: (len(tag), tag)):
+            files |= json.loads(tags[tag])
     except (ValueError, TypeError):
         return {}
+    return files
 
 
-def as_tag(files: Mapping[str, str]) -> str:
-    """The tag's value. Where there are too many the oldest are left out: scores, which are computed again."""
-    kept = dict(files)
-    while len(value := json.dumps(kept)) > _MOST:
-        kept.pop(next(iter(kept)))
-    return value
+def is_record(tag: str) -> bool:
+    """Whether a tag holds digests of files."""
+    return tag == TAG or tag.startswith(f"{TAG}.")
+
+
+def as_tags(files: Mapping[str, str]) -> dict[str, str]:
+    """The tags that hold the digests, in their order: what is added to `files` changes the last tag alone, or adds one."""
+    parts: list[dict[str, str]] = [{}]
+    length = 0
+    for path, digest in files.items():
+        more = len(json.dumps({path: digest}))  # its braces are as long as the comma and the space before the next
+        if length + more > _MOST:
+            parts.append({})
+            length = 0
+        parts[-1][path] = digest
+        length += more
+    return {f"{TAG}.{number}" if number else TAG: json.dumps(part) for number, part in enumerate(parts)}

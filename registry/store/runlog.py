@@ -9,21 +9,23 @@ from typing import Any, Literal
 from mlflow.entities import Metric, Param, Run, RunTag
 
 from registry.store.patience import PatientClient, impatient
-from registry.store.record import TAG, as_tag, recorded
+from registry.store.processes import Lease
+from registry.store.record import as_tags, recorded
 from vad.files import sha256
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 DESCRIPTION = "mlflow.note.content"
 """The tag whose Markdown MLflow's UI shows above a run."""
 PAGE = 1000
-"""The most metrics that MLflow takes, or runs that it gives, at once."""
+"""The most metrics that MLflow takes at once."""
 
 
 class RunLog:
     """One open run. Everything is sent in batches; the status is true when the process ends by itself."""
 
-    def __init__(self, client: PatientClient, run: Run):
+    def __init__(self, client: PatientClient, run: Run, lease: Lease | None = None):
         self._client = client
+        self._lease = lease
         self.run_id: str = run.info.run_id
         self.experiment_id: str = run.info.experiment_id
         self._params = dict(run.data.params)
@@ -93,12 +95,14 @@ class RunLog:
         self.log(metrics, tags={**self._record(digests, folder), **(tags or {})})
 
     def _record(self, digests: Mapping[str, str], folder: str | None) -> dict[str, str]:
-        """The tag that names all files of the run, these among them."""
+        """The tags that name all files of the run, these among them."""
         self._files |= {f"{folder}/{name}" if folder else name: digest for name, digest in digests.items()}
-        return {TAG: as_tag(self._files)}
+        return as_tags(self._files)
 
     def end(self, status: Status) -> None:
         """Set the status. That of a run that was cut off is not waited for: the next command sets it where it is missing."""
+        if self._lease:
+            self._lease.end()
         if status == "FINISHED":
             self._client.set_terminated(self.run_id, status)
             return

@@ -4,11 +4,15 @@ A parent run is an entry on some data, a child run a member. Runs are found agai
 their tags, so nothing that is finished is done twice and what was cut off is taken up.
 """
 
+import functools
+import json
 import logging
 import os
+import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,11 +23,12 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from mlflow.utils.file_utils import local_file_uri_to_path
 
 from registry.stopping import was_stopped
-from registry.store.patience import Patience, PatientClient
-from registry.store.processes import here, process_gone, this_process
+from registry.store.patience import Patience, PatientClient, Silent, impatient
+from registry.store.processes import ALIVE, Lease, now, process_gone, this_process
 from registry.store.reaching import absent, reaching, without_password
 from registry.store.record import Altered, recorded
-from registry.store.runlog import PAGE, RunLog
+from registry.store.runlog import RunLog
+from registry.store.search import equals
 from vad.errors import InputError
 from vad.files import require_writable, sha256
 
@@ -32,6 +37,8 @@ for noisy in ("alembic", "mlflow"):
 logging.getLogger("mlflow.store.db").setLevel(logging.CRITICAL)  # it raises what it would print, with a traceback
 
 Kind = Literal["experiment", "member", "submission", "decision"]
+# How often a run was taken up: a tag. The parameter with a number after it says by whom, the first to say so.
+_TAKEN = "vad.taken_up"
 
 
 def default_uri() -> str:
@@ -57,15 +64,19 @@ class Found:
 class Tracking:
     """A tracking store. Raises InputError where it cannot be reached or made.
 
-    Only what runs something makes one (`new`): whoever looks would take a new one for one that has lost its runs.
+    Only what runs something makes one (`new`): whoever looks would take a new one for one that has lost its runs. With
+    `maybe` a database that is not there is one without runs.
     """
 
-    def __init__(self, uri: str | None = None, mark_stale: bool = True, new: bool = False):
+    client: PatientClient
+
+    def __init__(self, uri: str | None = None, mark_stale: bool = True, new: bool = False, maybe: bool = False):
         self.uri = uri or default_uri()
         self.shown = without_password(self.uri)
         """The address as it may be printed and stored."""
         self._roots: dict[str, str] = {}
         self._files: dict[str, dict[str, str]] = {}
+        self._experiments: dict[str, str] = {}
         asked = os.environ.get("MLFLOW_TRACKING_URI")
         mlflow.set_tracking_uri(self.uri)
         mlflow.set_registry_uri(self.uri)
@@ -73,6 +84,8 @@ class Tracking:
             os.environ.pop("MLFLOW_TRACKING_URI", None)
         self.patiently = Patience(self.shown)
         """Repeats a call of MLflow that does not go by the client."""
+        if maybe and self.uri.startswith("sqlite:///") and not Path(self.uri.removeprefix("sqlite:///")).exists():
+            return
         with reaching(self.uri, new):
             self.client = PatientClient(self.patiently)
             self._experiments = {e.experiment_id: e.name for e in self.client.search_experiments()}
@@ -110,20 +123,46 @@ class Tracking:
         self, experiment_id: str, kind: Kind, digest: str, name: str, tags: Mapping[str, Any], parent: str | None = None
     ) -> RunLog:
         """A run to log to: the one of this digest that was cut off, else a new one."""
-        every = {**tags, "vad.kind": kind, "vad.digest": digest, **this_process()}  # the UI shows them in this order
-        unfinished = [
-            run
-            for run in self.find(kind, digest, statuses=("KILLED", "FAILED"), experiment_id=experiment_id)
-            if run.tags.get("mlflow.parentRunId") == parent
-        ]
-        if unfinished:
-            log = self.reopen(unfinished[0].run_id)
-            log.tags(every)  # before the status: who is RUNNING must be told by its process
-            self.client.update_run(log.run_id, status="RUNNING")
-            return log
+        # The UI shows them in this order.
+        every = {**tags, "vad.kind": kind, "vad.digest": digest, **this_process(), ALIVE: now()}
+        for run in self.find(kind, digest, ("KILLED", "FAILED", "RUNNING"), experiment_id):
+            same = (run.tags.get("mlflow.parentRunId"), run.tags.get("vad.force")) == (parent, tags.get("vad.force"))
+            if same and self._take_up(run.run_id, every):
+                return self._open(self.client.get_run(run.run_id))
         every |= {"mlflow.parentRunId": parent} if parent else {}
         created = self.client.create_run(experiment_id, tags={k: str(v) for k, v in every.items()}, run_name=name)
-        return RunLog(self.client, created)
+        return self._open(created)
+
+    def _open(self, run: Run) -> RunLog:
+        # Not by the patient client: who renews a lease neither waits nor tells of an outage.
+        lease = Lease(lambda: mlflow.MlflowClient(self.uri).set_tag(run.info.run_id, ALIVE, now()))
+        return RunLog(self.client, run, lease)
+
+    def _take_up(self, run_id: str, tags: Mapping[str, Any]) -> bool:
+        """Take up a run that was cut off, with these tags, if no other process is at it or comes before.
+
+        MLflow keeps a parameter as whoever was first logged it. Who was killed between that and the end of this is passed over.
+        """
+        run = self.client.get_run(run_id)
+        if run.info.status == "RUNNING" and not process_gone(run.data.tags):
+            return False
+        me = json.dumps(this_process())
+        number = int(run.data.tags.get(_TAKEN, 0)) + 1
+        while (by := run.data.params.get(f"{_TAKEN}.{number}", me)) != me:
+            if not process_gone(json.loads(by)):
+                return False
+            number += 1
+        try:
+            self.client.log_param(run_id, f"{_TAKEN}.{number}", me)
+        except MlflowException as error:
+            if error.error_code != "INVALID_PARAMETER_VALUE":
+                raise
+            return False
+        log = self.reopen(run_id)
+        log.tags(tags)  # before the status: who is RUNNING must be told by its process
+        self.client.update_run(run_id, status="RUNNING")
+        log.tags({_TAKEN: number})  # after the status: who sees it sees that the run is taken
+        return True
 
     def begin_model(
         self,
@@ -139,7 +178,7 @@ class Tracking:
         Those whose ids are `taken` are whole and somebody's.
         """
         for model in self.client.search_logged_models(
-            [experiment_id], f"source_run_id = '{run_id}' AND name = '{name}'"
+            [experiment_id], f"{equals('source_run_id', run_id)} AND {equals('name', name)}"
         ):
             if model.model_id not in taken:
                 get_artifact_repository(model.artifact_location, self.uri).delete_artifacts()
@@ -190,17 +229,11 @@ class Tracking:
     ) -> list[Found]:
         """Runs of a kind, newest first."""
         wanted = {"vad.kind": kind, **({"vad.digest": digest} if digest else {}), **(tags or {})}
-        query = " and ".join(f"tags.`{key}` = '{value}'" for key, value in wanted.items())
+        query = " and ".join(equals(f"tags.`{key}`", value) for key, value in wanted.items())
         ids = [experiment_id] if experiment_id else list(self._experiments)
-        found: list[Found] = []
-        token = None
-        while most is None or len(found) < most:
-            page = self.client.search_runs(ids, query, max_results=PAGE, order_by=["start_time DESC"], page_token=token)
-            found += [self._found(run) for run in page if run.info.status in statuses]
-            token = page.token
-            if not token:
-                break
-        return found[:most]
+        runs = self.client.runs(ids, query) if ids else iter(())
+        found = (self._found(r) for r in runs if r.info.status in statuses and wanted.items() <= r.data.tags.items())
+        return list(islice(found, most))
 
     def get(self, run_id: str) -> Found:
         """One run by id. Raises InputError where there is none."""
@@ -249,8 +282,8 @@ class Tracking:
                 return None
             if self._roots[run_id].startswith("file:"):
                 return Path(files.download_artifacts(path))
-            folder.mkdir(parents=True, exist_ok=True)
-            return Path(self.patiently(lambda: files.download_artifacts(path, str(folder))))
+            place = writable(folder)
+            return Path(self.patiently(lambda: files.download_artifacts(path, str(place))))
         except MlflowException as error:
             if not absent(error):
                 raise
@@ -280,19 +313,35 @@ class Tracking:
             info.status,
             info.start_time / 1000,
             dict(data.metrics),
-            dict(data.params),
+            {key: value for key, value in data.params.items() if not key.startswith(_TAKEN)},
             dict(data.tags),
         )
 
     def _mark_stale(self) -> None:
-        """Runs of this host that say RUNNING though their process is gone were killed; say so."""
+        """Runs that say RUNNING though their process is gone were killed; say so, where the store lets itself be written."""
         for run in self._running():
             if process_gone(run.data.tags):
-                self.client.set_terminated(run.info.run_id, "KILLED")
+                with impatient(), suppress(MlflowException, Silent):
+                    again = self.client.get_run(run.info.run_id)  # somebody may have taken it up since
+                    if again.info.status == "RUNNING" and process_gone(again.data.tags):
+                        self.client.set_terminated(run.info.run_id, "KILLED")
 
     def _running(self) -> list[Run]:
-        """Runs that say that a process of this host has them open."""
-        if not self._experiments:
-            return []
-        query = f"attributes.status = 'RUNNING' and tags.`vad.host` = '{here()}'"
-        return list(self.client.search_runs(list(self._experiments), query, max_results=PAGE))
+        """Runs that say that a process has them open."""
+        ids = list(self._experiments)
+        return list(self.client.runs(ids, "attributes.status = 'RUNNING'")) if ids else []
+
+
+def writable(folder: Path) -> Path:
+    """The folder, made, or where it cannot be written one that goes with this process."""
+    with suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.access(folder, os.W_OK):
+            return folder
+    (own := Path(_scratch().name, folder.name)).mkdir(exist_ok=True)
+    return own
+
+
+@functools.cache
+def _scratch() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from registry.servers import HOST, ending, free_port, last_line, until_stopped, wait_until_ready
 from registry.store import view
-from registry.store.tracking import Found, Tracking
+from registry.store.tracking import Found, Tracking, writable
 
 _PORTS = range(5000, 5100)
 _MOST_LINKS = 8
@@ -31,7 +31,7 @@ def serve(port: int | None, browse: bool, home: Path, say: Callable[[str], objec
         announce(leaderboards(tracking, address), address, "", browse, say)
         return
     chosen = free_port(port, _PORTS)
-    log = home / "ui" / f"{chosen}.log"
+    log = writable(home / "ui") / f"{chosen}.log"
     address = f"http://{HOST}:{chosen}"
     links = leaderboards(tracking, address)
     with until_stopped(say), _server(chosen, tracking.uri, log) as process:
@@ -55,7 +55,8 @@ def _save_view(tracking: Tracking, run: Found) -> None:
     """Give the view to an experiment that was made before there was one."""
     if view.TAG not in tracking.client.get_experiment(run.experiment_id).tags:
         value = view.saved_view(run.tags.get("vad.figure", "ap"), time.time())
-        tracking.client.set_experiment_tag(run.experiment_id, view.TAG, value)
+        with suppress(Exception):  # a store that cannot be written is shown all the same
+            tracking.client.set_experiment_tag(run.experiment_id, view.TAG, value)
 
 
 def announce(links: dict[str, str], address: str, hint: str, browse: bool, say: Callable[[str], object]) -> None:

@@ -17,8 +17,8 @@ from typing import Any, get_args
 
 from registry.models.version_tags import facts_of_version
 from registry.models.versions import NAME
+from registry.store.processes import ALIVE, process_gone
 from registry.store.processes import here as this_machine
-from registry.store.processes import process_gone
 from registry.store.tracking import Found, Kind, Tracking
 from registry.upkeep import mending
 from registry.upkeep.altered import altered
@@ -193,7 +193,7 @@ def _running(runs: Sequence[Found], uri: str) -> Iterator[Finding]:
     """Runs that say RUNNING though nobody runs them."""
     here = this_machine()
     unfinished = [run for run in runs if run.status == "RUNNING"]
-    if gone := [run for run in unfinished if run.tags.get("vad.host") == here and process_gone(run.tags)]:
+    if gone := [run for run in unfinished if process_gone(run.tags)]:
         yield Finding(
             ", ".join(map(_named, gone)),
             "RUNNING, but the process is gone",
@@ -202,7 +202,7 @@ def _running(runs: Sequence[Found], uri: str) -> Iterator[Finding]:
         )
     for run in unfinished:
         host, days = run.tags.get("vad.host"), (time.time() - run.started) / 86400
-        if host not in (None, here) and days > _LONG:
+        if host not in (None, here) and ALIVE not in run.tags and days > _LONG:
             yield Finding(
                 _named(run), f"RUNNING on {host} for {days:.0f} days", f"if it died, any `vad` on {host} says so"
             )

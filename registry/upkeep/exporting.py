@@ -69,7 +69,7 @@ def _full_id(run: str, tracking: Tracking) -> str:
     if not re.fullmatch(f"[0-9a-f]{{{LEAST},32}}", run):
         raise InputError(f"--run {run}: give a run's id, or its first {LEAST} or more digits (0-9, a-f)")
     experiments = [found.experiment_id for found in tracking.client.search_experiments()]
-    found = tracking.client.search_runs(experiments, f"attributes.run_id LIKE '{run}%'", max_results=2)
+    found = tracking.client.search_runs(experiments, f"attributes.run_id LIKE '{run}%'")
     if len(found) != 1:
         several = f"several runs whose ids begin with {run}; give more digits"
         raise InputError(f"there are {several}" if found else f"there is no run {run} in {tracking.uri}")

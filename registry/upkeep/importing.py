@@ -15,7 +15,8 @@ from mlflow.exceptions import MlflowException
 from registry.models.model_files import FACT, LISTING, listed
 from registry.models.versions import PRODUCTION, Version, Versions
 from registry.store.reaching import absent
-from registry.store.record import recorded
+from registry.store.record import is_record, recorded
+from registry.store.search import equals
 from registry.store.tracking import Tracking
 from registry.upkeep.parcel import (
     Parcel,
@@ -31,7 +32,8 @@ _KIND, _ORIGIN, _PARENT, _VERSION = "vad.kind", "vad.imported_from", "mlflow.par
 _NOTE, _RESULTS, _MODEL_FILE = "mlflow.note.content", "results.json", "MLmodel"
 _STATUSES = ("FINISHED", "FAILED", "KILLED", "RUNNING")
 # Tags of a run and of a version that are true of the other store only.
-_HERE, _DECISION = ("vad.host", "vad.pid", "vad.process", "vad.logged_model"), ("vad.decision", "vad.decided")
+_HERE = ("vad.host", "vad.pid", "vad.process", "vad.alive", "vad.taken_up", "vad.force", "vad.logged_model")
+_DECISION = ("vad.decision", "vad.decided")
 _METRICS = 1000  # the most that MLflow takes at once
 
 
@@ -139,9 +141,10 @@ class _Import:
     def _fill(self, record: RunRecord) -> None:
         """Log all that a record holds; what is there already stays or is written over."""
         run_id = self._ids[record.run_id]
-        tags = {key: value for key, value in record.tags.items() if key not in (*_HERE, _PARENT, _VERSION)}
+        own = (*_HERE, _PARENT, _VERSION)
+        tags = {key: value for key, value in record.tags.items() if key not in own and not is_record(key)}
         log = self._tracking.reopen(run_id)
-        log.params(record.params)
+        log.params({key: value for key, value in record.params.items() if not key.startswith(_HERE)})
         log.tags(tags)
         self._log_metrics(run_id, record.metrics)
         files = self._parcel.artifacts(record.run_id)
@@ -236,7 +239,10 @@ class _Import:
         """The logged model of a version, whole: the one that was begun, or a new one. Gives its id."""
         run = self._client.get_run(run_id)
         experiment = run.info.experiment_id
-        begun = self._client.search_logged_models([experiment], f"tags.`{_ORIGIN}` = '{record.model_id}'")
+        begun = [
+            found for found in self._client.search_logged_models([experiment], equals(f"tags.`{_ORIGIN}`", record.model_id))
+            if found.tags.get(_ORIGIN) == record.model_id
+        ]  # fmt: skip
         model = begun[0] if begun else self._client.create_logged_model(
             experiment, record.model_name, run_id, {**record.model_tags, _ORIGIN: record.model_id}, record.params,
             record.model_type,

@@ -36,11 +36,3 @@ def test_entries_that_share_a_member_and_make_the_database(workspace, tmp_path):
     result = workspace.vad("run", "pair", "other", "--data", "data", "--force")
     assert result.exit_code == 0, result.output
     assert _scores(workspace, tmp_path) == together
-
-
-def test_a_new_database_that_several_make_at_once(workspace):
-    Path("mlflow.db").unlink()
-    for ended in at_once([("why", "tiny", "--data", "data")] * 3, workspace.folder):
-        assert ended.status == 0, ended.said
-        assert "3 of 3 members would be trained" in ended.said
-    assert workspace.done("leaderboard").startswith("No finished run yet.")

@@ -132,15 +132,63 @@ def test_a_stop_in_any_part_is_soon_and_says_how_to_go_on(commands, workspace, r
     commands.stop(commands.reach("decode"), signal.SIGTERM)
     commands.stop(commands.reach("epoch"), signal.SIGINT, twice=True)
     commands.stop(commands.reach("log"), signal.SIGTERM, twice=True)
+    commands.stop(commands.reach("log"), signal.SIGHUP)
     commands.stop(commands.reach("register"), signal.SIGINT)
     commands.finish()
     assert statuses(workspace.folder) == {"FINISHED"}
     assert scores(workspace.folder) == scores(ran)
 
 
+def test_without_its_terminal_a_command_goes_on_where_nohup_has_it_so():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stoppable(own_process=False):
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        assert not stopping.asked()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_terminal_that_is_closed_stops_the_run(commands, workspace):
+    """Whatever is said from then on is an error of its own."""
+    ours, theirs = os.openpty()
+    process = forks().Process(target=_at_a_terminal, args=(os.ttyname(theirs), commands, RUN))
+    process.start()
+    os.close(theirs)
+    os.set_blocking(ours, False)
+
+    def trains():
+        with suppress(OSError):  # nobody speaks, now or yet
+            os.read(ours, 1 << 16)
+        return any(mark.name == "epoch" for mark in phases.read(commands.marks))
+
+    commands.said.touch()
+    commands.wait(process, trains)
+    os.close(ours)
+    process.join(10)
+    assert process.exitcode == STATUS
+    assert "RUNNING" not in statuses(workspace.folder) and "KILLED" in statuses(workspace.folder)
+    assert left_over(workspace.folder) == []
+
+
+def _at_a_terminal(terminal, commands, arguments):
+    os.setsid()
+    for stream in range(3):
+        os.dup2(os.open(terminal, os.O_RDWR), stream)  # the first of a session becomes its terminal
+    where = (commands.folder, commands.temporary, commands.marks, Path(terminal))
+    phases.in_folder(*where, dict(os.environ), arguments)
+
+
 def test_who_waits_for_another_run_can_be_stopped(commands, workspace):
     commands.stop(commands.reach("epoch"), signal.SIGTERM)
-    (lock,) = (workspace.folder / ".vad" / "locks").iterdir()
+    for lock in (
+        workspace.folder / ".vad" / "locks"
+    ).iterdir():  # of the experiment, and of the member that was in training
+        _wait_and_stop(commands, lock)
+
+
+def _wait_and_stop(commands, lock):
     with lock.open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         process = commands.reach("import")

@@ -23,7 +23,7 @@ from registry.upkeep.parcel import RunRecord, seal, unpack
 from vad.files import sha256
 
 EVERY = ("FINISHED", "FAILED", "KILLED", "RUNNING")
-ITS_OWN = ("vad.host", "vad.pid", "vad.process", "vad.imported_from", "vad.version", "vad.logged_model")
+ITS_OWN = ("vad.host", "vad.pid", "vad.process", "vad.alive", "vad.imported_from", "vad.version", "vad.logged_model")
 ITS_OWN += ("mlflow.parentRunId", "mlflow.note.content", "vad.files")
 BLENDED = ("gaussian: 1}, {normalize: 100}]}\n  small_only", "gaussian: 2}, {normalize: 100}]}\n  small_only")
 
@@ -127,7 +127,7 @@ def _require_same(before, after):
         assert after.runs[new].tags.get("mlflow.note.content", "") == _led(told, ids)
         parent = before.runs[old].tags.get("mlflow.parentRunId")
         assert after.runs[new].tags.get("mlflow.parentRunId") == ids.get(parent)
-        assert not {"vad.host", "vad.pid", "vad.process"} & after.runs[new].tags.keys()
+        assert not {"vad.host", "vad.pid", "vad.process", "vad.alive"} & after.runs[new].tags.keys()
         was, now = _digests(before.artifacts(old)), _digests(after.artifacts(new))
         assert recorded(after.runs[new].tags) == now or not now
         assert (was.pop("results.json", ""), now.pop("results.json", "")).count("") in (0, 2)

@@ -4,6 +4,7 @@ import json
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +58,9 @@ class Memory:
         return [self._known[key][1] for key in wanted]
 
     def save(self) -> None:
+        """Keep what is new; where that cannot be written it is found out again the next time."""
         if self._new:
-            with replacing(self._path) as temporary:
+            with suppress(InputError), replacing(self._path) as temporary:
                 temporary.write_text(json.dumps(self._known))
             self._new = False
 

@@ -1,0 +1,39 @@
+"""FORCE=1 makes everything anew, once: where it was cut off, the same command goes on with what it had finished.
+
+A file in VAD_HOME holds the mark of such a command until it has finished; its runs bear the mark as a tag.
+"""
+
+import re
+import time
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+
+from registry.console import Console
+from registry.runs.work import Work
+from vad.files import replacing
+from vad.member import digest_of
+
+
+def begin(works: Sequence[Work], console: Console) -> Path | None:
+    """Mark works that are to be made anew, as before where the same command was cut off.
+
+    Gives the file to remove when all is finished; None without FORCE.
+    """
+    request = works[0].request
+    if not request.force:
+        return None
+    place = request.home / "forced" / digest_of({"works": sorted(work.digest for work in works)})[:24]
+    mark = place.read_text() if place.is_file() else ""
+    if re.fullmatch("[0-9a-f]{32}", mark):
+        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(place.stat().st_mtime))
+        console.say(
+            f"  FORCE=1 goes on with what it finished since {when}, when it was cut off (without {place} it begins anew)"
+        )
+    else:
+        mark = uuid.uuid4().hex
+        with replacing(place) as new:
+            new.write_text(mark)
+    for work in works:
+        work.forced = mark
+    return place
