@@ -4,7 +4,6 @@ A parent run is an entry on some data, a child run a member. Runs are found agai
 their tags, so nothing that is finished is done twice and what was cut off is taken up.
 """
 
-import logging
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from mlflow.utils.file_utils import local_file_uri_to_path
 
 from registry.stopping import was_stopped
+from registry.store.address import sqlite_path, sqlite_uri
 from registry.store.patience import Patience, PatientClient
 from registry.store.processes import here, process_gone, this_process
 from registry.store.reaching import absent, reaching, without_password
@@ -27,16 +27,18 @@ from registry.store.runlog import PAGE, RunLog
 from vad.errors import InputError
 from vad.files import require_writable, sha256
 
-for noisy in ("alembic", "mlflow"):
-    logging.getLogger(noisy).setLevel(logging.ERROR)
-logging.getLogger("mlflow.store.db").setLevel(logging.CRITICAL)  # it raises what it would print, with a traceback
-
 Kind = Literal["experiment", "member", "submission", "decision"]
 
 
 def default_uri() -> str:
-    """Where runs go: `MLFLOW_TRACKING_URI`, or a SQLite file in the working folder."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path('mlflow.db').resolve()}"
+    """Where runs go: `MLFLOW_TRACKING_URI`, or a SQLite file in the working folder. Raises InputError where models are to lie elsewhere."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or sqlite_uri(Path("mlflow.db").resolve())
+    if (registry := os.environ.get("MLFLOW_REGISTRY_URI") or uri) != uri:
+        raise InputError(
+            f"MLFLOW_REGISTRY_URI={without_password(registry)}: registered models lie in the store of the runs, {without_password(uri)}; "
+            "unset it"
+        )
+    return uri
 
 
 @dataclass(frozen=True)
@@ -66,11 +68,12 @@ class Tracking:
         """The address as it may be printed and stored."""
         self._roots: dict[str, str] = {}
         self._files: dict[str, dict[str, str]] = {}
-        asked = os.environ.get("MLFLOW_TRACKING_URI")
+        asked = {name: os.environ.get(name) for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")}
         mlflow.set_tracking_uri(self.uri)
         mlflow.set_registry_uri(self.uri)
-        if asked is None:  # MLflow sets it; a later store in another folder would be taken for this one
-            os.environ.pop("MLFLOW_TRACKING_URI", None)
+        for name, value in asked.items():  # MLflow sets them; a later store in another folder would be taken for this one
+            os.environ.pop(name, None)
+            os.environ |= {name: value} if value is not None else {}
         self.patiently = Patience(self.shown)
         """Repeats a call of MLflow that does not go by the client."""
         with reaching(self.uri, new):
@@ -83,10 +86,8 @@ class Tracking:
         """The id of the MLflow experiment of this name, made if it is not there; tags that it lacks are set."""
         known = self.client.get_experiment_by_name(name)
         if known is None:
-            local = self.uri.startswith("sqlite")
-            location = (
-                (Path(self.uri.removeprefix("sqlite:///")).resolve().parent / "mlartifacts").as_uri() if local else None
-            )
+            database = sqlite_path(self.uri)
+            location = (database.resolve().parent / "mlartifacts").as_uri() if database else None
             try:
                 self.client.create_experiment(name, artifact_location=location, tags=dict(tags))
             except MlflowException:  # another process made it in the meantime
