@@ -2,12 +2,12 @@
 
 import click
 
-from registry.cli.options import home, set_option
+from registry.cli.options import Place, home, labels_option, set_option
 from vad.errors import InputError
 
 
 @click.command(short_help="Validate experiments, without training.")
-@click.argument("experiments", nargs=-1, metavar="[EXP]...")
+@click.argument("experiments", type=Place(), nargs=-1, metavar="[EXP]...")
 @set_option
 def check(experiments: tuple[str, ...], overrides: tuple[str, ...]) -> None:
     """Validate experiments and build what they name, without training. All of them by default.
@@ -38,7 +38,7 @@ def check(experiments: tuple[str, ...], overrides: tuple[str, ...]) -> None:
 
 
 @click.command(short_help="An experiment with every default filled in.")
-@click.argument("experiment", metavar="EXP")
+@click.argument("experiment", type=Place(), metavar="EXP")
 @click.option("--profile", default="full", show_default=True, metavar="NAME")
 @set_option
 def show(experiment: str, profile: str, overrides: tuple[str, ...]) -> None:
@@ -56,8 +56,8 @@ def show(experiment: str, profile: str, overrides: tuple[str, ...]) -> None:
 
 
 @click.command(short_help="Look at a data folder before training on it.")
-@click.argument("data", required=False, metavar="[FOLDER]")
-@click.option("--labels", metavar="PATH", help="CSV (Id,Label), folder of N_label.mat, or `none`.")
+@click.argument("data", type=Place(), required=False, metavar="[FOLDER]")
+@labels_option
 def data(data: str | None, labels: str | None) -> None:
     """Inspect a data folder before training: videos, frames, gaps, sizes, unreadable files, likely flips.
 

@@ -19,3 +19,8 @@ def sqlite_path(uri: str) -> Path | None:
 def sqlite_uri(path: Path) -> str:
     """Return the address of a SQLite file."""
     return _PREFIX + str(path).replace("%", "%25").replace("?", "%3F")
+
+
+def options(uri: str) -> str:
+    """Return what follows a file in an address, as in `?timeout=30`."""
+    return uri[uri.find("?") :] if "?" in uri else ""
