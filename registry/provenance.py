@@ -51,7 +51,9 @@ def _git(*arguments: str) -> str:
     """What git says of the project's checkout; empty where there is none."""
     project = Path(__file__).resolve().parent
     # In a hook of git's, these would name the repository that it works on.
-    given = {name: value for name, value in os.environ.items() if name not in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")}
+    given = {
+        name: value for name, value in os.environ.items() if name not in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
+    }
     command = ["git", "-C", str(project), *arguments]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, env=given)

@@ -20,7 +20,7 @@ def expanded(path: str) -> str:
     return os.path.expanduser(path)
 
 
-class Place(click.ParamType):
+class Place(click.ParamType[Any]):
     """A path, as text or as a Path."""
 
     name = "path"
@@ -61,7 +61,9 @@ class Share(click.FloatRange):
 data_option = click.option(
     "--data", type=Place(), metavar="FOLDER", help="Folder that contains training_videos/ and testing_videos/."
 )
-labels_option = click.option("--labels", type=Place(), metavar="PATH", help="CSV (Id,Label), folder of N_label.mat, or `none`.")
+labels_option = click.option(
+    "--labels", type=Place(), metavar="PATH", help="CSV (Id,Label), folder of N_label.mat, or `none`."
+)
 set_option = click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a value, as in train.epochs=3."
 )

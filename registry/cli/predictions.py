@@ -56,7 +56,9 @@ def submit(
 @click.argument("video")
 @click.option("--model", default="production", show_default=True, help="Alias, version number or models:/ URI.")
 @data_option
-@click.option("--out", type=Place(), metavar="FILE", help="Where to write, an .mp4. [renders/<data>-<video>-v<version>.mp4]")
+@click.option(
+    "--out", type=Place(), metavar="FILE", help="Where to write, an .mp4. [renders/<data>-<video>-v<version>.mp4]"
+)
 @click.option("--fps", type=click.IntRange(1, 240), default=25, show_default=True, help="Frames a second.")
 @writes
 def render(video: str, model: str, data: str | None, out: str | None, fps: int) -> None:

@@ -209,7 +209,11 @@ def _git(*arguments: str) -> str:
 
 def _run(command: list[str], folder: Path, code: Path, identity: Mapping[str, Any]) -> None:
     given = {key: value for key, value in os.environ.items() if key not in ("MLFLOW_TRACKING_URI", "VAD_HOME")}
-    given |= {"PYTHONPATH": str(code), "MLFLOW_TRACKING_URI": sqlite_uri(folder / "mlflow.db"), "MLFLOW_REGISTRY_URI": ""}
+    given |= {
+        "PYTHONPATH": str(code),
+        "MLFLOW_TRACKING_URI": sqlite_uri(folder / "mlflow.db"),
+        "MLFLOW_REGISTRY_URI": "",
+    }
     if threads := identity.get("threads"):
         given["OMP_NUM_THREADS"] = str(threads)
     done = subprocess.run(command, cwd=folder, env=given, stdout=subprocess.PIPE, text=True)

@@ -159,4 +159,3 @@ def scoring_server(model: str, port: int, host: str, output: Any) -> Any:
 
     backend: Any = get_flavor_backend(model, env_manager="local")
     return backend.serve(model, port, host, None, synchronous=False, stdout=output, stderr=output)
-

@@ -58,7 +58,9 @@ class Patience:
     def __init__(self, shown: str):
         self._limit = _limit()
         self._who = (
-            f"the tracking server {shown}" if shown.startswith("http") else f"the database {sqlite_path(shown) or shown}"
+            f"the tracking server {shown}"
+            if shown.startswith("http")
+            else f"the database {sqlite_path(shown) or shown}"
         )
         # A server's answer may take long, and nothing of its transactions is here.
         self._unbroken = nullcontext if shown.startswith("http") else whole

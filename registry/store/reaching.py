@@ -120,7 +120,11 @@ def _unhealthy(uri: str) -> str:
         said = without_password(str(cause)) or type(cause).__name__
     else:
         said = "" if status == 200 else f"{status} {reason}"
-    return f"{said}, asked by way of the proxy {without_password(proxy)}; NO_PROXY={urlsplit(uri).hostname} goes past it" if said and proxy else said
+    return (
+        f"{said}, asked by way of the proxy {without_password(proxy)}; NO_PROXY={urlsplit(uri).hostname} goes past it"
+        if said and proxy
+        else said
+    )
 
 
 def _past_proxies(uri: str) -> None:

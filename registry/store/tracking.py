@@ -71,7 +71,10 @@ class Tracking:
         asked = {name: os.environ.get(name) for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")}
         mlflow.set_tracking_uri(self.uri)
         mlflow.set_registry_uri(self.uri)
-        for name, value in asked.items():  # MLflow sets them; a later store in another folder would be taken for this one
+        for (
+            name,
+            value,
+        ) in asked.items():  # MLflow sets them; a later store in another folder would be taken for this one
             os.environ.pop(name, None)
             os.environ |= {name: value} if value is not None else {}
         self.patiently = Patience(self.shown)
@@ -143,10 +146,14 @@ class Tracking:
             [experiment_id], f"source_run_id = '{run_id}' AND name = '{name}'"
         ):
             if model.model_id not in taken:
-                get_artifact_repository(model.artifact_location, self.uri).delete_artifacts()
+                self.remove_files(model.artifact_location)
                 return model
         plain = {key: str(value) for key, value in params.items()}
         return self.client.create_logged_model(experiment_id, name, run_id, params=plain, model_type=model_type)
+
+    def remove_files(self, location: str) -> None:
+        """Remove all that lies at an artifact location."""
+        self.patiently(get_artifact_repository(location, self.uri).delete_artifacts)
 
     def log_model(self, run_id: str, experiment_id: str, name: str, params: Mapping[str, Any]) -> str:
         """A logged model without files of its own, of what a run made; gives its id."""

@@ -84,7 +84,11 @@ def _server(port: int, uri: str, log: Path) -> Iterator[subprocess.Popen[bytes]]
     # alone, with eight more processes.
     database = sqlite_path(uri)
     # By its name alone: of a folder MLflow does not understand every name.
-    address, folder = (uri, None) if database is None else (sqlite_uri(Path(database.name)) + options(uri), database.absolute().parent)
+    address, folder = (
+        (uri, None)
+        if database is None
+        else (sqlite_uri(Path(database.name)) + options(uri), database.absolute().parent)
+    )
     given = {**os.environ, "MLFLOW_BACKEND_STORE_URI": address, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     program = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
     with log.open("wb") as output:

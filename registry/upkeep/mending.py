@@ -166,14 +166,20 @@ def settled(path: Path) -> bool:
     return max(times, default=0.0) < time.time() - _FRESH
 
 
+def files(path: Path) -> list[Path]:
+    """The file, or all files below the folder."""
+    if not path.is_dir():
+        return [path] if path.exists() else []
+    return [Path(folder) / name for folder, _, names in os.walk(path) for name in names]
+
+
 def size(*folders: Path) -> int:
-    """Bytes of all files below these folders; what was set aside does not count."""
-    total = 0
+    """Bytes of all files and folders; what was set aside does not count, and a file with several names counts once."""
+    sizes: dict[tuple[int, int], int] = {}
     for top in folders:
-        for folder, children, names in os.walk(top):
-            children[:] = [child for child in children if child != ASIDE]
-            total += sum(path.lstat().st_size for name in names if (path := Path(folder, name)).exists())
-    return total
+        for about in (file.lstat() for file in files(top) if ASIDE not in file.parts and file.exists()):
+            sizes[about.st_dev, about.st_ino] = about.st_size
+    return sum(sizes.values())
 
 
 def megabytes(count: int) -> str:
