@@ -13,8 +13,10 @@ from typing import Any
 
 from alembic.script import ScriptDirectory
 from mlflow.store.db import utils
+from mlflow.store.tracking.dbmodels.models import SqlExperiment
 from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request
+from mlflow.utils.time import get_current_time_millis
 from sqlalchemy import create_engine, event
 
 from registry.store.address import sqlite_uri
@@ -40,6 +42,12 @@ def make_tables(database: Path) -> None:
     engine = create_engine(sqlite_uri(database))
     event.listen(engine, "connect", _carelessly)
     utils._initialize_tables(engine)
+    # MLflow would write it with the folder's name as a part of the SQL, which an apostrophe ends.
+    with engine.begin() as connection:
+        now = get_current_time_millis()
+        row = {"experiment_id": 0, "name": "Default", "artifact_location": Path("mlruns", "0").absolute().as_uri()}
+        row |= {"lifecycle_stage": "active", "creation_time": now, "last_update_time": now}
+        connection.execute(SqlExperiment.__table__.insert().values(row))
     engine.dispose()
 
 
