@@ -56,7 +56,13 @@ def test_the_tables_hold_what_is_read_of_them(finished):
         runs = {row[0]: row for row in private.runs(ask)}
         for found in tracking.find("member"):
             run = tracking.client.get_run(found.run_id)
-            expected = (run.info.run_name, int(run.info.experiment_id), "FINISHED", run.info.start_time, run.info.artifact_uri)
+            expected = (
+                run.info.run_name,
+                int(run.info.experiment_id),
+                "FINISHED",
+                run.info.start_time,
+                run.info.artifact_uri,
+            )
             assert runs[found.run_id][1:] == expected
             assert private.tags(ask)[found.run_id]["vad.digest"] == found.tags["vad.digest"]
             assert found.run_id in private.ids(ask)
