@@ -27,8 +27,10 @@ NUMERICAL := tests/vad/models $(patsubst %,tests/vad/test_%.py,ensemble fast_and
 
 export MLFLOW_DISABLE_TELEMETRY := true
 
-option = $(if $($(1)),--$(2) '$($(1))')
-SETTINGS = $(foreach setting,$(SET),--set '$(setting)')
+# A word for the shell, whatever quotes are in it.
+quote = '$(subst ','\'',$(1))'
+option = $(if $($(1)),--$(2) $(call quote,$($(1))))
+SETTINGS = $(foreach setting,$(SET),--set $(call quote,$(setting)))
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -56,7 +58,7 @@ check: $(READY) ## Validate experiments without training: [EXP=name]
 	@$(VAD) check $(EXP) $(SETTINGS)
 
 data: $(READY) ## Inspect a data folder before training: [DATA=folder] [LABELS=path] [FIRST_FRAME=0|1]
-	@$(VAD) data $(if $(DATA),'$(DATA)') $(call option,LABELS,labels) $(call option,FIRST_FRAME,first-frame)
+	@$(VAD) data $(if $(DATA),$(call quote,$(DATA))) $(call option,LABELS,labels) $(call option,FIRST_FRAME,first-frame)
 
 test: lint $(RAY) ## Lint, check types, run every test: [ENGINE=ray] (those of Ray too)
 	@$(VENV)/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
@@ -89,8 +91,10 @@ audit: ## Look for known vulnerabilities in the locked packages; asks PyPI's adv
 	@rm -rf .audit && $(PYTHON) -m venv .audit && .audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
 	@.audit/bin/pip-audit --strict --no-deps --disable-pip --progress-spinner off -r requirements.lock; status=$$?; rm -rf .audit; exit $$status
 
-clean: ## Remove the environment and all caches; runs, models and submissions stay
-	@rm -rf $(VENV) .vad .mypy_cache .ruff_cache .pytest_cache build *.egg-info
+clean: ## Remove the environment and all caches; runs, models, submissions and half-trained members stay
+	@find .vad -mindepth 1 -maxdepth 1 ! -name resume -exec rm -rf {} + 2>/dev/null || true
+	@rmdir .vad/resume .vad 2>/dev/null || true
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache build *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 setup: $(READY) ## Make the environment, which every other target does by itself

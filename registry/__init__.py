@@ -3,12 +3,18 @@
 cli -> upkeep, insight, journey -> runs -> models, engines, pictures -> store, data -> entries
 
 MLflow's client is spoken to in `store` (runs), `models.versions` and `models.packaging` (registered models) and
-`upkeep` alone; `models.pyfunc_model` is the code that MLflow loads to serve a model.
+`upkeep` alone; `store.mlflow_private` has what MLflow does not promise, and `models.pyfunc_model` is the code that
+MLflow loads to serve a model.
 """
 
 import os
+from pathlib import Path
 
 # MLflow reads them when it is imported, which may be anywhere below.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+try:
+    Path.home()
+except RuntimeError:  # a container under a user that no list knows; MLflow and others cannot be imported without one
+    os.environ["HOME"] = "/nonexistent"

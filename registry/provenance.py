@@ -3,6 +3,7 @@
 import contextlib
 import getpass
 import importlib.metadata
+import os
 import platform
 import subprocess
 from functools import cache
@@ -30,9 +31,13 @@ def provenance(source: str) -> dict[str, str]:
 
 @cache
 def checkout() -> dict[str, str]:
-    """The commit of the project's checkout, and whether files differ from it; empty where there is none."""
-    commit = _git("rev-parse", "HEAD")
-    return {"commit": commit, "dirty": ("yes" if _git("status", "--porcelain") else "no") if commit else ""}
+    """The commit of the project's checkout, and whether files differ from it; empty where there is none.
+
+    Where this is installed below a folder that is somebody's repository, that one knows nothing of this file.
+    """
+    ours = _git("ls-files", "--error-unmatch", Path(__file__).name)
+    commit = _git("rev-parse", "HEAD") if ours else ""
+    return {"commit": commit, "dirty": ("yes" if _git("status", "--porcelain", "--", "..") else "no") if commit else ""}
 
 
 def user() -> str:
@@ -45,8 +50,13 @@ def user() -> str:
 def _git(*arguments: str) -> str:
     """What git says of the project's checkout; empty where there is none."""
     project = Path(__file__).resolve().parent
+    # In a hook of git's, these would name the repository that it works on.
+    given = {
+        name: value for name, value in os.environ.items() if name not in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
+    }
+    command = ["git", "-C", str(project), *arguments]
     try:
-        done = subprocess.run(["git", "-C", str(project), *arguments], capture_output=True, text=True, timeout=10)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, env=given)
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""

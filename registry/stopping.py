@@ -125,7 +125,5 @@ def _repeat(number: signal.Signals, own_process: bool) -> None:
                 signal.pthread_kill(threading.main_thread().ident or 0, number)
     if own_process:  # a server that does not answer, a kernel that runs on: the next command says KILLED
         with suppress(OSError):  # a terminal that is closed
-            os.write(sys.stderr.fileno(), f"\
-{SAID}\
-".encode())
+            os.write(sys.stderr.fileno(), f"\n{SAID}\n".encode())
         os._exit(STATUS)

@@ -6,6 +6,10 @@ import os
 # than the work. `make test-isa` asks for two all the same. Both are read when PyTorch is imported.
 os.environ["OMP_NUM_THREADS"] = os.environ.get("TEST_THREADS", "1")
 os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+# As the command `vad` has it in a process of its own, which most tests call in theirs.
+os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
+os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = "60"
+os.environ["MLFLOW_LOGGING_LEVEL"] = "ERROR"
 
 import fcntl
 from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -9,12 +9,12 @@ ROOT = Path(__file__).resolve().parent.parent
 MLFLOW_MODULES = {
     "store/tracking.py",
     "store/runlog.py",
+    "store/mlflow_private.py",
     "store/patience.py",
     "store/reaching.py",
     "models/versions.py",
     "models/packaging.py",
     "models/pyfunc_model.py",
-    "models/serving.py",
     "upkeep/exporting.py",
     "upkeep/importing.py",
 }

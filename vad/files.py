@@ -80,6 +80,25 @@ def sweep(folder: Path, name: str = "") -> None:
             _remove(path)
 
 
+def share(original: Path, copy: Path) -> bool:
+    """Let a file of the same bytes be another name of `original`, so that they lie on the disk once; False where it stays a copy.
+
+    Who writes either anew must put a new file in its place, or would change both.
+    """
+    if original.samefile(copy):
+        return True
+    temporary = unfinished(copy)
+    try:
+        os.link(original, temporary)
+        os.replace(temporary, copy)
+    except OSError:  # two disks, or one that knows no such links
+        return False
+    finally:
+        _remove(temporary)
+        _under_way.discard(temporary.absolute())
+    return True
+
+
 def _remove(path: Path) -> None:
     with contextlib.suppress(OSError):  # another process sweeps too
         shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -14,9 +14,10 @@ from typing import Any, NoReturn
 import click
 
 from registry import stopping
-from registry.cli import doctor, entries, insight, predictions, promotion, servers, transfer
+from registry.cli import doctor, entries, gc, insight, predictions, promotion, servers, transfer
 from registry.cli import run as running
 from registry.cli.options import home
+from registry.cli.surroundings import settle
 from vad.errors import InputError
 from vad.files import abandon
 
@@ -30,7 +31,7 @@ _SECTIONS: dict[str, tuple[click.Command, ...]] = {
     "From the registered model": (predictions.submit, servers.serve, predictions.render),
     "Predictions": (predictions.evaluate, predictions.record, predictions.explain),
     "Which version is production": (promotion.promote, promotion.rollback, promotion.history),
-    "The store": (transfer.export, transfer.import_, doctor.doctor),
+    "The store": (transfer.export, transfer.import_, doctor.doctor, gc.gc),
 }
 
 
@@ -41,6 +42,8 @@ class _Commands(click.Group):
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, **options: Any) -> Any:
         self.own_process = args is None  # else it is called by a program that goes on
+        if self.own_process:
+            settle(home())
         try:
             return super().main(args, *rest, **options)
         except SystemExit as end:
@@ -96,7 +99,9 @@ def _your_fault(error: Exception) -> str | None:
     from registry.store.faults import mendable
     from registry.store.tracking import default_uri
 
-    return mendable(error, default_uri(), home())
+    with suppress(InputError):
+        return mendable(error, default_uri(), home())
+    return None
 
 
 def _our_fault(error: Exception) -> str:

@@ -2,12 +2,12 @@
 
 import click
 
-from registry.cli.options import data_option, first_frame_option, home, labels_option, set_option, writes
+from registry.cli.options import Place, data_option, first_frame_option, home, labels_option, set_option, writes
 from vad.errors import InputError
 
 
 @click.command(short_help="Validate experiments, without training.")
-@click.argument("experiments", nargs=-1, metavar="[EXP]...")
+@click.argument("experiments", type=Place(), nargs=-1, metavar="[EXP]...")
 @set_option
 def check(experiments: tuple[str, ...], overrides: tuple[str, ...]) -> None:
     """Validate experiments and build what they name, without training. All of them by default.
@@ -38,7 +38,7 @@ def check(experiments: tuple[str, ...], overrides: tuple[str, ...]) -> None:
 
 
 @click.command(short_help="An experiment with every default filled in.")
-@click.argument("experiment", metavar="EXP")
+@click.argument("experiment", type=Place(), metavar="EXP")
 @data_option
 @click.option("--profile", metavar="NAME", help="full or demo. [demo without --data, as `vad run` takes it]")
 @set_option
@@ -57,7 +57,7 @@ def show(experiment: str, data: str | None, profile: str | None, overrides: tupl
 
 
 @click.command(short_help="Look at a data folder before training on it.")
-@click.argument("data", required=False, metavar="[FOLDER]")
+@click.argument("data", type=Place(), required=False, metavar="[FOLDER]")
 @labels_option
 @first_frame_option
 @writes

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from registry.cli.options import data_option, first_frame_option, home, labels_option, set_option
+from registry.cli.options import Place, data_option, first_frame_option, home, labels_option, set_option
 
 
 @click.command(short_help="Finished runs, best first.")
@@ -44,7 +44,7 @@ def compare(a: str, b: str, as_json: bool) -> None:
 
 
 @click.command(short_help="What would be trained or reused now, and what changed.")
-@click.argument("experiment", metavar="EXP")
+@click.argument("experiment", type=Place(), metavar="EXP")
 @data_option
 @labels_option
 @first_frame_option
@@ -108,7 +108,7 @@ def reproduce(run: str, data: str | None, as_json: bool) -> None:
 @first_frame_option
 @click.option("--profile", metavar="NAME", help="The runs of this profile. [full; demo without --data]")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="The runs with these overrides.")
-@click.option("--out", metavar="FOLDER", help="Where Markdown and picture go. [journey/<data>]")
+@click.option("--out", type=Place(), metavar="FOLDER", help="Where Markdown and picture go. [journey/<data>]")
 def journey(
     data: str | None,
     labels: str | None,

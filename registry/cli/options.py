@@ -12,7 +12,24 @@ import click
 
 def home() -> Path:
     """Where memory maps, the demo street and half-done work lie."""
-    return Path(os.environ.get("VAD_HOME") or ".vad")
+    return Path(expanded(os.environ.get("VAD_HOME") or ".vad"))
+
+
+def expanded(path: str) -> str:
+    """A path with the home in the place of ~: a shell does not see the one in `--data=~/avenue`, nor make that in DATA=~/avenue."""
+    return os.path.expanduser(path)
+
+
+class Place(click.ParamType[Any]):
+    """A path, as text or as a Path."""
+
+    name = "path"
+
+    def __init__(self, kind: Callable[[str], Any] = str):
+        self._kind = kind
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return self._kind(expanded(os.fspath(value)))
 
 
 def writes(command: Callable[..., None]) -> Callable[..., None]:
@@ -43,9 +60,11 @@ class Share(click.FloatRange):
 
 
 data_option = click.option(
-    "--data", metavar="FOLDER", help="Folder that contains training_videos/ and testing_videos/."
+    "--data", type=Place(), metavar="FOLDER", help="Folder that contains training_videos/ and testing_videos/."
 )
-labels_option = click.option("--labels", metavar="PATH", help="CSV (Id,Label), folder of N_label.mat, or `none`.")
+labels_option = click.option(
+    "--labels", type=Place(), metavar="PATH", help="CSV (Id,Label), folder of N_label.mat, or `none`."
+)
 first_frame_option = click.option(
     "--first-frame",
     type=click.IntRange(0, 1),

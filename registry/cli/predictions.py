@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from registry.cli.options import Share, data_option, first_frame_option, home, writes
+from registry.cli.options import Place, Share, data_option, first_frame_option, home, writes
 from vad.errors import InputError
 
 
@@ -14,7 +14,7 @@ from vad.errors import InputError
 @click.option("--model", default="production", show_default=True, help="Alias, version number or models:/ URI.")
 @data_option
 @first_frame_option
-@click.option("--out", metavar="FILE", help="Where to write. [submissions/<data>-v<version>.csv]")
+@click.option("--out", type=Place(), metavar="FILE", help="Where to write. [submissions/<data>-v<version>.csv]")
 @click.option(
     "--normalization",
     type=click.Choice(["stored", "own"]),
@@ -64,7 +64,9 @@ def submit(
 @click.option("--model", default="production", show_default=True, help="Alias, version number or models:/ URI.")
 @data_option
 @first_frame_option
-@click.option("--out", metavar="FILE", help="Where to write, an .mp4. [renders/<data>-<video>-v<version>.mp4]")
+@click.option(
+    "--out", type=Place(), metavar="FILE", help="Where to write, an .mp4. [renders/<data>-<video>-v<version>.mp4]"
+)
 @click.option("--fps", type=click.IntRange(1, 240), default=25, show_default=True, help="Frames a second.")
 @writes
 def render(video: str, model: str, data: str | None, first_frame: int | None, out: str | None, fps: int) -> None:
@@ -87,8 +89,8 @@ def render(video: str, model: str, data: str | None, first_frame: int | None, ou
 
 
 @click.command(short_help="AP, AUC and prevalence of a predictions file.")
-@click.argument("file", type=click.Path(path_type=Path))
-@click.option("--labels", required=True, metavar="PATH", help="CSV (Id,Label) or folder of N_label.mat.")
+@click.argument("file", type=Place(Path))
+@click.option("--labels", type=Place(), required=True, metavar="PATH", help="CSV (Id,Label) or folder of N_label.mat.")
 @first_frame_option
 def evaluate(file: Path, labels: str, first_frame: int | None) -> None:
     """Measure a predictions file: AP with interval, AUC, prevalence.
@@ -102,7 +104,7 @@ def evaluate(file: Path, labels: str, first_frame: int | None) -> None:
 
 
 @click.command(short_help="Write a board's score back to run and version.")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=Place(Path))
 @click.option("--score", type=Share(), required=True, help="What the board says, from 0 to 1.")
 @click.option("--board", type=click.Choice(["public", "private"]), default="public", show_default=True)
 def record(file: Path, score: float, board: str) -> None:
@@ -119,7 +121,7 @@ def record(file: Path, score: float, board: str) -> None:
 
 
 @click.command(short_help="From a file or version back to entry, data, commit.")
-@click.argument("what", metavar="FILE|MODEL")
+@click.argument("what", type=Place(), metavar="FILE|MODEL")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def explain(what: str, as_json: bool) -> None:
     """From a predictions file or a model version back to run, variant, members, experiment, data and commit.

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import click
 
-from registry.cli.options import writes
+from registry.cli.options import Place, writes
 
 
 @click.command("export", short_help="A run or a model version into a folder.")
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=Place(Path))
 @click.option("--run", metavar="RUN_ID", help="A run: its id, or the first 8 or more digits of it.")
 @click.option("--model", metavar="MODEL", help="Alias, version number or models:/ URI. [production]")
 def export(folder: Path, run: str | None, model: str | None) -> None:
@@ -28,7 +28,7 @@ def export(folder: Path, run: str | None, model: str | None) -> None:
 
 
 @click.command("import", short_help="What such a folder holds, into this store.")
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=Place(Path))
 @writes
 def import_(folder: Path) -> None:
     """Make the runs and the model version of an exported folder in this store.

@@ -24,6 +24,7 @@ from registry.data.datasets import DEMO, NO_LABELS, Dataset, first_frame_of, ope
 from registry.insight.differences import plan_changes
 from registry.provenance import checkout
 from registry.runs.identity import changed_frames, stored_identity, videos_of
+from registry.store.address import sqlite_uri
 from registry.store.record import recorded
 from registry.store.score_table import TEST, ScoreTable, read_table
 from registry.store.tracking import Found, Tracking
@@ -210,7 +211,11 @@ def _git(*arguments: str) -> str:
 
 def _run(command: list[str], folder: Path, code: Path, identity: Mapping[str, Any]) -> None:
     given = {key: value for key, value in os.environ.items() if key not in ("MLFLOW_TRACKING_URI", "VAD_HOME")}
-    given |= {"PYTHONPATH": str(code), "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}"}
+    given |= {
+        "PYTHONPATH": str(code),
+        "MLFLOW_TRACKING_URI": sqlite_uri(folder / "mlflow.db"),
+        "MLFLOW_REGISTRY_URI": "",
+    }
     if threads := identity.get("threads"):
         given["OMP_NUM_THREADS"] = str(threads)
     done = subprocess.run(command, cwd=folder, env=given, stdout=subprocess.PIPE, text=True)
@@ -223,7 +228,7 @@ def _run(command: list[str], folder: Path, code: Path, identity: Mapping[str, An
 def _compare(
     run: Found, tracking: Tracking, home: Path, identity: Mapping[str, Any], folder: Path, notes: list[str]
 ) -> Repeated:
-    again = Tracking(f"sqlite:///{folder / 'mlflow.db'}")
+    again = Tracking(sqlite_uri(folder / "mlflow.db"))
     record = _Record(run, tracking, home)
     (parent,) = again.find("experiment")
     new = _Record(parent, again, folder)

@@ -1,5 +1,6 @@
 """An ensemble as a model that MLflow keeps: its weights, recipe and code in one folder, loaded from checked copies."""
 
+import filecmp
 import importlib.metadata
 import shutil
 import tempfile
@@ -15,11 +16,13 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 from mlflow.types.schema import AnyType
+from mlflow.utils.file_utils import local_file_uri_to_path
 
 import vad
 from registry.models.model_files import LISTING, require_listed, write_listing
 from registry.store.tracking import Tracking
 from vad.errors import InputError
+from vad.files import share
 
 if TYPE_CHECKING:  # it would load PyTorch
     from vad.ensemble import Ensemble
@@ -42,6 +45,7 @@ def log_model(
         whole = Path(work) / "model"
         _save(whole, model, run_id, ensemble, tags)
         client.log_model_artifacts(model_id, str(whole))
+        _share_weights(model.artifact_location, ensemble)
     if model_id not in {output.model_id for output in run.outputs.model_outputs}:
         client.log_outputs(run_id, [LoggedModelOutput(model_id, 0)])
     if run.data.params.get("best_variant") == tags["vad.variant"]:
@@ -51,6 +55,16 @@ def log_model(
         client.log_batch(run_id, metrics=figures)
     client.finalize_logged_model(model_id, "READY")
     return model_id
+
+
+def _share_weights(location: str, ensemble: "Ensemble") -> None:
+    """Let weights of members that lie on one disk with the model stand there once; a model is whole and loads alone all the same."""
+    if location.startswith("file:"):
+        weights = Path(local_file_uri_to_path(location)) / "artifacts" / "ensemble" / "weights"
+        for name, original in ensemble.weights.items():
+            copy = weights / f"{name}.safetensors"
+            if filecmp.cmp(original, copy, shallow=False):
+                share(original, copy)
 
 
 def _save(folder: Path, model: Any, run_id: str, ensemble: "Ensemble", tags: Mapping[str, Any]) -> None:

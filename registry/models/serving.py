@@ -8,12 +8,10 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-from mlflow.models.flavor_backend_registry import get_flavor_backend
 
 from registry.models.versions import Version, Versions
 from registry.servers import HOST, ending, free_port, last_line, until_stopped, wait_until_ready
+from registry.store.mlflow_private import scoring_server
 from registry.store.tracking import Tracking
 
 _PORTS = range(5001, 5101)
@@ -52,7 +50,6 @@ def _server(versions: Versions, version: Version, port: int, uri: str, log: Path
     gc.freeze()  # or the end of this process would look through all that it imported, for seconds on a busy machine
     with tempfile.TemporaryDirectory(prefix="vad-serve-") as folder, log.open("wb") as output:
         fetched = str(versions.fetch(version, Path(folder)))
-        backend: Any = get_flavor_backend(fetched, env_manager="local")
-        process = backend.serve(fetched, port, HOST, None, synchronous=False, stdout=output, stderr=output)
+        process = scoring_server(fetched, port, HOST, output)
         with ending(process):
             yield process

@@ -9,6 +9,8 @@ import tempfile
 from contextlib import closing
 from pathlib import Path
 
+from registry.store.address import sqlite_path
+
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _BARRED = (errno.EROFS, errno.EACCES, errno.EPERM)
 _MANY = (errno.EMFILE, errno.ENFILE)
@@ -34,7 +36,7 @@ def mendable(error: BaseException, uri: str, home: Path) -> str | None:
     named = (error.filename2 or error.filename) if isinstance(error, OSError) else None
     named = named if isinstance(named, str) else None
     text = str(error)
-    database = Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
+    database = sqlite_path(uri)
     if number in _FULL or any(words in text for words in _FULL_WORDS):
         places = [named] if named else _full_places(home, database)
         return (

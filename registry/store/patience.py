@@ -19,6 +19,7 @@ from mlflow.exceptions import MlflowException
 
 from registry.console import Console
 from registry.stopping import whole
+from registry.store.address import sqlite_path
 from registry.store.search import equals, pages
 from vad.errors import InputError
 
@@ -33,9 +34,6 @@ _ON_THE_WAY = re.compile(
 )
 _REASONS = ("Connection refused", "timed out", "Name or service not known", "Connection reset", "Remote end closed")
 
-# MLflow would wait and repeat on its own: minutes, without a word, and not knowing what it made already.
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
 
 Answer = TypeVar("Answer")
 _waits: ContextVar[bool] = ContextVar("waits", default=True)
@@ -61,7 +59,9 @@ class Patience:
     def __init__(self, shown: str):
         self._limit = _limit()
         self._who = (
-            f"the tracking server {shown}" if shown.startswith("http") else f"the database {shown.split('///')[-1]}"
+            f"the tracking server {shown}"
+            if shown.startswith("http")
+            else f"the database {sqlite_path(shown) or shown}"
         )
         # A server's answer may take long, and nothing of its transactions is here.
         self._unbroken = nullcontext if shown.startswith("http") else whole

@@ -1,20 +1,22 @@
 """Reaching a tracking store: one clear error, in seconds, for all that can be wrong with it."""
 
+import importlib.metadata
 import json
 import os
 import re
+import shlex
+import sqlite3
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from urllib.parse import urlsplit
 
 from filelock import FileLock
 from mlflow.exceptions import MlflowException
-from mlflow.store.db.utils import _initialize_tables
-from mlflow.utils.credentials import get_default_host_creds
-from mlflow.utils.rest_utils import http_request
-from sqlalchemy import create_engine, event
+from requests.utils import get_environ_proxies
 
+from registry.store.address import sqlite_path, sqlite_uri
+from registry.store.mlflow_private import health, make_tables, schema_fault
 from vad.errors import InputError
 from vad.files import replacing
 
@@ -31,23 +33,29 @@ def reaching(uri: str, new: bool) -> Iterator[None]:
         raise InputError(
             f"the tracking server {shown} cannot be reached ({reason}); start it, or unset MLFLOW_TRACKING_URI"
         )
-    if not uri.startswith("sqlite:///"):
+    if (database := sqlite_path(uri)) is None:
         try:
             yield
         except InputError:
             raise
         except Exception as error:  # a scheme that MLflow does not know, a driver or a server that is not there
+            if "out-of-date database schema" in str(error):
+                raise InputError(
+                    f"the tables of {shown} are those of another MLflow than {importlib.metadata.version('mlflow')}: make a backup; "
+                    "if they are older, `mlflow db upgrade` with this address changes them; if newer, install that MLflow"
+                ) from None
             reason = _unusable(uri) or str(error).strip().partition("\n")[0].partition(". ")[0]
             raise InputError(
                 f"MLFLOW_TRACKING_URI={shown} cannot be used: {reason}; name a server (http://...) or sqlite:///path.db"
             ) from None
         return
-    database = Path(uri.removeprefix("sqlite:///"))
     if not new and not database.exists():
         raise InputError(
             f"there is no store {database}: start one with `make run EXP=phase5_multiscale`, go to the folder of your runs, "
             "or name a store by MLFLOW_TRACKING_URI"
         )
+    with suppress(sqlite3.Error):  # what is no database MLflow says below
+        require_schema(database)
     try:
         with ExitStack() as alone:
             if not database.exists() or not database.stat().st_size:
@@ -69,18 +77,30 @@ def reaching(uri: str, new: bool) -> Iterator[None]:
 def _make(database: Path) -> None:
     """A new database with MLflow's tables, whole or not at all: MLflow cannot go on with tables that are half made."""
     with replacing(database) as new:
-        engine = create_engine(f"sqlite:///{new}")
-        # Until it has its name the file is worth nothing: no journal that would stay beside it, and one wait for the disk.
-        event.listen(engine, "connect", _carelessly)
-        _initialize_tables(engine)
-        engine.dispose()
+        make_tables(new)
         with new.open("rb") as file:
             os.fsync(file.fileno())
 
 
-def _carelessly(connection: Any, _: object) -> None:
-    for setting in ("journal_mode = MEMORY", "synchronous = OFF"):
-        connection.execute(f"PRAGMA {setting}")
+def require_schema(database: Path) -> None:
+    """Raise InputError where a database was made by another MLflow: one that opens it would change it, and stop half-way if need be.
+
+    Raises sqlite3.Error for what is no database.
+    """
+    fault = schema_fault(database)
+    release, name = importlib.metadata.version("mlflow"), shlex.quote(str(database))
+    if fault == "older":
+        raise InputError(
+            f"{database} was made by an older MLflow than {release}, and is left as it is. Make a copy, and let MLflow "
+            f"change its tables: cp {name} {shlex.quote(f'{database}.bak')} && mlflow db upgrade {shlex.quote(sqlite_uri(database))}"
+        )
+    if fault == "newer":
+        raise InputError(
+            f"{database} was made, or upgraded, by a newer MLflow than {release}, and is left as it is: install that one, or put "
+            "a copy from before the upgrade in its place"
+        )
+    if fault:
+        raise InputError(f"{database} is a database, but not MLflow's; name another by MLFLOW_TRACKING_URI")
 
 
 def _in_memory(uri: str) -> bool:
@@ -97,18 +117,33 @@ def _unusable(uri: str) -> str | None:
     return f"MLflow knows no addresses {scheme}:..." if colon and scheme != "file" else "it is a path"
 
 
-def _unhealthy(uri: str) -> str | None:
-    """Why a server does not answer, with the credentials and certificates of MLflow's own settings; None if it does."""
+def _unhealthy(uri: str) -> str:
+    """Why a server does not answer, or a proxy on the way to it; empty if it does."""
+    proxy: str | None = None
     try:
-        answer = http_request(
-            get_default_host_creds(uri), "/health", "GET", max_retries=0, timeout=10, raise_on_status=False
-        )
+        _past_proxies(uri)
+        proxy = get_environ_proxies(uri).get(urlsplit(uri).scheme)
+        status, reason = health(uri)
     except Exception as error:
         cause: BaseException = error
         while cause.__context__:  # what requests and urllib3 wrapped, and MLflow around them
             cause = cause.__context__
-        return without_password(str(cause)) or type(cause).__name__
-    return None if answer.status_code == 200 else f"{answer.status_code} {answer.reason}"
+        said = without_password(str(cause)) or type(cause).__name__
+    else:
+        said = "" if status == 200 else f"{status} {reason}"
+    return (
+        f"{said}, asked by way of the proxy {without_password(proxy)}; NO_PROXY={urlsplit(uri).hostname} goes past it"
+        if said and proxy
+        else said
+    )
+
+
+def _past_proxies(uri: str) -> None:
+    """Let this process and its children ask a server of this machine itself: a proxy would look for it on its own."""
+    host = urlsplit(uri).hostname or ""
+    if host in ("localhost", "::1") or host.startswith("127."):
+        known = (os.environ.get("no_proxy") or os.environ.get("NO_PROXY", "")).split(",")
+        os.environ["no_proxy"] = ",".join(filter(None, dict.fromkeys([*known, host])))
 
 
 def without_password(address: str) -> str:

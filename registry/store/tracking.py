@@ -6,7 +6,6 @@ their tags, so nothing that is finished is done twice and what was cut off is ta
 
 import functools
 import json
-import logging
 import os
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -23,6 +22,7 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from mlflow.utils.file_utils import local_file_uri_to_path
 
 from registry.stopping import was_stopped
+from registry.store.address import sqlite_path, sqlite_uri
 from registry.store.patience import Patience, PatientClient, Silent, impatient
 from registry.store.processes import ALIVE, Lease, now, process_gone, this_process
 from registry.store.reaching import absent, reaching, without_password
@@ -32,18 +32,20 @@ from registry.store.search import equals
 from vad.errors import InputError
 from vad.files import require_writable, sha256
 
-for noisy in ("alembic", "mlflow"):
-    logging.getLogger(noisy).setLevel(logging.ERROR)
-logging.getLogger("mlflow.store.db").setLevel(logging.CRITICAL)  # it raises what it would print, with a traceback
-
 Kind = Literal["experiment", "member", "submission", "decision"]
 # How often a run was taken up: a tag. The parameter with a number after it says by whom, the first to say so.
 _TAKEN = "vad.taken_up"
 
 
 def default_uri() -> str:
-    """Where runs go: `MLFLOW_TRACKING_URI`, or a SQLite file in the working folder."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path('mlflow.db').resolve()}"
+    """Where runs go: `MLFLOW_TRACKING_URI`, or a SQLite file in the working folder. Raises InputError where models are to lie elsewhere."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or sqlite_uri(Path("mlflow.db").resolve())
+    if (registry := os.environ.get("MLFLOW_REGISTRY_URI") or uri) != uri:
+        raise InputError(
+            f"MLFLOW_REGISTRY_URI={without_password(registry)}: registered models lie in the store of the runs, {without_password(uri)}; "
+            "unset it"
+        )
+    return uri
 
 
 @dataclass(frozen=True)
@@ -77,14 +79,18 @@ class Tracking:
         self._roots: dict[str, str] = {}
         self._files: dict[str, dict[str, str]] = {}
         self._experiments: dict[str, str] = {}
-        asked = os.environ.get("MLFLOW_TRACKING_URI")
+        asked = {name: os.environ.get(name) for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")}
         mlflow.set_tracking_uri(self.uri)
         mlflow.set_registry_uri(self.uri)
-        if asked is None:  # MLflow sets it; a later store in another folder would be taken for this one
-            os.environ.pop("MLFLOW_TRACKING_URI", None)
+        for (
+            name,
+            value,
+        ) in asked.items():  # MLflow sets them; a later store in another folder would be taken for this one
+            os.environ.pop(name, None)
+            os.environ |= {name: value} if value is not None else {}
         self.patiently = Patience(self.shown)
         """Repeats a call of MLflow that does not go by the client."""
-        if maybe and self.uri.startswith("sqlite:///") and not Path(self.uri.removeprefix("sqlite:///")).exists():
+        if maybe and (database := sqlite_path(self.uri)) and not database.exists():
             return
         with reaching(self.uri, new):
             self.client = PatientClient(self.patiently)
@@ -96,10 +102,8 @@ class Tracking:
         """The id of the MLflow experiment of this name, made if it is not there; tags that it lacks are set."""
         known = self.client.get_experiment_by_name(name)
         if known is None:
-            local = self.uri.startswith("sqlite")
-            location = (
-                (Path(self.uri.removeprefix("sqlite:///")).resolve().parent / "mlartifacts").as_uri() if local else None
-            )
+            database = sqlite_path(self.uri)
+            location = (database.resolve().parent / "mlartifacts").as_uri() if database else None
             try:
                 self.client.create_experiment(name, artifact_location=location, tags=dict(tags))
             except MlflowException:  # another process made it in the meantime
@@ -181,10 +185,14 @@ class Tracking:
             [experiment_id], f"{equals('source_run_id', run_id)} AND {equals('name', name)}"
         ):
             if model.model_id not in taken:
-                get_artifact_repository(model.artifact_location, self.uri).delete_artifacts()
+                self.remove_files(model.artifact_location)
                 return model
         plain = {key: str(value) for key, value in params.items()}
         return self.client.create_logged_model(experiment_id, name, run_id, params=plain, model_type=model_type)
+
+    def remove_files(self, location: str) -> None:
+        """Remove all that lies at an artifact location."""
+        self.patiently(get_artifact_repository(location, self.uri).delete_artifacts)
 
     def log_model(self, run_id: str, experiment_id: str, name: str, params: Mapping[str, Any]) -> str:
         """A logged model without files of its own, of what a run made; gives its id."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from registry.servers import HOST, ending, free_port, last_line, until_stopped, wait_until_ready
 from registry.store import view
+from registry.store.address import options, sqlite_path, sqlite_uri
 from registry.store.tracking import Found, Tracking, writable
 
 _PORTS = range(5000, 5100)
@@ -82,11 +83,18 @@ def _server(port: int, uri: str, log: Path) -> Iterator[subprocess.Popen[bytes]]
     log.parent.mkdir(parents=True, exist_ok=True)
     # The store goes by the environment: a list of processes would show a password in it. Jobs serve language models
     # alone, with eight more processes.
-    given = {**os.environ, "MLFLOW_BACKEND_STORE_URI": uri, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    database = sqlite_path(uri)
+    # By its name alone: of a folder MLflow does not understand every name.
+    address, folder = (
+        (uri, None)
+        if database is None
+        else (sqlite_uri(Path(database.name)) + options(uri), database.absolute().parent)
+    )
+    given = {**os.environ, "MLFLOW_BACKEND_STORE_URI": address, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     program = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
     with log.open("wb") as output:
         process = subprocess.Popen(
-            program, env=given, stdin=subprocess.DEVNULL, stdout=output, stderr=output, process_group=0
-        )
+            program, env=given, stdin=subprocess.DEVNULL, stdout=output, stderr=output, process_group=0, cwd=folder
+        )  # fmt: skip
     with ending(process):
         yield process

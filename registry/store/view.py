@@ -4,10 +4,10 @@ The UI sorts and chooses columns by nothing that is logged but such a view, whic
 under "Views" at the top right of an experiment's runs, and a link opens it; any other setting in that link undoes it.
 """
 
-import json
+from registry.store.mlflow_private import view_link, view_tag, view_value
 
 NAME = "leaderboard"
-TAG = f"mlflow.sharedViewState.{NAME}"
+TAG = view_tag(NAME)
 _NAME_PLACE = ("attributes.`Run Name`", "runDateAndNestInfo", "duration")
 
 
@@ -32,10 +32,9 @@ def saved_view(figure: str, made: float) -> str:
         "columnOrder": ["0", run_name, *chosen, created, duration],
         "columnWidths": dict.fromkeys(chosen, 90) | {"params.`best_variant`": 150},
     }
-    moment = int(made * 1000)
-    return json.dumps({"name": NAME.capitalize(), "createdAt": moment, "updatedAt": moment, "state": json.dumps(state)})
+    return view_value(NAME, state, made)
 
 
 def link(experiment_id: str) -> str:
     """The part of the address that opens the view, after the server's own."""
-    return f"#/experiments/{experiment_id}/runs?viewStateShareKey={NAME}&workflowType=machine_learning"
+    return view_link(experiment_id, NAME)

@@ -12,16 +12,21 @@ from vad.files import sweep, unfinished
 
 @contextmanager
 def workplace(home: Path) -> Iterator[Path]:
-    """Until the end of the block, temporary files of this process, MLflow's too, lie in a folder below `home`.
+    """Until the end of the block, temporary files of this process, MLflow's too, lie in a folder of its own, below `home` where that has a plain name.
 
     What processes that are gone left half-written in `home` is removed first. Raises InputError where `home` cannot
     be written.
     """
-    own = unfinished(home.resolve() / "tmp" / "work")
+    place = home.resolve() / "tmp"
+    if "%" in str(place):  # MLflow reads the %20 of a path as a blank
+        place = Path(tempfile.gettempdir())
+    own = unfinished(place / "vad-work")
     try:
+        home.mkdir(parents=True, exist_ok=True)
         own.mkdir(parents=True, exist_ok=True)
         for folder in (home, *(child for child in home.iterdir() if child.is_dir())):
             sweep(folder)
+        sweep(place, "vad-work")
     except OSError as error:
         raise InputError(
             f"cannot write {own.parent}: {error.strerror}; set VAD_HOME to a folder that you own"

@@ -8,17 +8,20 @@ import os
 import sqlite3
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 from registry.models.version_tags import facts_of_version
 from registry.models.versions import NAME
+from registry.store import mlflow_private
+from registry.store.address import sqlite_path
+from registry.store.mlflow_private import Ask, reading
 from registry.store.processes import ALIVE, process_gone
 from registry.store.processes import here as this_machine
+from registry.store.reaching import require_schema
 from registry.store.tracking import Found, Kind, Tracking
 from registry.upkeep import mending
 from registry.upkeep.altered import altered
@@ -28,7 +31,6 @@ from vad.errors import InputError
 # Days after which a run on another host is doubted.
 _LONG = 7
 _STATUSES = ("RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED")
-_NAME = "name || '/' || version"
 # What a finished run of each kind is of no use without, and what makes it anew; the fields are tags.
 _ESSENTIAL = {
     "experiment": ("results.json", "`vad run {entry}` makes it anew"),
@@ -62,13 +64,13 @@ def examine(uri: str, home: Path) -> Report:
     Raises InputError where there is no store, and for what cannot be read.
     """
     try:
-        if not uri.startswith("sqlite:///"):
+        if (database := sqlite_path(uri)) is None:
             store = _ask(Tracking(uri, mark_stale=False))
             whole = _whole(store)
             findings = [*_running(store.runs, uri), *_lost(store, whole), *altered(store), *_caches(home, store, whole)]
             left_out = ("moved addresses", "altered and orphaned artifacts", "data that is gone")
             return Report(findings, len(store.runs), len(store.versions), 0, mending.size(home), left_out)
-        database = Path(uri.removeprefix("sqlite:///")).resolve()
+        database = database.resolve()
         artifacts = database.with_name(mending.ARTIFACTS)
         folders = list(
             mending.run_folders(artifacts)
@@ -108,35 +110,26 @@ def _read(database: Path, artifacts: Path) -> Store:
     if not database.is_file():
         raise InputError(f"there is no {database}; run an experiment first, or name a store with MLFLOW_TRACKING_URI")
     try:
-        with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True, timeout=20)) as opened:
-            return _of_tables(lambda query: opened.execute(query).fetchall(), artifacts)
+        require_schema(database)
+        with reading(database) as ask:
+            return _of_tables(ask, artifacts)
     except sqlite3.Error as error:
         half = database.with_name(f"{database.name}-journal").exists()
         hint = "a write to it was cut off: `vad leaderboard` takes that back" if half else "is it MLflow's database?"
         raise InputError(f"{database} cannot be read: {error}; {hint}") from None
 
 
-def _of_tables(ask: Callable[[str], Sequence[tuple[Any, ...]]], artifacts: Path) -> Store:
-    columns = [ask(f"SELECT DISTINCT {column} FROM {table}") for table, column in mending.ADDRESSES]  # noqa: S608
-    moved = mending.find_moved({address for column in columns for (address,) in column if address}, artifacts)
+def _of_tables(ask: Ask, artifacts: Path) -> Store:
+    moved = mending.find_moved(mlflow_private.addresses(ask), artifacts)
     place: dict[str, str] = {}
-    tags: dict[str, dict[str, str]] = {}
-    for owner, key, value in ask("SELECT run_uuid, key, value FROM tags WHERE key LIKE 'vad.%'"):
-        tags.setdefault(owner, {})[key] = value
-    for owner, key, value in ask(f"SELECT {_NAME}, key, value FROM model_version_tags WHERE key LIKE 'vad%'"):  # noqa: S608
-        tags.setdefault(owner, {})[key] = value
+    tags, aliases = mlflow_private.tags(ask), mlflow_private.aliases(ask)
     runs = []
-    asked = "run_uuid, name, experiment_id, status, start_time, artifact_uri FROM runs WHERE lifecycle_stage = 'active'"
-    for run_id, name, experiment, status, start, place[run_id] in ask(f"SELECT {asked}"):
+    for run_id, name, experiment, status, start, place[run_id] in mlflow_private.runs(ask):
         about = tags.get(run_id, {})
         if "vad.kind" in about:
             runs.append(Found(run_id, name, str(experiment), "", status, (start or 0) / 1000, {}, {}, about))
-    aliases: dict[str, list[str]] = {}
-    for owner, alias in ask(f"SELECT {_NAME}, alias FROM registered_model_aliases ORDER BY alias"):  # noqa: S608
-        aliases.setdefault(owner, []).append(alias)
     versions = []
-    asked = "coalesce(storage_location, source) FROM model_versions WHERE current_stage <> 'Deleted_Internal'"
-    for name, place[name] in ask(f"SELECT {_NAME}, {asked}"):
+    for name, place[name] in mlflow_private.versions(ask):
         facts = facts_of_version(tags.get(name, {}))
         if "vad.entry" in facts or name.startswith(f"{NAME}/"):
             versions.append(Version(name, tuple(aliases.get(name, ())), facts))
@@ -148,8 +141,7 @@ def _of_tables(ask: Callable[[str], Sequence[tuple[Any, ...]]], artifacts: Path)
         there = folder(owner)
         return there is None or (there / path).is_file()  # None: on a server, which nobody sees from here
 
-    ids = {found for (found,) in ask("SELECT run_uuid FROM runs UNION SELECT model_id FROM logged_models")}
-    return Store(runs, versions, ids, has, folder, moved)
+    return Store(runs, versions, mlflow_private.ids(ask), has, folder, moved)
 
 
 def _ask(tracking: Tracking) -> Store:

@@ -11,6 +11,7 @@ import mlflow
 from registry.insight.choose import LEAST
 from registry.models.model_files import FACT, require_listed
 from registry.models.versions import NAME, Version, Versions
+from registry.store.address import sqlite_path
 from registry.store.record import recorded
 from registry.store.tracking import Kind, Tracking
 from registry.upkeep import mending
@@ -82,9 +83,10 @@ def moved(tracking_uri: str, location: str) -> Path | None:
     None where the location is as it should be, or the files are not there either.
     """
     place = mending.local(location)
-    if place is None or place.exists() or not tracking_uri.startswith("sqlite:///"):
+    database = sqlite_path(tracking_uri)
+    if place is None or place.exists() or database is None:
         return None
-    here = Path(tracking_uri.removeprefix("sqlite:///")).resolve().parent / mending.ARTIFACTS
+    here = database.resolve().parent / mending.ARTIFACTS
     found = mending.find_moved([location], here).get(location)
     return mending.local(found) if found else None
 

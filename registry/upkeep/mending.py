@@ -3,7 +3,6 @@
 `doctor` decides what is wrong. All that is done here can be undone, or is made anew when it is wanted.
 """
 
-import fcntl
 import json
 import os
 import re
@@ -11,25 +10,19 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import numpy as np
+from filelock import FileLock, Timeout
 
+from registry.store.mlflow_private import replace_addresses
 from vad.errors import InputError
 from vad.files import left_behind, replacing
 
 ARTIFACTS = "mlartifacts"
 ASIDE = ".orphans"
-# Table and column of MLflow's schema: all that holds the place of a file.
-ADDRESSES = (
-    ("experiments", "artifact_location"),
-    ("runs", "artifact_uri"),
-    ("logged_models", "artifact_location"),
-    ("model_versions", "source"),
-    ("model_versions", "storage_location"),
-)
 _ID = re.compile(r"(m-)?[0-9a-f]{32}")
 # Seconds after its last change in which a file may belong to somebody who is at work.
 _FRESH = 60
@@ -87,9 +80,7 @@ def set_right(database: Path, moved: Mapping[str, str]) -> Path:
                 closing(sqlite3.connect(database)) as now,
             ):
                 now.backup(target)
-            for table, column in ADDRESSES:
-                update = f"UPDATE {table} SET {column} = ? WHERE {column} = ?"  # noqa: S608  # names from above
-                opened.executemany(update, [(right, wrong) for wrong, right in moved.items()])
+            replace_addresses(opened, moved)
     except sqlite3.Error as error:
         raise InputError(f"cannot mend {database}: {error}; stop what uses it, and try again") from None
     return copy
@@ -161,13 +152,11 @@ def free(lock: Path | None) -> Iterator[bool]:
     if lock is None or not lock.exists():
         yield True
         return
-    with lock.open("r+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
+    held = FileLock(lock, timeout=0)
+    with ExitStack() as stack:
+        with suppress(Timeout):
+            stack.enter_context(held)
+        yield held.is_locked
 
 
 def settled(path: Path) -> bool:
@@ -177,14 +166,20 @@ def settled(path: Path) -> bool:
     return max(times, default=0.0) < time.time() - _FRESH
 
 
+def files(path: Path) -> list[Path]:
+    """The file, or all files below the folder."""
+    if not path.is_dir():
+        return [path] if path.exists() else []
+    return [Path(folder) / name for folder, _, names in os.walk(path) for name in names]
+
+
 def size(*folders: Path) -> int:
-    """Bytes of all files below these folders; what was set aside does not count."""
-    total = 0
+    """Bytes of all files and folders; what was set aside does not count, and a file with several names counts once."""
+    sizes: dict[tuple[int, int], int] = {}
     for top in folders:
-        for folder, children, names in os.walk(top):
-            children[:] = [child for child in children if child != ASIDE]
-            total += sum(path.lstat().st_size for name in names if (path := Path(folder, name)).exists())
-    return total
+        for about in (file.lstat() for file in files(top) if ASIDE not in file.parts and file.exists()):
+            sizes[about.st_dev, about.st_ino] = about.st_size
+    return sum(sizes.values())
 
 
 def megabytes(count: int) -> str:

@@ -1,5 +1,6 @@
 """A workspace for the command line: a tiny data set with anomalies, a tiny entry, a store of its own."""
 
+import logging
 import os
 import shutil
 import sqlite3
@@ -19,6 +20,8 @@ from mlflow.tracking._tracking_service import utils
 from registry.cli import main
 from registry.pictures import style
 from registry.store.tracking import Found, Tracking
+
+logging.getLogger("mlflow.store.db").setLevel(logging.CRITICAL)  # as in `registry.cli.surroundings`
 
 TINY = """\
 # make run EXP=tiny

@@ -1,0 +1,169 @@
+"""All that is used of MLflow and is not promised by it: a new MLflow breaks here, and `test_mlflow_private` says what.
+
+Its tables and their schema, the views of its UI, its way to a server, and its way to serve a model.
+"""
+
+import functools
+import json
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic.script import ScriptDirectory
+from mlflow.store.db import utils
+from mlflow.store.tracking.dbmodels.models import SqlExperiment
+from mlflow.utils.credentials import get_default_host_creds
+from mlflow.utils.rest_utils import http_request
+from mlflow.utils.time import get_current_time_millis
+from sqlalchemy import create_engine, event
+
+from registry.store.address import sqlite_uri
+
+Ask = Callable[[str], Sequence[tuple[Any, ...]]]
+"""Gives the rows of a query."""
+
+# All that holds the place of a file, by table and column.
+_ADDRESSES = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+)
+_NAME = "name || '/' || version"
+# MLflow makes the folder of a database by its address, of which it knows no %25: it would make another folder.
+utils._make_parent_dirs_if_sqlite = lambda uri: None
+
+
+def make_tables(database: Path) -> None:
+    """Make a new database with MLflow's tables. It is worth nothing until it is whole: there is no journal beside it."""
+    engine = create_engine(sqlite_uri(database))
+    event.listen(engine, "connect", _carelessly)
+    utils._initialize_tables(engine)
+    # MLflow would write it with the folder's name as a part of the SQL, which an apostrophe ends.
+    with engine.begin() as connection:
+        now = get_current_time_millis()
+        row = {"experiment_id": 0, "name": "Default", "artifact_location": Path("mlruns", "0").absolute().as_uri()}
+        row |= {"lifecycle_stage": "active", "creation_time": now, "last_update_time": now}
+        connection.execute(SqlExperiment.__table__.insert().values(row))
+    engine.dispose()
+
+
+def _carelessly(connection: Any, _: object) -> None:
+    for setting in ("journal_mode = MEMORY", "synchronous = OFF"):
+        connection.execute(f"PRAGMA {setting}")
+
+
+@contextmanager
+def reading(database: Path, timeout: float = 20) -> Iterator[Ask]:
+    """Ask a database, of which not a byte is changed. Raises sqlite3.Error for what is none, or is locked for `timeout` seconds."""
+    with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True, timeout=timeout)) as opened:
+        yield lambda query: opened.execute(query).fetchall()
+
+
+def schema_fault(database: Path) -> str | None:
+    """Return how a database's schema differs from this MLflow's: `older`, `newer`, or `none` where it is no database of MLflow's.
+
+    None where it does not differ, or is empty. Raises sqlite3.Error for what is no database.
+    """
+    with reading(database, timeout=1) as ask:
+        tables = {name for (name,) in ask("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if not tables:
+            return None
+        marked = "alembic_version" in tables
+        known = [number for (number,) in ask("SELECT version_num FROM alembic_version")] if marked else []
+    if not known:
+        return "older" if "experiments" in tables and "runs" in tables else "none"
+    revisions = _revisions()
+    return None if known == [revisions[0]] else "older" if {*known} <= {*revisions} else "newer"
+
+
+@functools.cache
+def _revisions() -> list[str]:
+    """The names of all schemas that this MLflow knows, its own first."""
+    scripts = ScriptDirectory.from_config(utils._get_alembic_config(db_url=""))
+    return [script.revision for script in scripts.walk_revisions()]
+
+
+def addresses(ask: Ask) -> set[str]:
+    """All addresses of files that a database holds."""
+    columns = [ask(f"SELECT DISTINCT {column} FROM {table}") for table, column in _ADDRESSES]  # noqa: S608
+    return {address for column in columns for (address,) in column if address}
+
+
+def replace_addresses(opened: sqlite3.Connection, right: Mapping[str, str]) -> None:
+    """Put the right address in the place of each wrong one."""
+    for table, column in _ADDRESSES:
+        update = f"UPDATE {table} SET {column} = ? WHERE {column} = ?"  # noqa: S608  # names from above
+        opened.executemany(update, [(new, old) for old, new in right.items()])
+
+
+def tags(ask: Ask) -> dict[str, dict[str, str]]:
+    """Our tags of each run, by its id, and of each version, by a name as in `vad-ensemble/1`."""
+    found: dict[str, dict[str, str]] = {}
+    for owner, key, value in ask("SELECT run_uuid, key, value FROM tags WHERE key LIKE 'vad.%'"):
+        found.setdefault(owner, {})[key] = value
+    for owner, key, value in ask(f"SELECT {_NAME}, key, value FROM model_version_tags WHERE key LIKE 'vad%'"):  # noqa: S608
+        found.setdefault(owner, {})[key] = value
+    return found
+
+
+def runs(ask: Ask) -> Sequence[tuple[Any, ...]]:
+    """Id, name, experiment's id, status, start (ms) and address of each run that was not deleted."""
+    asked = "run_uuid, name, experiment_id, status, start_time, artifact_uri FROM runs WHERE lifecycle_stage = 'active'"
+    return ask(f"SELECT {asked}")
+
+
+def versions(ask: Ask) -> Sequence[tuple[Any, ...]]:
+    """Name, as in `vad-ensemble/1`, and address of each version that was not deleted."""
+    asked = "coalesce(storage_location, source) FROM model_versions WHERE current_stage <> 'Deleted_Internal'"
+    return ask(f"SELECT {_NAME}, {asked}")
+
+
+def aliases(ask: Ask) -> dict[str, list[str]]:
+    """The aliases of each version that has any."""
+    found: dict[str, list[str]] = {}
+    for owner, alias in ask(f"SELECT {_NAME}, alias FROM registered_model_aliases ORDER BY alias"):  # noqa: S608
+        found.setdefault(owner, []).append(alias)
+    return found
+
+
+def ids(ask: Ask) -> set[str]:
+    """The ids of all runs and logged models, deleted ones too."""
+    return {found for (found,) in ask("SELECT run_uuid FROM runs UNION SELECT model_id FROM logged_models")}
+
+
+def health(uri: str) -> tuple[int, str]:
+    """Return the status of a server's answer and its reason, asked with MLflow's own credentials and certificates.
+
+    Raises what the way to the server raises.
+    """
+    given: dict[str, Any] = {"max_retries": 0, "timeout": 10, "raise_on_status": False}
+    answer = http_request(get_default_host_creds(uri), "/health", "GET", **given)
+    return answer.status_code, answer.reason
+
+
+def view_tag(name: str) -> str:
+    """The tag of an experiment in which MLflow's UI looks for a shared view."""
+    return f"mlflow.sharedViewState.{name}"
+
+
+def view_value(name: str, state: Mapping[str, Any], made: float) -> str:
+    """The value of that tag; `made` is the time in seconds since 1970."""
+    moment = int(made * 1000)
+    return json.dumps({"name": name.capitalize(), "createdAt": moment, "updatedAt": moment, "state": json.dumps(state)})
+
+
+def view_link(experiment_id: str, name: str) -> str:
+    """The part of the address that opens the view, after the server's own."""
+    return f"#/experiments/{experiment_id}/runs?viewStateShareKey={name}&workflowType=machine_learning"
+
+
+def scoring_server(model: str, port: int, host: str, output: Any) -> Any:
+    """Start what `mlflow models serve --env-manager local` starts, its output in a file; gives the process."""
+    from mlflow.models.flavor_backend_registry import get_flavor_backend
+
+    backend: Any = get_flavor_backend(model, env_manager="local")
+    return backend.serve(model, port, host, None, synchronous=False, stdout=output, stderr=output)
