@@ -7,9 +7,11 @@ from typing import Literal
 
 from registry.console import table
 from registry.provenance import user
-from registry.store.tracking import Tracking
+from registry.store.tracking import Found, Tracking
 
 EXPERIMENT = "decisions on vad-ensemble"
+ORDER = "vad.decision_number"
+"""The tag that orders decisions: clocks of machines differ. Those made before it was there come first, by their time."""
 Action = Literal["promoted", "refused", "rolled back", "imported"]
 
 
@@ -26,6 +28,11 @@ class Event:
     run_id: str
 
 
+def order_of(run: Found) -> tuple[int, float]:
+    """What to sort decisions by, oldest first."""
+    return int(run.tags.get(ORDER, "0")), run.started
+
+
 class History:
     """The decisions, which are only ever added to."""
 
@@ -35,13 +42,15 @@ class History:
     def add(self, action: Action, version: str, production_before: str | None, reason: str) -> None:
         """Write a decision down. The newest one is not written twice: a process that was killed decides again."""
         said = (action, version, production_before or "-", reason)
-        newest = next(iter(self.events(most=1)), None)
+        runs = self._runs()
+        newest = next(iter(self.events()), None)
         if newest and said == (newest.action, newest.version, newest.production_before, newest.reason):
             return
         note = "Every decision on the registered model, newest first. The same in a terminal: `vad history`."
         experiment = self._tracking.experiment(EXPERIMENT, {"mlflow.note.content": note})
         params = {"action": action, "version": version, "production_before": production_before or "-"}
-        tags = {"vad.reason": reason, "mlflow.user": user(), "mlflow.note.content": reason}
+        order = str(1 + max((order_of(run)[0] for run in runs), default=0))
+        tags = {ORDER: order, "vad.reason": reason, "mlflow.user": user(), "mlflow.note.content": reason}
         digest = hashlib.sha256("\n".join(said).encode()).hexdigest()
         log = self._tracking.open_run(experiment, "decision", digest, f"v{version} {action}", tags)
         log.params(params)
@@ -51,7 +60,10 @@ class History:
         """The newest promotion of a version."""
         return next((e for e in self.events() if e.action == "promoted" and e.version == version), None)
 
-    def events(self, most: int | None = None) -> list[Event]:
+    def _runs(self) -> list[Found]:
+        return sorted(self._tracking.find("decision"), key=order_of, reverse=True)
+
+    def events(self) -> list[Event]:
         """Every decision, newest first."""
         return [
             Event(
@@ -63,7 +75,7 @@ class History:
                 run.tags.get("mlflow.user", ""),
                 run.run_id,
             )
-            for run in self._tracking.find("decision", most=most)
+            for run in self._runs()
         ]
 
     def production(self) -> str | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from registry.console import Console, plural
 from registry.data.datasets import DEMO, Dataset, first_frame_of, open_frames_of
-from registry.models.versions import Version, Versions
+from registry.models.versions import PRODUCTION, Version, Versions
 from registry.provenance import provenance
 from registry.store.tracking import Tracking
 from vad.ensemble import Normalization
@@ -62,6 +62,12 @@ def submit(
     )
     console.say(f"model version {version.number}: {made_on[1]} of {made_on[0]}, made on {made_on[2]}")
     if version.tags.get("vad.test_digest") != dataset.test_digest:
+        if model.rpartition("@")[2] == PRODUCTION:
+            raise InputError(
+                f"production is version {version.number}, made on {made_on[2]}, and {dataset.name} is other data; "
+                f"`--model v{version.number}` (make: MODEL=v{version.number}) scores it all the same, and so does any "
+                "version; `vad leaderboard --all` lists them"
+            )
         console.say(f"  note: {dataset.name} is not the data that this model was made on")
     for note in dataset.notes:
         console.say(f"  note: {note}")

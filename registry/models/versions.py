@@ -28,6 +28,7 @@ NAME = "vad-ensemble"
 _ABOUT = "Fused ensembles that score video frames for anomalies."
 PRODUCTION, CANDIDATE, PREVIOUS = "production", "candidate", "previous"
 _DECISION = "vad.decision"
+_COMPARED = ("vad.figure", "vad.protocol")
 _ATTEMPTS = 5
 
 
@@ -68,14 +69,22 @@ class Versions:
         known = [version for version in known if self.whole(version)]
         if known:
             self._tell_model(known[0])
-            self._point(CANDIDATE, known[0].number)
+            self._nominate(known[0])
             return known[0], known[0].run_id == run_id
         taken = {version.source.removeprefix("models:/") for version in self.all()}
         model_id = packaging.log_model(self._tracking, run_id, ensemble, tags, taken)
         every = {"vad.ensemble": digest, "vad.run_id": run_id, **tags}
         made = self.add(f"models:/{model_id}", model_id, run_id, {k: str(v) for k, v in every.items()}, description)
-        self._point(CANDIDATE, made.number)
+        self._nominate(made)
         return made, True
+
+    def _nominate(self, version: Version) -> None:
+        """Make the best version of the same figure and protocol candidate; of equals the older one."""
+        of = version.standing()
+        rivals = [v for v in self.all() if all(v.tags.get(key) == version.tags[key] for key in _COMPARED)]
+        better = [v for v in rivals if v.standing().value > of.value and self.whole(v)]
+        best = max(better, key=lambda v: (v.standing().value, -int(v.number)), default=version)
+        self._point(CANDIDATE, best.number)
 
     def add(self, source: str, model_id: str, run_id: str, tags: Mapping[str, str], description: str) -> Version:
         """A new version of a logged model, without an alias."""
@@ -98,15 +107,13 @@ class Versions:
         self._client.set_logged_model_tags(version.source.removeprefix("models:/"), {MLFLOW_MODEL_VERSIONS: told})
 
     def receive(self, version: Version, reason: str) -> None:
-        """Take in a version from another store: as candidate, and as production where there is none."""
-        self._point(CANDIDATE, version.number)
+        """Take in a version from another store. It never becomes production by that: `vad promote` is for people."""
+        self._nominate(version)
         incumbent = self.alias(PRODUCTION)
         if incumbent and incumbent.number == version.number:
             self.settle(version)
-        elif incumbent:
-            self._decided("imported", version, incumbent, reason)
         else:
-            self.promote(version, reason)
+            self._decided("imported", version, incumbent, reason)
 
     def whole(self, version: Version) -> bool:
         """Whether a version's files are where the store says they are."""
@@ -159,6 +166,7 @@ class Versions:
         previous, incumbent = self.alias(PREVIOUS), self.alias(PRODUCTION)
         if previous is None or incumbent is None:
             raise InputError("there is no previous production model to go back to")
+        self._require_whole(previous)
         self._decided("rolled back", previous, incumbent, f"went back from version {incumbent.number}")
         self._make_production(previous)
         self._point(PREVIOUS, incumbent.number)
@@ -175,7 +183,10 @@ class Versions:
     def all(self) -> list[Version]:
         """Every version, newest first."""
         try:
-            found = self._client.search_model_versions(f"name = '{NAME}'", max_results=10_000)
+            found, token = [], ""
+            while token is not None:
+                page = self._client.search_model_versions(f"name = '{NAME}'", page_token=token or None)
+                found, token = found + list(page), page.token or None
         except MlflowException as error:
             if not absent(error):
                 raise

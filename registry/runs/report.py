@@ -29,7 +29,7 @@ def as_text(result: Result) -> str:
     parts += ["next   make ui                          the leaderboard in a browser"]
     parts += ["       make leaderboard                 the same in the terminal"]
     if result.version is not None:
-        parts += ["       make submit MODEL=production     predictions by the production model"]
+        parts += [f"       {f'make submit MODEL=v{result.version}':<32} predictions by this run's model"]
     return "\n".join(parts)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from registry.models.history import order_of
 from registry.models.model_files import FACT, faults
 from registry.models.versions import NAME, PRODUCTION
 from registry.store.record import recorded
@@ -42,7 +43,8 @@ def _of_version(store: Store, version: Version) -> Iterator[Finding]:
 
 def _alias(store: Store) -> Iterator[Finding]:
     """Where `production` is not the version that the last decision made it."""
-    decisions = sorted((run for run in store.runs if run.tags["vad.kind"] == "decision"), key=lambda run: -run.started)
+    made = (run for run in store.runs if run.tags["vad.kind"] == "decision")
+    decisions = sorted(made, key=order_of, reverse=True)
     decided = next((run.name.split()[0] for run in decisions if run.name.endswith(("promoted", "rolled back"))), "none")
     for version in store.versions:
         number = version.name.removeprefix(f"{NAME}/")

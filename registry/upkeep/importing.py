@@ -219,13 +219,17 @@ class _Import:
             if all(version.tags.get(key) == record.tags.get(key) for key in same) and self._versions.whole(version)
         ]
         version = known[0] if known else self._register(record)
-        if known and _DECISION[0] in version.tags and self._versions.alias(PRODUCTION):
+        if known and _DECISION[0] in version.tags:
             self._done.version = f"is {version.uri} already"
             return version.number
         self._versions.receive(version, "imported")
         production = self._versions.alias(PRODUCTION)
-        stays = "" if production is None or production.number == version.number else f" stays {production.uri}"
-        self._done.version = f"imported as {version.uri}; " + (f"production{stays}" if stays else "now production")
+        stays = (
+            f"production stays {production.uri}"
+            if production
+            else f"`vad promote v{version.number}` makes it production"
+        )
+        self._done.version = f"imported as {version.uri}; {stays}"
         return version.number
 
     def _register(self, record: VersionRecord) -> Version:

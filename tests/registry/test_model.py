@@ -2,8 +2,10 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -127,7 +129,7 @@ def test_a_worse_candidate_is_refused_and_that_is_recorded(trained):
     better = float(second.tags["vad.value"]) > float(first.tags["vad.value"])
     assert ("now production" in text) == better
     assert second.tags["vad.decision"].startswith("promoted: better" if better else "refused: not better")
-    assert versions.alias("candidate").number == "2"
+    assert versions.alias("candidate").number == ("2" if better else "1")
     loser, winner = ("1", "2") if better else ("2", "1")
     assert f"version {loser} is production" in trained.done("promote", loser)
     assert versions.aliases()[loser][0] == "production"
@@ -206,3 +208,40 @@ def test_an_altered_model_is_refused(trained):
     message = trained.refused("submit", "--out", "x.csv")
     assert "is missing or was altered: its SHA-256 is not the one recorded" in message
     assert not Path("x.csv").exists()
+
+
+def test_a_shorter_training_does_not_become_candidate_over_a_better_one(trained):
+    versions = Versions(trained.tracking())
+    (first,) = versions.all()
+    tags = {**first.tags, "vad.value": str(float(first.tags["vad.value"]) - 0.1)}
+    trial = versions.add(first.source, first.source.removeprefix("models:/"), first.run_id, tags, "")
+    versions._nominate(trial)
+    assert versions.alias("candidate").number == "1"
+
+
+def test_production_is_not_submitted_on_other_data_but_a_version_by_number_is(trained):
+    image, other = sorted(Path("data").rglob("testing_videos/*/*.jpg"))[:2]
+    image.write_bytes(other.read_bytes())
+    message = trained.refused("submit", "--data", "data", "--out", "x.csv")
+    assert "production is version 1, made on data" in message and "--model v1" in message
+    assert not Path("x.csv").exists()
+    trained.done("submit", "--model", "v1", "--data", "data", "--out", "x.csv")
+
+
+def test_decisions_are_in_order_though_a_clock_was_moved_back(trained, monkeypatch):
+    text = trained.done("run", "tiny", "--data", "data", "--set", "train.epochs=1")
+    assert "make submit MODEL=v2 " in text
+    loser = "2" if Versions(trained.tracking()).alias("production").number == "1" else "1"
+    now = time.time
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "time", lambda: now() - 3600)
+        trained.done("promote", loser)
+    assert Versions(trained.tracking()).resolve("production").number == loser
+
+
+def test_rollback_to_a_version_without_files_is_refused(trained):
+    versions = Versions(trained.tracking())
+    trained.tracking().client.set_registered_model_alias(NAME, "previous", "1")
+    shutil.rmtree(next(Path("mlartifacts").rglob("m-*/artifacts/artifacts")).parent)
+    assert "has lost its files" in trained.refused("rollback")
+    assert len(versions.all()) == 1

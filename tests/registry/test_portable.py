@@ -147,22 +147,22 @@ def test_a_model_from_a_moved_store_is_whole_in_another(imported, carried):
     assert "`vad doctor --fix` mends that" in carried.said
     said = Path("said.txt").read_text()
     assert "5 runs imported, 0 were there already" in said
-    assert "imported as models:/vad-ensemble/1; now production" in said
+    assert "imported as models:/vad-ensemble/1; `vad promote v1` makes it production" in said
     before = unpack(carried.model)
     ids = _require_same(before, unpack(Path("again")))
     (row,) = json.loads(imported.done("leaderboard", "--json"))
     (old,) = (run for run in before.runs.values() if run.tags["vad.kind"] == "experiment")
     assert row["run_id"] == ids[old.run_id]
     assert row["value"] == next(point.value for point in old.metrics if point.key == "ap")
-    assert "production" in row["model"]
-    version = Versions(imported.tracking()).resolve("production")
+    assert row["model"] == "v1 candidate", "nobody here decided that it be production"
+    version = Versions(imported.tracking()).resolve("candidate")
     info = mlflow.models.get_model_info(version.uri)
     assert (info.run_id, f"models:/{info.model_id}") == (row["run_id"], version.source)
-    assert version.tags["vad.decision"] == "promoted: imported"
+    assert version.tags["vad.decision"] == "imported: imported"
 
 
 def test_an_imported_model_submits_the_same_file(imported, carried):
-    imported.done("submit", "--model", "production", "--data", "data", "--out", "p.csv")
+    imported.done("submit", "--model", "v1", "--data", "data", "--out", "p.csv")
     assert Path("p.csv").read_bytes() == carried.predictions
     assert len(imported.tracking().find("submission")) == 1, "it is the submission that came along"
 
@@ -210,7 +210,7 @@ def test_an_import_that_was_cut_off_is_taken_up(workspace, carried, monkeypatch)
     workspace.done("export", "again", "--model", "1")
     _require_same(unpack(carried.model), unpack(Path("again")))
     versions = Versions(workspace.tracking())
-    assert versions.aliases() == {"1": ["production", "candidate"]}
+    assert versions.aliases() == {"1": ["candidate"]}
     assert len(versions.all()) == len(workspace.tracking().client.search_logged_models(_experiments(workspace))) == 1
 
 
