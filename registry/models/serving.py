@@ -17,6 +17,7 @@ from registry.servers import HOST, ending, free_port, last_line, until_stopped, 
 from registry.store.tracking import Tracking
 
 _PORTS = range(5001, 5101)
+_PATIENCE = 3600  # seconds that a request may take
 
 
 def serve(model: str, port: int | None, home: Path, say: Callable[[str], object]) -> None:
@@ -49,6 +50,8 @@ def _server(versions: Versions, version: Version, port: int, uri: str, log: Path
     # MLflow calls uvicorn by name, and an environment need not be activated.
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     os.environ.update(PATH=path, MLFLOW_TRACKING_URI=uri)
+    # By itself MLflow answers 504 after a minute, while the work goes on.
+    os.environ.setdefault("MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT", str(_PATIENCE))
     gc.freeze()  # or the end of this process would look through all that it imported, for seconds on a busy machine
     with tempfile.TemporaryDirectory(prefix="vad-serve-") as folder, log.open("wb") as output:
         fetched = str(versions.fetch(version, Path(folder)))

@@ -10,7 +10,7 @@ from registry.runs.work import Request, Target, Work
 from vad.errors import InputError
 from vad.frames.frameset import Labels
 from vad.frames.store import SplitSource
-from vad.member import SCORING_CODE, TRAINING_CODE, digest_of
+from vad.member import SCORING_CODE, TRAINING_CODE, digest_of, named_code
 from vad.scores import FrameIndex
 
 PROXY_SEED = 20260101
@@ -53,6 +53,7 @@ def prepare(request: Request, data: Dataset | None = None) -> Work:
             "files": file_digests,
             "protocol": data.protocol(),
             "code": [TRAINING_CODE, SCORING_CODE],
+            **named_code(plan.code()),
         }
     )
     index = split.index if train else None
