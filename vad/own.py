@@ -163,7 +163,7 @@ def _used(tree: ast.Module, name: str) -> list[ast.stmt]:
         for made in _makes(statement):
             makes.setdefault(made, []).append(statement)
     names = (ast.FunctionDef, ast.ClassDef, ast.Assign)
-    waiting = [
+    waiting: list[ast.stmt] = [
         s
         for s in tree.body
         if isinstance(s, names) and any(isinstance(n, ast.Constant) and n.value == name for n in _outside(s))

@@ -93,11 +93,13 @@ def run_pipeline(
 
 def code_of_steps(streams: Iterable[Stream], variants: Iterable[Variant]) -> dict[str, str]:
     """The code of every error and step, as `Catalog.code` gives it."""
-    streams, found = list(streams), {}
-    for error in (stream.error for stream in streams if stream.error):
+    known = list(streams)
+    found: dict[str, str] = {}
+    for error in (stream.error for stream in known if stream.error):
         found |= ERRORS.code(error.name)
-    for step in (step for part in (*streams, *variants) for step in part.steps):
-        found |= STEPS.code(step.name)
+    for steps in (*(stream.steps for stream in known), *(variant.steps for variant in variants)):
+        for step in steps:
+            found |= STEPS.code(step.name)
     return found
 
 

@@ -2,13 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
-from torch import nn
 
 from registry.entries.checks import named_options
 from registry.entries.entry import Block, Entry, StreamSpec, TrainSpec, VariantSpec
@@ -111,7 +109,7 @@ def rehearse(plan: Plan, index: FrameIndex | None = None) -> dict[str, int]:
     for name, member in plan.members.items():
         try:
             if member.group not in by_group:
-                by_group[member.group] = _tried(member, NETWORKS[member.model])
+                by_group[member.group] = _tried(member)
         except InputError as error:
             raise InputError(f"{plan.name}: members.{member.group}: {error}") from None
         parameters[name] = by_group[member.group]
@@ -133,8 +131,7 @@ def rehearse(plan: Plan, index: FrameIndex | None = None) -> dict[str, int]:
     return parameters
 
 
-@cache
-def _tried(member: Member, network_class: type[nn.Module]) -> int:
+def _tried(member: Member) -> int:
     """Build a member's network; how many parameters it has.
 
     Where a block of it is one's own, one batch of two passes through network and loss: the project's were tried before.

@@ -191,3 +191,12 @@ def test_an_altered_model_is_refused(trained):
     message = trained.refused("submit", "--out", "x.csv")
     assert "is missing or was altered: its SHA-256 is not the one recorded" in message
     assert not Path("x.csv").exists()
+
+
+def test_a_model_whose_code_is_not_this_projects_is_used_by_its_own_in_another_process(finished, monkeypatch):
+    from registry.models import loaded
+
+    finished.done("submit", "--out", "here.csv")
+    monkeypatch.setattr(loaded, "has_this_code", lambda folder: False)
+    finished.done("submit", "--out", "apart.csv")
+    assert Path("apart.csv").read_bytes() == Path("here.csv").read_bytes()

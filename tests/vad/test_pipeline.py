@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from vad.catalog import Named
+from vad.errors import InputError
 from vad.pipeline import Step, Stream, Variant, run_pipeline
 from vad.steps import FITS, STEPS
 
@@ -110,6 +111,6 @@ def test_every_step_that_takes_fitted_values_has_a_fit():
 
 
 def test_a_stored_value_that_is_missing_is_an_error_not_this_sets_own(raw, index):
-    streams, variants = {"s": Stream(("a",), MEAN, (step("normalize"),))}, {"v": Variant("single", ("s",))}
+    streams, variants = {"s": Stream(("a-1",), BY_MEAN, (NORMALIZE,))}, {"v": Variant("single", ("s",))}
     with pytest.raises(InputError, match="streams/s/0-normalize"):
         run_pipeline(streams, variants, raw, {}, index, {})
