@@ -78,7 +78,9 @@ _PROJECT = frozenset(
         "vad.weights",
     ]
 )
-_LIBRARIES = tuple(sysconfig.get_paths()[key] for key in ("stdlib", "platstdlib", "purelib", "platlib"))
+_LIBRARIES = tuple(
+    os.path.realpath(sysconfig.get_paths()[key]) for key in ("stdlib", "platstdlib", "purelib", "platlib")
+)
 
 
 @cache
