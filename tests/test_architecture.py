@@ -15,6 +15,7 @@ MLFLOW_MODULES = {
     "models/versions.py",
     "models/packaging.py",
     "models/pyfunc_model.py",
+    "models/worker.py",
     "upkeep/exporting.py",
     "upkeep/importing.py",
 }

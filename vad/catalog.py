@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from vad.errors import InputError, nearest
+from vad.own import code_of
 
 Block = TypeVar("Block", bound=Callable[..., Any])
 
@@ -74,17 +75,29 @@ class Catalog(Generic[Block]):
     def __init__(self, kind: str):
         self.kind = kind
         self._blocks: dict[str, Block] = {}
+        self._versions: dict[str, int | None] = {}
 
-    def register(self, name: str) -> Callable[[Block], Block]:
-        """Decorator: file a block under `name`. A second block of the same name is a mistake."""
+    def register(self, name: str, *, version: int | None = None) -> Callable[[Block], Block]:
+        """Decorator: file a block under `name`. A second block of the same name is a mistake.
+
+        The project's own blocks have a `version`, to be raised where one gives anything else for the same settings.
+        Without, the block is one's own, and known by its source.
+        """
 
         def file(block: Block) -> Block:
             if name in self._blocks:
                 raise ValueError(f"two blocks of kind {self.kind} are called {name}")
             self._blocks[name] = block
+            self._versions[name] = version
             return block
 
         return file
+
+    def code(self, name: str) -> dict[str, str]:
+        """What, of a block's code, its digest holds: sources of one's own by file, or a version above 1."""
+        if (version := self._versions.get(name, 1)) is None:
+            return code_of(self._blocks[name].__module__, name)
+        return {f"{self.kind} {name}": str(version)} if version > 1 else {}
 
     def names(self) -> list[str]:
         return sorted(self._blocks)

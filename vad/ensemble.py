@@ -18,9 +18,9 @@ from vad.catalog import Named
 from vad.errors import InputError
 from vad.files import sha256
 from vad.frames.store import Frames
-from vad.member import SCORING_CODE, Member, Training, digest_of
+from vad.member import SCORING_CODE, Member, Training, digest_of, named_code
 from vad.models import fold_batch_norm
-from vad.pipeline import Fitted, Stream, Variant, run_pipeline
+from vad.pipeline import Fitted, Stream, Variant, code_of_steps, run_pipeline
 from vad.scores import FrameIndex, Values
 from vad.scoring import score
 from vad.weights import fit_weights, load_tensors, save_tensors
@@ -112,7 +112,7 @@ def identity(ensemble: Ensemble, member_digests: Mapping[str, str]) -> str:
     fitted = {key: [float(x) for x in values.ravel()] for key, values in ensemble.fitted.items()}
     members = {name: member_digests[name] for name in ensemble.members}
     about = {"members": members, "fitted": fitted, "code": SCORING_CODE, **_recipe(ensemble)}
-    return digest_of(about)
+    return digest_of(about | named_code(code_of_steps(ensemble.streams.values(), [ensemble.variant])))
 
 
 def save(ensemble: Ensemble, folder: Path, about: Mapping[str, Any]) -> None:

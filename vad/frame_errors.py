@@ -15,19 +15,19 @@ from vad.similarity import gradients, ssim_map
 ERRORS: Catalog[Callable[..., Tensor]] = Catalog("error")
 
 
-@ERRORS.register("mean")
+@ERRORS.register("mean", version=1)
 def mean_error(output: Tensor, target: Tensor) -> Tensor:
     """Mean squared error over channels and pixels."""
     return (output - target).square().mean((1, 2, 3))
 
 
-@ERRORS.register("max")
+@ERRORS.register("max", version=1)
 def max_error(output: Tensor, target: Tensor) -> Tensor:
     """The largest squared error of one channel of one pixel. At most 4 on [-1, 1]."""
     return (output - target).square().amax((1, 2, 3))
 
 
-@ERRORS.register("patch")
+@ERRORS.register("patch", version=1)
 def patch_error(output: Tensor, target: Tensor, *, size: Annotated[int, Within(low=1)] = 16) -> Tensor:
     """The largest mean squared error of one patch of `size` x `size` pixels; patches do not overlap.
 
@@ -38,13 +38,13 @@ def patch_error(output: Tensor, target: Tensor, *, size: Annotated[int, Within(l
     return patches.amax((1, 2, 3))
 
 
-@ERRORS.register("ssim")
+@ERRORS.register("ssim", version=1)
 def ssim_error(output: Tensor, target: Tensor) -> Tensor:
     """1 less the structural similarity, its mean over channels and pixels."""
     return 1 - ssim_map(output, target).mean((1, 2, 3))
 
 
-@ERRORS.register("gradient")
+@ERRORS.register("gradient", version=1)
 def gradient_error(output: Tensor, target: Tensor) -> Tensor:
     """Mean squared error of the first differences along rows, plus that along columns."""
     pairs = zip(gradients(output), gradients(target), strict=True)

@@ -12,20 +12,20 @@ LOSSES: Catalog[Callable[..., Tensor]] = Catalog("loss")
 Weighted = tuple[tuple[str, float], ...]
 
 
-@LOSSES.register("mse")
+@LOSSES.register("mse", version=1)
 def mse(output: Tensor, target: Tensor) -> Tensor:
     """Mean squared error over everything."""
     # Colours last, as they lie in memory: the gradient comes in the order in which it is asked for.
     return functional.mse_loss(output.movedim(1, -1), target.movedim(1, -1))
 
 
-@LOSSES.register("ssim")
+@LOSSES.register("ssim", version=1)
 def ssim(output: Tensor, target: Tensor) -> Tensor:
     """1 less the structural similarity, its mean over everything."""
     return 1 - ssim_map(output, target).mean()
 
 
-@LOSSES.register("gradient")
+@LOSSES.register("gradient", version=1)
 def gradient(output: Tensor, target: Tensor) -> Tensor:
     """Mean absolute difference of the first differences along rows, plus that along columns."""
     pairs = zip(gradients(output), gradients(target), strict=True)

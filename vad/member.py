@@ -11,8 +11,9 @@ from torch import nn
 from vad.catalog import Named
 from vad.frames.decode import RESIZE_FILTER
 from vad.inputs import INPUTS, Input
-from vad.losses import Weighted
-from vad.models import NETWORKS, build
+from vad.losses import LOSSES, Weighted
+from vad.models import INITS, NETWORKS, build
+from vad.optim import OPTIMIZERS, SCHEDULES
 from vad.precision import Precision, Wish
 
 # Raise these when a change to the code changes what comes out for the same settings.
@@ -77,10 +78,20 @@ class Member:
         return {**settings, **init, **training}
 
     def digest(self, train_digest: str) -> str:
-        """Identity of the trained weights: settings, training frames, resize filter, version of the code."""
-        return digest_of(
-            {"settings": self.settings(), "frames": train_digest, "filter": RESIZE_FILTER, "code": TRAINING_CODE}
-        )
+        """Identity of the trained weights: settings, training frames, resize filter, version of the code, code of one's own."""
+        about = {"settings": self.settings(), "frames": train_digest, "filter": RESIZE_FILTER, "code": TRAINING_CODE}
+        return digest_of(about | named_code(self.code()))
+
+    def code(self) -> dict[str, str]:
+        """The code of its blocks, as `Catalog.code` gives it: network, input, loss, optimiser, schedule, first weights."""
+        recipe = self.training
+        losses = [recipe.loss] if isinstance(recipe.loss, str) else [name for name, _ in recipe.loss]
+        found = NETWORKS.code(self.model) | INPUTS.code(self.input.name) | OPTIMIZERS.code(recipe.optimizer)
+        for loss in losses:
+            found |= LOSSES.code(loss)
+        if recipe.schedule:
+            found |= SCHEDULES.code(recipe.schedule.name)
+        return found | (INITS.code(self.init.name) if self.init else {})
 
     def build(self) -> nn.Module:
         """The network before training. Raises InputError where the settings do not fit it."""
@@ -95,6 +106,11 @@ class Member:
         """How samples for this member are made."""
         made: Input = INPUTS.make(self.input)
         return made
+
+
+def named_code(code: Mapping[str, str]) -> dict[str, Any]:
+    """A digest's part for code; nothing where all of it is the project's first, so that old digests stay."""
+    return {"blocks": dict(code)} if code else {}
 
 
 def digest_of(value: Mapping[str, Any]) -> str:

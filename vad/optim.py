@@ -20,13 +20,13 @@ OPTIMIZERS: Catalog[Callable[..., torch.optim.Optimizer]] = Catalog("optimizer")
 SCHEDULES: Catalog[Callable[..., LRScheduler]] = Catalog("schedule")
 
 
-@OPTIMIZERS.register("adam")
+@OPTIMIZERS.register("adam", version=1)
 def adam(parameters: Parameters, lr: float, weight_decay: float) -> torch.optim.Optimizer:
     """Adam with PyTorch's betas; weight decay is added to the gradient (L2)."""
     return torch.optim.Adam(weight_decay=weight_decay, **_fused(parameters, lr))
 
 
-@OPTIMIZERS.register("adamw")
+@OPTIMIZERS.register("adamw", version=1)
 def adamw(parameters: Parameters, lr: float, weight_decay: float) -> torch.optim.Optimizer:
     """Adam with decoupled weight decay."""
     return torch.optim.AdamW(weight_decay=weight_decay, **_fused(parameters, lr))
@@ -41,7 +41,7 @@ def _fused(parameters: Parameters, lr: float) -> dict[str, Any]:
     return {"params": parameters, "lr": torch.tensor(lr, device=device), "fused": True, "capturable": True}
 
 
-@SCHEDULES.register("cosine")
+@SCHEDULES.register("cosine", version=1)
 def cosine(
     optimizer: torch.optim.Optimizer,
     epochs: int,
@@ -53,7 +53,7 @@ def cosine(
     return CosineAnnealingLR(optimizer, T_max=t_max or epochs, eta_min=eta_min)
 
 
-@SCHEDULES.register("warm_restarts")
+@SCHEDULES.register("warm_restarts", version=1)
 def warm_restarts(
     optimizer: torch.optim.Optimizer,
     epochs: int,
@@ -66,7 +66,7 @@ def warm_restarts(
     return CosineAnnealingWarmRestarts(optimizer, t_0, t_mult, eta_min)
 
 
-@SCHEDULES.register("step")
+@SCHEDULES.register("step", version=1)
 def step(
     optimizer: torch.optim.Optimizer,
     epochs: int,
@@ -78,7 +78,7 @@ def step(
     return StepLR(optimizer, step_size, gamma)
 
 
-@SCHEDULES.register("plateau")
+@SCHEDULES.register("plateau", version=1)
 def plateau(
     optimizer: torch.optim.Optimizer,
     epochs: int,

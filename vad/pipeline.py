@@ -4,7 +4,7 @@ A stream is one score a frame, made from a group of members or read from a predi
 variant is a way to a final score: streams fused, then steps. The order of steps is the entry's.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from vad.catalog import Named
 from vad.errors import InputError
+from vad.frame_errors import ERRORS
 from vad.scores import FrameIndex, Values
 from vad.steps import FITS, STEPS
 
@@ -65,7 +66,7 @@ def run_pipeline(
     """Compute every variant for the frames of `index`.
 
     `member_scores` holds, by (member, error), raw scores of shape (N,), NaN where a member has none; `files`
-    the scores of streams that are read from files. With `fitted`, fitted steps use those values; without, they take them
+    the scores of streams that are read from files. With `fitted`, fitted steps use those values, and one that is missing is an error; without, they take them
     from these very frames (transductively) and the outcome reports them.
     """
     taken: Fitted = {} if fitted is None else dict(fitted)
@@ -77,7 +78,7 @@ def run_pipeline(
             assert stream.error is not None
             rows = np.stack([member_scores[member, stream.error] for member in stream.members])
         try:
-            rows = _apply(stream.steps, rows, index, taken, f"streams/{name}")
+            rows = _apply(stream.steps, rows, index, taken, f"streams/{name}", fitted)
         except NoScore as error:
             raise InputError(f'stream "{name}": {error}') from None
         if len(rows) != 1:
@@ -86,8 +87,20 @@ def run_pipeline(
     results = {}
     for name, variant in variants.items():
         rows = fuse(variant, [stream_scores[stream] for stream in variant.streams])[None]
-        results[name] = _apply(variant.steps, rows, index, taken, f"variants/{name}")[0]
+        results[name] = _apply(variant.steps, rows, index, taken, f"variants/{name}", fitted)[0]
     return Outcome(results, stream_scores, taken)
+
+
+def code_of_steps(streams: Iterable[Stream], variants: Iterable[Variant]) -> dict[str, str]:
+    """The code of every error and step, as `Catalog.code` gives it."""
+    known = list(streams)
+    found: dict[str, str] = {}
+    for error in (stream.error for stream in known if stream.error):
+        found |= ERRORS.code(error.name)
+    for steps in (*(stream.steps for stream in known), *(variant.steps for variant in variants)):
+        for step in steps:
+            found |= STEPS.code(step.name)
+    return found
 
 
 def fuse(variant: Variant, scores: Sequence[Values]) -> Values:
@@ -102,15 +115,21 @@ def fuse(variant: Variant, scores: Sequence[Values]) -> Values:
     return np.asarray(np.tensordot(np.asarray(variant.weights), stacked, 1))
 
 
-def _apply(steps: Sequence[Step], rows: Values, index: FrameIndex, taken: Fitted, place: str) -> Values:
+def _apply(
+    steps: Sequence[Step], rows: Values, index: FrameIndex, taken: Fitted, place: str, stored: Fitted | None
+) -> Values:
     for number, step in enumerate(steps):
         if step.name != "fill":
             _require_scores(rows, index)
         options = dict(step.options)
         if step.name in FITS:
             key = f"{place}/{number}-{step.name}"
-            if key not in taken:
+            if stored is None:
                 taken[key] = FITS[step.name](rows, **options)
+            elif key not in stored:
+                raise InputError(
+                    f'the stored values of step "{key}" are missing; the model is damaged, run its entry again'
+                )
             rows = STEPS[step.name](rows, index.spans, taken[key], **options)
         else:
             rows = STEPS[step.name](rows, index.spans, **options)

@@ -43,7 +43,7 @@ def _scale(values: Values, bounds: Values) -> Values:
     return np.where(high > low, scaled, 0.5)
 
 
-@STEPS.register("normalize")
+@STEPS.register("normalize", version=1)
 def normalize(
     values: Values,
     videos: Spans,
@@ -65,7 +65,7 @@ def normalize(
 FITS["normalize"] = lambda values, percentile=100, scope="all": _bounds(values, percentile)
 
 
-@STEPS.register("rank")
+@STEPS.register("rank", version=1)
 def rank(values: Values, videos: Spans, fitted: Values) -> Values:
     """Percentile rank over all test frames, ties averaged, in (0, 1].
 
@@ -84,7 +84,7 @@ def _rank_among(row: NDArray[np.float64], known: NDArray[np.float64]) -> Values:
 FITS["rank"] = lambda values: np.sort(values, axis=1)
 
 
-@STEPS.register("fill")
+@STEPS.register("fill", version=1)
 def fill(values: Values, videos: Spans, *, value: Annotated[float, Within(low=0)] | Literal["nearest"]) -> Values:
     """Give a score to frames that have none (NaN), as the first of a video under an input that looks back.
 
@@ -107,7 +107,7 @@ def _nearest(row: Values) -> Values:
     return np.asarray(row[known[np.where(earlier, before, after)]])
 
 
-@STEPS.register("local_zscore")
+@STEPS.register("local_zscore", version=1)
 def local_zscore(values: Values, videos: Spans, *, radius: Annotated[int, Within(low=1)] = 5) -> Values:
     """How unlike its neighbours a frame is: |v - mean| / (std + 1e-8) of up to `radius` frames on each side, itself left out.
 
@@ -127,7 +127,7 @@ def _unlike(part: Values, radius: int) -> Values:
     return np.where((~np.isnan(beside)).sum(2) < 2, 0.0, unlike)
 
 
-@STEPS.register("gaussian_residual")
+@STEPS.register("gaussian_residual", version=1)
 def gaussian_residual(
     values: Values,
     videos: Spans,
@@ -150,25 +150,25 @@ def gaussian_residual(
     return _per_video(values, videos, work)
 
 
-@STEPS.register("mean")
+@STEPS.register("mean", version=1)
 def mean(values: Values, videos: Spans) -> Values:
     """The mean over members."""
     return np.asarray(values.mean(0, keepdims=True))
 
 
-@STEPS.register("median")
+@STEPS.register("median", version=1)
 def median(values: Values, videos: Spans) -> Values:
     """The median over members."""
     return np.median(values, 0, keepdims=True)
 
 
-@STEPS.register("max")
+@STEPS.register("max", version=1)
 def maximum(values: Values, videos: Spans) -> Values:
     """The largest over members."""
     return np.asarray(values.max(0, keepdims=True))
 
 
-@STEPS.register("gaussian")
+@STEPS.register("gaussian", version=1)
 def gaussian(values: Values, videos: Spans, *, sigma: Annotated[float, Within(low=0, high=10_000)]) -> Values:
     """`scipy.ndimage.gaussian_filter1d` with its defaults; a sigma below 1/8 or a single frame changes nothing."""
     if sigma < 0.125:  # its window is one frame
@@ -178,7 +178,7 @@ def gaussian(values: Values, videos: Spans, *, sigma: Annotated[float, Within(lo
     )
 
 
-@STEPS.register("median_filter")
+@STEPS.register("median_filter", version=1)
 def median_filter(values: Values, videos: Spans, *, window: Annotated[int, Within(low=1)]) -> Values:
     """`scipy.ndimage.median_filter` with its defaults; a video no longer than the window stays as it is."""
     if window == 1:
@@ -190,7 +190,7 @@ def median_filter(values: Values, videos: Spans, *, window: Annotated[int, Withi
     )
 
 
-@STEPS.register("ema")
+@STEPS.register("ema", version=1)
 def ema(values: Values, videos: Spans, *, alpha: Annotated[float, Within(above=0, high=1)]) -> Values:
     """Exponential moving average, forward and backward, averaged: f_0 = v_0, f_t = a v_t + (1 - a) f_(t-1)."""
 
@@ -201,7 +201,7 @@ def ema(values: Values, videos: Spans, *, alpha: Annotated[float, Within(above=0
     return _per_video(values, videos, lambda part: (forward(part) + forward(part[:, ::-1])[:, ::-1]) / 2)
 
 
-@STEPS.register("savgol")
+@STEPS.register("savgol", version=1)
 def savgol(
     values: Values,
     videos: Spans,

@@ -95,12 +95,13 @@ class _Refused(click.ClickException):
 
 
 def _your_fault(error: Exception) -> str | None:
-    """One line for what you can mend, as a full disk."""
+    """One line for what you can mend, as a full disk or a block of your own."""
     from registry.store.faults import mendable
     from registry.store.tracking import default_uri
+    from vad.own import place_of, told
 
     with suppress(InputError):
-        return mendable(error, default_uri(), home())
+        return mendable(error, default_uri(), home()) or (told(error) if place_of(error) else None)
     return None
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+import torch
 
 from registry.entries.checks import named_options
 from registry.entries.entry import Block, Entry, StreamSpec, TrainSpec, VariantSpec
@@ -13,12 +14,13 @@ from registry.entries.loading import Loaded
 from vad.catalog import Catalog, Named
 from vad.errors import InputError
 from vad.frame_errors import ERRORS
-from vad.inputs import INPUTS
-from vad.losses import Weighted
-from vad.member import Member, Training, digest_of
+from vad.inputs import INPUTS, fold_frames
+from vad.losses import Weighted, weighted_loss
+from vad.member import Member, Training, digest_of, named_code
 from vad.models import INITS, NETWORKS, parameter_count
 from vad.optim import SCHEDULES
-from vad.pipeline import Fusion, Step, Stream, Variant, run_pipeline
+from vad.own import place_of, told
+from vad.pipeline import Fusion, Step, Stream, Variant, code_of_steps, run_pipeline
 from vad.scores import FrameIndex
 from vad.steps import STEPS
 
@@ -67,7 +69,14 @@ class Plan:
         }
 
     def digest(self) -> str:
-        return digest_of(self.settings())
+        return digest_of(self.settings() | named_code(self.code()))
+
+    def code(self) -> dict[str, str]:
+        """The code of its blocks that its digest holds, as `Catalog.code` gives it."""
+        found = code_of_steps(self.streams.values(), self.variants.values())
+        for member in self.members.values():
+            found |= member.code()
+        return dict(sorted(found.items()))
 
 
 def make_plan(loaded: Loaded, labelled: bool) -> Plan:
@@ -90,17 +99,17 @@ def make_plan(loaded: Loaded, labelled: bool) -> Plan:
 
 
 def rehearse(plan: Plan, index: FrameIndex | None = None) -> dict[str, int]:
-    """Build every kind of network and run every step on made-up scores of `index`; parameters by member.
+    """Build every kind of network, try those of one's own, and run every step on made-up scores of `index`; parameters by member.
 
-    Raises InputError for what does not fit: a size that a network cannot take, steps that fail, a video that
-    is too short for what a member looks at.
+    Raises InputError for what does not fit: a size that a network cannot take, a network that fails, or gives another
+    shape than it is to, steps that fail, a video that is too short for what a member looks at.
     """
     parameters: dict[str, int] = {}
     by_group: dict[str, int] = {}
     for name, member in plan.members.items():
         try:
             if member.group not in by_group:
-                by_group[member.group] = parameter_count(member.build())
+                by_group[member.group] = _tried(member)
         except InputError as error:
             raise InputError(f"{plan.name}: members.{member.group}: {error}") from None
         parameters[name] = by_group[member.group]
@@ -115,7 +124,42 @@ def rehearse(plan: Plan, index: FrameIndex | None = None) -> dict[str, int]:
         run_pipeline(plan.streams, plan.variants, scores, files, index)
     except (InputError, ValueError) as error:
         raise InputError(f"{plan.name}: {error}") from None
+    except Exception as error:
+        if not place_of(error):
+            raise
+        raise InputError(f"{plan.name}: {told(error)}") from error
     return parameters
+
+
+def _tried(member: Member) -> int:
+    """Build a member's network; how many parameters it has.
+
+    Where a block of it is one's own, one batch of two passes through network and loss: the project's were tried before.
+    """
+    network = member.build()
+    if not member.code():
+        return parameter_count(network)
+    shape = member.kind_of_input().shape(member.size)
+    frame = (shape.channels, shape.size, shape.size)
+    given = {
+        "frame": (2, *frame),
+        "clip": (2, frame[0], shape.frames, *frame[1:]),
+        "sequence": (2, shape.frames, *frame),
+    }
+    target = torch.zeros((2, *frame) if shape.kind == "sequence" else given[shape.kind])
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            output = network(torch.zeros(given[shape.kind]))
+            if output.shape != target.shape:
+                raise InputError(
+                    f'model "{member.model}" gives {tuple(output.shape)} for a batch of two, not {tuple(target.shape)}'
+                )
+            weighted_loss(member.training.loss)(fold_frames(output), fold_frames(target))
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:
+        raise InputError(f'model "{member.model}" fails: {told(error)}') from error
+    return parameter_count(network)
 
 
 def _training(train: TrainSpec, batch_size: int) -> Training:

@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 
 from registry.insight.differences import changes, plan_changes
-from registry.runs.identity import changed_frames, stored_identity
+from registry.runs.identity import changed_code, changed_frames, stored_identity
 from registry.store.tracking import Found, Tracking
 
 _FEW = 12
@@ -61,6 +61,7 @@ def code_changes(before: dict[str, Any], now: dict[str, Any], names: tuple[str, 
     lines = [
         f"{words[key]}: {old[key]} -> {new[key]}" for key in words if key in old and key in new and old[key] != new[key]
     ]
+    lines += changed_code(old, new)
     dirty = [letter for letter, side in zip(names, (old, new), strict=True) if side.get("dirty") == "yes"]
     if dirty:
         lines.append(f"{' and '.join(dirty)} had files that were not committed")

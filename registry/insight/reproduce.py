@@ -85,7 +85,9 @@ def reproduce(run: Found, data: str | None, tracking: Tracking, home: Path, cons
         for setting in [*identity["set"], *_files(run, record.read("entry.yaml"), identity)]:
             command += ["--set", setting]
         console.say(f"run {run.run_id} ({identity['name']}) once more:")
-        _run(command, folder, code, identity)
+        for note in notes:
+            console.say(f"  note: {note}")
+        _run(command, folder, code, identity, notes)
         return _compare(run, tracking, home, identity, folder, notes)
 
 
@@ -209,7 +211,7 @@ def _git(*arguments: str) -> str:
     return (done.stderr.strip() or "git failed").splitlines()[-1] if done.returncode else ""
 
 
-def _run(command: list[str], folder: Path, code: Path, identity: Mapping[str, Any]) -> None:
+def _run(command: list[str], folder: Path, code: Path, identity: Mapping[str, Any], notes: list[str]) -> None:
     given = {key: value for key, value in os.environ.items() if key not in ("MLFLOW_TRACKING_URI", "VAD_HOME")}
     given |= {
         "PYTHONPATH": str(code),
@@ -222,7 +224,7 @@ def _run(command: list[str], folder: Path, code: Path, identity: Mapping[str, An
     if done.returncode == _STOPPED:
         raise KeyboardInterrupt
     if done.returncode:
-        raise InputError("the run did not come to its end this time; see above")
+        raise InputError("; ".join(["the run did not come to its end this time (see above)", *notes]))
 
 
 def _compare(

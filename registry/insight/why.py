@@ -12,7 +12,7 @@ from registry.console import Console, plural, table
 from registry.insight.changed import code_changes, data_changes, entry_changes, identity_of
 from registry.insight.differences import changes
 from registry.runs.executor import find_device, finished
-from registry.runs.identity import identity
+from registry.runs.identity import changed_code, identity
 from registry.runs.members import MemberStore
 from registry.runs.preparation import prepare
 from registry.runs.work import Request, Work
@@ -152,7 +152,7 @@ def _against(
     told = {run.run_id: changes(_settings(run), settings) for run in alike}
     nearest = min(alike, key=lambda run: (len(told[run.run_id]), run.name != member.name))
     before = identity_of(tracking.get(nearest.tags["mlflow.parentRunId"]), tracking, home)
-    lines = [*map(str, told[nearest.run_id]), *_code_changed(before, now)]
+    lines = [*map(str, told[nearest.run_id]), *_code_changed(before, now, member)]
     if not lines:  # a run that was cut off does not say by which code
         other = "" if "training" in before["code"] else ", or another version of the code made them"
         return f"the weights of run {nearest.run_id[:8]} are gone or were altered{other}"
@@ -182,13 +182,15 @@ def _changed(member: Member, before: dict[str, Any] | None, now: dict[str, Any],
     told = [str(change) for change in changes(old, now["plan"]["members"][member.name])]
     if before["data"].get("train") != now["data"]["train"]:
         told.append("other train frames")
-    told += _code_changed(before, now)
+    told += _code_changed(before, now, member)
     return "; ".join(told) or f"the weights that run {last.run_id[:8]} used are gone or were altered"
 
 
-def _code_changed(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+def _code_changed(before: dict[str, Any], now: dict[str, Any], member: Member) -> list[str]:
     code = {"training": "training code", "filter": "resize filter"}
-    return [
+    known = before["code"].get("blocks", {})  # of all members: what is this one's counts
+    mine = {"blocks": {name: known[name] for name in member.code() if name in known}}
+    return changed_code(mine, {"blocks": member.code()}) + [
         f"{word}: {before['code'][key]} -> {now['code'][key]}"
         for key, word in code.items()
         if before["code"].get(key, now["code"][key]) != now["code"][key]

@@ -126,10 +126,17 @@ def fetch(tracking: Tracking, uri: str, digest: str | None, folder: Path) -> Pat
 
 
 def load(tracking: Tracking, uri: str, digest: str | None) -> Any:
-    """The Python model, as MLflow loads it, from checked copies of its files. Raises InputError as `fetch` does."""
+    """The model by its own code, from checked copies of its files. Raises InputError as `fetch` does.
+
+    Where that code is this project's it is MLflow's Python model; else `Apart`, which runs it in another process.
+    """
+    from registry.models.loaded import Apart, has_this_code
+
     folder = tempfile.mkdtemp(prefix="vad-model-")
     try:
-        model = mlflow.pyfunc.load_model(str(fetch(tracking, uri, digest, Path(folder)))).unwrap_python_model()
+        files = fetch(tracking, uri, digest, Path(folder))
+        here = has_this_code(files)
+        model = mlflow.pyfunc.load_model(str(files)).unwrap_python_model() if here else Apart(files, uri)
     except BaseException as error:
         shutil.rmtree(folder, ignore_errors=True)
         if isinstance(error, (MlflowException, OSError)):

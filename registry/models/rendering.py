@@ -1,27 +1,25 @@
 """One test video as a registered model sees it: its frames with the error burnt in, its scores below them."""
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from registry.console import Console, plural
+from registry.models.loaded import Apart
 from registry.models.submission import dataset_of, require_file
 from registry.models.versions import Version, Versions
+from registry.models.worker import write_errors
 from registry.store.tracking import Tracking
-from vad.ensemble import Ensemble
 from vad.errors import InputError
-from vad.frames.decode import Image, decoding_pool
+from vad.frames.decode import Image
 from vad.frames.frameset import Split
-from vad.frames.store import Advance, Frames, SplitSource, open_frames
+from vad.frames.store import Advance, SplitSource, open_frames
 from vad.render import Scene, write_movie
-from vad.scores import FrameIndex
-from vad.scoring import error_maps
 
 # In this share of the frames no pixel is beyond the hottest colour: one outlier must not make all others pale.
 _WITHIN = 0.95
@@ -89,7 +87,11 @@ def render(
     member = max(ensemble.members.values(), key=lambda member: member.size).name
     with tempfile.TemporaryFile(dir=home) as file:
         with console.bar(f"error of {member}", len(only)) as bar:
-            errors = _errors(ensemble, member, frames, only.index, device, file, bar.advance)
+            if isinstance(ensemble, Apart):
+                peaks = ensemble.errors(member, frames, only.index, file, bar.advance)
+            else:
+                peaks = write_errors(ensemble, member, frames, only.index, device, file, bar.advance)
+        errors = _errors(peaks, ensemble.members[member].size, file)
         if not errors.known.all():
             console.say(f"  {np.sum(~errors.known)} frames have no heat map: {member} does not score them")
         labels = dataset.labels.values[span] if dataset.labels else None
@@ -111,37 +113,11 @@ def _place(test: Split, video: str) -> int:
     return ids.index(int(video))
 
 
-def _errors(
-    ensemble: Ensemble,
-    name: str,
-    frames: Mapping[int, Frames],
-    index: FrameIndex,
-    device: torch.device,
-    file: BinaryIO,
-    advance: Advance,
-) -> _Errors:
-    """A member's error maps, one after another into `file`: those of a long video do not fit into memory."""
-    member, network = ensemble.members[name], ensemble.network(name)
-    samples = member.kind_of_input().samples(frames[member.size], index, device)
-    error_map = error_maps(network, samples, member.training.precision, device)
-    peaks = np.full(len(index), np.nan)
-    nothing = np.zeros((member.size, member.size), np.float16)
-
-    def look(position: int) -> NDArray[np.float16] | None:
-        seen = error_map(position)
-        return seen and seen[2].numpy().astype(np.float16)
-
-    with decoding_pool() as pool:  # a frame at a time is work for one core
-        for position, error in enumerate(pool.map(look, range(len(index)))):
-            if error is not None:
-                peaks[position] = error.max()
-            file.write((nothing if error is None else error).tobytes())
-            advance(1)
-    file.flush()
+def _errors(peaks: NDArray[np.float64], size: int, file: BinaryIO) -> _Errors:
+    """The errors that were written into `file`, of which the largest of each frame are known."""
     known = ~np.isnan(peaks)
     most = float(np.quantile(peaks[known], _WITHIN)) if known.any() else 0.0
-    maps = np.memmap(file, np.float16, "r", shape=(len(index), *nothing.shape))
-    return _Errors(maps, known, most or 1.0)
+    return _Errors(np.memmap(file, np.float16, "r", shape=(len(peaks), size, size)), known, most or 1.0)
 
 
 def _originals(split: Split) -> Iterator[Image]:

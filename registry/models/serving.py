@@ -15,6 +15,7 @@ from registry.store.mlflow_private import scoring_server
 from registry.store.tracking import Tracking
 
 _PORTS = range(5001, 5101)
+_PATIENCE = 3600  # seconds that a request may take
 
 
 def serve(model: str, port: int | None, home: Path, say: Callable[[str], object]) -> None:
@@ -47,6 +48,8 @@ def _server(versions: Versions, version: Version, port: int, uri: str, log: Path
     # MLflow calls uvicorn by name, and an environment need not be activated.
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     os.environ.update(PATH=path, MLFLOW_TRACKING_URI=uri)
+    # By itself MLflow answers 504 after a minute, while the work goes on.
+    os.environ.setdefault("MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT", str(_PATIENCE))
     gc.freeze()  # or the end of this process would look through all that it imported, for seconds on a busy machine
     with tempfile.TemporaryDirectory(prefix="vad-serve-") as folder, log.open("wb") as output:
         fetched = str(versions.fetch(version, Path(folder)))

@@ -183,10 +183,7 @@ class Versions:
     def all(self) -> list[Version]:
         """Every version, newest first."""
         try:
-            found, token = [], ""
-            while token is not None:
-                page = self._client.search_model_versions(f"name = '{NAME}'", page_token=token or None)
-                found, token = found + list(page), page.token or None
+            found = self._client.search_model_versions(f"name = '{NAME}'")
         except MlflowException as error:
             if not absent(error):
                 raise

@@ -31,7 +31,13 @@ def identity(work: Work) -> dict[str, Any]:
         "set": list(work.loaded.overrides),
         "plan": work.plan.settings(),
         "files": work.file_digests,
-        "code": {"training": TRAINING_CODE, "scoring": SCORING_CODE, "filter": RESIZE_FILTER, **checkout()},
+        "code": {
+            "training": TRAINING_CODE,
+            "scoring": SCORING_CODE,
+            "filter": RESIZE_FILTER,
+            "blocks": work.plan.code(),
+            **checkout(),
+        },
         "data": {
             "name": data.name,
             "train": work.train.digest if work.train else "",
@@ -77,6 +83,16 @@ def changed_frames(before: Mapping[str, Any], now: Mapping[str, Any], split: str
         parts = [f"{_ranges(numbers)} {word}" for word, numbers in facts.items() if numbers]
         lines.append(f"video {video}: frame{'s' if sum(map(len, facts.values())) > 1 else ''} {', '.join(parts)}")
     return lines
+
+
+def changed_code(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Which files of one's own, or versions of the project's blocks, are not as they were."""
+    old, new = (side.get("blocks", {}) for side in (before, now))
+    return [
+        f"{name} {'is new' if name not in old else 'is gone' if name not in new else 'changed'}"
+        for name in sorted({*old, *new})
+        if old.get(name) != new.get(name)
+    ]
 
 
 def videos_of(split: Split) -> dict[str, dict[str, str]]:

@@ -23,10 +23,11 @@ from registry.store.tracking import Found, Tracking
 from vad.catalog import Named
 from vad.errors import InputError
 from vad.files import sha256
+from vad.frame_errors import ERRORS
 from vad.frames.decode import RESIZE_FILTER
 from vad.frames.store import Frames
 from vad.inputs import Samples
-from vad.member import SCORING_CODE, Member
+from vad.member import SCORING_CODE, Member, digest_of
 from vad.models import parameter_count
 from vad.scores import FrameIndex, Values
 from vad.scoring import score
@@ -304,4 +305,6 @@ class _Curve:
 
 
 def _score_name(frames_digest: str, error: Named) -> str:
-    return f"{frames_digest[:24]}-{error.label}-{SCORING_CODE}.safetensors"
+    code = ERRORS.code(error.name)
+    mark = f"-{digest_of(code)[:12]}" if code else ""
+    return f"{frames_digest[:24]}-{error.label}-{SCORING_CODE}{mark}.safetensors"

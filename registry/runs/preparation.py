@@ -13,7 +13,7 @@ from registry.runs.work import Request, Target, Work
 from vad.errors import InputError
 from vad.frames.frameset import Labels
 from vad.frames.store import SplitSource
-from vad.member import SCORING_CODE, TRAINING_CODE, Member, digest_of
+from vad.member import SCORING_CODE, TRAINING_CODE, Member, digest_of, named_code
 from vad.scores import FrameIndex
 
 PROXY_SEED = 20260101
@@ -62,6 +62,7 @@ def prepare(request: Request, data: Dataset | None = None) -> Work:
             "files": file_digests,
             "protocol": data.protocol(),
             "code": [TRAINING_CODE, SCORING_CODE],
+            **named_code(plan.code()),
         }
     )
     index = split.index if train else None

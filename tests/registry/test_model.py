@@ -245,3 +245,12 @@ def test_rollback_to_a_version_without_files_is_refused(trained):
     shutil.rmtree(next(Path("mlartifacts").rglob("m-*/artifacts/artifacts")).parent)
     assert "has lost its files" in trained.refused("rollback")
     assert len(versions.all()) == 1
+
+
+def test_a_model_whose_code_is_not_this_projects_is_used_by_its_own_in_another_process(finished, monkeypatch):
+    from registry.models import loaded
+
+    finished.done("submit", "--out", "here.csv")
+    monkeypatch.setattr(loaded, "has_this_code", lambda folder: False)
+    finished.done("submit", "--out", "apart.csv")
+    assert Path("apart.csv").read_bytes() == Path("here.csv").read_bytes()

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from vad.catalog import Named
+from vad.errors import InputError
 from vad.pipeline import Step, Stream, Variant, run_pipeline
 from vad.steps import FITS, STEPS
 
@@ -107,3 +108,9 @@ def test_what_fitted_steps_took_is_reported_and_scores_a_single_video_alike(raw,
 def test_every_step_that_takes_fitted_values_has_a_fit():
     taking = {name for name in STEPS.names() if "fitted" in STEPS[name].__annotations__}
     assert taking == set(FITS) == {"normalize", "rank"}
+
+
+def test_a_stored_value_that_is_missing_is_an_error_not_this_sets_own(raw, index):
+    streams, variants = {"s": Stream(("a-1",), BY_MEAN, (NORMALIZE,))}, {"v": Variant("single", ("s",))}
+    with pytest.raises(InputError, match="streams/s/0-normalize"):
+        run_pipeline(streams, variants, raw, {}, index, {})

@@ -105,7 +105,7 @@ def _is_there(path: Path, shape: tuple[int, ...]) -> bool:
     return bool(kept.shape == shape and kept.dtype == np.float16)
 
 
-@INPUTS.register("optical_flow")
+@INPUTS.register("optical_flow", version=1)
 def optical_flow(*, break_at_gaps: bool = False) -> Input:
     """Flow from the frame before (dx, dy) in [-1, 1], (2, size, size); zero for the first frame of a video."""
 

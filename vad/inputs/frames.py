@@ -33,7 +33,7 @@ class FrameSamples(Samples):
         return ((values + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1)
 
 
-@INPUTS.register("rgb")
+@INPUTS.register("rgb", version=1)
 def rgb() -> Input:
     """Single colour frames in [-1, 1], (3, size, size)."""
 
@@ -62,7 +62,7 @@ class DifferenceSamples(Samples):
         return (values * 255).round().clamp(0, 255).byte().permute(0, 2, 3, 1).expand(-1, -1, -1, 3)
 
 
-@INPUTS.register("frame_difference")
+@INPUTS.register("frame_difference", version=1)
 def frame_difference(*, break_at_gaps: bool = False) -> Input:
     """|I_t - I_(t-1)| of grey frames in [0, 1], (1, size, size). The first frame of a video gets no score."""
 
@@ -86,7 +86,7 @@ class ClipSamples(FrameSamples):
         return Batch(clips, clips)
 
 
-@INPUTS.register("clip")
+@INPUTS.register("clip", version=1)
 def clip(
     *,
     frames: Annotated[int, Within(low=2)] = 8,
@@ -121,7 +121,7 @@ class SequenceSamples(FrameSamples):
         return Batch(past, super().batch(which).target)
 
 
-@INPUTS.register("sequence")
+@INPUTS.register("sequence", version=1)
 def sequence(*, frames: Annotated[int, Within(low=1)] = 8, break_at_gaps: bool = False) -> Input:
     """`frames` colour frames in [-1, 1], (frames, 3, size, size), and the next one, which gets the score.
 

@@ -12,7 +12,7 @@ from vad.models.base import NETWORKS, Kind, Shape
 _WIDTHS = (32, 64, 128, 256)
 
 
-@NETWORKS.register("conv3d_ae")
+@NETWORKS.register("conv3d_ae", version=1)
 class Conv3dAutoencoder(nn.Module):
     """Four strided 3D convolutions down, a narrow vector, four transposed ones up.
 

@@ -13,7 +13,7 @@ from vad.models.halving import Double, Halve
 _WIDTHS = (32, 64, 128, 256, 512)
 
 
-@NETWORKS.register("conv_ae")
+@NETWORKS.register("conv_ae", version=1)
 class ConvAutoencoder(nn.Module):
     """Five strided convolutions down, a linear latent vector, five transposed convolutions up.
 

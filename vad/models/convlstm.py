@@ -13,7 +13,7 @@ from vad.models.halving import Double, Halve
 _WIDTHS = (32, 64, 128, 256)
 
 
-@NETWORKS.register("convlstm")
+@NETWORKS.register("convlstm", version=1)
 class ConvLSTM(nn.Module):
     """Each frame is encoded by itself; one ConvLSTM cell reads the codes in turn; its last state becomes a frame.
 

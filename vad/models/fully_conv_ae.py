@@ -12,7 +12,7 @@ from vad.models.halving import Double, Halve
 _WIDTHS = (32, 64, 128)
 
 
-@NETWORKS.register("fully_conv_ae")
+@NETWORKS.register("fully_conv_ae", version=1)
 class FullyConvAutoencoder(nn.Module):
     """Three strided convolutions down, three transposed ones up; no linear layer, no batch norm.
 

@@ -10,7 +10,7 @@ from vad.catalog import Catalog
 INITS: Catalog[Callable[..., None]] = Catalog("init")
 
 
-@INITS.register("kaiming_normal")
+@INITS.register("kaiming_normal", version=1)
 def kaiming_normal(
     network: nn.Module,
     *,

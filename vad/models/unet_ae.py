@@ -13,7 +13,7 @@ from vad.models.halving import Double, Halve
 _WIDTHS = (64, 128, 256, 512, 512)
 
 
-@NETWORKS.register("unet_ae")
+@NETWORKS.register("unet_ae", version=1)
 class UNetAutoencoder(nn.Module):
     """Five blocks down, a narrow vector, five blocks up; every block up but the first sees the map of its size.
 

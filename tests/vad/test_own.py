@@ -1,0 +1,92 @@
+"""Code of one's own is part of what a member is; the project's is known by its versions."""
+
+import importlib
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+import vad
+from vad.frame_errors import ERRORS
+from vad.inputs import INPUTS
+from vad.losses import LOSSES
+from vad.models import INITS, NETWORKS
+from vad.optim import OPTIMIZERS, SCHEDULES
+from vad.own import _PROJECT, _used, code_of
+from vad.steps import STEPS
+
+NET = '''
+"""A network."""
+from torch import nn
+from own_layers import act
+
+class Net(nn.Module):
+    """Text."""
+    def forward(self, x):
+        return act(x)  # what it does
+'''
+LAYERS = "from torch import nn\nact = nn.ReLU()\n"
+
+
+def _code(folder, monkeypatch, net=NET, layers=LAYERS):
+    (folder / "own_net.py").write_text(net)
+    (folder / "own_layers.py").write_text(layers)
+    monkeypatch.syspath_prepend(str(folder))
+    importlib.invalidate_caches()
+    code_of.cache_clear()
+    return code_of("own_net", "net")
+
+
+def test_comments_and_docstrings_change_nothing_code_does_also_in_what_it_imports(tmp_path, monkeypatch):
+    first = _code(tmp_path, monkeypatch)
+    assert list(first) == ["own_layers.py", "own_net.py"]
+    worded = NET.replace("Text.", "Other text.").replace("# what it does", "# so")
+    assert _code(tmp_path, monkeypatch, worded) == first
+    changed = _code(tmp_path, monkeypatch, layers=LAYERS.replace("ReLU", "LeakyReLU"))
+    assert changed["own_net.py"] == first["own_net.py"]
+    assert changed["own_layers.py"] != first["own_layers.py"]
+    assert _code(tmp_path, monkeypatch, NET.replace("act(x)", "-act(x)"))["own_net.py"] != first["own_net.py"]
+
+
+def test_every_block_of_the_project_has_a_version_and_its_module_is_known():
+    for catalog in (NETWORKS, INPUTS, LOSSES, OPTIMIZERS, SCHEDULES, INITS, ERRORS, STEPS):
+        for name in catalog.names():
+            if catalog[name].__module__ in _PROJECT:
+                assert catalog.code(name) == {}, name
+    root = Path(vad.__file__).parent.parent
+    assert all((root / f"{m.replace('.', '/')}.py").exists() or (root / m.replace(".", "/")).is_dir() for m in _PROJECT)
+
+
+def test_in_a_file_of_the_project_only_what_the_block_uses_counts():
+    import ast
+
+    tree = ast.parse(
+        textwrap.dedent("""
+        SHARED = 3
+        OTHER = 4
+        def helper(): return SHARED
+        @STEPS.register("hold")
+        def hold(values): return helper()
+        @STEPS.register("mean", version=1)
+        def mean(values): return OTHER
+        FITS["hold"] = lambda values: values
+        """)
+    )
+    kept = ast.unparse(ast.Module(_used(tree, "hold"), []))
+    assert "SHARED = 3" in kept and "helper" in kept and "FITS" in kept
+    assert "OTHER" not in kept and "mean" not in kept
+
+
+def test_a_name_in_use_again_is_refused_and_a_raised_version_is_told():
+    from vad.catalog import Catalog
+
+    catalog = Catalog("fruit")
+    catalog.register("apple", version=2)(lambda: None)
+    assert catalog.code("apple") == {"fruit apple": "2"}
+
+
+@pytest.mark.parametrize("module", ["vad.own", "vad.member"])
+def test_it_is_imported_without_a_circle(module):
+    subprocess.run([sys.executable, "-c", f"import {module}"], check=True)
