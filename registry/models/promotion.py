@@ -31,6 +31,8 @@ class Standing:
     figure: str
     value: float
     protocol: str
+    demo: bool = False
+    """Whether it was made on the demo street."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,8 @@ def decide(
         return Decision(True, "there was no production model")
     if candidate.version == incumbent.version:
         return Decision(False, f"version {incumbent.version} is production already")
+    if incumbent.demo and not candidate.demo:
+        return Decision(True, f"version {incumbent.version} is of the demo street, which is there to try things out")
     by_hand = f"`vad promote {candidate.version}` makes version {candidate.version} production all the same"
     if candidate.figure != incumbent.figure or (policy.same_data and candidate.protocol != incumbent.protocol):
         return Decision(

@@ -30,6 +30,7 @@ PRODUCTION, CANDIDATE, PREVIOUS = "production", "candidate", "previous"
 _DECISION = "vad.decision"
 _COMPARED = ("vad.figure", "vad.protocol")
 _ATTEMPTS = 5
+_DEMO = "demo-street"  # registry.data.datasets.DEMO, which is not imported, as that loads PyTorch
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,13 @@ class Version:
 
     def standing(self) -> Standing:
         tags = self.tags
-        return Standing(self.number, tags["vad.figure"], float(tags["vad.value"]), tags["vad.protocol"])
+        return Standing(
+            self.number,
+            tags["vad.figure"],
+            float(tags["vad.value"]),
+            tags["vad.protocol"],
+            tags.get("vad.data_name") == _DEMO,
+        )
 
 
 class Versions:
@@ -80,10 +87,9 @@ class Versions:
 
     def _nominate(self, version: Version) -> None:
         """Make the best version of the same figure and protocol candidate; of equals the older one."""
-        of = version.standing()
         rivals = [v for v in self.all() if all(v.tags.get(key) == version.tags[key] for key in _COMPARED)]
-        better = [v for v in rivals if v.standing().value > of.value and self.whole(v)]
-        best = max(better, key=lambda v: (v.standing().value, -int(v.number)), default=version)
+        best_first = sorted(rivals, key=lambda v: (-v.standing().value, int(v.number)))
+        best = next(v for v in best_first if v.number == version.number or self.whole(v))
         self._point(CANDIDATE, best.number)
 
     def add(self, source: str, model_id: str, run_id: str, tags: Mapping[str, str], description: str) -> Version:

@@ -4,10 +4,8 @@ A parent run is an entry on some data, a child run a member. Runs are found agai
 their tags, so nothing that is finished is done twice and what was cut off is taken up.
 """
 
-import functools
 import json
 import os
-import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -29,6 +27,7 @@ from registry.store.reaching import absent, reaching, without_password
 from registry.store.record import Altered, recorded
 from registry.store.runlog import RunLog
 from registry.store.search import equals
+from registry.store.workplace import writable
 from vad.errors import InputError
 from vad.files import require_writable, sha256
 
@@ -338,18 +337,3 @@ class Tracking:
         """Runs that say that a process has them open."""
         ids = list(self._experiments)
         return list(self.client.runs(ids, "attributes.status = 'RUNNING'")) if ids else []
-
-
-def writable(folder: Path) -> Path:
-    """The folder, made, or where it cannot be written one that goes with this process."""
-    with suppress(OSError):
-        folder.mkdir(parents=True, exist_ok=True)
-        if os.access(folder, os.W_OK):
-            return folder
-    (own := Path(_scratch().name, folder.name)).mkdir(exist_ok=True)
-    return own
-
-
-@functools.cache
-def _scratch() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory()

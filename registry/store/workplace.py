@@ -1,9 +1,11 @@
 """Where a process puts what it needs for a moment: a folder of its own, which the next process removes if it was killed."""
 
+import functools
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from vad.errors import InputError
@@ -38,3 +40,18 @@ def workplace(home: Path) -> Iterator[Path]:
     finally:
         tempfile.tempdir = before
         shutil.rmtree(own, ignore_errors=True)
+
+
+def writable(folder: Path) -> Path:
+    """The folder, made, or where it cannot be written one that goes with this process."""
+    with suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.access(folder, os.W_OK):
+            return folder
+    (own := Path(_scratch().name, folder.name)).mkdir(exist_ok=True)
+    return own
+
+
+@functools.cache
+def _scratch() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory()

@@ -156,3 +156,11 @@ def test_a_policy_with_a_fault_is_refused_with_its_line(tmp_path, monkeypatch, t
         read_policy()
     assert said in str(caught.value), str(caught.value)
     assert "promotion.yaml" in str(caught.value)
+
+
+def test_a_model_of_the_demo_street_gives_way_to_one_of_other_data_and_never_the_reverse():
+    demo = Standing("1", "ap", 0.9, "the demo's", demo=True)
+    real = Standing("2", "ap", 0.5, "avenue")
+    policy = Policy(same_data=True, min_gain=0, confidence=0)
+    assert decide(real, demo, policy).promote
+    assert not decide(demo, real, policy).promote
