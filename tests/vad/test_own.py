@@ -90,3 +90,9 @@ def test_a_name_in_use_again_is_refused_and_a_raised_version_is_told():
 @pytest.mark.parametrize("module", ["vad.own", "vad.member"])
 def test_it_is_imported_without_a_circle(module):
     subprocess.run([sys.executable, "-c", f"import {module}"], check=True)
+
+
+def test_the_projects_modules_are_all_known():
+    root = Path(vad.__file__).parent
+    names = {".".join(("vad", *path.relative_to(root).with_suffix("").parts)) for path in root.rglob("*.py")}
+    assert {name.removesuffix(".__init__") for name in names} == _PROJECT

@@ -1,0 +1,41 @@
+"""A model that an earlier version of this project registered scores as it did there."""
+
+import io
+import os
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+EARLIER = "693a1cd"
+
+
+@pytest.fixture(scope="module")
+def earlier(tmp_path_factory):
+    """The project as it was at that commit, out of the checkout's history."""
+    done = subprocess.run(["git", "-C", str(ROOT), "archive", EARLIER, "vad", "registry"], capture_output=True)
+    if done.returncode:
+        pytest.skip(f"commit {EARLIER} is not in the history of this checkout")
+    folder = tmp_path_factory.mktemp("earlier")
+    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
+        archive.extractall(folder, filter="data")
+    return folder
+
+
+@pytest.mark.timeout(600)
+def test_submit_scores_as_the_version_that_registered_it(workspace, edit, earlier):
+    edit("seeds: [1, 2]", "seeds: [1]")
+    edit("size: 64, output: tanh", "size: 16, output: tanh")
+    environment = {**os.environ, "PYTHONPATH": str(earlier)}
+    for command in (["run", "tiny"], ["submit", "--model", "v1", "--out", "then.csv"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "registry.cli", *command, "--data", "data"],
+            env=environment, capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    workspace.done("submit", "--model", "v1", "--data", "data", "--out", "now.csv")
+    assert Path("now.csv").read_bytes() == Path("then.csv").read_bytes()
+    assert "not altered" in workspace.done("explain", "then.csv")
