@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from registry.console import libraries_silent
 from registry.entries.plan import Plan
 from vad.errors import InputError
 from vad.files import sha256
@@ -67,7 +68,8 @@ def open_frames_of(data: str | None, labels: str | None, home: Path, first_frame
         root, name = make_street(home / DEMO), DEMO
     else:
         root, name = Path(data), Path(data).resolve().name
-    frames = read_frameset(root, home / "index", name)
+    with libraries_silent():  # a movie is decoded to be counted
+        frames = read_frameset(root, home / "index", name)
     frames = replace(frames, labels=labels_of(frames, labels, home, first_frame))
     return Dataset(name, frames, frames.test.index, frames.labels, str(root.resolve()))
 

@@ -3,6 +3,9 @@
 import subprocess
 import sys
 
+import cv2
+import numpy as np
+
 
 def test_a_data_set_is_reported_and_the_decoder_says_nothing(workspace):
     command = [sys.executable, "-m", "registry.cli", "data", "data"]
@@ -15,3 +18,21 @@ def test_a_data_set_is_reported_and_the_decoder_says_nothing(workspace):
     assert "test: 3 videos, 30 frames" in report
     assert "labels: data/labels.csv: 9 of 30 test frames anomalous (30.00%)" in report
     assert report[-1] == "every file can be read"
+
+
+def test_a_damaged_movie_is_told_in_our_words_alone(workspace):
+    """By a command that only reads, too: FFmpeg has hundreds of lines to say."""
+    path = workspace.folder / "data" / "Dataset" / "training_videos" / "03.mp4"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 25, (160, 120))
+    generator = np.random.default_rng(0)
+    for _ in range(40):
+        writer.write(generator.integers(0, 256, (120, 160, 3), np.uint8))
+    writer.release()
+    content = path.read_bytes()
+    at, count = len(content) // 2, len(content) // 8
+    path.write_bytes(content[:at] + bytes(count) + content[at + count :])
+    command = [sys.executable, "-m", "registry.cli", "why", "tiny", "--data", "data"]
+    done = subprocess.run(command, cwd=workspace.folder, capture_output=True, text=True)
+    assert done.returncode == 2
+    (said,) = done.stderr.splitlines()
+    assert said.startswith("Error: data/Dataset/training_videos/03.mp4 gave ")

@@ -32,6 +32,8 @@ _AS_IT_LIES = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORI
 # Movies whose header holds the number of frames; that of others is an estimate from their length.
 _EXACT_COUNT = {".avi", ".mp4", ".mov", ".m4v"}
 _FEWER_AT_THE_END, _ESTIMATE_OFF = 2, 0.05
+# Where so many frames come early or late, the rate varies.
+_VARIES = 0.1
 
 
 def read_bytes(path: Path) -> bytes:
@@ -115,7 +117,9 @@ def read_movie(path: Path) -> Iterator[Image]:
     """
     with _opened(path) as capture:
         for _ in _grabbed(capture, path):
-            _, frame = capture.retrieve()
+            good, frame = capture.retrieve()
+            if not good:
+                raise InputError(f"{path} holds a frame that cannot be decoded; restore or remove it")
             yield np.ascontiguousarray(frame[..., ::-1])
 
 
@@ -129,22 +133,63 @@ def count_movie_frames(path: Path) -> int:
 
 
 def _grabbed(capture: cv2.VideoCapture, path: Path) -> Iterator[int]:
-    """The number of each frame that is decoded; at the end what was read is compared with what the header says."""
+    """Yield the number of each frame that is decoded; at the end what was read is compared with what the header says.
+
+    A frame or two fewer are normal at the end. In the middle they would shift the numbers of all that follow.
+    """
     claimed, rate = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), capture.get(cv2.CAP_PROP_FPS)
-    count, last = 0, 0.0
+    times: list[float] = []  # of each frame, in frames of the header's rate
     while capture.grab():
-        last = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-        yield count
-        count += 1
+        now = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000 * rate
+        times.append(max([now, *times[-1:]]))  # the last of an .mpg comes without a time
+        yield len(times) - 1
+    count = len(times)
+    if not count or claimed <= 0:
+        return
+    lost, some = claimed - count, _FEWER_AT_THE_END
     exact = path.suffix.lower() in _EXACT_COUNT
-    lost = claimed - count if claimed > 0 else 0
-    if count and lost > _FEWER_AT_THE_END + (0 if exact else _ESTIMATE_OFF * claimed):
-        raise InputError(f"{path} gave {count} of its {claimed} frames: it is cut off or damaged; restore or remove it")
-    # A frame or two fewer are normal at the end. In the middle they would shift the numbers of all that follow.
-    if count and lost > 0 and exact and (last * rate > count - 0.5 or capture.grab()):
+    if not exact:  # the rate may vary, so the last frame's time says how much of the length is there
+        lost, some = round(claimed - 1 - times[-1]), some + round(_ESTIMATE_OFF * claimed)
+    if lost > some:
+        there = f"gave {count} of its {claimed} frames" if exact else f"ends about {lost} frames too early"
+        raise InputError(f"{path} {there}: it is cut off or damaged; restore or remove it")
+    if exact and lost > 0 and (times[-1] > count - 0.5 or _ends_whole(path, claimed) or capture.grab()):
         raise InputError(
             f"{path} lost {lost} of its {claimed} frames before its end: it is damaged; restore or remove it"
         )
+    if not exact and (gap := _gap(times)) is not None:
+        raise InputError(
+            f"{path} has no picture for a while behind frame {gap}: it is damaged, or the camera dropped some; restore it, "
+            "or fill the gap (`ffmpeg -i OLD -fps_mode cfr NEW.mp4`)"
+        )
+
+
+def _ends_whole(path: Path, claimed: int) -> bool:
+    """Whether an .avi lacks frames though its end is there, with the index. Its frames have no times that would tell.
+
+    A decoder may keep one back of packets that are all there; that is at the end.
+    """
+    if path.suffix.lower() != ".avi":
+        return False
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - 64 * claimed - 2**16))  # 16 bytes for a packet of pictures or sound
+        if b"idx1" not in file.read():
+            return False
+    packets = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_FORMAT, -1])
+    count = 0
+    while packets.read()[0]:
+        count += 1
+    packets.release()
+    return 0 < count < claimed
+
+
+def _gap(times: list[float]) -> int | None:
+    """The frame behind which others are missing, where all the rest come at one rate; None where that varies."""
+    steps = np.diff(times)
+    usual = float(np.median(steps)) if len(steps) else 0.0
+    odd = np.abs(steps - usual) > usual / 2
+    wide = np.flatnonzero(steps > 1.5 * usual)
+    return int(wide[0]) if len(wide) and usual > 0 and odd.mean() < _VARIES else None
 
 
 @contextlib.contextmanager

@@ -1,3 +1,4 @@
+import contextlib
 import io
 
 import cv2
@@ -210,7 +211,9 @@ def test_a_movie_that_is_cut_off_is_refused(movie, tmp_path, share):
     content = movie.read_bytes()
     cut.write_bytes(content[: int(share * len(content))])
     for read in (count_movie_frames, lambda path: list(read_movie(path))):
-        with pytest.raises(InputError, match=rf"1{movie.suffix} (gave \d+ of its|is no video|holds no frame)"):
+        with pytest.raises(
+            InputError, match=rf"1{movie.suffix} (gave \d+ of its|ends about|is no video|holds no frame)"
+        ):
             read(cut)
 
 
@@ -226,6 +229,74 @@ def test_a_frame_lost_in_the_middle_is_no_frame_less_at_the_end(tmp_path, pictur
         for read in (count_movie_frames, lambda path: list(read_movie(path))):
             with pytest.raises(InputError, match=message):
                 read(path)
+
+
+@pytest.mark.parametrize("how", ["zeroed", "gone"])
+def test_no_number_moves_behind_a_damaged_frame(movie, tmp_path, how):
+    content = movie.read_bytes()
+    at, count = int(0.4 * len(content)), 4096 if how == "zeroed" else 100
+    spoilt = tmp_path / movie.name
+    spoilt.write_bytes(content[:at] + bytes(count if how == "zeroed" else 0) + content[at + count :])
+    for read in (count_movie_frames, lambda path: list(read_movie(path))):
+        with contextlib.suppress(InputError):
+            found = read(spoilt)
+            assert (found if isinstance(found, int) else len(found)) == 40
+
+
+@pytest.mark.parametrize("by", [bytes(100), b""], ids=["zeroed", "gone"])
+def test_an_avi_that_lost_bytes_in_the_middle_is_refused(tmp_path, picture, save_movie, by):
+    path = save_movie(tmp_path / "1.avi", [picture(step, (160, 120)) for step in range(40)])
+    content = path.read_bytes()
+    at = content.index(b"\xff\xd8\xff", int(0.4 * len(content))) - 8  # a frame's chunk, which has a head of 8 bytes
+    path.write_bytes(content[:at] + by + content[at + 100 :])
+    for read in (count_movie_frames, lambda path: list(read_movie(path))):
+        with pytest.raises(InputError, match=r"lost 1 of its 40 frames before its end"):
+            read(path)
+
+
+def test_an_avi_whose_last_frame_is_cut_off_is_read(tmp_path, picture, save_movie):
+    path = save_movie(tmp_path / "1.avi", [picture(step, (160, 120)) for step in range(40)])
+    content = path.read_bytes()
+    path.write_bytes(content[: content.rindex(b"\xff\xd8\xff") - 8])
+    assert count_movie_frames(path) == len(list(read_movie(path))) == 39
+
+
+@pytest.fixture
+def retimed(movie, tmp_path):
+    """The movie's own packets as a .mkv in which frame i is shown at `time(i)`, in 25ths of a second."""
+    if movie.suffix != ".webm" or not hasattr(cv2, "VIDEOWRITER_PROP_PTS"):
+        pytest.skip("one kind is enough, where OpenCV can set times")
+
+    def write(time):
+        packets = cv2.VideoCapture(str(movie), cv2.CAP_FFMPEG, [cv2.CAP_PROP_FORMAT, -1])
+        path, raw = tmp_path / "1.mkv", [cv2.VIDEOWRITER_PROP_RAW_VIDEO, 1, cv2.VIDEOWRITER_PROP_KEY_INTERVAL, 2**30]
+        writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"VP80"), 25, (64, 48), raw)
+        position = 0
+        while (found := packets.read())[0]:
+            writer.set(cv2.VIDEOWRITER_PROP_KEY_FLAG, packets.get(cv2.CAP_PROP_LRF_HAS_KEY_FRAME))
+            writer.set(cv2.VIDEOWRITER_PROP_PTS, time(position))
+            writer.set(cv2.VIDEOWRITER_PROP_DTS_DELAY, 0)
+            writer.write(found[1])
+            position += 1
+        writer.release()
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize("time", [lambda i: i, lambda i: i + i // 2, lambda i: max(i, 2 * i - 20)])
+def test_a_movie_of_varying_rate_is_whole(retimed, time):
+    path = retimed(time)
+    assert count_movie_frames(path) == len(list(read_movie(path))) == 40
+
+
+def test_a_gap_in_a_steady_movie_is_told(retimed, refuses):
+    path = retimed(lambda i: i if i < 20 else i + 3)
+    with refuses(
+        f"{path} has no picture for a while behind frame 19: it is damaged, or the camera dropped some; restore it, "
+        "or fill the gap (`ffmpeg -i OLD -fps_mode cfr NEW.mp4`)"
+    ):
+        count_movie_frames(path)
 
 
 def test_decoding_threads_leave_the_libraries_as_they_were():
