@@ -114,8 +114,9 @@ def place_of(error: BaseException) -> str | None:
     frames = traceback.extract_tb(error.__traceback__)
     project = {_file(name) for name in _PROJECT}
     for frame in reversed(frames):
-        path = Path(frame.filename)
-        if path.is_relative_to(_ROOT) and path not in project:
+        path = Path(frame.filename).resolve()
+        ours = path in project or path.is_relative_to(_ROOT.parent / "registry")
+        if path.is_file() and not ours and not str(path).startswith(_LIBRARIES):
             return f"{_label(path)}, line {frame.lineno}"
     return None
 
@@ -127,7 +128,10 @@ def told(error: BaseException) -> str:
 
 
 def _label(path: Path) -> str:
-    return path.relative_to(_ROOT.parent).as_posix() if path.is_relative_to(_ROOT) else path.name
+    """A file's name in a digest: below `vad/` as it lies, elsewhere with its folders from the one that Python looks in."""
+    roots = [_ROOT.parent] if path.is_relative_to(_ROOT) else [Path(place or ".").resolve() for place in sys.path]
+    inside = [path.relative_to(root).as_posix() for root in roots if path.is_relative_to(root)]
+    return min(inside, key=len, default=path.name)
 
 
 def _file(module: str) -> Path | None:

@@ -96,3 +96,16 @@ def test_the_projects_modules_are_all_known():
     root = Path(vad.__file__).parent
     names = {".".join(("vad", *path.relative_to(root).with_suffix("").parts)) for path in root.rglob("*.py")}
     assert {name.removesuffix(".__init__") for name in names} == _PROJECT
+
+
+def test_two_files_of_one_name_are_two(tmp_path, monkeypatch):
+    for folder, text in (
+        ("nets", "from nets.layers import act\n"),
+        ("nets/layers", "from torch import nn\nact = nn.ReLU()\n"),
+    ):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "__init__.py").write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    importlib.invalidate_caches()
+    code_of.cache_clear()
+    assert list(code_of("nets", "net")) == ["nets/__init__.py", "nets/layers/__init__.py"]
