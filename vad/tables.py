@@ -46,11 +46,12 @@ class Table:
     order: NDArray[np.intp]
 
 
-def read_table(path: Path, column: str) -> Table:
+def read_table(path: Path, column: str, ids_alone: bool = False) -> Table:
     """Read a CSV of frame ids (`{video}_{frame}`) and one number each, in any order.
 
     The header is `Id` and `column` (for `Predicted`, any second name), in any case. Commas, semicolons or tabs stand
     between columns; a nameless first column (pandas' index) is left out; `.gz` and `.zip` files (of one CSV) are unpacked.
+    With `ids_alone` the second column may hold anything, and the numbers are 0.
 
     Raises InputError that names the file and the line for another header, an id of another form, a duplicate id, a number
     that is not plain decimal and finite, or no rows.
@@ -79,7 +80,7 @@ def read_table(path: Path, column: str) -> Table:
                 lines[frame] = rows.line_num + 1
                 videos.append(frame[0])
                 frames.append(frame[1])
-                numbers.append(_number(cells[1], where, column))
+                numbers.append(0.0 if ids_alone else _number(cells[1], where, column))
                 spelt.append(cells[0])
     except UnicodeDecodeError:
         raise InputError(f"{path} is no text file (UTF-8); give a CSV with the header Id,{column}") from None
@@ -143,9 +144,11 @@ def _number(text: str, where: str, column: str) -> float:
 def read_scores(path: Path, expected: FrameIndex | None = None) -> tuple[FrameIndex, Values]:
     """Read a predictions file (`Id,Predicted`): its frames in order, float64 scores (N,).
 
-    Raises InputError as `read_table` does, and where its frames are not exactly those of `expected`.
+    Raises InputError as `read_table` does, where its frames are not exactly those of `expected`, and for labels.
     """
     table = read_table(path, "Predicted")
+    if table.form.names[1].casefold() == "label" and np.isin(table.values, (0, 1)).all():
+        raise InputError(f"{path} holds labels (column Label, 0 and 1 alone), not scores; name the predictions file")
     if expected is not None:
         require_same_frames(table.index, expected, str(path), "the test frames")
     return table.index, table.values
@@ -179,6 +182,6 @@ def write_scores(path: Path, index: FrameIndex, values: Values, sample: Table | 
     if sample is not None:
         form, ids = sample.form, list(sample.form.ids or ids)
         values = values[np.argsort(sample.order)]
-    with replacing(path) as temporary:
-        rows = [f"{name}{form.delimiter}{value!r}\n" for name, value in zip(ids, values.tolist(), strict=True)]
-        temporary.write_text(form.delimiter.join(form.names) + "\n" + "".join(rows), encoding="utf-8")
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, delimiter=form.delimiter, lineterminator="\n").writerow(form.names)
+        file.writelines(f"{name}{form.delimiter}{v!r}\n" for name, v in zip(ids, values.tolist(), strict=True))

@@ -13,6 +13,7 @@ from registry.entries.checks import check
 from registry.entries.entry import Entry, Group, StreamSpec, TrainSpec, VariantSpec
 from registry.entries.yaml_reader import Document, Key, Problem, parse_value, read_yaml
 from vad.errors import InputError, nearest
+from vad.files import names_in
 
 _ENDINGS = (".yaml", ".yml")
 PROFILES = Path(__file__).parent / "profiles"
@@ -43,27 +44,37 @@ def experiments_folder() -> Path:
 
 
 def all_experiments() -> list[Path]:
-    """Every entry there is, by name."""
-    return sorted(path for path in experiments_folder().rglob("*") if path.suffix in _ENDINGS)
+    """Every entry there is, by name; what hides is none (`._mine.yaml` of a Mac, `.ipynb_checkpoints/`)."""
+    folder = experiments_folder()
+    paths = (path for path in folder.rglob("*") if path.suffix.lower() in _ENDINGS)
+    return sorted(path for path in paths if not any(part[0] == "." for part in path.relative_to(folder).parts))
 
 
 def find_entry(experiment: str) -> Path:
-    """Find an entry by its name or its file's name in `experiments/`, in any case, or by a path to its file.
+    """Find an entry by its name or its file's name, in any case, in `experiments/` or the folder that is given with it.
 
     Raises InputError with the nearest name where there is none, and with all of them where there are several.
     """
-    if os.path.isfile(experiment) and experiment.endswith(_ENDINGS):  # False, too, for what can be no path
+    folder, name = os.path.split(experiment)
+    here = os.path.isfile(experiment) and experiment.lower().endswith(_ENDINGS)  # False, too, for what can be no path
+    if folder and here:
         return Path(experiment)
-    if "/" in experiment:
-        raise InputError(f"EXP={experiment}: there is no such file (.yaml or .yml)")
     known = all_experiments()
-    exact = [path for path in known if experiment in (path.stem, path.name)]
-    found = exact or [path for path in known if experiment.casefold() in (path.stem.casefold(), path.name.casefold())]
+    if folder:
+        beside = names_in(Path(folder)) if os.path.isdir(folder) else []
+        known = [Path(folder, other) for other in beside if other.lower().endswith(_ENDINGS)]
+    elif here and os.path.realpath(experiment) not in map(os.path.realpath, known):
+        known.append(Path(experiment))
+    exact = [path for path in known if name in (path.stem, path.name)]
+    found = exact or [path for path in known if name.casefold() in (path.stem.casefold(), path.name.casefold())]
     if len(found) > 1:
-        raise InputError(f"EXP={experiment}: {' and '.join(map(str, found))} are both meant; give the path of one")
+        paths = " and ".join(str(path) if path.parts[1:] else f"./{path}" for path in found)
+        raise InputError(f"EXP={experiment}: {paths} are both meant; give the path of one")
     if not found:
         names = [path.stem for path in known]
-        hint = nearest(experiment.removesuffix(".yaml").removesuffix(".yml"), names)
+        hint = nearest(name.removesuffix(".yaml").removesuffix(".yml"), names)
+        if folder:
+            raise InputError(f"EXP={experiment}: there is no such file (.yaml or .yml){hint}")
         raise InputError(
             f'unknown experiment "{experiment}"{hint} (in {experiments_folder()}: {", ".join(names) or "none"})'
         )

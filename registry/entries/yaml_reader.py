@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -59,7 +60,6 @@ _CORE = {
     _MERGE: r"<<$",
 }
 _Loader.yaml_implicit_resolvers = {}
-_Loader.yaml_implicit_resolvers = {}
 for _tag, _pattern in _CORE.items():
     _Loader.add_implicit_resolver(_tag, re.compile(_pattern), None)
 
@@ -107,7 +107,7 @@ def _read(text: str, document: Document) -> None:
 
 
 def _said(error: yaml.YAMLError) -> str:
-    return str(getattr(error, "problem", None) or error)
+    return str(getattr(error, "problem", None) or getattr(error, "reason", None) or error)
 
 
 def _build(node: yaml.Node, key: Key, loader: _Loader, document: Document, built: Iterator[int]) -> Any:
@@ -142,28 +142,16 @@ def _build(node: yaml.Node, key: Key, loader: _Loader, document: Document, built
 
 def _scalar(node: yaml.Node, loader: _Loader) -> Any:
     """A word or a number. Raises YAMLError for what its tag does not fit."""
-    try:
-        if (
-            isinstance(node, yaml.ScalarNode)
-            and node.tag in (_INT, _FLOAT)
-            and not re.match(_CORE[node.tag], node.value)
-        ):
-            raise ValueError
-        if (
-            isinstance(node, yaml.ScalarNode)
-            and node.style is None
-            and node.tag == _STR
-            and _OTHER_NUMBER.match(node.value)
-        ):
-            wrong = (
+    if isinstance(node, yaml.ScalarNode):
+        if node.style is None and node.tag == _STR and _OTHER_NUMBER.match(node.value):
+            plain = (
                 f"{node.value!r:.60} is a number to some readers; write a plain decimal number, or quotes for a word"
             )
-            raise MarkedYAMLError(problem=wrong, problem_mark=node.start_mark)
-        if isinstance(node, yaml.ScalarNode):
-            value = loader.construct_object(node)
-            if not isinstance(value, int) or abs(value) < _LARGEST:
-                return value
-    except (ValueError, LookupError, TypeError, AttributeError):  # what PyYAML trips over
-        pass
+            raise MarkedYAMLError(problem=plain, problem_mark=node.start_mark)
+        with suppress(ValueError, LookupError, TypeError, AttributeError):  # what PyYAML trips over
+            if node.tag not in (_INT, _FLOAT) or re.match(_CORE[node.tag], node.value):
+                value = loader.construct_object(node)
+                if not isinstance(value, int) or abs(value) < _LARGEST:
+                    return value
     wrong = f"{node.value!r:.60} is no word or number (of type {node.tag}) that can stand here"
     raise MarkedYAMLError(problem=wrong, problem_mark=node.start_mark)

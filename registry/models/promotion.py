@@ -43,7 +43,10 @@ class Decision:
 
 def read_policy() -> Policy:
     """The policy of the working folder, or the one that comes with the project. Raises InputError with file and line."""
-    path = FILE if FILE.is_file() else _OURS
+    own = [path for path in (FILE, FILE.with_suffix(".yml")) if path.is_file()]
+    if len(own) > 1:
+        raise InputError(f"{own[0]} and {own[1]} are both there; remove the one that is not meant")
+    path = own[0] if own else _OURS
     document = read_yaml(path)
     faults = [(problem.key, problem.message) for problem in document.problems]
     policy = None

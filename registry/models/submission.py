@@ -16,9 +16,11 @@ from vad.frames.digests import Memory
 from vad.frames.labels import read_labels
 from vad.frames.store import SplitSource, open_frames
 from vad.metrics import Measured, measure
-from vad.tables import Table, read_scores, read_table, require_same_frames, write_scores
+from vad.tables import Form, Table, read_scores, read_table, require_same_frames, write_scores
 
-SAMPLE = "sample_submission.csv"
+SAMPLES = [
+    n + end for n in ("sample_submission", "sampleSubmission") for end in (".csv", ".csv.gz", ".csv.zip", ".zip")
+]
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,9 @@ def submit(
 ) -> Submission:
     """Score the test frames of `data` by a registered model and write `Id,Predicted`.
 
-    By default the data that the model was made on; in the form of its `sample_submission.csv` if there is one. Raises InputError for a model or data that are
-    not there, for frames that `sample_submission.csv` does not list, and for an `out` that cannot be written.
+    By default the data that the model was made on; in the form of its `sample_submission.csv` if there is one. Raises
+    InputError for a model or data that are not there, for frames that `sample_submission.csv` does not list, and for an
+    `out` that cannot be written.
     """
     tracking = Tracking()
     versions = Versions(tracking)
@@ -125,15 +128,22 @@ def require_file(path: Path) -> None:
 
 
 def _find_sample(dataset: Dataset) -> Table | None:
-    """`sample_submission.csv`, where the data set comes with one. Raises InputError where its frames are others."""
+    """`sample_submission.csv`, where the data set comes with one.
+
+    Raises InputError where its frames are others, and for two that differ in form.
+    """
     assert dataset.frames is not None
-    for folder in (dataset.frames.root, *dataset.frames.root.glob("*"), *dataset.frames.root.glob("*/*")):
-        sample = folder / SAMPLE
+    root = dataset.frames.root
+    found: dict[Form, tuple[Path, Table]] = {}
+    for sample in (folder / name for folder in (root, *root.glob("*"), *root.glob("*/*")) for name in SAMPLES):
         if sample.is_file():
-            table = read_table(sample, "Predicted")
+            table = read_table(sample, "Predicted", ids_alone=True)
             require_same_frames(dataset.index, table.index, "the set of test frames on disk", str(sample))
-            return table
-    return None
+            found.setdefault(table.form, (sample, table))
+    if len(found) > 1:
+        paths = " and ".join(str(path) for path, _ in found.values())
+        raise InputError(f"{paths} differ in form; remove the ones that do not say how to submit")
+    return next((table for _, table in found.values()), None)
 
 
 def _record(

@@ -97,7 +97,7 @@ def _require_samples(plan: Plan, index: FrameIndex) -> None:
                 f"{plan.name}: members.{member.group}: input {member.input.name} finds no sample in the train videos, whose "
                 f"longest has {longest} frames; it needs longer ones (with break_at_gaps, longer without a gap) or an input that looks at fewer"
             )
-        if count % member.training.batch_size == 1:
+        if count % (size := member.training.batch_size) == 1 % size:
             _require_batch_of_one(plan, member, count)
 
 

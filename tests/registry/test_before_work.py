@@ -22,13 +22,21 @@ def test_a_holdout_that_rounds_to_no_frame(workspace):
     assert "tiny: holdout: 0.01 of a train video of 10 frames is no frame; choose a larger one" in message
 
 
-def test_a_last_batch_on_which_a_network_cannot_train(workspace, edit):
+def test_a_policy_of_promotion_may_end_in_yml_and_two_stop(workspace):
+    Path("promotion.yml").write_text("same_data: true\nmin_gain: 010\nconfidence: 0.8\n")
+    assert "promotion.yml, line 2" in _refused_early(workspace, "--data", "data")
+    Path("promotion.yaml").write_text("same_data: true\nmin_gain: 0.1\nconfidence: 0.8\n")
+    assert "promotion.yaml and promotion.yml are both there" in _refused_early(workspace, "--data", "data")
+
+
+@pytest.mark.parametrize("batch", [19, 1])
+def test_a_last_batch_on_which_a_network_cannot_train(workspace, edit, batch):
     edit(
         "large: {model: fully_conv_ae, size: 64, output: tanh, batch_size: 4,",
-        "large: {model: conv_ae, size: 32, latent: 4, batch_size: 19,",
+        f"large: {{model: conv_ae, size: 32, latent: 4, batch_size: {batch},",
     )
     message = _refused_early(workspace, "--data", "data")
-    assert "tiny: members.large.batch_size: 19 leaves one of 20 samples for the last batch" in message
+    assert f"tiny: members.large.batch_size: {batch} leaves one of 20 samples for the last batch" in message
 
 
 def test_a_share_of_a_gpu_without_ray(workspace):

@@ -102,7 +102,10 @@ def test_an_entry_can_be_a_path(workspace, tmp_path):
     assert "there is no such file" in workspace.refused("check", "nowhere/tiny.yaml")
 
 
-@pytest.mark.parametrize("name", ["tiny", "TINY", "tiny.yaml", "Tiny.YAML", "experiments/tiny.yaml"])
+@pytest.mark.parametrize(
+    "name",
+    ["tiny", "TINY", "tiny.yaml", "Tiny.YAML", "experiments/tiny.yaml", "experiments/Tiny.yaml", "experiments/tiny"],
+)
 def test_an_entry_is_found_by_name_or_file_in_any_case(workspace, name):
     assert "tiny" in workspace.done("check", name)
 
@@ -117,6 +120,33 @@ def test_an_entry_may_end_in_yml_and_two_files_of_one_name_stop(workspace):
     message = workspace.refused("check", "tiny")
     assert "EXP=tiny: experiments/more/tiny.yml and experiments/tiny.yaml are both meant" in message
     assert "tiny" in workspace.done("check", "experiments/tiny.yaml")
+
+
+def test_an_entry_may_end_in_capitals_and_a_wrong_path_names_the_nearest(workspace):
+    Path("experiments/tiny.yaml").rename("experiments/tiny.YAML")
+    assert "tiny" in workspace.done("check", "tiny")
+    assert "tiny" in workspace.done("check", "experiments/tiny.YAML")
+    message = workspace.refused("check", "experiments/tinny.yaml")
+    assert 'EXP=experiments/tinny.yaml: there is no such file (.yaml or .yml); did you mean "tiny"?' in message
+
+
+@pytest.mark.parametrize("litter", ["._tiny.yaml", ".ipynb_checkpoints/tiny-checkpoint.yaml"])
+def test_what_hides_among_the_experiments_is_none(workspace, litter):
+    path = Path("experiments", litter)
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"\0\5\x16\7")
+    assert workspace.done("check").count("\n") == 1
+
+
+def test_a_file_name_that_is_here_and_among_the_experiments_stops(workspace):
+    Path("tiny.yaml").write_text(Path("experiments/tiny.yaml").read_text())
+    assert "experiments/tiny.yaml and ./tiny.yaml are both meant" in workspace.refused("check", "tiny.yaml")
+    assert "tiny" in workspace.done("check", "./tiny.yaml")
+
+
+def test_a_file_of_bytes_is_refused_in_one_line(workspace):
+    Path("experiments/tiny.yaml").write_bytes(b"\0\5\x16\7")
+    assert workspace.refused("check", "tiny").count("\n") == 1
 
 
 @pytest.mark.parametrize("number", ["010", "1:30", "1_0", "0x1f", "0b11", "0o17", "08"])

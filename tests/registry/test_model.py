@@ -1,5 +1,6 @@
 """The registered model: complete, idempotent, and the same in a process that never saw this project."""
 
+import gzip
 import json
 import re
 import shutil
@@ -195,6 +196,27 @@ def test_a_submission_has_the_form_of_the_sample(trained):
     assert read_scores(Path("sub.csv"))[1].tolist() == read_scores(Path("plain.csv"))[1].tolist()
     assert "AP" in trained.done("evaluate", "sub.csv", "--labels", "data/labels.csv")
     assert "not altered" in trained.done("explain", "sub.csv")
+
+
+def test_a_sample_of_any_numbers_and_name_is_taken_and_two_that_differ_stop(trained):
+    index, _ = read_scores_index(trained)
+    first, second = Path("data/sampleSubmission.csv.gz"), Path("data/Dataset/sample_submission.csv")
+    text = '"Id","Score, 0 to 1"\n' + "".join(f"{name},\n" for name in index.ids)
+    first.write_bytes(gzip.compress(text.encode()))
+    trained.done("submit", "--out", "sub.csv")
+    assert Path("sub.csv").read_text().startswith('Id,"Score, 0 to 1"\n1_0,')
+    assert read_scores(Path("sub.csv"), index)[0] == index
+    second.write_text(text)
+    trained.done("submit", "--out", "sub.csv")  # two that say the same
+    second.write_text(text.replace("Id", "ID"))
+    message = trained.refused("submit", "--out", "other.csv")
+    assert str(first) in message and str(second) in message
+    assert not Path("other.csv").exists()
+
+
+def test_labels_in_the_place_of_predictions_are_refused(trained):
+    message = trained.refused("evaluate", "data/labels.csv", "--labels", "data/labels.csv")
+    assert "data/labels.csv holds labels (column Label, 0 and 1 alone), not scores" in message
 
 
 def read_scores_index(workspace):
