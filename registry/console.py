@@ -4,7 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, Self, SupportsFloat
 
@@ -99,16 +99,18 @@ def libraries_silent() -> Iterator[None]:
         return
     python = sys.stderr
     python.flush()
-    with open(os.dup(own), "w", encoding=python.encoding, errors=python.errors, buffering=1) as kept:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, own)
-        os.close(nowhere)
-        sys.stderr = kept
-        try:
-            yield
-        finally:
-            sys.stderr = python
-            os.dup2(kept.fileno(), own)
+    kept = open(os.dup(own), "w", encoding=python.encoding, errors=python.errors, buffering=1)  # noqa: SIM115
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, own)
+    os.close(nowhere)
+    sys.stderr = kept
+    try:
+        yield
+    finally:
+        sys.stderr = python
+        os.dup2(kept.fileno(), own)
+        with suppress(OSError):  # a terminal that is closed
+            kept.close()
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[Any]], right: Sequence[int] = ()) -> str:

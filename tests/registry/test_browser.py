@@ -184,7 +184,7 @@ def test_the_model_page_shows_versions_and_production(shown, board, page, keep):
     page.get_by_role("link", name="Version 1", exact=True).wait_for()
     keep("model")
     rows = [row.inner_text().split("\n") for row in page.get_by_role("row").all()]
-    shown_aliases = {row[0]: [line[1:].strip() for line in row if line.startswith("@")] for row in rows[1:]}
-    numbers = {f"Version {row['model'].split()[0].removeprefix('v')}": row["model"].split()[1:] for row in board}
+    shown_aliases = {row[0]: {line[1:].strip() for line in row if line.startswith("@")} for row in rows[1:]}
+    numbers = {f"Version {row['model'].split()[0].removeprefix('v')}": {*row["model"].split()[1:]} for row in board}
     assert shown_aliases == numbers
     assert sum("production" in aliases for aliases in numbers.values()) == 1
