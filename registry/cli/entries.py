@@ -2,7 +2,7 @@
 
 import click
 
-from registry.cli.options import Place, data_option, first_frame_option, home, labels_option, set_option, writes
+from registry.cli.options import Place, data_option, first_frame_option, home, labels_option, set_option
 from vad.errors import InputError
 
 
@@ -60,16 +60,16 @@ def show(experiment: str, data: str | None, profile: str | None, overrides: tupl
 @click.argument("data", type=Place(), required=False, metavar="[FOLDER]")
 @labels_option
 @first_frame_option
-@writes
 def data(data: str | None, labels: str | None, first_frame: int | None) -> None:
     """Inspect a data folder before training: videos, frames, gaps, sizes, unreadable files, likely flips.
 
     Without a folder, the demo street is made and inspected.
     """
-    from registry.console import Console
+    from registry.console import Console, libraries_silent
     from registry.data.inspection import inspect
 
-    text, sound = inspect(data, labels, home(), Console(), first_frame)
+    with libraries_silent():
+        text, sound = inspect(data, labels, home(), Console(), first_frame)
     click.echo(text)
     if not sound:
         raise InputError("this data cannot be used as it is; see the faults above")

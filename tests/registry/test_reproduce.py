@@ -44,7 +44,9 @@ def test_what_differs_is_told(trained, monkeypatch):
 def test_another_number_of_threads_is_told(trained, monkeypatch):
     run = repeating._run
     monkeypatch.setattr(
-        repeating, "_run", lambda command, folder, code, about: run(command, folder, code, {**about, "threads": 2})
+        repeating,
+        "_run",
+        lambda command, folder, code, about, *rest: run(command, folder, code, {**about, "threads": 2}, *rest),
     )
     found = json.loads(trained.vad("reproduce", "tiny", "--json").stdout)
     expected = (
