@@ -13,7 +13,7 @@ from benchmarks.report import as_markdown
 from benchmarks.side import compare
 
 PROJECT = Path(__file__).parents[1]
-OTHERS = "mlflow click yaml pydantic sklearn pandas matplotlib safetensors tqdm registry PIL"
+OTHERS = "mlflow click yaml pydantic sklearn pandas matplotlib safetensors tqdm registry filelock h5py"
 BARE = f"""
 import runpy, sys
 sys.modules.update(dict.fromkeys("{OTHERS}".split()))
@@ -22,7 +22,7 @@ runpy.run_module("benchmarks.gpu", run_name="__main__")
 """
 
 
-def test_the_benchmark_for_a_gpu_needs_only_torch_numpy_scipy_and_opencv(tmp_path, demo_street):
+def test_the_benchmark_for_a_gpu_needs_no_mlflow_and_nothing_of_the_registry(tmp_path, demo_street):
     (tmp_path / "street").symlink_to(demo_street)
     done = subprocess.run(
         [sys.executable, "-c", BARE, str(tmp_path)], capture_output=True, text=True, cwd=PROJECT, timeout=240

@@ -27,7 +27,18 @@ from vad.files import share
 if TYPE_CHECKING:  # it would load PyTorch
     from vad.ensemble import Ensemble
 
-_PACKAGES = ("mlflow", "torch", "numpy", "scipy", "pandas", "opencv-python-headless", "safetensors")
+_PACKAGES = (
+    "mlflow",
+    "torch",
+    "numpy",
+    "scipy",
+    "pandas",
+    "opencv-python-headless",
+    "pillow",
+    "psutil",
+    "safetensors",
+    "simplejpeg",
+)
 
 
 def log_model(
