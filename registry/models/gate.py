@@ -1,9 +1,8 @@
 """The gate before production: a candidate's scores against those of what is production now, by the policy."""
 
-import fcntl
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock
 
 from registry.models.promotion import Decision, Policy, decide, read_policy
 from registry.models.versions import PRODUCTION, Version, Versions
@@ -15,18 +14,10 @@ from vad.metrics import Difference, difference, sample
 def consider(candidate: Version, versions: Versions, tracking: Tracking, home: Path) -> Decision:
     """Let the candidate become production if the policy has it so, and record the decision either way."""
     policy = read_policy()
-    with _in_turn(home):
+    lock = home / "locks" / "production"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(lock):  # runs that end at once would each undo what the other decided
         return _consider(candidate, versions, tracking, home, policy)
-
-
-@contextmanager
-def _in_turn(home: Path) -> Iterator[None]:
-    """Runs of one folder that end at once decide one after the other, or each would undo what the other decided."""
-    path = home / "locks" / "production"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _consider(candidate: Version, versions: Versions, tracking: Tracking, home: Path, policy: Policy) -> Decision:

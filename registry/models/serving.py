@@ -48,7 +48,7 @@ def _server(versions: Versions, version: Version, port: int, uri: str, log: Path
     # MLflow calls uvicorn by name, and an environment need not be activated.
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     os.environ.update(PATH=path, MLFLOW_TRACKING_URI=uri)
-    # By itself MLflow answers 504 after a minute, while the work goes on.
+    # MLflow's default: it answers 504 after 60 s, though the model is still scoring.
     os.environ.setdefault("MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT", str(_PATIENCE))
     gc.freeze()  # or the end of this process would look through all that it imported, for seconds on a busy machine
     with tempfile.TemporaryDirectory(prefix="vad-serve-") as folder, log.open("wb") as output:

@@ -39,7 +39,7 @@ def write_errors(
         seen = error_map(position)
         return None if seen is None else seen[2].numpy().astype(np.float16)
 
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:  # a frame at a time is work for one core
+    with ThreadPoolExecutor(_processors()) as pool:  # a frame at a time is work for one core
         for position, error in enumerate(pool.map(look, range(len(index)))):
             if error is not None:
                 peaks[position] = error.max()
@@ -47,6 +47,14 @@ def write_errors(
             advance(1)
     file.flush()
     return peaks
+
+
+def _processors() -> int:
+    try:
+        from vad.threads import available
+    except ImportError:  # the code of an older model
+        return os.cpu_count() or 1
+    return available()
 
 
 def _answer(model: Any, request: dict[str, Any], advance: Callable[[int], object]) -> None:

@@ -1,6 +1,6 @@
-"""FORCE=1 makes everything anew, once: where it was cut off, the same command goes on with what it had finished.
+"""FORCE=1 trains and scores everything again. When such a command is interrupted, the next one resumes it.
 
-A file in VAD_HOME holds the mark of such a command until it has finished; its runs bear the mark as a tag.
+A file in VAD_HOME holds the id of the command until it finishes; its runs carry the id as a tag.
 """
 
 import re
@@ -16,9 +16,9 @@ from vad.member import digest_of
 
 
 def begin(works: Sequence[Work], console: Console) -> Path | None:
-    """Mark works that are to be made anew, as before where the same command was cut off.
+    """Mark forced runs with the id of their command, or with that of the interrupted command which this one resumes.
 
-    Gives the file to remove when all is finished; None without FORCE.
+    Return the file to remove when all of them are finished; None without FORCE.
     """
     request = works[0].request
     if not request.force:
