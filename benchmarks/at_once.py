@@ -60,15 +60,18 @@ def forks() -> multiprocessing.context.ForkServerContext:
     return context
 
 
-def at_once(commands: Sequence[Sequence[str]], folder: Path, logs_to: Path | None = None) -> list[Ended]:
-    """Give `vad` these commands in `folder`, each in a process of its own that has imported what it needs before.
+def at_once(
+    commands: Sequence[Sequence[str]], folders: Path | Sequence[Path], logs_to: Path | None = None
+) -> list[Ended]:
+    """Give `vad` these commands in one folder or each in its own, each in a process that has imported what it needs before.
 
-    What each says is written into `logs_to`, else into `folder`.
+    What each says is written into `logs_to`, else into its folder.
     """
+    folders = [folders] * len(commands) if isinstance(folders, Path) else folders
     context = forks()
     together = context.Barrier(len(commands))
     processes, logs = [], []
-    for number, command in enumerate(commands):
+    for number, (command, folder) in enumerate(zip(commands, folders, strict=True)):
         logs.append((logs_to or folder) / f"{number}.log")
         process = context.Process(target=_run, args=(list(command), folder, logs[-1], dict(os.environ), together))
         process.start()

@@ -11,7 +11,6 @@ os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
 os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = "60"
 os.environ["MLFLOW_LOGGING_LEVEL"] = "ERROR"
 
-import fcntl
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
@@ -20,6 +19,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from numpy.typing import NDArray
 
 from vad.errors import InputError
@@ -60,14 +60,22 @@ def few_threads() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """A folder or file that the first of all workers makes, for every one to read. Not to be written to."""
+    folder = factory.getbasetemp()
+    folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+    path, done = folder / name, folder / f"{name}.done"
+    with FileLock(folder / f"{name}.lock"):
+        if not done.exists():
+            make(path)
+            done.touch()
+    return path
+
+
 @pytest.fixture(scope="session")
 def demo_street(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo street, drawn once for all workers. Not to be written to."""
-    folder = tmp_path_factory.getbasetemp()
-    folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
-    with (folder / "street.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        return make_street(folder / "demo" / "street")
+    """The demo street. Not to be written to."""
+    return made_once(tmp_path_factory, "street", make_street)
 
 
 @pytest.fixture

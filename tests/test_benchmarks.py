@@ -17,7 +17,7 @@ OTHERS = "mlflow click yaml pydantic sklearn pandas matplotlib safetensors tqdm 
 BARE = f"""
 import runpy, sys
 sys.modules.update(dict.fromkeys("{OTHERS}".split()))
-sys.argv = ["gpu", "--train", "8", "--test", "4", "--epochs", "1", "--batches", "1", "--rounds", "1", "--home", sys.argv[1]]
+sys.argv = ["gpu", "--train", "4", "--test", "2", "--epochs", "1", "--batches", "1", "--rounds", "1", "--home", sys.argv[1]]
 runpy.run_module("benchmarks.gpu", run_name="__main__")
 """
 

@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Literal
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage, signal, stats
 
 from vad.catalog import Catalog, Within
 from vad.scores import Values
@@ -76,7 +76,7 @@ def rank(values: Values, videos: Spans, fitted: Values) -> Values:
 
 
 def _rank_among(row: NDArray[np.float64], known: NDArray[np.float64]) -> Values:
-    ranks = stats.rankdata(known, "average") / len(known)
+    ranks = scipy.stats.rankdata(known, "average") / len(known)
     distinct, first = np.unique(known, return_index=True)
     return np.asarray(np.interp(row, distinct, ranks[first]))
 
@@ -144,8 +144,8 @@ def gaussian_residual(
     def work(part: Values) -> Values:
         if part.shape[1] < shortest:
             return np.zeros_like(part)
-        away = np.abs(part - ndimage.gaussian_filter1d(part, sigma, axis=1))
-        return np.asarray(away / (ndimage.gaussian_filter1d(away, spread, axis=1) + 1e-8))
+        away = np.abs(part - scipy.ndimage.gaussian_filter1d(part, sigma, axis=1))
+        return np.asarray(away / (scipy.ndimage.gaussian_filter1d(away, spread, axis=1) + 1e-8))
 
     return _per_video(values, videos, work)
 
@@ -174,7 +174,7 @@ def gaussian(values: Values, videos: Spans, *, sigma: Annotated[float, Within(lo
     if sigma < 0.125:  # its window is one frame
         return values
     return _per_video(
-        values, videos, lambda part: ndimage.gaussian_filter1d(part, sigma, axis=1) if part.shape[1] > 1 else part
+        values, videos, lambda part: scipy.ndimage.gaussian_filter1d(part, sigma, axis=1) if part.shape[1] > 1 else part
     )
 
 
@@ -186,7 +186,7 @@ def median_filter(values: Values, videos: Spans, *, window: Annotated[int, Withi
     return _per_video(
         values,
         videos,
-        lambda part: ndimage.median_filter(part, size=(1, window)) if part.shape[1] > window else part,
+        lambda part: scipy.ndimage.median_filter(part, size=(1, window)) if part.shape[1] > window else part,
     )
 
 
@@ -196,7 +196,7 @@ def ema(values: Values, videos: Spans, *, alpha: Annotated[float, Within(above=0
 
     def forward(part: Values) -> Values:
         start = part[:, :1] * (1 - alpha)
-        return np.asarray(signal.lfilter([alpha], [1, alpha - 1], part, axis=1, zi=start)[0])
+        return np.asarray(scipy.signal.lfilter([alpha], [1, alpha - 1], part, axis=1, zi=start)[0])
 
     return _per_video(values, videos, lambda part: (forward(part) + forward(part[:, ::-1])[:, ::-1]) / 2)
 
@@ -218,5 +218,5 @@ def savgol(
     return _per_video(
         values,
         videos,
-        lambda part: signal.savgol_filter(part, window, polyorder, axis=1) if part.shape[1] > window else part,
+        lambda part: scipy.signal.savgol_filter(part, window, polyorder, axis=1) if part.shape[1] > window else part,
     )

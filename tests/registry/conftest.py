@@ -12,14 +12,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import torch
 from click.testing import CliRunner, Result
 from matplotlib.figure import Figure
 from mlflow.tracking._tracking_service import utils
 
 from registry.cli import main
 from registry.pictures import style
+from registry.runs import outcome
 from registry.store.tracking import Found, Tracking
+from tests.conftest import made_once
+from vad.threads import using
 
 logging.getLogger("mlflow.store.db").setLevel(logging.CRITICAL)  # as in `registry.cli.surroundings`
 
@@ -127,21 +129,22 @@ class Workspace:
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """MLflow's tables take seconds to make; they are made once and copied."""
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    Tracking(f"sqlite:///{path}", new=True)
-    return path
+    return made_once(tmp_path_factory, "mlflow.db", lambda path: Tracking(f"sqlite:///{path}", new=True))
 
 
 @pytest.fixture(autouse=True)
-def coarse_pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All is drawn, but coarsely and without a layout, which takes half of a tiny run's time; `test_pictures` looks at them."""
-    if request.path.name != "test_pictures.py":
+def few_pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing is a third of a tiny run's time. `test_pictures` sees all as it is, tests of whole runs draw coarsely, others nothing."""
+    module = request.path.stem
+    if module not in ("test_pictures", "test_run", "test_temporal", "test_journey", "test_browser"):
+        monkeypatch.setattr(outcome, "write_pictures", lambda *given: given[-1].mkdir())
+    elif module != "test_pictures":
         monkeypatch.setattr(style, "Figure", lambda figsize, **_: Figure(figsize=figsize, dpi=20))
 
 
 @pytest.fixture(scope="session")
 def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return paint_dataset(tmp_path_factory.mktemp("tiny-data"))
+    return made_once(tmp_path_factory, "tiny-data", paint_dataset)
 
 
 def _open(folder: Path, empty_store: Path, tiny_data: Path) -> Workspace:
@@ -165,16 +168,16 @@ def workspace(tmp_path: Path, empty_store: Path, tiny_data: Path, monkeypatch: p
 @pytest.fixture(scope="session")
 def ran(tmp_path_factory: pytest.TempPathFactory, empty_store: Path, tiny_data: Path) -> Path:
     """A workspace in which `tiny` ran once, on the data in it, on one thread; only to be copied."""
-    opened = _open(tmp_path_factory.mktemp("ran") / "work", empty_store, tiny_data)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        patch.delenv("VAD_HOME", raising=False)
-        patch.chdir(opened.folder)
-        (opened.folder / "first.txt").write_text(opened.done("run", "tiny", "--data", "data"))
-    torch.set_num_threads(threads)
-    return opened.folder
+
+    def run(folder: Path) -> None:
+        opened = _open(folder, empty_store, tiny_data)
+        with pytest.MonkeyPatch.context() as patch, using(1):
+            patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+            patch.delenv("VAD_HOME", raising=False)
+            patch.chdir(folder)
+            (folder / "first.txt").write_text(opened.done("run", "tiny", "--data", "data"))
+
+    return made_once(tmp_path_factory, "ran", run)
 
 
 def copy_workspace(folder: Path, to: Path) -> Path:

@@ -11,6 +11,11 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 EARLIER = "693a1cd"
+RUN_AND_SUBMIT = """
+from registry.cli import main
+for command in (["run", "tiny"], ["submit", "--model", "v1", "--out", "then.csv"]):
+    main([*command, "--data", "data"], standalone_mode=False)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -29,13 +34,11 @@ def earlier(tmp_path_factory):
 def test_submit_scores_as_the_version_that_registered_it(workspace, edit, earlier):
     edit("seeds: [1, 2]", "seeds: [1]")
     edit("size: 64, output: tanh", "size: 16, output: tanh")
-    environment = {**os.environ, "PYTHONPATH": str(earlier)}
-    for command in (["run", "tiny"], ["submit", "--model", "v1", "--out", "then.csv"]):
-        done = subprocess.run(
-            [sys.executable, "-m", "registry.cli", *command, "--data", "data"],
-            env=environment, capture_output=True, text=True,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
+    done = subprocess.run(
+        [sys.executable, "-c", RUN_AND_SUBMIT], env={**os.environ, "PYTHONPATH": str(earlier)}, capture_output=True,
+        text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
     workspace.done("submit", "--model", "v1", "--data", "data", "--out", "now.csv")
     assert Path("now.csv").read_bytes() == Path("then.csv").read_bytes()
     assert "not altered" in workspace.done("explain", "then.csv")

@@ -4,16 +4,14 @@ Skipped where PostgreSQL or its driver is not installed.
 """
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
+from benchmarks.at_once import at_once
 from benchmarks.tracking_server import missing, mlflow_server, postgresql
 from registry.models.versions import Versions
 from registry.store.tracking import Tracking
@@ -51,22 +49,18 @@ def server(artifacts):
 
 @pytest.fixture(scope="module")
 def ran(server, tmp_path_factory, tiny_data):
-    """Two machines that run the entry at once, one of them for one epoch: folder, output and messages of each."""
-    kept = {key: value for key, value in os.environ.items() if key != "VAD_HOME"}
-    given = {**kept, "MLFLOW_TRACKING_URI": server.address, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "registry.cli", "run", "pair", "--data", "data"]
-    processes = {}
-    for more in ([], ["--set", "train.epochs=1"]):
-        folder = tmp_path_factory.mktemp("machine")
+    """Two machines that run the entry at once, one of them for one epoch: folder and output of each."""
+    folders = [tmp_path_factory.mktemp("machine") for _ in range(2)]
+    for folder in folders:
         shutil.copytree(tiny_data, folder / "data")
         _write_entry(folder)
-        processes[folder] = subprocess.Popen(
-            [*command, *more], cwd=folder, env=given, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
-    ended = {folder: (*process.communicate(timeout=240), process.returncode) for folder, process in processes.items()}
-    for output, messages, status in ended.values():
-        assert status == 0, output + messages
-    return {folder: (output, messages) for folder, (output, messages, _) in ended.items()}
+    commands = [("run", "pair", "--data", "data"), ("run", "pair", "--data", "data", "--set", "train.epochs=1")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("VAD_HOME", raising=False)
+        patch.setenv("MLFLOW_TRACKING_URI", server.address)
+        ended = at_once(commands, folders, tmp_path_factory.mktemp("logs"))
+    assert [end.status for end in ended] == [0, 0], ended
+    return {folder: end.said for folder, end in zip(folders, ended, strict=True)}
 
 
 @pytest.fixture
@@ -99,14 +93,14 @@ def test_two_machines_run_at_once_into_one_store(ran, server, artifacts):
 
     stored = [path.name for path in artifacts.rglob("*") if path.is_file()]
     assert stored.count("weights.safetensors") == 4 and stored.count("MLmodel") == 2
-    for folder, (output, messages) in ran.items():
+    for folder, said in ran.items():
         assert {path.name for path in folder.iterdir()} == {".vad", "data", "experiments"}
         assert re.search(
             rf"^run +\w+  {server.address}/#/experiments/\d+/runs/\w+\?workflowType=machine_learning$",
-            output,
+            said,
             re.MULTILINE,
         )
-        assert not re.search("View run|Downloading|WARNING|INFO|%", messages), messages
+        assert not re.search(r"View run|Downloading|WARNING|INFO|\d%", said), said
 
 
 def test_another_machine_submits_by_the_registered_model(ran, elsewhere, tmp_path):
