@@ -1,7 +1,7 @@
 # Every target is one call of the command `vad`, in an environment that is made when it is missing or stale.
 
 .DEFAULT_GOAL := help
-.PHONY: help run submit serve ui leaderboard journey check data test test-isa bench lint format lock audit clean setup remake
+.PHONY: help run submit serve ui leaderboard journey check data test pytest test-isa bench lint format lock audit clean setup remake
 .SUFFIXES:
 
 VENV := .venv
@@ -60,7 +60,10 @@ check: $(READY) ## Validate experiments without training: [EXP=name]
 data: $(READY) ## Inspect a data folder before training: [DATA=folder] [LABELS=path] [FIRST_FRAME=0|1]
 	@$(VAD) data $(if $(DATA),$(call quote,$(DATA))) $(call option,LABELS,labels) $(call option,FIRST_FRAME,first-frame)
 
-test: lint $(RAY) ## Lint, check types, run every test: [ENGINE=ray] (those of Ray too)
+test: $(READY) $(RAY) ## Lint, check types, run every test: [ENGINE=ray] (those of Ray too)
+	@$(MAKE) --no-print-directory --jobs 2 lint pytest
+
+pytest: $(READY)
 	@$(VENV)/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 test-isa: $(READY) ## Run the numerical tests as on a processor with AVX2 alone, on 1 and 2 threads

@@ -1,7 +1,7 @@
 """Phase 5 at the competition's full size on a GPU, and a notebook's loop on the same one.
 
     python -m benchmarks.gpu                                                    on an H100: asked are 120 s once decoded, and 10 x
-    python -m benchmarks.gpu --train 64 --test 64 --epochs 1 --batches 1        to see that it works, on any machine
+    python -m benchmarks.gpu --train 64 --test 64 --epochs 1 --sizes 64         to see that it works, on any machine
 
 Needs torch (2.11 or newer), NumPy, SciPy and OpenCV, and of the project `vad/` and `benchmarks/`. Makes its own footage: the demo
 street's frames, moved and brightened anew for every frame, as JPEG files of 640 x 360.
@@ -12,7 +12,7 @@ import contextlib
 import json
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -50,7 +50,9 @@ def main() -> None:
     parser.add_argument(
         "--home", type=Path, help="folder for footage and frames, kept for the next time; else a temporary one"
     )
+    parser.add_argument("--sizes", type=int, nargs="+", choices=parts.SIZES, default=parts.SIZES)
     given = parser.parse_args()
+    scales = [scale for scale in parts.SCALES if scale[0] in given.sizes]
     device = parts.device()
     settings = {name: value for name, value in vars(given).items() if name != "home"}
     found: dict[str, object] = {"machine": ceilings.machine(), **settings}
@@ -61,16 +63,16 @@ def main() -> None:
         splits = read_frameset(footage, home / "index")
         with timed(found, "decoded"):
             maps = [
-                open_frames(SplitSource(split), parts.SIZES, home / "frames") for split in (splits.train, splits.test)
+                open_frames(SplitSource(split), given.sizes, home / "frames") for split in (splits.train, splits.test)
             ]
         with timed(found, "trained and scored"):
-            found["losses"] = phase5(maps[0], maps[1], given.epochs, given.at_once if device.type == "cuda" else 1)
+            found["losses"] = phase5(
+                scales, maps[0], maps[1], given.epochs, given.at_once if device.type == "cuda" else 1
+            )
         precision = for_training("auto", device)
         peak = ceilings.product(precision, device, 8192 if device.type == "cuda" else 2048)
         found |= {"precision": precision, f"{precision} product, TFLOP/s": peak / 1e12}
-        found["scales"] = [
-            beside_a_notebook(maps[0], scale, given.batches, given.rounds, peak) for scale in parts.SCALES
-        ]
+        found["scales"] = [beside_a_notebook(maps[0], scale, given.batches, given.rounds, peak) for scale in scales]
     print(json.dumps(found, indent=2))
 
 
@@ -108,11 +110,16 @@ def make_footage(home: Path, train_frames: int, test_frames: int) -> Path:
     return root
 
 
-def phase5(trains: dict[int, Frames], tests: dict[int, Frames], epochs: int, at_once: int) -> dict[str, list[float]]:
-    """Train and score all six members; the losses of each one's epochs. The slowest begin."""
+Scale = tuple[int, int, int]
+
+
+def phase5(
+    scales: Sequence[Scale], trains: dict[int, Frames], tests: dict[int, Frames], epochs: int, at_once: int
+) -> dict[str, list[float]]:
+    """Train and score the members of these scales; the losses of each one's epochs. The slowest begin."""
     device = parts.device()
 
-    def member(scale: tuple[int, int, int], seed: int) -> Trained:
+    def member(scale: Scale, seed: int) -> Trained:
         size, latent, batch = scale
         stream = torch.cuda.stream(torch.cuda.Stream()) if device.type == "cuda" else contextlib.nullcontext()
         with stream:
@@ -123,14 +130,12 @@ def phase5(trains: dict[int, Frames], tests: dict[int, Frames], epochs: int, at_
         return trained
 
     with ThreadPoolExecutor(at_once) as pool:
-        jobs = {
-            (scale[0], seed): pool.submit(member, scale, seed) for scale in parts.SCALES[::-1] for seed in parts.SEEDS
-        }
+        jobs = {(scale[0], seed): pool.submit(member, scale, seed) for scale in scales[::-1] for seed in parts.SEEDS}
     return {f"{size}-{seed}": [round(e.loss, 6) for e in job.result().epochs] for (size, seed), job in jobs.items()}
 
 
 def beside_a_notebook(
-    frames: dict[int, Frames], scale: tuple[int, int, int], batches: int, rounds: int, peak: float
+    frames: dict[int, Frames], scale: Scale, batches: int, rounds: int, peak: float
 ) -> dict[str, float]:
     """Frames a second of training, ours and the notebook's in turn, and ours as a share of the matrix product."""
     size, latent, batch = scale

@@ -5,30 +5,38 @@ from dataclasses import asdict
 
 import click
 
+from registry.cli.options import home, writes
+
 
 @click.command(short_help="Make a version production by hand.")
 @click.argument("version")
+@writes
 def promote(version: str) -> None:
     """Make a version production, whatever the figures say; what was production becomes previous."""
+    from registry.models.production import Production
     from registry.models.versions import Versions
     from registry.store.tracking import Tracking
 
-    versions = Versions(Tracking())
+    tracking = Tracking()
+    versions = Versions(tracking)
     chosen = versions.resolve(version, "VERSION")
-    versions.promote(chosen, "by hand")
+    Production(versions, tracking, home()).promote(chosen, "by hand")
     click.echo(f"version {chosen.number} is production")
 
 
 @click.command(short_help="Go back to the previous production model.")
+@writes
 def rollback() -> None:
     """Make the previous production model production again.
 
     Twice in a row goes forward again: what was production before the first is the previous one then.
     """
+    from registry.models.production import Production
     from registry.models.versions import Versions
     from registry.store.tracking import Tracking
 
-    click.echo(f"version {Versions(Tracking()).rollback().number} is production again")
+    tracking = Tracking()
+    click.echo(f"version {Production(Versions(tracking), tracking, home()).rollback().number} is production again")
 
 
 @click.command(short_help="Every decision, and its reason.")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from registry.cli.options import Place, writes
+from registry.cli.options import Place, home, writes
 
 
 @click.command("export", short_help="A run or a model version into a folder.")
@@ -34,13 +34,13 @@ def import_(folder: Path) -> None:
     """Make the runs and the model version of an exported folder in this store.
 
     Every file is checked first. What is there already is not made again, and what was cut off is taken up.
-    A model becomes the candidate, and production only where there is none.
+    A model becomes the candidate where it is the best of its data. `vad promote` makes it production.
 
     Example: vad import handover
     """
     from registry.upkeep import importing
 
-    done = importing.import_(folder)
+    done = importing.import_(folder, home())
     for old, new in done.runs.items():
         click.echo(f"run    {new}, which was {old}")
     click.echo(f"{_runs(len(done.runs))} imported, {done.known} were there already")

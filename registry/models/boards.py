@@ -63,7 +63,7 @@ def record(file: Path, score: float, board: str, tracking: Tracking) -> tuple[Fo
     version = None
     if origin.submission:
         version = versions.resolve(origin.submission.tags["vad.version"])
-        versions.tag(version, {name: f"{score:.4f}"})
+        versions.tag(version.number, {name: f"{score:.4f}"})
     return origin.run, version
 
 

@@ -12,6 +12,8 @@ from registry.store.tracking import Found, Tracking
 EXPERIMENT = "decisions on vad-ensemble"
 ORDER = "vad.decision_number"
 """The tag that orders decisions: clocks of machines differ. Those made before it was there come first, by their time."""
+FOLLOWED = "vad.followed"
+DECIDING = ("promoted", "rolled back")
 Action = Literal["promoted", "refused", "rolled back", "imported"]
 
 
@@ -26,11 +28,14 @@ class Event:
     reason: str
     by: str
     run_id: str
+    followed: bool
+    """Whether the aliases were set as it says."""
 
 
-def order_of(run: Found) -> tuple[int, float]:
+def order_of(run: Found) -> tuple[int, float, str]:
     """What to sort decisions by, oldest first."""
-    return int(run.tags.get(ORDER, "0")), run.started
+    order = int(run.tags.get(ORDER, "0"))
+    return order, 0.0 if order else run.started, run.run_id
 
 
 class History:
@@ -39,49 +44,56 @@ class History:
     def __init__(self, tracking: Tracking):
         self._tracking = tracking
 
-    def add(self, action: Action, version: str, production_before: str | None, reason: str) -> None:
+    def add(self, action: Action, version: str, production_before: str | None, reason: str) -> Event:
         """Write a decision down. The newest one is not written twice: a process that was killed decides again."""
         said = (action, version, production_before or "-", reason)
         runs = self._runs()
-        newest = next(iter(self.events()), None)
+        newest = _event(runs[0]) if runs else None
         if newest and said == (newest.action, newest.version, newest.production_before, newest.reason):
-            return
+            return newest
         note = "Every decision on the registered model, newest first. The same in a terminal: `vad history`."
         experiment = self._tracking.experiment(EXPERIMENT, {"mlflow.note.content": note})
         params = {"action": action, "version": version, "production_before": production_before or "-"}
         order = str(1 + max((order_of(run)[0] for run in runs), default=0))
         tags = {ORDER: order, "vad.reason": reason, "mlflow.user": user(), "mlflow.note.content": reason}
+        tags |= {FOLLOWED: "no"} if action in DECIDING else {}
         digest = hashlib.sha256("\n".join(said).encode()).hexdigest()
         log = self._tracking.open_run(experiment, "decision", digest, f"v{version} {action}", tags)
         log.params(params)
         log.end("FINISHED")
+        return _event(self._tracking.get(log.run_id))
 
-    def promotion(self, version: str) -> Event | None:
-        """The newest promotion of a version."""
-        return next((e for e in self.events() if e.action == "promoted" and e.version == version), None)
+    def mark_followed(self, event: Event) -> None:
+        """Note that the aliases are as a decision says."""
+        self._tracking.reopen(event.run_id).tags({FOLLOWED: "yes"})
 
     def _runs(self) -> list[Found]:
         return sorted(self._tracking.find("decision"), key=order_of, reverse=True)
 
     def events(self) -> list[Event]:
         """Every decision, newest first."""
-        return [
-            Event(
-                time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(run.started)),
-                run.params.get("action", ""),
-                run.params.get("version", ""),
-                run.params.get("production_before", ""),
-                run.tags.get("vad.reason", ""),
-                run.tags.get("mlflow.user", ""),
-                run.run_id,
-            )
-            for run in self._runs()
-        ]
+        return [_event(run) for run in self._runs()]
 
-    def production(self) -> str | None:
-        """The version that the last decision on it made production."""
-        made = (event.version for event in self.events() if event.action in ("promoted", "rolled back"))
-        return next(made, None)
+    def deciding(self) -> list[Event]:
+        """Those that made a version production, newest first."""
+        return [event for event in self.events() if event.action in DECIDING]
+
+    def last(self) -> Event | None:
+        """The last decision that made a version production."""
+        return next(iter(self.deciding()), None)
+
+
+def _event(run: Found) -> Event:
+    return Event(
+        time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(run.started)),
+        run.params.get("action", ""),
+        run.params.get("version", ""),
+        run.params.get("production_before", ""),
+        run.tags.get("vad.reason", ""),
+        run.tags.get("mlflow.user", ""),
+        run.run_id,
+        run.tags.get(FOLLOWED) != "no",
+    )
 
 
 def as_text(events: list[Event], production: str | None) -> str:

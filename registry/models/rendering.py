@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from registry.console import Console, plural
 from registry.models.loaded import Apart
-from registry.models.submission import dataset_of, require_file
+from registry.models.submission import dataset_of, require_data_of, require_file
 from registry.models.versions import Version, Versions
 from registry.models.worker import write_errors
 from registry.store.tracking import Tracking
@@ -76,6 +76,8 @@ def render(
     if path.suffix != ".mp4":
         raise InputError(f"OUT={path} must end with .mp4")
     require_file(path)
+    for note in require_data_of(version, model, dataset, versions):
+        console.say(f"  note: {note}")
     python_model = versions.load(version)
     ensemble, device = python_model.ensemble, python_model.device
     with console.bar("decode test", len(test)) as bar:

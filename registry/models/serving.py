@@ -30,9 +30,9 @@ def serve(model: str, port: int | None, home: Path, say: Callable[[str], object]
     log = home / "serving" / f"{chosen}.log"
     with until_stopped(say), _server(versions, version, chosen, tracking.uri, log) as process:
         wait_until_ready(process, chosen, "/ping", f"{version.uri} cannot be served", log)
-        made = f"{version.tags.get('vad.variant', '?')} of {version.tags.get('vad.entry', '?')}"
+        variant, entry, data = (version.tags.get(f"vad.{key}", "?") for key in ("variant", "entry", "data_name"))
         say(
-            f"model version {version.number} ({made}): http://{HOST}:{chosen}/invocations  (Ctrl-C stops it; log: {log})"
+            f"model version {version.number} ({variant} of {entry}, made on {data}): http://{HOST}:{chosen}/invocations  (Ctrl-C stops it; log: {log})"
         )
         status = process.wait()
         raise RuntimeError(f"the server ended by itself with status {status}: {last_line(log)}; more in {log}")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from registry.console import Console, plural
 from registry.data.datasets import DEMO, Dataset, first_frame_of, open_frames_of
-from registry.models.versions import PRODUCTION, Version, Versions
+from registry.models.versions import PRODUCTION, Version, Versions, best_alias
 from registry.provenance import provenance
 from registry.store.tracking import Tracking
 from vad.ensemble import Normalization
@@ -58,21 +58,12 @@ def submit(
     path = Path(out) if out else Path("submissions") / f"{dataset.name}-v{version.number}.csv"
     require_file(path)
     sample = _find_sample(dataset)
-    made_on = (
-        version.tags.get("vad.entry", "?"),
-        version.tags.get("vad.variant", "?"),
-        version.tags.get("vad.data_name", "?"),
+    tags = version.tags
+    console.say(
+        f"model version {version.number}: {tags.get('vad.variant', '?')} of {tags.get('vad.entry', '?')}, "
+        f"made on {tags.get('vad.data_name', '?')}"
     )
-    console.say(f"model version {version.number}: {made_on[1]} of {made_on[0]}, made on {made_on[2]}")
-    if version.tags.get("vad.test_digest") != dataset.test_digest:
-        if model.rpartition("@")[2] == PRODUCTION:
-            raise InputError(
-                f"production is version {version.number}, made on {made_on[2]}, and {dataset.name} is other data; "
-                f"`--model v{version.number}` (make: MODEL=v{version.number}) scores it all the same, and so does any "
-                "version; `vad leaderboard --all` lists them"
-            )
-        console.say(f"  note: {dataset.name} is not the data that this model was made on")
-    for note in dataset.notes:
+    for note in (*require_data_of(version, model, dataset, versions), *dataset.notes):
         console.say(f"  note: {note}")
     python_model = versions.load(version)
     ensemble, device = python_model.ensemble, python_model.device
@@ -118,6 +109,28 @@ def dataset_of(version: Version, data: str | None, home: Path, first_frame: int 
         )
     labels = version.tags.get("vad.labels", "none")
     return open_frames_of(place, labels if labels == "none" or Path(labels).exists() else "none", home, first_frame)
+
+
+def require_data_of(version: Version, model: str, dataset: Dataset, versions: Versions) -> list[str]:
+    """Notes on a version that was made on other data. Raises InputError for `production`, which nobody chose for these data."""
+    if version.tags.get("vad.test_digest") == dataset.test_digest:
+        return []
+    if model.rpartition("@")[2] != PRODUCTION:
+        return [f"{dataset.name} is not the data that this model was made on"]
+    aliases = versions.aliases()
+    best = [
+        alias
+        for known in versions.all()
+        if known.tags.get("vad.test_digest") == dataset.test_digest
+        for alias in aliases.get(known.number, [])
+        if alias == best_alias(known.tags)
+    ]
+    other = best[0] if best else f"v{version.number}"
+    means = "is the best on it" if best else "scores it all the same, and so does any version (`vad leaderboard --all`)"
+    raise InputError(
+        f"production is version {version.number}, made on {version.tags.get('vad.data_name', '?')}, and {dataset.name} is "
+        f"other data; `--model {other}` (make: MODEL={other}) {means}"
+    )
 
 
 def require_file(path: Path) -> None:

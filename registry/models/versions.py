@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
 from registry.models import packaging
-from registry.models.history import Action, History
+from registry.models.history import History
 from registry.models.model_files import FACT
 from registry.models.promotion import Standing
 from registry.models.version_tags import facts_of_version, tags_of_version
@@ -27,7 +28,7 @@ if TYPE_CHECKING:  # it would load PyTorch
 NAME = "vad-ensemble"
 _ABOUT = "Fused ensembles that score video frames for anomalies."
 PRODUCTION, CANDIDATE, PREVIOUS = "production", "candidate", "previous"
-_DECISION = "vad.decision"
+DECISION = "vad.decision"
 _COMPARED = ("vad.figure", "vad.protocol")
 _ATTEMPTS = 5
 _DEMO = "demo-street"  # registry.data.datasets.DEMO, which is not imported, as that loads PyTorch
@@ -68,29 +69,34 @@ class Versions:
         self, run_id: str, ensemble: "Ensemble", digest: str, tags: Mapping[str, Any], description: str
     ) -> tuple[Version, bool]:
         """The version of this ensemble: the one that is there, or a new one with alias `candidate`. True if new."""
-        known = [
-            v
-            for v in self.all()
-            if v.tags.get("vad.ensemble") == digest and v.tags.get("vad.protocol") == tags["vad.protocol"]
-        ]
-        known = [version for version in known if self.whole(version)]
+        known = self._same(digest, tags["vad.protocol"])
         if known:
             self._tell_model(known[0])
-            self._nominate(known[0])
+            self.nominate(known[0])
             return known[0], known[0].run_id == run_id
         taken = {version.source.removeprefix("models:/") for version in self.all()}
         model_id = packaging.log_model(self._tracking, run_id, ensemble, tags, taken)
         every = {"vad.ensemble": digest, "vad.run_id": run_id, **tags}
         made = self.add(f"models:/{model_id}", model_id, run_id, {k: str(v) for k, v in every.items()}, description)
-        self._nominate(made)
-        return made, True
+        first = self._same(digest, tags["vad.protocol"])[-1]
+        if first.number != made.number:  # another machine registered it in the same moment
+            self._client.delete_model_version(NAME, made.number)
+            self._client.delete_logged_model_tag(model_id, MLFLOW_MODEL_VERSIONS)
+        self.nominate(first)
+        return first, first.run_id == run_id
 
-    def _nominate(self, version: Version) -> None:
-        """Make the best version of the same figure and protocol candidate; of equals the older one."""
+    def _same(self, digest: str, protocol: str) -> list[Version]:
+        """Versions of an ensemble by a protocol that have their files, newest first."""
+        same = {"vad.ensemble": digest, "vad.protocol": protocol}
+        return [v for v in self.all() if all(v.tags.get(k) == value for k, value in same.items()) and self.whole(v)]
+
+    def nominate(self, version: Version) -> None:
+        """Make the best version of the same figure and protocol candidate, and the best of its data; of equals the older one."""
         rivals = [v for v in self.all() if all(v.tags.get(key) == version.tags[key] for key in _COMPARED)]
         best_first = sorted(rivals, key=lambda v: (-v.standing().value, int(v.number)))
         best = next(v for v in best_first if v.number == version.number or self.whole(v))
-        self._point(CANDIDATE, best.number)
+        self.point(CANDIDATE, best.number)
+        self.point(best_alias(version.tags), best.number)
 
     def add(self, source: str, model_id: str, run_id: str, tags: Mapping[str, str], description: str) -> Version:
         """A new version of a logged model, without an alias."""
@@ -112,15 +118,6 @@ class Versions:
         told = json.dumps([{"name": NAME, "version": int(version.number)}])
         self._client.set_logged_model_tags(version.source.removeprefix("models:/"), {MLFLOW_MODEL_VERSIONS: told})
 
-    def receive(self, version: Version, reason: str) -> None:
-        """Take in a version from another store. It never becomes production by that: `vad promote` is for people."""
-        self._nominate(version)
-        incumbent = self.alias(PRODUCTION)
-        if incumbent and incumbent.number == version.number:
-            self.settle(version)
-        else:
-            self._decided("imported", version, incumbent, reason)
-
     def whole(self, version: Version) -> bool:
         """Whether a version's files are where the store says they are."""
         try:
@@ -129,54 +126,11 @@ class Versions:
             return False
         return True
 
-    def _require_whole(self, version: Version) -> None:
+    def require_whole(self, version: Version) -> None:
+        """Raise InputError where a version's files are gone."""
         if not self.whole(version):
             entry = version.tags.get("vad.entry", "its entry")
             raise InputError(f"{version.uri} has lost its files (`vad doctor` looks for them); or run {entry} again")
-
-    def promote(self, version: Version, reason: str) -> None:
-        """Make a version production; what was production becomes previous.
-
-        Raises InputError where it is production already, or its files are gone.
-        """
-        self._require_whole(version)
-        incumbent = self.alias(PRODUCTION)
-        if incumbent and incumbent.number == version.number and self._history.production() == version.number:
-            raise InputError(f"version {version.number} is production already")
-        before = incumbent.number if incumbent else None
-        # Written down first: no alias moves without a reason, and a run that was cut off here decides again.
-        self._history.add("promoted", version.number, before, reason)
-        if incumbent and incumbent.number != version.number:
-            self._point(PREVIOUS, incumbent.number)
-        self._make_production(version)
-        if self._history.production() != version.number:  # another machine decided meanwhile, and was overtaken
-            self._history.add("promoted", version.number, before, reason)
-        self.tag(version, {_DECISION: f"promoted: {reason}"})
-
-    def confirm(self, version: Version) -> None:
-        """Record that a version stays production which became it at the same moment as another, whose record came later."""
-        if self._history.production() != version.number:
-            self._history.add("promoted", version.number, None, "stays: became production as another version did")
-
-    def settle(self, version: Version) -> None:
-        """Tag a version with its promotion, where that was cut off before this, its last step."""
-        if _DECISION not in version.tags and (event := self._history.promotion(version.number)):
-            self.tag(version, {_DECISION: f"promoted: {event.reason}"})
-
-    def refuse(self, version: Version, reason: str) -> None:
-        """Record that a version did not become production, and why."""
-        self._decided("refused", version, self.alias(PRODUCTION), reason)
-
-    def rollback(self) -> Version:
-        """Make the previous production model production again. Raises InputError where there is none."""
-        previous, incumbent = self.alias(PREVIOUS), self.alias(PRODUCTION)
-        if previous is None or incumbent is None:
-            raise InputError("there is no previous production model to go back to")
-        self._require_whole(previous)
-        self._decided("rolled back", previous, incumbent, f"went back from version {incumbent.number}")
-        self._make_production(previous)
-        self._point(PREVIOUS, incumbent.number)
-        return previous
 
     def alias(self, name: str) -> Version | None:
         try:
@@ -197,11 +151,17 @@ class Versions:
         return sorted((self._version(v) for v in found), key=lambda v: -int(v.number))
 
     def aliases(self) -> dict[str, list[str]]:
-        """The aliases of each version number."""
+        """The aliases of each version number: of production, candidate and previous first, then those of data sets."""
+        try:
+            found = self._client.get_registered_model(NAME).aliases
+        except MlflowException as error:
+            if not absent(error):
+                raise
+            found = {}
         result: dict[str, list[str]] = {}
-        for name in (PRODUCTION, CANDIDATE, PREVIOUS):
-            if version := self.alias(name):
-                result.setdefault(version.number, []).append(name)
+        own = (PRODUCTION, CANDIDATE, PREVIOUS)
+        for name in sorted(found, key=lambda name: (own.index(name) if name in own else len(own), name)):
+            result.setdefault(str(found[name]), []).append(name)
         return result
 
     def known(self, model: str) -> bool:
@@ -230,33 +190,33 @@ class Versions:
                 f"{found.uri} has lost its facts (its tag `vad` is gone or was altered), and nothing of it can be checked; "
                 "run its experiment again with FORCE=1"
             )
-        if _bare(model) == PRODUCTION:
-            self._require_decided()
-        return found
+        return self._decided(found) if _bare(model) == PRODUCTION else found
 
     def _find(self, model: str) -> Version | None:
         wanted = _bare(model)
         numbers = {version.number: version for version in self.all()}
         return numbers.get(wanted.removeprefix("v")) or (self.alias(wanted) if numbers and "/" not in wanted else None)
 
-    def _require_decided(self) -> None:
-        """Raise InputError where the alias `production` was moved past `vad promote` and `vad rollback`."""
-        found, decided = self.alias(PRODUCTION), self._history.production()
-        if found and found.number != decided:
-            time.sleep(1)  # somebody may be promoting just now
-            found, decided = self.alias(PRODUCTION), self._history.production()
-        if found is None or found.number == decided:
-            return
-        way_back = f", `vad promote v{decided}` puts it back" if decided else ""
+    def _decided(self, found: Version) -> Version:
+        """Production as the last decision has it, which the alias may have to follow yet.
+
+        Raises InputError where the alias was moved past `vad promote` and `vad rollback`.
+        """
+        last = self._history.last()
+        if last and last.version == found.number:
+            return found
+        if last and not last.followed and (decided := self._find(last.version)):
+            return decided
+        way_back = f", `vad promote v{last.version}` puts it back" if last else ""
         raise InputError(
             f"the alias production points to version {found.number}, but the last recorded decision made "
-            f"{f'version {decided}' if decided else 'none'} production (`vad history`): somebody moved it past them; "
+            f"{f'version {last.version}' if last else 'none'} production (`vad history`): somebody moved it past them; "
             f"`vad promote v{found.number}` records that it shall be so{way_back}"
         )
 
     def load(self, version: Version) -> Any:
         """The Python model of a version, from checked copies of its files. Raises InputError as `fetch` does."""
-        self._require_whole(version)
+        self.require_whole(version)
         return packaging.load(self._tracking, version.uri, version.tags.get(FACT))
 
     def fetch(self, version: Version, folder: Path) -> Path:
@@ -264,20 +224,21 @@ class Versions:
 
         Raises InputError where one is gone or was altered.
         """
-        self._require_whole(version)
+        self.require_whole(version)
         return packaging.fetch(self._tracking, version.uri, version.tags.get(FACT), folder)
 
-    def tag(self, version: Version, tags: Mapping[str, Any]) -> None:
+    def tag(self, number: str, tags: Mapping[str, Any]) -> None:
+        """Set tags of a version."""
         for key, value in tags.items():
-            self._client.set_model_version_tag(NAME, version.number, key, str(value)[:5000])
+            self._client.set_model_version_tag(NAME, number, key, str(value)[:5000])
 
-    def _make_production(self, version: Version) -> None:
+    def make_production(self, number: str) -> None:
         """Set the alias, and let the model's own page describe this version."""
-        self._point(PRODUCTION, version.number)
-        told = self._client.get_model_version(NAME, version.number).description or ""
-        self._client.update_registered_model(NAME, f"{_ABOUT}\n\n**Production is version {version.number}.** {told}")
+        self.point(PRODUCTION, number)
+        told = self._client.get_model_version(NAME, number).description or ""
+        self._client.update_registered_model(NAME, f"{_ABOUT}\n\n**Production is version {number}.** {told}")
 
-    def _point(self, alias: str, number: str) -> None:
+    def point(self, alias: str, number: str) -> None:
         """Set an alias. Of two machines that set it at once the database of a server refuses one: it asks again."""
         for attempt in range(_ATTEMPTS):
             try:
@@ -288,12 +249,14 @@ class Versions:
                     raise
                 time.sleep(random.uniform(0.1, 0.5))
 
-    def _decided(self, action: Action, version: Version, incumbent: Version | None, reason: str) -> None:
-        self.tag(version, {_DECISION: f"{action}: {reason}"})
-        self._history.add(action, version.number, incumbent.number if incumbent else None, reason)
-
     def _version(self, found: Any) -> Version:
         return Version(str(found.version), found.run_id or "", facts_of_version(found.tags), found.source)
+
+
+def best_alias(tags: Mapping[str, str]) -> str:
+    """The alias of the best version on a data set by a protocol: `best-avenue-53f49406`."""
+    name = re.sub(r"[^A-Za-z0-9_]+", "-", tags.get("vad.data_name", "")).strip("-")
+    return f"best-{name}-{tags.get('vad.protocol', '')[:8]}"
 
 
 def _bare(model: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from registry.data.datasets import labels_tags
 from registry.entries.entry import Entry
-from registry.models.gate import consider
+from registry.models.production import Production
 from registry.models.versions import Versions
 from registry.runs.description import describe_version, reference_for
 from registry.runs.members import Known
@@ -53,7 +53,7 @@ def register(
         }
         text = describe_version(work.loaded.entry, result, name, value, log)
         version, new = versions.register(log.run_id, chosen, digest, tags, text)
-        decision = consider(version, versions, tracking, work.request.home)
+        decision = Production(versions, tracking, work.request.home).consider(version)
         state = "registered as" if new else "is already"
         said = (
             f"{name} {state} {version.uri}; "

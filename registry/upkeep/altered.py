@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from registry.models.history import order_of
+from registry.models.history import DECIDING, FOLLOWED, order_of
 from registry.models.model_files import FACT, faults
 from registry.models.versions import NAME, PRODUCTION
 from registry.store.record import recorded
@@ -43,13 +43,17 @@ def _of_version(store: Store, version: Version) -> Iterator[Finding]:
 
 def _alias(store: Store) -> Iterator[Finding]:
     """Where `production` is not the version that the last decision made it."""
-    made = (run for run in store.runs if run.tags["vad.kind"] == "decision")
-    decisions = sorted(made, key=order_of, reverse=True)
-    decided = next((run.name.split()[0] for run in decisions if run.name.endswith(("promoted", "rolled back"))), "none")
+    made = [run for run in store.runs if run.tags["vad.kind"] == "decision" and run.name.endswith(DECIDING)]
+    last = max(made, key=order_of, default=None)
+    decided = last.name.split()[0] if last else "none"
     for version in store.versions:
         number = version.name.removeprefix(f"{NAME}/")
         if PRODUCTION in version.aliases and version.name != number and f"v{number}" != decided:
-            remedy = f"`vad promote v{number}` records that it shall be so; `vad history` tells who was"
-            yield Finding(
-                f"models:/{version.name}", f"is production, but the last decision made {decided} production", remedy
-            )
+            what = f"is production, but the last decision made {decided} production"
+            if last and last.tags.get(FOLLOWED) == "no":
+                yield Finding(
+                    f"models:/{version.name}", f"{what} and was cut off", f"`vad promote {decided}` completes it"
+                )
+            else:
+                remedy = f"`vad promote v{number}` records that it shall be so; `vad history` tells who was"
+                yield Finding(f"models:/{version.name}", what, remedy)

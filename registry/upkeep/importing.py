@@ -13,6 +13,7 @@ from mlflow.entities import LoggedModelOutput, Metric
 from mlflow.exceptions import MlflowException
 
 from registry.models.model_files import FACT, LISTING, listed
+from registry.models.production import Production
 from registry.models.versions import PRODUCTION, Version, Versions
 from registry.store.reaching import absent
 from registry.store.record import is_record, recorded
@@ -47,7 +48,7 @@ class Imported:
     notes: list[str] = field(default_factory=list)
 
 
-def import_(folder: Path) -> Imported:
+def import_(folder: Path, home: Path) -> Imported:
     """Make what a folder holds in this store, unless it is there. What was cut off is taken up.
 
     Raises InputError, before the store is touched, where a file is missing or was altered.
@@ -63,7 +64,7 @@ def import_(folder: Path) -> Imported:
         _require(parcel.model / _MODEL_FILE, yaml.safe_load, "flavors")
         if parcel.version.run_id not in parcel.runs:
             raise InputError(f"{folder} has a version of run {parcel.version.run_id}, but not this run; export again")
-    return _Import(parcel, Tracking(new=True)).all()
+    return _Import(parcel, Tracking(new=True), home).all()
 
 
 def _require_recorded(folder: Path, known: Mapping[str, str]) -> None:
@@ -89,9 +90,8 @@ def _require(path: Path, read: Callable[[str], Any], key: str) -> None:
 class _Import:
     """An import on its way into a store. A run says RUNNING until it is whole."""
 
-    def __init__(self, parcel: Parcel, tracking: Tracking):
-        self._parcel = parcel
-        self._tracking = tracking
+    def __init__(self, parcel: Parcel, tracking: Tracking, home: Path):
+        self._parcel, self._tracking, self._home = parcel, tracking, home
         self._client = tracking.client
         self._versions = Versions(tracking)
         self._ids: dict[str, str] = {}
@@ -222,7 +222,7 @@ class _Import:
         if known and _DECISION[0] in version.tags:
             self._done.version = f"is {version.uri} already"
             return version.number
-        self._versions.receive(version, "imported")
+        Production(self._versions, self._tracking, self._home).receive(version, "imported")
         production = self._versions.alias(PRODUCTION)
         stays = (
             f"production stays {production.uri}"

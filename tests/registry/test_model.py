@@ -117,7 +117,7 @@ def test_frames_can_be_scored_without_a_table_and_by_their_own_percentiles(finis
 def test_the_run_is_registered_once_and_is_candidate_and_production(trained):
     versions = Versions(trained.tracking())
     (only,) = versions.all()
-    assert versions.aliases() == {"1": ["production", "candidate"]}
+    assert versions.aliases() == {"1": ["production", "candidate", f"best-data-{only.tags['vad.protocol'][:8]}"]}
     assert only.tags["vad.decision"] == "promoted: there was no production model"
     trained.done("run", "tiny", "--data", "data", "--force")
     assert [v.number for v in Versions(trained.tracking()).all()] == ["1"], "the same ensemble is the same version"
@@ -237,17 +237,37 @@ def test_a_shorter_training_does_not_become_candidate_over_a_better_one(trained)
     (first,) = versions.all()
     tags = {**first.tags, "vad.value": str(float(first.tags["vad.value"]) - 0.1)}
     trial = versions.add(first.source, first.source.removeprefix("models:/"), first.run_id, tags, "")
-    versions._nominate(trial)
+    versions.nominate(trial)
     assert versions.alias("candidate").number == "1"
 
 
-def test_production_is_not_submitted_on_other_data_but_a_version_by_number_is(trained):
-    image, other = sorted(Path("data").rglob("testing_videos/*/*.jpg"))[:2]
+def test_an_ensemble_that_two_machines_register_at_once_is_one_version(trained, monkeypatch):
+    same, looked = Versions._same, []
+
+    def not_yet(versions, *given):
+        looked.append(True)
+        return same(versions, *given) if len(looked) > 1 else []
+
+    monkeypatch.setattr(Versions, "_same", not_yet)
+    entry = Path("experiments/tiny.yaml").read_text()
+    Path("experiments/copy.yaml").write_text(entry.replace("name: tiny", "name: copy"))
+    assert "is already models:/vad-ensemble/1" in trained.done("run", "copy", "--data", "data")
+    assert [version.number for version in Versions(trained.tracking()).all()] == ["1"] and len(looked) == 2
+
+
+def test_production_is_of_no_other_data_whose_best_version_has_an_alias_of_its_own(trained):
+    shutil.copytree("data", "yard")
+    image, other = sorted(Path("yard").rglob("testing_videos/*/*.jpg"))[:2]
     image.write_bytes(other.read_bytes())
-    message = trained.refused("submit", "--data", "data", "--out", "x.csv")
-    assert "production is version 1, made on data" in message and "--model v1" in message
-    assert not Path("x.csv").exists()
-    trained.done("submit", "--model", "v1", "--data", "data", "--out", "x.csv")
+    for command in (["submit", "--out", "x.csv"], ["render", "1", "--out", "x.mp4"]):
+        message = trained.refused(*command, "--data", "yard")
+        assert "production is version 1, made on data, and yard is other data; `--model v1`" in message
+    assert not list(Path().glob("x.*"))
+    assert "not promoted" in trained.done("run", "tiny", "--data", "yard", "--labels", "data/labels.csv")
+    message = trained.refused("submit", "--data", "yard", "--out", "x.csv")
+    best = re.search(r"--model (best-yard-\w{8})` .* is the best on it", message)[1]
+    assert "by model version 2" in trained.done("submit", "--model", best, "--data", "yard", "--out", "x.csv")
+    assert "not the data" in trained.vad("submit", "--model", "v1", "--data", "yard", "--out", "y.csv").stderr
 
 
 def test_decisions_are_in_order_though_a_clock_was_moved_back(trained, monkeypatch):

@@ -1,13 +1,17 @@
 """The promotion rule: a pure function of candidate, incumbent, policy and the paired difference; and its policy's file."""
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from mlflow.exceptions import MlflowException
 
-from registry.models import gate
+from registry.models import production
+from registry.models.model_files import FACT
+from registry.models.production import Production
 from registry.models.promotion import Policy, Standing, decide, read_policy
-from registry.models.versions import Version
+from registry.models.versions import NAME, Version, Versions
 from vad.metrics import Difference
 
 CANDIDATE = Standing("7", "ap", 0.62, "street")
@@ -80,59 +84,86 @@ def test_the_policy_of_the_working_folder_comes_first(tmp_path, monkeypatch):
     assert read_policy() == Policy(same_data=True, min_gain=0.01, confidence=0.95)
 
 
-class Shared:
-    """A model's versions in a store on which another machine promotes, just before this one looks again."""
-
-    def __init__(self, *others):
-        self.production, self.others, self.decided = version(INCUMBENT), list(others), []
-
-    def alias(self, _name):
-        return self.production
-
-    def promote(self, candidate, _reason):
-        self.production = candidate
-        self.decided.append("promoted")
-
-    def refuse(self, _candidate, _reason):
-        self.decided.append("refused")
-
-    def confirm(self, _incumbent):
-        self.decided.append("confirmed")
-
-    def compare(self, *_):
-        if self.others:
-            self.production = version(self.others.pop(0))
-        return SURE
-
-
-def version(standing):
+def add(tracking, standing):
+    """A version of this standing, of files that nobody looks at here."""
     tags = {"vad.figure": standing.figure, "vad.value": str(standing.value), "vad.protocol": standing.protocol}
-    return Version(standing.version, "", tags, "")
+    client = tracking.client
+    with suppress(MlflowException):
+        client.create_registered_model(NAME)
+    made = client.create_model_version(NAME, str(Path.cwd()), None, {**tags, FACT: "0"})
+    return Version(str(made.version), "", tags, "")
 
 
-@pytest.mark.parametrize(("value", "number", "decided"), [(0.70, "8", "refused"), (0.615, "7", "promoted")])
-def test_of_two_machines_that_promote_at_once_the_better_version_stays(monkeypatch, tmp_path, value, number, decided):
-    versions = Shared(replace(CANDIDATE, version="8", value=value))
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(gate, "compare_scores", versions.compare)
-    decision = gate.consider(version(CANDIDATE), versions, None, tmp_path)
-    assert (versions.production.number, versions.decided) == (number, [decided])
-    assert "version 8" in decision.reason
+@pytest.fixture
+def machines(workspace, tmp_path, monkeypatch):
+    """Two machines that decide on one store, each with files of its own; and a version that is production."""
+    monkeypatch.setattr(production, "compare_scores", lambda *_: SURE)
+    monkeypatch.setattr(Versions, "whole", lambda *_: True)
+    tracking = workspace.tracking()
+    versions = Versions(tracking)
+    first = add(tracking, INCUMBENT)
+    ours, theirs = (Production(versions, tracking, tmp_path / name) for name in ("ours", "theirs"))
+    ours.promote(first, "the first")
+    return ours, theirs
 
 
-def test_who_was_overtaken_and_is_not_better_leaves_a_true_record(monkeypatch, tmp_path):
-    versions = Shared()
-    better = version(replace(CANDIDATE, version="8", value=0.7))
+@pytest.mark.parametrize(("value", "number", "action"), [(0.70, "2", "refused"), (0.615, "3", "promoted")])
+def test_of_two_machines_that_promote_at_once_the_better_version_stays(machines, monkeypatch, value, number, action):
+    ours, theirs = machines
+    versions = ours._versions
+    other = add(ours._tracking, replace(CANDIDATE, value=value))
+    candidate = add(ours._tracking, CANDIDATE)
+    look = production.decide
 
-    def overtaken(_candidate, _reason):
-        versions.production = better
-        versions.decided.append("promoted")
+    def decide_slowly(*given):
+        monkeypatch.setattr(production, "decide", look)
+        decision = look(*given)
+        theirs.promote(other, "just now, elsewhere")
+        return decision
 
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(gate, "compare_scores", versions.compare)
-    monkeypatch.setattr(versions, "promote", overtaken)
-    assert not gate.consider(version(CANDIDATE), versions, None, tmp_path).promote
-    assert versions.decided == ["promoted", "refused", "confirmed"]
+    monkeypatch.setattr(production, "decide", decide_slowly)
+    decision = ours.consider(candidate)
+    assert versions.alias("production").number == number == ours._history.last().version
+    assert "version 2" in decision.reason and decision.promote == (action == "promoted")
+
+
+@pytest.mark.parametrize("part", ["point", "make_production", "tag"])
+@pytest.mark.parametrize("done", ["promote", "rollback"])
+def test_a_decision_that_was_cut_off_in_any_part_is_completed_by_the_next_reader_and_the_next_decision(
+    workspace, machines, monkeypatch, part, done
+):
+    ours, theirs = machines
+    versions, second = ours._versions, add(ours._tracking, CANDIDATE)
+    if done == "rollback":
+        ours.promote(second, "by hand")
+    cut = (lambda: ours.promote(second, "by hand")) if done == "promote" else ours.rollback
+    with monkeypatch.context() as patch:
+        patch.setattr(Versions, part, _killed)
+        with pytest.raises(KeyboardInterrupt):
+            cut()
+    decided = "2" if done == "promote" else "1"
+    assert versions.resolve("production").number == decided
+    third = add(ours._tracking, replace(CANDIDATE, value=0.1))
+    assert not theirs.consider(third).promote
+    assert versions.alias("production").number == decided
+    assert versions.alias("previous").number == {"1": "2", "2": "1"}[decided]
+
+
+def _killed(*_):
+    raise KeyboardInterrupt
+
+
+def test_an_alias_that_was_cut_off_is_completed_by_hand_too(workspace, machines, monkeypatch):
+    ours, _ = machines
+    second = add(ours._tracking, CANDIDATE)
+    with monkeypatch.context() as patch:
+        patch.setattr(Versions, "make_production", _killed)
+        with pytest.raises(KeyboardInterrupt):
+            ours.promote(second, "by hand")
+    assert "was cut off" in workspace.vad("doctor").stdout
+    assert "version 2 is production" in workspace.done("promote", "v2")
+    assert ours._versions.alias("production").number == "2"
+    assert "production already" in workspace.refused("promote", "v2")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,142 @@
+"""Which version is production: each decision is written down first, and the aliases follow what is written.
+
+A process that is killed in between leaves a decision that the next one, or the next reader, completes. Of two machines
+that decide in the same moment both follow the later decision.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock
+
+from registry.models.history import Action, Event, History
+from registry.models.promotion import Decision, Policy, decide, read_policy
+from registry.models.versions import DECISION, PREVIOUS, PRODUCTION, Version, Versions
+from registry.store.score_table import judged_table, same_judge
+from registry.store.tracking import Tracking
+from vad.errors import InputError
+from vad.metrics import Difference, difference, sample
+
+
+class Production:
+    """The decisions on a store's registered model. On one machine they are made one after the other."""
+
+    def __init__(self, versions: Versions, tracking: Tracking, home: Path):
+        self._versions, self._tracking, self._home = versions, tracking, home
+        self._history = History(tracking)
+
+    def consider(self, candidate: Version) -> Decision:
+        """Let a candidate become production if the policy has it so; record the decision either way."""
+        policy = read_policy()
+        with self._alone():
+            incumbent = self._versions.alias(PRODUCTION)
+            decision = self._compare(candidate, incumbent, policy)
+            if incumbent and incumbent.number == candidate.number:
+                return decision
+            if not decision.promote:
+                self._note("refused", candidate, incumbent, decision.reason)
+                return decision
+            made = self._make(candidate, incumbent, "promoted", decision.reason)
+            # Another machine may have decided since this one looked: then that is the version to beat.
+            rival = self._before(made)
+            if rival is None or rival.number in (candidate.number, incumbent and incumbent.number):
+                return decision
+            again = self._compare(candidate, rival, policy)
+            if not again.promote:
+                self._note("refused", candidate, rival, again.reason)
+                self._make(rival, candidate, "promoted", "stays: it was decided on in the same moment")
+            return again
+
+    def promote(self, version: Version, reason: str) -> None:
+        """Make a version production; what was production becomes previous.
+
+        Raises InputError where it is production already, or its files are gone.
+        """
+        self._versions.require_whole(version)
+        with self._alone() as completed:
+            incumbent, last = self._versions.alias(PRODUCTION), self._history.last()
+            if incumbent and incumbent.number == version.number and last and last.version == version.number:
+                if not completed:
+                    raise InputError(f"version {version.number} is production already")
+                return
+            self._make(version, incumbent, "promoted", reason)
+
+    def rollback(self) -> Version:
+        """Make the previous production model production again. Raises InputError where there is none, or its files are gone."""
+        with self._alone():
+            previous, incumbent = self._versions.alias(PREVIOUS), self._versions.alias(PRODUCTION)
+            if previous is None or incumbent is None:
+                raise InputError("there is no previous production model to go back to")
+            self._versions.require_whole(previous)
+            self._make(previous, incumbent, "rolled back", f"went back from version {incumbent.number}")
+            return previous
+
+    def receive(self, version: Version, reason: str) -> None:
+        """Take in a version from another store. It never becomes production by that: `vad promote` is for people."""
+        with self._alone():
+            self._versions.nominate(version)
+            incumbent = self._versions.alias(PRODUCTION)
+            if not (incumbent and incumbent.number == version.number):
+                self._note("imported", version, incumbent, reason)
+
+    @contextmanager
+    def _alone(self) -> Iterator[bool]:
+        """Decide while no other process of this machine does; whether a decision that was cut off had to be completed."""
+        lock = self._home / "locks" / "production"
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(lock):
+            last = self._history.last()
+            cut_off = last is not None and not last.followed
+            if last and cut_off:
+                self._follow(last)
+            yield cut_off
+
+    def _make(self, version: Version, incumbent: Version | None, action: Action, reason: str) -> Event:
+        before = incumbent if incumbent and incumbent.number != version.number else None
+        event = self._history.add(action, version.number, before.number if before else None, reason)
+        self._follow(event)
+        return event
+
+    def _follow(self, event: Event) -> None:
+        """Set the aliases as the last decision has it: this one, or one that another machine made meanwhile."""
+        while True:
+            if event.production_before.isdigit():
+                self._versions.point(PREVIOUS, event.production_before)
+            self._versions.make_production(event.version)
+            last = self._history.last()
+            if last is None or last.run_id == event.run_id:
+                break
+            event = last
+        self._versions.tag(event.version, {DECISION: f"{event.action}: {event.reason}"})
+        self._history.mark_followed(event)
+
+    def _note(self, action: Action, version: Version, incumbent: Version | None, reason: str) -> None:
+        self._versions.tag(version.number, {DECISION: f"{action}: {reason}"})
+        self._history.add(action, version.number, incumbent.number if incumbent else None, reason)
+
+    def _before(self, event: Event) -> Version | None:
+        """The version that the decision before this one made production."""
+        decisions = self._history.deciding()
+        earlier = decisions[[known.run_id for known in decisions].index(event.run_id) + 1 :]
+        return next((v for v in self._versions.all() if earlier and v.number == earlier[0].version), None)
+
+    def _compare(self, candidate: Version, incumbent: Version | None, policy: Policy) -> Decision:
+        paired = None
+        if incumbent and policy.confidence and incumbent.number != candidate.number:
+            paired = compare_scores(candidate, incumbent, self._tracking, self._home)
+        return decide(candidate.standing(), incumbent.standing() if incumbent else None, policy, paired)
+
+
+def compare_scores(candidate: Version, incumbent: Version, tracking: Tracking, home: Path) -> Difference | None:
+    """The candidate's AP less the incumbent's, paired; None where they were judged otherwise or scores are gone."""
+    sampled = []
+    one, other = (judged_table(tracking, version.run_id, home) for version in (candidate, incumbent))
+    if one is None or other is None or not same_judge(one, other) or one.labels is None:
+        return None
+    for version, scores in ((candidate, one), (incumbent, other)):
+        values = scores.variants.get(version.tags.get("vad.variant", ""))
+        if values is None:
+            return None
+        sampled.append(sample(values, one.labels, one.index))
+    return difference(*sampled)
