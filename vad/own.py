@@ -17,67 +17,15 @@ from pathlib import Path
 from types import ModuleType
 
 _ROOT = Path(__file__).resolve().parent
-_PROJECT = frozenset(
-    [
-        "vad",
-        "vad.catalog",
-        "vad.ensemble",
-        "vad.errors",
-        "vad.files",
-        "vad.frame_errors",
-        "vad.frames",
-        "vad.frames.corruption",
-        "vad.frames.decode",
-        "vad.frames.digests",
-        "vad.frames.frameset",
-        "vad.frames.inspect",
-        "vad.frames.labels",
-        "vad.frames.layouts",
-        "vad.frames.masks",
-        "vad.frames.store",
-        "vad.frames.street",
-        "vad.frames.street_drawing",
-        "vad.frames.street_figures",
-        "vad.frames.street_scenes",
-        "vad.inputs",
-        "vad.inputs.base",
-        "vad.inputs.flow",
-        "vad.inputs.frames",
-        "vad.inputs.residence",
-        "vad.inputs.windows",
-        "vad.losses",
-        "vad.member",
-        "vad.memory",
-        "vad.metrics",
-        "vad.models",
-        "vad.models.base",
-        "vad.models.conv3d_ae",
-        "vad.models.conv_ae",
-        "vad.models.convlstm",
-        "vad.models.folding",
-        "vad.models.fully_conv_ae",
-        "vad.models.halving",
-        "vad.models.init",
-        "vad.models.unet_ae",
-        "vad.optim",
-        "vad.own",
-        "vad.pipeline",
-        "vad.precision",
-        "vad.processes",
-        "vad.proxy",
-        "vad.remote",
-        "vad.render",
-        "vad.scores",
-        "vad.scoring",
-        "vad.similarity",
-        "vad.stepping",
-        "vad.steps",
-        "vad.tables",
-        "vad.threads",
-        "vad.training",
-        "vad.weights",
-    ]
-)
+_MODULES = {
+    "vad": "catalog ensemble errors files frame_errors losses member memory metrics optim own pipeline precision "
+    "processes proxy remote render scores scoring similarity stepping steps tables threads training weights",
+    "vad.frames": "corruption decode digests frameset inspect labels layouts masks store street street_drawing "
+    "street_figures street_scenes",
+    "vad.inputs": "base flow frames residence windows",
+    "vad.models": "base conv3d_ae conv_ae convlstm folding fully_conv_ae halving init unet_ae",
+}
+_PROJECT = {*_MODULES, *(f"{package}.{name}" for package, names in _MODULES.items() for name in names.split())}
 _LIBRARIES = tuple(
     os.path.realpath(sysconfig.get_paths()[key]) for key in ("stdlib", "platstdlib", "purelib", "platlib")
 )

@@ -1,7 +1,6 @@
 """A workspace for the command line: a tiny data set with anomalies, a tiny entry, a store of its own."""
 
 import logging
-import os
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from registry.pictures import style
 from registry.runs import outcome
 from registry.store.tracking import Found, Tracking
 from tests.conftest import made_once
+from vad import metrics
 from vad.threads import using
 
 logging.getLogger("mlflow.store.db").setLevel(logging.CRITICAL)  # as in `registry.cli.surroundings`
@@ -133,9 +133,14 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def few_pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Drawing is a third of a tiny run's time. `test_pictures` sees all as it is, tests of whole runs draw coarsely, others nothing."""
+def little(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures and a thousand bootstrap draws are half of a tiny run's time.
+
+    `test_pictures` sees all as it is; tests of whole runs draw coarsely, others nothing.
+    """
     module = request.path.stem
+    if module not in ("test_pictures", "test_compare", "test_run"):
+        monkeypatch.setattr(metrics, "RESAMPLES", 100)
     if module not in ("test_pictures", "test_run", "test_temporal", "test_journey", "test_browser"):
         monkeypatch.setattr(outcome, "write_pictures", lambda *given: given[-1].mkdir())
     elif module != "test_pictures":
@@ -189,7 +194,7 @@ def copy_workspace(folder: Path, to: Path) -> Path:
     with closing(sqlite3.connect(to / "mlflow.db")) as database, database:
         for table, column in (name.split(".") for name in columns):
             database.execute(f"UPDATE {table} SET {column} = replace({column}, ?, ?)", (str(folder), str(to)))
-    shutil.rmtree(to / ".vad" / "index")  # it goes by path
+    shutil.rmtree(to / ".vad" / "index", ignore_errors=True)  # it goes by path
     utils._artifact_repos_cache.clear()  # by run; MLflow would write into the folder that was copied from
     return to
 
@@ -238,14 +243,17 @@ def edit(workspace: Workspace) -> Callable[..., None]:
     return _edit
 
 
-@pytest.fixture(scope="module")
-def blends_folder(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Path:
-    """A workspace with three finished runs that train nothing: each blends a file of made-up scores.
+@pytest.fixture(scope="session")
+def blended(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Path:
+    """A workspace with three finished runs that train nothing: each blends a file of made-up scores. Only to be copied.
 
     Four videos of 30 frames, the last without an anomaly. `good` knows the labels best, `close` is `good` with a little
     noise, `bad` is worse; `good` has a second variant, smoothed.
     """
-    folder = tmp_path_factory.mktemp("blends") / "work"
+    return made_once(tmp_path_factory, "blended", lambda folder: _blend(folder / "work", empty_store)) / "work"
+
+
+def _blend(folder: Path, empty_store: Path) -> None:
     (folder / "experiments").mkdir(parents=True)
     shutil.copy(empty_store, folder / "mlflow.db")
     generator = np.random.default_rng(7)
@@ -256,17 +264,21 @@ def blends_folder(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -
     scores["bad"] = labels + generator.normal(0, 2.0, len(frames))
     rows = [f"{video}_{frame},{int(label)}" for (video, frame), label in zip(frames, labels, strict=True)]
     (folder / "labels.csv").write_text("\n".join(["Id,Label", *rows]) + "\n")
-    before = Path.cwd()
-    os.chdir(folder)
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        patch.delenv("VAD_HOME", raising=False)
+        patch.chdir(folder)
         for name, values in scores.items():
             rows = [f"{video}_{frame},{value!r}" for (video, frame), value in zip(frames, values.tolist(), strict=True)]
             Path(f"{name}.csv").write_text("\n".join(["Id,Predicted", *rows]) + "\n")
             Path(f"experiments/{name}.yaml").write_text(BLEND.format(name=name))
             Workspace(folder).done("run", name, "--labels", "labels.csv")
-    finally:
-        os.chdir(before)
-    return folder
+
+
+@pytest.fixture(scope="module")
+def blends_folder(blended: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of `blended` for the tests of a module."""
+    return copy_workspace(blended, tmp_path_factory.mktemp("blends") / "work")
 
 
 @pytest.fixture

@@ -109,8 +109,14 @@ def mounted(place, *options):
         subprocess.run(["umount", "-l", str(place)], check=True)
 
 
-def test_a_server_that_dies_in_the_middle_of_a_run_and_comes_back(work, undisturbed, tmp_path, monkeypatch):
-    database, artifacts, port = f"sqlite:///{tmp_path}/server.db", tmp_path / "artifacts", free_port()
+@pytest.fixture
+def database(empty_store, tmp_path):
+    """The database of a server."""
+    return f"sqlite:///{shutil.copy(empty_store, tmp_path / 'server.db')}"
+
+
+def test_a_server_that_dies_in_the_middle_of_a_run_and_comes_back(work, undisturbed, database, tmp_path, monkeypatch):
+    artifacts, port = tmp_path / "artifacts", free_port()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
     with ExitStack() as servers:
         server = servers.enter_context(mlflow_server(database, artifacts, port))
@@ -130,12 +136,12 @@ def test_a_server_that_dies_in_the_middle_of_a_run_and_comes_back(work, undistur
         assert result.stderr.count(f"{who} answers again, after ") == 1
 
 
-def test_a_server_that_hangs_and_wakes_up(work, undisturbed, tmp_path, monkeypatch):
+def test_a_server_that_hangs_and_wakes_up(work, undisturbed, database, tmp_path, monkeypatch):
     """What it was asked meanwhile it may do all the same, when it wakes up."""
     port = free_port()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
-    with mlflow_server(f"sqlite:///{tmp_path}/server.db", tmp_path / "artifacts", port) as server:
+    with mlflow_server(database, tmp_path / "artifacts", port) as server:
         with once_it_trains(lambda: server.hang(5)):
             result = work.vad(*RUN)
         assert result.exit_code == 0, result.output
@@ -144,8 +150,10 @@ def test_a_server_that_hangs_and_wakes_up(work, undisturbed, tmp_path, monkeypat
         assert result.stderr.count("answers again, after ") == 1
 
 
-def test_where_patience_runs_out_the_same_command_sends_what_was_trained(work, undisturbed, tmp_path, monkeypatch):
-    database, artifacts, port = f"sqlite:///{tmp_path}/server.db", tmp_path / "artifacts", free_port()
+def test_where_patience_runs_out_the_same_command_sends_what_was_trained(
+    work, undisturbed, database, tmp_path, monkeypatch
+):
+    artifacts, port = tmp_path / "artifacts", free_port()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
     monkeypatch.setenv("VAD_PATIENCE", "1")
     with mlflow_server(database, artifacts, port) as server, once_it_trains(server.kill):

@@ -61,15 +61,27 @@ def test_what_was_trained_in_bf16_is_scored_in_fp32_where_that_is_emulated_and_i
     )
 
 
-@pytest.mark.parametrize("limit", [{"ONEDNN_MAX_CPU_ISA": "AVX2"}, {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE_VNNI"},
-                                   {"DNNL_MAX_CPU_ISA": "avx2"}, {"ATEN_CPU_CAPABILITY": "avx2"}])  # fmt: skip
-def test_a_limited_instruction_set_has_no_bf16(limit):
+@pytest.mark.parametrize(
+    ("name", "limit"),
+    [("ONEDNN_MAX_CPU_ISA", "AVX2"), ("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_VNNI"), ("DNNL_MAX_CPU_ISA", "avx2")],
+)
+def test_a_limited_instruction_set_has_no_bf16(monkeypatch, name, limit):
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True, raising=False)
+    monkeypatch.setenv(name, limit)
+    assert not precision.computes_in_bf16(CPU)
+
+
+def test_pytorchs_own_limit_has_no_bf16_either():
+    """PyTorch reads it when it is imported."""
     code = (
         "import torch; torch.cpu._is_avx512_bf16_supported = lambda: True\n"
         "from vad.precision import computes_in_bf16; raise SystemExit(int(computes_in_bf16(torch.device('cpu'))))"
     )
-    plain = {key: value for key, value in os.environ.items() if "ISA" not in key and "CAPABILITY" not in key}
-    assert subprocess.run([sys.executable, "-c", code], env=plain | limit, timeout=100).returncode == 0
+    plain = {key: value for key, value in os.environ.items() if "ISA" not in key}
+    limited = plain | {"ATEN_CPU_CAPABILITY": "avx2"}
+    assert subprocess.run([sys.executable, "-c", code], env=limited, timeout=100).returncode == 0
 
 
 @pytest.mark.parametrize("limit", [None, "AVX512_CORE_BF16", "AVX512_CORE_AMX", "AVX10_1_512_AMX", "ALL", "default"])

@@ -142,14 +142,17 @@ def test_a_street_that_is_there_is_left_alone(made, copied):
     assert (made.stat().st_ino, made.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
-def test_a_stale_street_is_made_again_with_the_same_bytes(made, tmp_path):
-    folder = tmp_path / "street"
+def test_a_stale_street_is_made_again_with_the_same_bytes(tmp_path, monkeypatch):
+    monkeypatch.setattr(street, "TRAIN_FRAMES", 3)
+    monkeypatch.setattr(street, "TEST_FRAMES", 42)
+    folder, other = tmp_path / "street", tmp_path / "other"
     folder.mkdir()
     (folder / MARKER).write_text(json.dumps({"version": 0, "seed": 1}))
     (folder / "old.txt").write_text("of another version")
-    make_street(folder)
-    assert digests(folder) == digests(made)
-    assert [path.name for path in tmp_path.iterdir()] == ["street"]
+    for place in (folder, other):
+        make_street(place)
+    assert digests(folder) == digests(other) and len(digests(folder)) > 100
+    assert {path.name for path in tmp_path.iterdir()} == {"street", "other"}
 
 
 @pytest.mark.parametrize("lost", ["labels.csv", "Dataset/testing_videos/05/frame_00020.jpg", "Dataset", MASKS])
