@@ -11,7 +11,12 @@ from vad.errors import InputError
 
 
 @click.command(short_help="Write a predictions file (Id,Predicted).")
-@click.option("--model", default="production", show_default=True, help="Alias, version number or models:/ URI.")
+@click.option(
+    "--model",
+    default="production",
+    show_default=True,
+    help="Alias, version number, models:/ URI, or best: the best one made on DATA.",
+)
 @data_option
 @first_frame_option
 @click.option("--out", type=Place(), metavar="FILE", help="Where to write. [submissions/<data>-v<version>.csv]")
@@ -61,7 +66,12 @@ def submit(
 
 @click.command(short_help="A test video with heat map and score bar.")
 @click.argument("video")
-@click.option("--model", default="production", show_default=True, help="Alias, version number or models:/ URI.")
+@click.option(
+    "--model",
+    default="production",
+    show_default=True,
+    help="Alias, version number, models:/ URI, or best: the best one made on DATA.",
+)
 @data_option
 @first_frame_option
 @click.option(

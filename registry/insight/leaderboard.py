@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from registry.models.lineage import board_scores
-from registry.models.versions import Versions, best_alias
+from registry.models.versions import Versions
 from registry.store.tracking import Found, Tracking
 
 _PARAMS = ("model", "input", "members", "sizes", "loss", "epochs", "lr", "precision")
@@ -91,8 +91,7 @@ def _models(tracking: Tracking) -> dict[str, str]:
     aliases = versions.aliases()
     named: dict[str, str] = {}
     for version in versions.all():
-        best = best_alias(version.tags)  # a board is of one data set
-        text = " ".join([f"v{version.number}", *(name for name in aliases.get(version.number, []) if name != best)])
+        text = " ".join([f"v{version.number}", *aliases.get(version.number, [])])
         named |= {version.run_id: text, version.number: text}
     return named
 

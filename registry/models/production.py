@@ -30,7 +30,7 @@ class Production:
         """Let a candidate become production if the policy has it so; record the decision either way."""
         policy = read_policy()
         with self._alone():
-            incumbent = self._versions.alias(PRODUCTION)
+            incumbent, seen = self._versions.alias(PRODUCTION), self._history.last()
             decision = self._compare(candidate, incumbent, policy)
             if incumbent and incumbent.number == candidate.number:
                 return decision
@@ -39,8 +39,8 @@ class Production:
                 return decision
             made = self._make(candidate, incumbent, "promoted", decision.reason)
             # Another machine may have decided since this one looked: then that is the version to beat.
-            rival = self._before(made)
-            if rival is None or rival.number in (candidate.number, incumbent and incumbent.number):
+            rival = self._made_between(seen, made)
+            if rival is None or rival.number == candidate.number:
                 return decision
             again = self._compare(candidate, rival, policy)
             if not again.promote:
@@ -115,11 +115,12 @@ class Production:
         self._versions.tag(version.number, {DECISION: f"{action}: {reason}"})
         self._history.add(action, version.number, incumbent.number if incumbent else None, reason)
 
-    def _before(self, event: Event) -> Version | None:
-        """The version that the decision before this one made production."""
+    def _made_between(self, seen: Event | None, made: Event) -> Version | None:
+        """The version that another machine made production after one decision and before another."""
         decisions = self._history.deciding()
-        earlier = decisions[[known.run_id for known in decisions].index(event.run_id) + 1 :]
-        return next((v for v in self._versions.all() if earlier and v.number == earlier[0].version), None)
+        ids = [known.run_id for known in decisions]
+        between = decisions[ids.index(made.run_id) + 1 : ids.index(seen.run_id) if seen else None]
+        return next((v for v in self._versions.all() if between and v.number == between[0].version), None)
 
     def _compare(self, candidate: Version, incumbent: Version | None, policy: Policy) -> Decision:
         paired = None

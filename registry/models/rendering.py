@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from registry.console import Console, plural
 from registry.models.loaded import Apart
-from registry.models.submission import dataset_of, require_data_of, require_file
+from registry.models.submission import model_and_data, require_data_of, require_file
 from registry.models.versions import Version, Versions
 from registry.models.worker import write_errors
 from registry.store.tracking import Tracking
@@ -66,8 +66,7 @@ def render(
     there, and for an `out` that cannot be written.
     """
     versions = Versions(Tracking())
-    version = versions.resolve(model)
-    dataset = dataset_of(version, data, home, first_frame)
+    version, dataset = model_and_data(model, data, versions, home, first_frame)
     assert dataset.frames is not None
     test = dataset.frames.test
     place = _place(test, video)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from registry.console import Console, plural
 from registry.data.datasets import DEMO, Dataset, first_frame_of, open_frames_of
-from registry.models.versions import PRODUCTION, Version, Versions, best_alias
+from registry.models.versions import PRODUCTION, Version, Versions
 from registry.provenance import provenance
 from registry.store.tracking import Tracking
 from vad.ensemble import Normalization
@@ -18,6 +18,7 @@ from vad.frames.store import SplitSource, open_frames
 from vad.metrics import Measured, measure
 from vad.tables import Form, Table, read_scores, read_table, require_same_frames, write_scores
 
+BEST = "best"
 SAMPLES = [
     n + end for n in ("sample_submission", "sampleSubmission") for end in (".csv", ".csv.gz", ".csv.zip", ".zip")
 ]
@@ -52,8 +53,7 @@ def submit(
     """
     tracking = Tracking()
     versions = Versions(tracking)
-    version = versions.resolve(model)
-    dataset = dataset_of(version, data, home, first_frame)
+    version, dataset = model_and_data(model, data, versions, home, first_frame)
     assert dataset.frames is not None
     path = Path(out) if out else Path("submissions") / f"{dataset.name}-v{version.number}.csv"
     require_file(path)
@@ -95,6 +95,25 @@ def evaluate(file: Path, labels: str, home: Path, first_frame: int | None = None
     return measure(values, known.values, index)
 
 
+def model_and_data(
+    model: str, data: str | None, versions: Versions, home: Path, first_frame: int | None = None
+) -> tuple[Version, Dataset]:
+    """The version that `model` names and the data to score. `best` is the best version that was made on these data.
+
+    Raises InputError where one is not there.
+    """
+    if model != BEST:
+        version = versions.resolve(model)
+        return version, dataset_of(version, data, home, first_frame)
+    dataset = open_frames_of(data, None, home, first_frame)
+    best = versions.best_on(dataset.test_digest)
+    if best is None:
+        raise InputError(
+            f"MODEL={BEST}: no registered version was made on {dataset.place}; run an experiment on it first"
+        )
+    return versions.resolve(best.number), dataset
+
+
 def dataset_of(version: Version, data: str | None, home: Path, first_frame: int | None = None) -> Dataset:
     """The data set in the folder `data`, or the one that a version was made on. Raises InputError where it is gone."""
     if data is not None:
@@ -117,19 +136,13 @@ def require_data_of(version: Version, model: str, dataset: Dataset, versions: Ve
         return []
     if model.rpartition("@")[2] != PRODUCTION:
         return [f"{dataset.name} is not the data that this model was made on"]
-    aliases = versions.aliases()
-    best = [
-        alias
-        for known in versions.all()
-        if known.tags.get("vad.test_digest") == dataset.test_digest
-        for alias in aliases.get(known.number, [])
-        if alias == best_alias(known.tags)
-    ]
-    other = best[0] if best else f"v{version.number}"
-    means = "is the best on it" if best else "scores it all the same, and so does any version (`vad leaderboard --all`)"
+    best = versions.best_on(dataset.test_digest)
+    other, means = (
+        (BEST, f"is version {best.number}, made on it") if best else (f"v{version.number}", "scores it all the same")
+    )
     raise InputError(
         f"production is version {version.number}, made on {version.tags.get('vad.data_name', '?')}, and {dataset.name} is "
-        f"other data; `--model {other}` (make: MODEL={other}) {means}"
+        f"other data; `--model {other}` (make: MODEL={other}) {means}, and so does any version; `vad leaderboard --all` lists them"
     )
 
 

@@ -2,7 +2,6 @@
 
 import json
 import random
-import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -91,12 +90,11 @@ class Versions:
         return [v for v in self.all() if all(v.tags.get(k) == value for k, value in same.items()) and self.whole(v)]
 
     def nominate(self, version: Version) -> None:
-        """Make the best version of the same figure and protocol candidate, and the best of its data; of equals the older one."""
+        """Make the best version of the same figure and protocol candidate; of equals the older one."""
         rivals = [v for v in self.all() if all(v.tags.get(key) == version.tags[key] for key in _COMPARED)]
         best_first = sorted(rivals, key=lambda v: (-v.standing().value, int(v.number)))
         best = next(v for v in best_first if v.number == version.number or self.whole(v))
         self.point(CANDIDATE, best.number)
-        self.point(best_alias(version.tags), best.number)
 
     def add(self, source: str, model_id: str, run_id: str, tags: Mapping[str, str], description: str) -> Version:
         """A new version of a logged model, without an alias."""
@@ -151,18 +149,18 @@ class Versions:
         return sorted((self._version(v) for v in found), key=lambda v: -int(v.number))
 
     def aliases(self) -> dict[str, list[str]]:
-        """The aliases of each version number: of production, candidate and previous first, then those of data sets."""
-        try:
-            found = self._client.get_registered_model(NAME).aliases
-        except MlflowException as error:
-            if not absent(error):
-                raise
-            found = {}
+        """The aliases of each version number."""
         result: dict[str, list[str]] = {}
-        own = (PRODUCTION, CANDIDATE, PREVIOUS)
-        for name in sorted(found, key=lambda name: (own.index(name) if name in own else len(own), name)):
-            result.setdefault(str(found[name]), []).append(name)
+        for name in (PRODUCTION, CANDIDATE, PREVIOUS):
+            if version := self.alias(name):
+                result.setdefault(version.number, []).append(name)
         return result
+
+    def best_on(self, test_digest: str) -> Version | None:
+        """The best version that was made on these test frames, by AP where there were labels; of equals the older one."""
+        made = [v for v in self.all() if v.tags.get("vad.test_digest") == test_digest and "vad.value" in v.tags]
+        best_first = sorted(made, key=lambda v: (v.tags["vad.figure"] != "ap", -v.standing().value, int(v.number)))
+        return next((version for version in best_first if self.whole(version)), None)
 
     def known(self, model: str) -> bool:
         """Whether there is such a version or alias."""
@@ -251,12 +249,6 @@ class Versions:
 
     def _version(self, found: Any) -> Version:
         return Version(str(found.version), found.run_id or "", facts_of_version(found.tags), found.source)
-
-
-def best_alias(tags: Mapping[str, str]) -> str:
-    """The alias of the best version on a data set by a protocol: `best-avenue-53f49406`."""
-    name = re.sub(r"[^A-Za-z0-9_]+", "-", tags.get("vad.data_name", "")).strip("-")
-    return f"best-{name}-{tags.get('vad.protocol', '')[:8]}"
 
 
 def _bare(model: str) -> str:

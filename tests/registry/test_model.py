@@ -117,7 +117,7 @@ def test_frames_can_be_scored_without_a_table_and_by_their_own_percentiles(finis
 def test_the_run_is_registered_once_and_is_candidate_and_production(trained):
     versions = Versions(trained.tracking())
     (only,) = versions.all()
-    assert versions.aliases() == {"1": ["production", "candidate", f"best-data-{only.tags['vad.protocol'][:8]}"]}
+    assert versions.aliases() == {"1": ["production", "candidate"]}
     assert only.tags["vad.decision"] == "promoted: there was no production model"
     trained.done("run", "tiny", "--data", "data", "--force")
     assert [v.number for v in Versions(trained.tracking()).all()] == ["1"], "the same ensemble is the same version"
@@ -255,7 +255,7 @@ def test_an_ensemble_that_two_machines_register_at_once_is_one_version(trained, 
     assert [version.number for version in Versions(trained.tracking()).all()] == ["1"] and len(looked) == 2
 
 
-def test_production_is_of_no_other_data_whose_best_version_has_an_alias_of_its_own(trained):
+def test_production_is_of_no_other_data_of_which_best_is_the_best(trained):
     shutil.copytree("data", "yard")
     image, other = sorted(Path("yard").rglob("testing_videos/*/*.jpg"))[:2]
     image.write_bytes(other.read_bytes())
@@ -264,9 +264,13 @@ def test_production_is_of_no_other_data_whose_best_version_has_an_alias_of_its_o
         assert "production is version 1, made on data, and yard is other data; `--model v1`" in message
     assert not list(Path().glob("x.*"))
     assert "not promoted" in trained.done("run", "tiny", "--data", "yard", "--labels", "data/labels.csv")
-    message = trained.refused("submit", "--data", "yard", "--out", "x.csv")
-    best = re.search(r"--model (best-yard-\w{8})` .* is the best on it", message)[1]
-    assert "by model version 2" in trained.done("submit", "--model", best, "--data", "yard", "--out", "x.csv")
+    assert "`--model best` (make: MODEL=best) is version 2" in trained.refused(
+        "submit", "--data", "yard", "--out", "x.csv"
+    )
+    assert "by model version 2" in trained.done("submit", "--model", "best", "--data", "yard", "--out", "x.csv")
+    assert "by model version 1" in trained.done("submit", "--model", "best", "--data", "data", "--out", "z.csv")
+    other.write_bytes(image.read_bytes() + bytes(1))
+    assert "no registered version was made on" in trained.refused("submit", "--model", "best", "--data", "yard")
     assert "not the data" in trained.vad("submit", "--model", "v1", "--data", "yard", "--out", "y.csv").stderr
 
 

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from registry.insight import reproduce as repeating
+from registry.store.address import sqlite_uri
 from registry.store.tracking import Tracking
+from vad.threads import using
 
 
 @pytest.fixture(autouse=True)
@@ -31,10 +33,12 @@ def test_a_run_comes_out_the_same_bit_for_bit(trained):
 
 def test_what_differs_is_told(trained, monkeypatch):
     """Here, because the second run is told to train for longer and on more threads."""
-    run = repeating._run
 
-    def run_otherwise(command, folder, code, about, *rest):
-        run([*command, "--set", "train.epochs=3"], folder, code, {**about, "threads": 2}, *rest)
+    def run_otherwise(command, folder, *_):
+        with monkeypatch.context() as patch, using(2):
+            patch.chdir(folder)
+            patch.setenv("MLFLOW_TRACKING_URI", sqlite_uri(folder / "mlflow.db"))
+            trained.done(*command[3:], "--set", "train.epochs=3")
 
     monkeypatch.setattr(repeating, "_run", run_otherwise)
     result = trained.vad("reproduce", "tiny", "--json")

@@ -118,7 +118,9 @@ def agree(found: list[dict[str, Any]], submitted: dict[str, float]) -> None:
 
 def test_a_video_scores_as_submit_scored_it_whoever_else_asks(finished, server, submitted):
     assert listening(server.port) == {LOOPBACK}
-    assert re.match(r"model version 1 \(\w+ of tiny\): http://127.0.0.1:5[01]\d\d/invocations  \(Ctrl-C", server.said)
+    assert re.match(
+        r"model version 1 \(\w+ of tiny, made on data\): http://127.0.0.1:5[01]\d\d/invocations  \(Ctrl-C", server.said
+    )
     requests = [rows_of(finished.folder, video) for video in (1, 2, 3)] * 2
     requests[1] = requests[1][::-1]
     with ThreadPoolExecutor(6) as pool:

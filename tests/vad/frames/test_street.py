@@ -145,13 +145,15 @@ def test_a_street_that_is_there_is_left_alone(made, copied):
 def test_a_stale_street_is_made_again_with_the_same_bytes(tmp_path, monkeypatch):
     monkeypatch.setattr(street, "TRAIN_FRAMES", 3)
     monkeypatch.setattr(street, "TEST_FRAMES", 42)
+    clips = street.test_clips
+    monkeypatch.setattr(street, "test_clips", lambda *given: clips(*given)[:1])
     folder, other = tmp_path / "street", tmp_path / "other"
     folder.mkdir()
     (folder / MARKER).write_text(json.dumps({"version": 0, "seed": 1}))
     (folder / "old.txt").write_text("of another version")
     for place in (folder, other):
         make_street(place)
-    assert digests(folder) == digests(other) and len(digests(folder)) > 100
+    assert digests(folder) == digests(other) and len(digests(folder)) > 50
     assert {path.name for path in tmp_path.iterdir()} == {"street", "other"}
 
 
