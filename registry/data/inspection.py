@@ -32,6 +32,7 @@ def inspect(
             if known
             else "labels: none found; runs will report a proxy AP (LABELS=path gives real ones)"
         )
+        lines += [f"note: {note}" for note in known.notes] if known else []
     faults += [
         f"{fault.path}: {fault.reason}" if str(fault.path) not in fault.reason else fault.reason
         for fault in report.unreadable

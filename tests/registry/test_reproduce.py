@@ -73,6 +73,8 @@ def test_changes_that_are_not_committed_do_not_count(monkeypatch):
         pytest.skip("this project lies in no git repository")
     monkeypatch.setattr(repeating, "checkout", lambda: {**here, "dirty": "yes"})
     for dirty, own in (("no", False), ("yes", True)):
-        with repeating._code({"code": {"commit": here["commit"], "dirty": dirty}}, []) as folder:
+        notes = []
+        with repeating._code({"code": {"commit": here["commit"], "dirty": dirty}}, notes) as folder:
+            assert any("files were not committed when it was run" in note for note in notes) == own
             assert (folder == repeating._PROJECT) == own
             assert (folder / "registry" / "cli" / "__init__.py").is_file()

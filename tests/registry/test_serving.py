@@ -63,10 +63,14 @@ class Server:
         assert status == 200, content
         return json.loads(content)["predictions"]
 
+    def of_child(self, file: str) -> str:
+        """What the kernel says of the process of MLflow's server."""
+        (child,) = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return Path(f"/proc/{child}/{file}").read_text()
+
     def memory(self) -> int:
         """Bytes that MLflow's server held at most so far."""
-        (child,) = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        return int(re.findall(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{child}/status").read_text())[0]) * 1024
+        return int(re.findall(r"VmHWM:\s+(\d+) kB", self.of_child("status"))[0]) * 1024
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +138,10 @@ def test_a_video_scores_as_submit_scored_it_whoever_else_asks(finished, server, 
     assert max(row["score"] for row in alone) == pytest.approx(1)
     wrapped = [[*row[:2], "\n".join(re.findall(".{1,76}", row[2]))] for row in requests[0]]
     agree(server.scores(wrapped), submitted)
+
+
+def test_a_request_may_take_an_hour_where_mlflow_alone_answers_504_after_a_minute(server):
+    assert "MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT=3600" in server.of_child("environ").split("\0")
 
 
 def test_the_example_prints_the_scores(finished, server, submitted):

@@ -77,12 +77,14 @@ class Split:
 class Labels:
     """Whether each test frame is anomalous: bool of shape (N,) in the order of the test index.
 
-    `first_frame` is the number of the frame that the first mask belongs to, where that was said.
+    `first_frame` is the number of the frame that the first mask belongs to, where that was said; `notes` say what was
+    passed over.
     """
 
     values: NDArray[np.bool_]
     source: str
     first_frame: int | None = None
+    notes: tuple[str, ...] = ()
 
     @cached_property
     def digest(self) -> str:

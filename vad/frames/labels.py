@@ -19,20 +19,22 @@ from vad.tables import read_table, require_same_frames
 # The demo street comes with both, made from one list; its CSV counts.
 DEMO_MARKER = "street.json"
 MASKS = Path("ground_truth_demo") / "testing_label_mask"
+_CSVS = ("labels.csv", "labels.csv.gz", "labels.csv.zip")
 # Decoders find a frame or two fewer at a movie's end than its makers did.
 _FEWER = 2
 _MASK = re.compile(r"(\d{1,9})_label\.mat")
 
 
 def find_labels(root: Path, home: Path | None = None) -> Path | None:
-    """The labels that lie in a data set's folders, if any: `labels.csv`, or the authors' masks.
+    """The labels that lie in a data set's folders, if any: `labels.csv`, also packed (.gz, .zip), or the authors' masks.
 
     `root` is the folder that was named, `home` the one at or below it that holds the videos; those in
     between count too. Raises InputError where there are several, or only a pipe or a link to nothing.
     """
     inner = home or root
     folders = [folder for folder in (inner, *inner.parents) if folder.is_relative_to(root)]
-    paths = [path for folder in folders for path in (folder / "labels.csv", folder / MASKS) if os.path.lexists(path)]
+    paths = [folder / name for folder in folders for name in names_in(folder) if name.casefold() in _CSVS]
+    paths += [path for folder in folders for path in (folder / MASKS, folder / MASKS.name) if os.path.lexists(path)]
     paths = [path for path in paths if path.name != MASKS.name or not (path.parents[1] / DEMO_MARKER).exists()]
     found = list({os.path.realpath(path): path for path in paths}.values())
     if len(found) > 1:
@@ -65,7 +67,11 @@ def read_labels(
     if not os.path.exists(path):  # False, too, for what can be no path
         raise InputError(f"LABELS={path} does not exist; give a CSV (Id,Label) or a folder of N_label.mat")
     if path.is_dir():
-        labels = Labels(_from_masks(path, index, memory, first_frame, movies or {}), str(path), first_frame)
+        masks = _find_masks(path)
+        values = _from_masks(path, masks, index, memory, first_frame, movies or {})
+        others = ", ".join(str(masks[video]) for video in sorted(masks.keys() - set(index.video.tolist())))
+        notes = (f"there is no test video for {others}",) if others else ()
+        labels = Labels(values, str(path), first_frame, notes)
     elif first_frame:
         raise InputError(f"FIRST_FRAME={first_frame} is for masks; {path} names each frame by its number; leave it out")
     else:
@@ -90,9 +96,8 @@ def _from_csv(path: Path, index: FrameIndex) -> NDArray[np.bool_]:
     return values.astype(bool)
 
 
-def _from_masks(
-    folder: Path, index: FrameIndex, memory: Memory, first_frame: int | None, movies: Mapping[int, Path]
-) -> NDArray[np.bool_]:
+def _find_masks(folder: Path) -> dict[int, Path]:
+    """The file of masks of each video. Raises InputError where there is none, or two are of one video."""
     names_in(folder)  # glob passes over what may not be read
     masks: dict[int, Path] = {}
     for path in sorted(folder.rglob("*_label.mat")):
@@ -102,6 +107,17 @@ def _from_masks(
             masks[number] = path
     if not masks:
         raise InputError(f"LABELS={folder} holds no N_label.mat")
+    return masks
+
+
+def _from_masks(
+    folder: Path,
+    masks: Mapping[int, Path],
+    index: FrameIndex,
+    memory: Memory,
+    first_frame: int | None,
+    movies: Mapping[int, Path],
+) -> NDArray[np.bool_]:
     begins = {int(index.frame[span.start]) for span in index.spans}
     if first_frame is None and begins == {1}:
         raise InputError(

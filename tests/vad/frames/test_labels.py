@@ -124,7 +124,10 @@ def test_a_file_that_is_no_mat_file_is_refused(tmp_path, read):
 
 
 @pytest.mark.parametrize("place", [".", "Avenue", "Avenue/Dataset"])
-@pytest.mark.parametrize("labels", ["labels.csv", "ground_truth_demo/testing_label_mask"])
+@pytest.mark.parametrize(
+    "labels",
+    ["labels.csv", "Labels.CSV", "labels.csv.gz", "ground_truth_demo/testing_label_mask", "testing_label_mask"],
+)
 def test_labels_lie_in_the_named_folder_or_beside_the_videos_or_between(tmp_path, place, labels):
     home = tmp_path / "Avenue" / "Dataset"
     home.mkdir(parents=True)
@@ -137,12 +140,12 @@ def test_labels_lie_in_the_named_folder_or_beside_the_videos_or_between(tmp_path
 def test_where_two_could_be_the_labels_both_are_named(tmp_path, refuses, place):
     first, second = tmp_path / "labels.csv", tmp_path / place
     second.mkdir(parents=True)
+    (tmp_path / "Dataset").mkdir(exist_ok=True)
     first.write_text("")
     found = ", ".join(map(str, sorted([first, second], key=lambda path: -("Dataset" in path.parts))))
     with refuses(f"any of {found} could be the labels; name one with LABELS=, or keep only it"):
         find_labels(tmp_path, tmp_path / "Dataset")
     second.rmdir()
-    (tmp_path / "Dataset").mkdir(exist_ok=True)
     (tmp_path / "Dataset" / "labels.csv").symlink_to(first)
     assert find_labels(tmp_path, tmp_path / "Dataset").samefile(first)
 
@@ -151,6 +154,12 @@ def test_a_link_to_labels_that_are_gone_is_not_passed_over(tmp_path, refuses):
     (tmp_path / "labels.csv").symlink_to(tmp_path / "gone.csv")
     with refuses(f"cannot read {tmp_path / 'labels.csv'}: No such file or directory"):
         find_labels(tmp_path)
+
+
+def test_masks_of_a_video_of_which_no_frame_is_there_are_told(tmp_path, read, save_masks):
+    for video in (1, 12, 13):
+        save_masks(tmp_path / "masks", video, [0, 1] * 3)
+    assert read(tmp_path / "masks").notes == (f"there is no test video for {tmp_path / 'masks' / '13_label.mat'}",)
 
 
 def test_two_masks_of_one_video_are_refused(tmp_path, read, refuses, save_masks):
