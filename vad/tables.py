@@ -25,6 +25,7 @@ _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
 _NOT_FINITE = re.compile(r"[-+]?(nan|inf|infinity)", re.IGNORECASE)
 _LABEL_WORDS = {"true": "1", "false": "0"}
 _DELIMITERS = ",;\t"
+_LONGEST = 10_000  # characters of a line
 
 
 @dataclass(frozen=True)
@@ -63,10 +64,14 @@ def read_table(path: Path, column: str, ids_alone: bool = False) -> Table:
     lines: dict[tuple[int, int], int] = {}
     try:
         with _open(path) as file:
-            delimiter, names, skip = _header(file.readline(), path, column)
-            rows = csv.reader(file, delimiter=delimiter)
+            numbered = _lines(file, path)
+            first, line = next(numbered, (1, ""))
+            if line.casefold().startswith("sep="):  # what Excel writes above the header
+                first, line = next(numbered, (2, ""))
+            delimiter, names, skip = _header(line, path, column)
+            rows = csv.reader((line for _, line in numbered), delimiter=delimiter)
             for row in rows:
-                where = f"{path}, line {rows.line_num + 1}"
+                where = f"{path}, line {rows.line_num + first}"
                 if not row:
                     continue
                 cells = [cell.strip() for cell in row[skip:]]
@@ -77,7 +82,7 @@ def read_table(path: Path, column: str, ids_alone: bool = False) -> Table:
                 frame = (int(match[1]), int(match[2]))
                 if frame in lines:
                     raise InputError(f"{where}: {cells[0]} is there twice; the first is in line {lines[frame]}")
-                lines[frame] = rows.line_num + 1
+                lines[frame] = rows.line_num + first
                 videos.append(frame[0])
                 frames.append(frame[1])
                 numbers.append(0.0 if ids_alone else _number(cells[1], where, column))
@@ -116,12 +121,22 @@ def _open(path: Path) -> Iterator[IO[str]]:
             yield file
 
 
+def _lines(file: IO[str], path: Path) -> Iterator[tuple[int, str]]:
+    """The lines of a file with their numbers. A packed file of a few kB can hold one line of many GB."""
+    for number, line in enumerate(iter(lambda: file.readline(_LONGEST + 1), ""), 1):
+        if len(line) > _LONGEST:
+            raise InputError(
+                f"{path}, line {number}: longer than {_LONGEST:,} characters; a row has an id and a number"
+            )
+        yield number, line
+
+
 def _header(line: str, path: Path, column: str) -> tuple[str, tuple[str, str], int]:
     """The delimiter, the two names, and how many columns before them are left out."""
     line = line.rstrip("\r\n")
     for delimiter in _DELIMITERS:
         cells = [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter), [])]
-        skip = 1 if len(cells) == 3 and not cells[0] else 0
+        skip = int(len(cells) == 3 and (not cells[0] or cells[0].startswith("Unnamed:")))  # pandas' index
         names = cells[skip:]
         wanted = column == "Predicted" or (names[-1:] and names[-1].casefold() == column.casefold())
         if len(names) == 2 and names[0].casefold() == "id" and names[1] and wanted:

@@ -61,7 +61,10 @@ def test_rows_are_sorted_by_number_whatever_their_order_in_the_file(tmp_path, in
         ("Id,Predicted\n1_0,\n", "{path}, line 2: Predicted is '', which is no number"),
         ("Id,Predicted\n1_0,1\n1_1,nan\n", "{path}, line 3: Predicted is 'nan'; it must be finite"),
         ("Id,Predicted\n1_0,-inf\n", "{path}, line 2: Predicted is '-inf'; it must be finite"),
-        ("Id,Predicted\n1_0," + "1" * 200_000, "{path} is no CSV text file: field larger than field limit (131072)"),
+        (
+            "Id,Predicted\n1_0," + "1" * 200_000,
+            "{path}, line 2: longer than 10,000 characters; a row has an id and a number",
+        ),
     ],
 )
 def test_a_bad_file_is_refused_with_its_name_and_line(tmp_path, refuses, text, message):
@@ -93,6 +96,8 @@ def test_another_column_can_be_read(tmp_path):
         "Id;Predicted\r\n1_0;0.5\r\n1_1;.25\r\n",
         "id\tscore\n1_1\t25e-2\n1_0\t5e-1\n",
         ",Id,Predicted\n0,1_0,0.5\n1,1_1,0.25\n",
+        "Unnamed: 0,Id,Predicted\n0,1_0,0.5\n1,1_1,0.25\n",
+        "sep=;\nId;Predicted\n1_0;0.5\n1_1;0.25\n",
         "ID,Label\n01_00000,0.5\n01_00001, 0.25\n",
         '\ufeff"Id";"Predicted"\n"1_0";"0.5"\n"1_1";"0.25"\n',
     ],
