@@ -35,8 +35,8 @@ Refuses = Callable[[str], AbstractContextManager[None]]
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Of `pytest -n auto`: one more than processors, as some tests wait; 8 at most, and one for each 3 GB that is free."""
-    return max(1, min(available() + 1, MOST_WORKERS, free_memory() // MEMORY_OF_A_WORKER))
+    """Of `pytest -n auto`: two for each processor, as some tests wait; 8 at most, and one for each 3 GB that is free."""
+    return max(1, min(2 * available(), MOST_WORKERS, free_memory() // MEMORY_OF_A_WORKER))
 
 
 def free_memory() -> int:

@@ -13,7 +13,7 @@ def conftest(request):
 
 @pytest.mark.parametrize(
     ("processors", "free", "expected"),
-    [(2, 24 * GB, 3), (64, 256 * GB, 8), (64, 10 * GB, 3), (1, 64 * GB, 2), (4, 1 * GB, 1)],
+    [(2, 24 * GB, 4), (64, 256 * GB, 8), (64, 10 * GB, 3), (1, 64 * GB, 2), (4, 1 * GB, 1)],
 )
 def test_workers(conftest, monkeypatch, processors, free, expected):
     monkeypatch.setattr(conftest, "available", lambda: processors)

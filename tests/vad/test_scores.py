@@ -101,7 +101,7 @@ def test_another_column_can_be_read(tmp_path):
         "ID,Label\n01_00000,0.5\n01_00001, 0.25\n",
         '\ufeff"Id";"Predicted"\n"1_0";"0.5"\n"1_1";"0.25"\n',
     ],
-    ids=["ours", "semicolons", "tabs", "pandas' index", "padded ids", "quotes"],
+    ids=["ours", "semicolons", "tabs", "pandas' index", "named index", "of Excel", "padded ids", "quotes"],
 )
 @pytest.mark.parametrize("pack", ["", ".gz", ".zip"])
 def test_the_same_scores_are_read_from_any_spelling(tmp_path, text, pack):
