@@ -1,12 +1,12 @@
 """What `vad data` prints: a data set looked at from end to end before anyone trains on it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from registry.console import Console, plural, table
 from registry.data.datasets import DEMO, labels_of
 from vad.errors import InputError
-from vad.frames.inspect import Report, inspect_frames
+from vad.frames.inspect import Fault, Report, inspect_frames
 from vad.frames.layouts import read_frameset
 from vad.frames.street import make_street
 
@@ -33,10 +33,7 @@ def inspect(
             else "labels: none found; runs will report a proxy AP (LABELS=path gives real ones)"
         )
         lines += [f"note: {note}" for note in known.notes] if known else []
-    faults += [
-        f"{fault.path}: {fault.reason}" if str(fault.path) not in fault.reason else fault.reason
-        for fault in report.unreadable
-    ]
+    faults += _by_folder(report.unreadable)
     faults += [
         f"{report.root}: video {video.id} has frames of {len(video.sizes)} sizes ({', '.join(map(_size, video.sizes))})"
         for video in report.videos
@@ -48,6 +45,17 @@ def inspect(
     else:
         lines.append("every file can be read")
     return "\n".join(lines), not faults
+
+
+def _by_folder(faults: Sequence[Fault]) -> Iterator[str]:
+    """A line for each folder and reason: what is wrong with one frame is wrong with all, as a rule."""
+    alike: dict[tuple[Path, str], list[Fault]] = {}
+    for fault in faults:
+        alike.setdefault((fault.path.parent, fault.reason.replace(str(fault.path), "")), []).append(fault)
+    for (folder, _), same in alike.items():
+        path, reason = same[0].path, same[0].reason
+        line = reason if str(path) in reason else f"{path}: {reason}"
+        yield line if len(same) == 1 else f"{folder}: {len(same):,} files as this one: {line}"
 
 
 def _text(report: Report) -> list[str]:

@@ -11,7 +11,6 @@ from registry.store.tracking import Found, Tracking
 from vad.errors import InputError
 from vad.files import sha256
 
-BOARDS = ("public", "private")
 KAGGLE = "kaggle"
 _WAIT = 600  # seconds for an upload
 

@@ -48,7 +48,7 @@ def caches(home: Path, uri: str, days: float, most: int | None) -> list[Waste]:
         for path in sorted((home / folder).glob("[!.]*")):
             used, size = last_used(path), mending.size(path)
             if used < before and mending.settled(path):
-                found.append(Waste(f"{what}, not used for {_days(used)}", size, partial(mending.remove, path, None)))
+                found.append(Waste(f"{what}, not used for {days:g} days", size, partial(mending.remove, path, None)))
             else:
                 kept.append((used, what, path, size))
     total = sum(size for *_, size in kept)
@@ -147,18 +147,3 @@ def let_go(waste: Collection[Waste]) -> None:
             item.free()
     except OSError as error:
         raise InputError(f"cannot remove {error.filename}: {error.strerror}; make it yours, and try again") from None
-
-
-def _days(used: float) -> str:
-    days = int((time.time() - used) / _DAY)
-    return (
-        "more than a year"
-        if days > 365
-        else "months"
-        if days > 60
-        else "weeks"
-        if days > 13
-        else "days"
-        if days
-        else "hours"
-    )

@@ -20,6 +20,15 @@ def test_a_data_set_is_reported_and_the_decoder_says_nothing(workspace):
     assert report[-1] == "every file can be read"
 
 
+def test_what_is_wrong_with_every_frame_of_a_folder_is_one_line(workspace):
+    folder = Path("data/Dataset/training_videos/01")
+    for path in folder.iterdir():
+        path.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+    lines = [line for line in workspace.vad("data", "data").output.splitlines() if "git lfs pull" in line]
+    assert len(lines) == 1
+    assert lines[0].strip().startswith(f"{folder}: 10 files as this one: {folder}/frame_00000.jpg")
+
+
 def test_a_damaged_movie_is_told_in_our_words_alone(workspace):
     """By a command that only reads, too: FFmpeg has hundreds of lines to say."""
     path = workspace.folder / "data" / "Dataset" / "training_videos" / "03.mp4"
