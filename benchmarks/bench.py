@@ -22,8 +22,8 @@ import torch
 from benchmarks import ceilings, parts, registry_parts, whole
 from benchmarks.report import as_markdown
 from benchmarks.side import ROUNDS, SECONDS, Compared, Side, Work, compare
-from vad.files import replacing
-from vad.precision import Precision, for_training
+from vad.system.files import replacing
+from vad.system.precision import Precision, for_training
 
 T = TypeVar("T")
 

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from benchmarks.side import Work
-from vad.precision import Precision, computes_in_bf16
-from vad.threads import available, limit
+from vad.system.precision import Precision, computes_in_bf16
+from vad.system.threads import available, limit
 
 
 def precisions(device: torch.device) -> list[Precision]:

@@ -69,7 +69,7 @@ def run_elsewhere() -> Usage:
 
 def look(runs: int, usage: Usage, folder: Path, temporary: Path) -> Sample:
     """A sample of a run's process and of the store in `folder`."""
-    from registry.insight.leaderboard import leaderboard
+    from registry.analysis.leaderboard import leaderboard
     from registry.store.tracking import Tracking
 
     tracking, seconds = Tracking(), []

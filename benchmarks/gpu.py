@@ -22,17 +22,17 @@ import torch
 
 from benchmarks import ceilings, notebook, parts
 from vad.catalog import Named
-from vad.frames.decode import read_image
-from vad.frames.frameset import Split
-from vad.frames.layouts import read_frameset
+from vad.data.frameset import Split
+from vad.data.layouts import read_frameset
+from vad.detectors.networks import place
+from vad.detectors.training.optimizers import OPTIMIZERS
+from vad.detectors.training.train_step import make_step
+from vad.detectors.training.trainer import Trained, train
 from vad.frames.store import Frames, SplitSource, open_frames
-from vad.models import place
-from vad.optim import OPTIMIZERS
-from vad.precision import for_training
-from vad.scoring import score
-from vad.stepping import make_step
-from vad.threads import available
-from vad.training import Trained, train
+from vad.images.decode import read_image
+from vad.scoring.frame_scores import score
+from vad.system.precision import for_training
+from vad.system.threads import available
 
 TRAIN, TEST, EPOCHS, AT_ONCE = 9_204, 11_706, 25, 3
 

@@ -12,9 +12,10 @@ import numpy as np
 
 from benchmarks import parts
 from vad.catalog import Named
-from vad.models import Shape, build
-from vad.scoring import score
-from vad.training import train
+from vad.detectors.networks import build
+from vad.detectors.training.trainer import train
+from vad.inputs.shape import Shape
+from vad.scoring.frame_scores import score
 
 _SIDE, _BATCH = 32, 64
 

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from benchmarks import ceilings
-from vad.models.halving import product_gradient, pytorch_gradient
-from vad.precision import computes_in_bf16
+from vad.detectors.networks.halving import product_gradient, pytorch_gradient
+from vad.system.precision import computes_in_bf16
 
 BATCH, ROUNDS, SECONDS = 16, 7, 0.05
 # Side of the small map, channels of the large and of the small one.

@@ -28,8 +28,8 @@ from pathlib import Path
 from benchmarks import phases
 from benchmarks.phases import RUN, Mark
 from registry.console import table
-from registry.stopping import SAID, STATUS
-from vad.frames.street import make_street
+from registry.signals import SAID, STATUS
+from vad.synthetic.street import make_street
 
 ENTRY = """\
 name: kills

@@ -13,16 +13,17 @@ from torch import Tensor, nn
 from benchmarks import ceilings, notebook
 from benchmarks.side import Work
 from vad.catalog import Named
-from vad.frames.frameset import FrameSet, Split
-from vad.frames.layouts import read_frameset
+from vad.data.frame_index import FrameIndex
+from vad.data.frameset import FrameSet, Split
+from vad.data.layouts import read_frameset
+from vad.detectors.member import Training
+from vad.detectors.networks import build
+from vad.detectors.training.trainer import train
 from vad.frames.store import SplitSource, open_frames
-from vad.frames.street import make_street
 from vad.inputs import INPUTS, Samples
-from vad.member import Training
-from vad.models import Shape, build
-from vad.scores import FrameIndex
-from vad.scoring import MOST_SAMPLES, score
-from vad.training import train
+from vad.inputs.shape import Shape
+from vad.scoring.frame_scores import MOST_SAMPLES, score
+from vad.synthetic.street import make_street
 
 # Size, latent, batch of phase 5's three scales.
 SCALES = ((64, 64, 64), (128, 128, 32), (256, 256, 8))

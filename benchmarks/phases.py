@@ -38,7 +38,7 @@ def read(file: Path) -> list[Mark]:
 def command(file: Path, arguments: list[str] | None) -> None:
     """Run the command in this process; with None its arguments are the process's own."""
     from registry.cli import main
-    from registry.store import workplace
+    from registry.store import paths as workplace
 
     def tell(name: str) -> None:
         with file.open("a") as out:
@@ -79,7 +79,7 @@ def _mark_all(tell: Callable[[str], None]) -> None:
     from registry.runs import executor
     from registry.runs.members import MemberStore
     from registry.store.runlog import RunLog
-    from vad import training
+    from vad.detectors.training import trainer as training
 
     parts: list[tuple[Any, str, str]] = [
         (executor, "prepare", "prepare"),

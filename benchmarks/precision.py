@@ -15,15 +15,15 @@ import numpy as np
 from sklearn.metrics import average_precision_score
 
 from benchmarks import ceilings, parts
-from vad import precision
 from vad.catalog import Named
-from vad.frames.digests import Memory
-from vad.frames.labels import find_labels, read_labels
+from vad.data.labels import find_labels, read_labels
+from vad.detectors.member import Training
+from vad.detectors.training.trainer import train
 from vad.frames.store import SplitSource, open_frames
-from vad.member import Training
-from vad.pipeline import Stream, Variant, run_pipeline
-from vad.scoring import score
-from vad.training import train
+from vad.images.digest_cache import Memory
+from vad.scoring.frame_scores import score
+from vad.scoring.pipeline import Stream, Variant, run_pipeline
+from vad.system import precision
 
 _MAX = Named("max")
 _SCALED = Named("normalize", (("percentile", 100.0), ("scope", "all")))

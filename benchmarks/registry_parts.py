@@ -14,18 +14,18 @@ from typing import Any
 
 import numpy as np
 
+from registry.analysis.leaderboard import leaderboard
+from registry.analysis.leaderboard_report import as_text
 from registry.console import Console
 from registry.entries.loading import load_entry
 from registry.entries.plan import make_plan
-from registry.insight.leaderboard import leaderboard
-from registry.insight.leaderboard_report import as_text
+from registry.runs.context import Request
 from registry.runs.executor import finished, run
 from registry.runs.preparation import prepare
-from registry.runs.work import Request
 from registry.store.runlog import RunLog
 from registry.store.tracking import Tracking
-from vad.pipeline import run_pipeline
-from vad.scores import FrameIndex
+from vad.data.frame_index import FrameIndex
+from vad.scoring.pipeline import run_pipeline
 
 ROUNDS = 5
 

@@ -19,8 +19,8 @@ from registry.console import table
 from registry.data.datasets import open_frames_of
 from registry.models.versions import Versions
 from registry.store.tracking import Tracking
-from vad.frames.decode import Image, read_image, resize
-from vad.metrics import measure
+from vad.images.decode import Image, read_image, resize
+from vad.measures.metrics import measure
 
 
 def _pil(image: Image, size: int) -> Image:

@@ -23,9 +23,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from benchmarks import ceilings
-from vad.frames.corruption import as_jpeg
-from vad.frames.street_drawing import draw_scenery, paint, photograph
-from vad.frames.street_scenes import training_clips
+from vad.synthetic.corruption import as_jpeg
+from vad.synthetic.street_drawing import draw_scenery, paint, photograph
+from vad.synthetic.street_scenes import training_clips
 
 FRAMES = 16
 WARM_UP = 3

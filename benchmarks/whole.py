@@ -13,9 +13,9 @@ import torch
 from benchmarks import notebook, parts
 from benchmarks.side import Work
 from vad.catalog import Named
+from vad.detectors.training.trainer import train
 from vad.frames.store import SplitSource, open_frames
-from vad.scoring import score
-from vad.training import train
+from vad.scoring.frame_scores import score
 
 # The loss of the last epoch of each member, by size and seed, as the last run of this process left them.
 losses: dict[tuple[int, int], float] = {}

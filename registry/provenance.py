@@ -12,7 +12,7 @@ from pathlib import Path
 
 def provenance(source: str) -> dict[str, str]:
     """Tags that say which commit, which machine and which packages made a run; no host name, no path of a home."""
-    from vad.threads import available  # loads PyTorch
+    from vad.system.threads import available  # loads PyTorch
 
     tags = {
         "mlflow.source.name": source,

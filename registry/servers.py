@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from registry.stopping import heard
+from registry.signals import heard
 from vad.errors import InputError
 
 HOST = "127.0.0.1"

@@ -22,10 +22,10 @@ import torch
 from filelock import FileLock
 from numpy.typing import NDArray
 
+from vad.data.frame_index import FrameIndex
 from vad.errors import InputError
-from vad.frames.street import make_street
-from vad.scores import FrameIndex
-from vad.threads import available
+from vad.synthetic.street import make_street
+from vad.system.threads import available
 
 THREADS = int(os.environ["OMP_NUM_THREADS"])
 MOST_WORKERS, MEMORY_OF_A_WORKER = 8, 3_000_000_000

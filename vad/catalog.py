@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from vad.errors import InputError, nearest
-from vad.own import code_of
+from vad.user_code import code_of
 
 Block = TypeVar("Block", bound=Callable[..., Any])
 

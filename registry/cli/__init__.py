@@ -13,13 +13,14 @@ from typing import Any, NoReturn
 
 import click
 
-from registry import stopping
-from registry.cli import doctor, entries, gc, insight, predictions, promotion, servers, transfer
+from registry import signals as stopping
+from registry.cli import analysis as insight
+from registry.cli import doctor, entries, gc, predictions, promotion, servers, transfer
 from registry.cli import run as running
 from registry.cli.options import home
 from registry.cli.surroundings import settle
 from vad.errors import InputError
-from vad.files import abandon
+from vad.system.files import abandon
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
@@ -98,7 +99,7 @@ def _your_fault(error: Exception) -> str | None:
     """One line for what you can mend, as a full disk or a block of your own."""
     from registry.store.faults import mendable
     from registry.store.tracking import default_uri
-    from vad.own import place_of, told
+    from vad.user_code import place_of, told
 
     with suppress(InputError):
         return mendable(error, default_uri(), home()) or (told(error) if place_of(error) else None)
@@ -107,7 +108,7 @@ def _your_fault(error: Exception) -> str | None:
 
 def _our_fault(error: Exception) -> str:
     """One line for the screen; the traceback goes to a file that the line names."""
-    from registry.store.reaching import explain
+    from registry.store.connection import explain
 
     line = explain(error) or f"{type(error).__name__}: {error}"
     try:

@@ -10,8 +10,8 @@ from registry.cli.options import home
 from vad.errors import InputError
 
 if TYPE_CHECKING:  # what is heavy is imported where it is used
-    from registry.upkeep.doctor import Report
-    from registry.upkeep.findings import Finding
+    from registry.maintenance.doctor import Report
+    from registry.maintenance.findings import Finding
 
 
 @click.command(short_help="What is wrong with the store; --fix mends it.")
@@ -25,8 +25,8 @@ def doctor(fix: bool, as_json: bool) -> None:
 
     Example: vad doctor --fix
     """
+    from registry.maintenance.doctor import examine, mend
     from registry.store.tracking import default_uri
-    from registry.upkeep.doctor import examine, mend
 
     report = examine(default_uri(), home())
     mended: list[Finding] = []
@@ -51,7 +51,7 @@ def _summary(report: "Report") -> str:
 
 def _as_text(report: "Report", mended: list["Finding"]) -> str:
     from registry.console import plural
-    from registry.upkeep.mending import megabytes
+    from registry.maintenance.repair import megabytes
 
     lines = [f"mended {finding.where}: {finding.what}\n       {finding.remedy}" for finding in mended]
     for finding in report.findings:

@@ -8,7 +8,7 @@ from registry.cli.options import home, writes
 from vad.errors import InputError
 
 if TYPE_CHECKING:  # what is heavy is imported where it is used
-    from registry.upkeep.gc import Waste
+    from registry.maintenance.gc import Waste
 
 
 @click.command(short_help="Free room: caches, and runs that you name.")
@@ -34,10 +34,10 @@ def gc(
 
     Example: vad gc --runs phase2_ensemble v3 --dry-run
     """
+    from registry.maintenance import gc as collecting
+    from registry.maintenance.gc_runs import choose
+    from registry.maintenance.repair import megabytes
     from registry.store.tracking import Tracking, default_uri
-    from registry.upkeep import gc as collecting
-    from registry.upkeep.gc_runs import choose
-    from registry.upkeep.mending import megabytes
 
     if runs:
         if not names and older_than is None:
@@ -74,8 +74,8 @@ def _agreed() -> bool:
 
 def _as_text(waste: list["Waste"]) -> str:
     from registry.console import table
-    from registry.upkeep.gc import summary
-    from registry.upkeep.mending import megabytes
+    from registry.maintenance.gc import summary
+    from registry.maintenance.repair import megabytes
 
     return table(
         ["what", "", "size"], [[what, count, megabytes(size)] for what, count, size in summary(waste)], right=(1, 2)

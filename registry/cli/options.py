@@ -38,7 +38,7 @@ def writes(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def working(*arguments: Any, **options: Any) -> None:
         from registry.console import libraries_silent
-        from registry.store.workplace import workplace
+        from registry.store.paths import workplace
 
         with libraries_silent(), workplace(home()):
             command(*arguments, **options)

@@ -89,7 +89,7 @@ def render(video: str, model: str, data: str | None, first_frame: int | None, ou
     """
     from registry.console import Console
     from registry.models.rendering import render as write
-    from vad.render import IN_BROWSERS
+    from vad.scoring.render import IN_BROWSERS
 
     done = write(model, video, data, out, fps, home(), Console(), first_frame)
     where = "plays in browsers" if done.codec in IN_BROWSERS else "browsers do not play it; a player does"

@@ -49,8 +49,8 @@ def run(
     """
     from registry.console import Console
     from registry.runs import queue, report
+    from registry.runs.context import Request
     from registry.runs.executor import run as execute
-    from registry.runs.work import Request
 
     request = Request(experiments[0], data, labels, profile, overrides, force, home(), engine, gpu_share, first_frame)
     if experiments == (queue.ALL,) or len(experiments) > 1:

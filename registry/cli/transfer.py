@@ -20,7 +20,7 @@ def export(folder: Path, run: str | None, model: str | None) -> None:
 
     Example: vad export handover --model production
     """
-    from registry.upkeep import exporting
+    from registry.maintenance import exporting
 
     done = exporting.export(folder, run, model)
     click.echo(f"exported {done.what} to {folder}: {_runs(done.runs)}, {done.files} files, {done.size / 1e6:,.1f} MB")
@@ -38,7 +38,7 @@ def import_(folder: Path) -> None:
 
     Example: vad import handover
     """
-    from registry.upkeep import importing
+    from registry.maintenance import importing
 
     done = importing.import_(folder, home())
     for old, new in done.runs.items():

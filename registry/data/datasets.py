@@ -7,16 +7,16 @@ from pathlib import Path
 
 from registry.console import libraries_silent
 from registry.entries.plan import Plan
+from vad.data.frame_index import FrameIndex, Values
+from vad.data.frameset import FrameSet, Labels
+from vad.data.labels import find_labels, read_labels
+from vad.data.layouts import read_frameset
+from vad.data.tables import read_scores
+from vad.detectors.member import digest_of
 from vad.errors import InputError
-from vad.files import sha256
-from vad.frames.digests import Memory
-from vad.frames.frameset import FrameSet, Labels
-from vad.frames.labels import find_labels, read_labels
-from vad.frames.layouts import read_frameset
-from vad.frames.street import make_street
-from vad.member import digest_of
-from vad.scores import FrameIndex, Values
-from vad.tables import read_scores
+from vad.images.digest_cache import Memory
+from vad.synthetic.street import make_street
+from vad.system.files import sha256
 
 DEMO = "demo-street"
 NO_LABELS = "none"

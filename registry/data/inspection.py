@@ -5,10 +5,10 @@ from pathlib import Path
 
 from registry.console import Console, plural, table
 from registry.data.datasets import DEMO, labels_of
+from vad.data.layouts import read_frameset
 from vad.errors import InputError
-from vad.frames.inspect import Fault, Report, inspect_frames
-from vad.frames.layouts import read_frameset
-from vad.frames.street import make_street
+from vad.frames.inspection import Fault, Report, inspect_frames
+from vad.synthetic.street import make_street
 
 _FEW = 8
 

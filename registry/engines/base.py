@@ -8,9 +8,9 @@ from typing import Protocol, TypeVar
 
 from torch import Tensor
 
+from vad.detectors.member import Member
+from vad.detectors.training.trainer import Epoch, Trained
 from vad.inputs import Samples
-from vad.member import Member
-from vad.training import Epoch, Trained
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from registry.engines.base import Job, Outcomes
-from vad.training import Epoch, Trained, train
+from vad.detectors.training.trainer import Epoch, Trained, train
 
 # Members that share a GPU. Each has a stream; more of them than this no longer fit between one another's kernels.
 _ON_A_GPU = 3

@@ -28,12 +28,12 @@ import vad
 from registry.console import Console
 from registry.engines.base import Job, Lost, Outcomes
 from registry.runs.estimate import memory
+from vad.detectors.member import Member
+from vad.detectors.training.remote import Told, train_remotely
+from vad.detectors.training.trainer import Diverged, so_far
 from vad.errors import InputError
-from vad.files import replacing
-from vad.member import Member
-from vad.remote import Told, train_remotely
-from vad.threads import limit
-from vad.training import Diverged, so_far
+from vad.system.files import replacing
+from vad.system.threads import limit
 
 # So often a member may be lost within one epoch. More is no accident.
 _TRIES = 3

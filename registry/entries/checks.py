@@ -12,13 +12,13 @@ import numpy as np
 from registry.entries.entry import Group, TrainSpec
 from registry.entries.yaml_reader import Key, Problem
 from vad.catalog import Catalog
+from vad.detectors.networks import INITS, NETWORKS
+from vad.detectors.training.losses import LOSSES
+from vad.detectors.training.optimizers import OPTIMIZERS, SCHEDULES
 from vad.errors import nearest
-from vad.frame_errors import ERRORS
 from vad.inputs import INPUTS
-from vad.losses import LOSSES
-from vad.models import INITS, NETWORKS
-from vad.optim import OPTIMIZERS, SCHEDULES
-from vad.steps import COMBINING, FITS, STEPS
+from vad.scoring.reconstruction_errors import ERRORS
+from vad.scoring.steps import COMBINING, FITS, STEPS
 
 FUSIONS = ("max", "weights", "product")
 _COLUMNS = ("video", "frame", "label")

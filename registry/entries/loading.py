@@ -13,7 +13,7 @@ from registry.entries.checks import check
 from registry.entries.entry import Entry, Group, StreamSpec, TrainSpec, VariantSpec
 from registry.entries.yaml_reader import Document, Key, Problem, parse_value, read_yaml
 from vad.errors import InputError, nearest
-from vad.files import names_in
+from vad.system.files import names_in
 
 _ENDINGS = (".yaml", ".yml")
 PROFILES = Path(__file__).parent / "profiles"

@@ -12,17 +12,17 @@ from registry.entries.checks import named_options
 from registry.entries.entry import Block, Entry, StreamSpec, TrainSpec, VariantSpec
 from registry.entries.loading import Loaded
 from vad.catalog import Catalog, Named
+from vad.data.frame_index import FrameIndex
+from vad.detectors.member import Member, Training, digest_of, named_code
+from vad.detectors.networks import INITS, NETWORKS, parameter_count
+from vad.detectors.training.losses import Weighted, weighted_loss
+from vad.detectors.training.optimizers import SCHEDULES
 from vad.errors import InputError
-from vad.frame_errors import ERRORS
 from vad.inputs import INPUTS, fold_frames
-from vad.losses import Weighted, weighted_loss
-from vad.member import Member, Training, digest_of, named_code
-from vad.models import INITS, NETWORKS, parameter_count
-from vad.optim import SCHEDULES
-from vad.own import place_of, told
-from vad.pipeline import Fusion, Step, Stream, Variant, code_of_steps, run_pipeline
-from vad.scores import FrameIndex
-from vad.steps import STEPS
+from vad.scoring.pipeline import Fusion, Step, Stream, Variant, code_of_steps, run_pipeline
+from vad.scoring.reconstruction_errors import ERRORS
+from vad.scoring.steps import STEPS
+from vad.user_code import place_of, told
 
 # Held out of training where there are no labels, so that anomalies can be painted into unseen frames.
 HOLDOUT_WITHOUT_LABELS = 0.1

@@ -12,7 +12,7 @@ import yaml
 from yaml.error import MarkedYAMLError
 
 from vad.errors import InputError
-from vad.files import require_plain
+from vad.system.files import require_plain
 
 Key = tuple[str | int, ...]
 # Far more than any entry has. Anchors can make of a few lines what fills the memory.

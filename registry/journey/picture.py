@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 
 from registry.journey.retrace import Journey, Verdict
 from registry.pictures.style import BLACK, BLUE, INK, VERMILLION, sheet
-from vad.metrics import CONFIDENCE, Difference, Measured
+from vad.measures.metrics import CONFIDENCE, Difference, Measured
 
 _ROW, _AROUND = 0.29, 2.0  # inches that a row takes, and all that is not rows
 _GREY = "#767676"

@@ -11,8 +11,8 @@ from registry.console import plural, table
 from registry.journey.reference import Row
 from registry.journey.retrace import Journey, Verdict
 from registry.runs.report import interval
-from vad.files import replacing
-from vad.metrics import Difference
+from vad.measures.metrics import Difference
+from vad.system.files import replacing
 
 MARKDOWN, PICTURE = "journey.md", "journey.png"
 _RULE = (

@@ -10,9 +10,9 @@ from registry.entries.loading import default_profile
 from registry.journey.reference import FILE, Claim, Reference, read_reference
 from registry.store.score_table import TEST, stored_table
 from registry.store.tracking import Found, Tracking
+from vad.data.frame_index import Values
 from vad.errors import InputError
-from vad.metrics import Difference, Measured, Sampled, difference, sample
-from vad.scores import Values
+from vad.measures.metrics import Difference, Measured, Sampled, difference, sample
 
 Verdict = Literal["holds", "does not hold", "undecided", "not run"]
 

@@ -9,7 +9,7 @@ from registry.models.versions import Version, Versions
 from registry.store.runlog import RunLog
 from registry.store.tracking import Found, Tracking
 from vad.errors import InputError
-from vad.files import sha256
+from vad.system.files import sha256
 
 KAGGLE = "kaggle"
 _WAIT = 600  # seconds for an upload

@@ -15,11 +15,11 @@ import torch
 
 import vad
 from registry.servers import last_line
-from vad.ensemble import Normalization
+from vad.data.frame_index import FrameIndex, Values
 from vad.errors import InputError
-from vad.files import sha256
 from vad.frames.store import Advance, Frames
-from vad.scores import FrameIndex, Values
+from vad.scoring.ensemble import Normalization
+from vad.system.files import sha256
 
 
 def has_this_code(folder: Path) -> bool:

@@ -7,7 +7,7 @@ tags, in the database.
 from pathlib import Path
 
 from vad.errors import InputError
-from vad.files import sha256
+from vad.system.files import sha256
 
 LISTING = "model.sha256"
 FACT = "vad.model_sha256"

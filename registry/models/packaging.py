@@ -22,10 +22,10 @@ import vad
 from registry.models.model_files import LISTING, require_listed, write_listing
 from registry.store.tracking import Tracking
 from vad.errors import InputError
-from vad.files import share
+from vad.system.files import share
 
 if TYPE_CHECKING:  # it would load PyTorch
-    from vad.ensemble import Ensemble
+    from vad.scoring.ensemble import Ensemble
 
 _PACKAGES = (
     "mlflow",
@@ -80,7 +80,7 @@ def _share_weights(location: str, ensemble: "Ensemble") -> None:
 
 def _save(folder: Path, model: Any, run_id: str, ensemble: "Ensemble", tags: Mapping[str, Any]) -> None:
     """Write the ensemble as a models-from-code pyfunc, as the files of a logged model of a run."""
-    from vad.ensemble import save
+    from vad.scoring.ensemble import save
 
     about = Model(
         artifact_path=model.artifact_location, model_uuid=model.model_id, run_id=run_id, model_id=model.model_id

@@ -16,7 +16,7 @@ from registry.models.versions import DECISION, PREVIOUS, PRODUCTION, Version, Ve
 from registry.store.score_table import judged_table, same_judge
 from registry.store.tracking import Tracking
 from vad.errors import InputError
-from vad.metrics import Difference, difference, sample
+from vad.measures.metrics import Difference, difference, sample
 
 
 class Production:

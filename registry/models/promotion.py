@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from registry.entries.yaml_reader import read_yaml
 from vad.errors import InputError, nearest
-from vad.metrics import Difference
+from vad.measures.metrics import Difference
 
 FILE = Path("promotion.yaml")
 _OURS = Path(__file__).parent / FILE

@@ -20,11 +20,11 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from numpy.typing import NDArray
 
-from vad import ensemble
+from vad.data.frame_index import FrameIndex
 from vad.errors import InputError
-from vad.frames.decode import decode_image, resize
-from vad.scores import FrameIndex
-from vad.threads import available
+from vad.images.decode import decode_image, resize
+from vad.scoring import ensemble
+from vad.system.threads import available
 
 _COLUMNS = ["video", "frame", "image"]
 _LARGEST = 999_999_999

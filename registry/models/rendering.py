@@ -15,11 +15,11 @@ from registry.models.submission import model_and_data, require_data_of, require_
 from registry.models.versions import Version, Versions
 from registry.models.worker import write_errors
 from registry.store.tracking import Tracking
+from vad.data.frameset import Split
 from vad.errors import InputError
-from vad.frames.decode import Image
-from vad.frames.frameset import Split
 from vad.frames.store import Advance, SplitSource, open_frames
-from vad.render import Scene, write_movie
+from vad.images.decode import Image
+from vad.scoring.render import Scene, write_movie
 
 # In this share of the frames no pixel is beyond the hottest colour: one outlier must not make all others pale.
 _WITHIN = 0.95

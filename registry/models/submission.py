@@ -9,14 +9,14 @@ from registry.data.datasets import DEMO, Dataset, first_frame_of, open_frames_of
 from registry.models.versions import PRODUCTION, Version, Versions
 from registry.provenance import provenance
 from registry.store.tracking import Tracking
-from vad.ensemble import Normalization
+from vad.data.labels import read_labels
+from vad.data.tables import Form, Table, read_scores, read_table, require_same_frames, write_scores
 from vad.errors import InputError
-from vad.files import require_writable, sha256
-from vad.frames.digests import Memory
-from vad.frames.labels import read_labels
 from vad.frames.store import SplitSource, open_frames
-from vad.metrics import Measured, measure
-from vad.tables import Form, Table, read_scores, read_table, require_same_frames, write_scores
+from vad.images.digest_cache import Memory
+from vad.measures.metrics import Measured, measure
+from vad.scoring.ensemble import Normalization
+from vad.system.files import require_writable, sha256
 
 BEST = "best"
 SAMPLES = [

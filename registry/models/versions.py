@@ -17,12 +17,12 @@ from registry.models.history import History
 from registry.models.model_files import FACT
 from registry.models.promotion import Standing
 from registry.models.version_tags import facts_of_version, tags_of_version
-from registry.store.reaching import absent
+from registry.store.connection import absent
 from registry.store.tracking import Tracking
 from vad.errors import InputError
 
 if TYPE_CHECKING:  # it would load PyTorch
-    from vad.ensemble import Ensemble
+    from vad.scoring.ensemble import Ensemble
 
 NAME = "vad-ensemble"
 _ABOUT = "Fused ensembles that score video frames for anomalies."

@@ -27,7 +27,7 @@ def write_errors(
 ) -> NDArray[np.float64]:
     """Write a member's error in each frame, (N, size, size) as float16, one after another: those of a long video do
     not fit into memory. Return the largest of each frame, (N,), NaN where the member does not score it."""
-    from vad.scoring import error_maps
+    from vad.scoring.frame_scores import error_maps
 
     member, network = ensemble.members[name], ensemble.network(name)
     samples = member.kind_of_input().samples(frames[member.size], index, device)
@@ -51,14 +51,14 @@ def write_errors(
 
 def _processors() -> int:
     try:
-        from vad.threads import available
+        from vad.system.threads import available
     except ImportError:  # the code of an older model
         return os.cpu_count() or 1
     return available()
 
 
 def _answer(model: Any, request: dict[str, Any], advance: Callable[[int], object]) -> None:
-    from vad.scores import FrameIndex
+    from vad.data.frame_index import FrameIndex
 
     index = FrameIndex(np.load(request["video"]), np.load(request["frame"]))
     frames = {

@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from registry.pictures.style import BLACK, BLUE, INK, VERMILLION, sheet, wrapped
-from vad.metrics import CONFIDENCE, Measured
+from vad.measures.metrics import CONFIDENCE, Measured
 
 
 def variant_bars(

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from registry.console import plural
 from registry.pictures.style import BLUE, COLOURS, DASHES, INK, sheet, wrapped
-from vad.metrics import CONFIDENCE, Measured, precision_band
-from vad.scores import FrameIndex, Values
+from vad.data.frame_index import FrameIndex, Values
+from vad.measures.metrics import CONFIDENCE, Measured, precision_band
 
 if TYPE_CHECKING:  # it would load PyTorch
-    from vad.training import Epoch
+    from vad.detectors.training.trainer import Epoch
 
 
 def precision_recall(

@@ -9,7 +9,7 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from registry.pictures.style import BLUE, INK, ORANGE, sheet
-from vad.scores import FrameIndex, Values
+from vad.data.frame_index import FrameIndex, Values
 
 _INCHES, _DPI = 6.4, 100
 _MOST_NAMES = 24

@@ -13,7 +13,7 @@ import matplotlib.style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from vad.files import replacing
+from vad.system.files import replacing
 
 WIDTH, DPI = 9.0, 200
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from registry.console import plural
 from registry.pictures.style import BLACK, BLUE, FAINT, ORANGE, VERMILLION, sheet, wrapped
-from vad.scores import FrameIndex, Values
+from vad.data.frame_index import FrameIndex, Values
 
 WORST, APART = 10, 15
 MOST_PANELS = 120

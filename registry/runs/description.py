@@ -9,7 +9,7 @@ from urllib.parse import quote
 from registry.entries.entry import Entry
 from registry.runs.result import Result
 from registry.store.runlog import RunLog
-from vad.metrics import Measured
+from vad.measures.metrics import Measured
 
 OVERVIEW = "overview.png"
 _PICTURES = {

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vad.data.frame_index import FrameIndex
+from vad.detectors.member import Member
+from vad.detectors.networks import parameter_count
+from vad.detectors.training.trainer import Diverged, train
 from vad.inputs import Batch, Positions, Samples
-from vad.member import Member
-from vad.models import parameter_count
-from vad.scores import FrameIndex
-from vad.training import Diverged, train
 
 # Batches that are timed, and pixels in each at most. A pass that only scores takes about a third of a training step.
 _BATCHES, _PIXELS, _SCORING = 3, 2**19, 1 / 3

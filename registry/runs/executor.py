@@ -12,27 +12,27 @@ from registry.engines import Engine, follow, open_engine
 from registry.models.versions import Versions
 from registry.provenance import provenance
 from registry.runs import forcing
+from registry.runs.context import Request, Work
 from registry.runs.description import describe
 from registry.runs.estimate import Estimator
+from registry.runs.evaluation import log_outcome
 from registry.runs.member_models import log_members
 from registry.runs.members import Known, MemberStore
-from registry.runs.outcome import log_outcome
 from registry.runs.preparation import announce, prepare
 from registry.runs.registration import register
 from registry.runs.result import Result, present, stored_result
 from registry.runs.training import course, find, train
-from registry.runs.work import Request, Work
-from registry.stopping import was_stopped
-from registry.store import view
+from registry.signals import was_stopped
+from registry.store import saved_views as view
 from registry.store.runlog import DESCRIPTION, RunLog
 from registry.store.tracking import Tracking
 from vad.catalog import Named
+from vad.data.frame_index import Values
+from vad.detectors.training.losses import Weighted
 from vad.frames.store import Frames, Source, map_path, open_frames
-from vad.losses import Weighted
-from vad.pipeline import Outcome, run_pipeline
-from vad.precision import for_training
-from vad.scores import Values
-from vad.threads import limit
+from vad.scoring.pipeline import Outcome, run_pipeline
+from vad.system.precision import for_training
+from vad.system.threads import limit
 
 
 def run(request: Request, console: Console) -> Result:

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from registry.console import Console
-from registry.runs.work import Work
-from vad.files import replacing
-from vad.member import digest_of
+from registry.runs.context import Work
+from vad.detectors.member import digest_of
+from vad.system.files import replacing
 
 
 def begin(works: Sequence[Work], console: Console) -> Path | None:

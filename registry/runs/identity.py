@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from registry.provenance import checkout
-from registry.runs.work import Work
+from registry.runs.context import Work
 from registry.store.tracking import Found, Tracking
-from vad.frames.decode import RESIZE_FILTER
-from vad.frames.frameset import Split
-from vad.member import SCORING_CODE, TRAINING_CODE
-from vad.threads import limit
+from vad.data.frameset import Split
+from vad.detectors.member import SCORING_CODE, TRAINING_CODE
+from vad.images.decode import RESIZE_FILTER
+from vad.system.threads import limit
 
 FILE = "identity.json"
 _SHORT = 12  # digits of a file's SHA-256: enough to see that it changed

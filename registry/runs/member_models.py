@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from registry.runs.context import Work
 from registry.runs.members import Known, MemberStore
-from registry.runs.work import Work
 from registry.store.runlog import RunLog
 from registry.store.tracking import Found, Tracking
 

@@ -15,24 +15,24 @@ from filelock import FileLock, Timeout
 
 from registry.console import Console
 from registry.engines import Course, Job, Lost
-from registry.stopping import was_stopped
-from registry.store.patience import impatient
+from registry.signals import was_stopped
 from registry.store.record import Altered
+from registry.store.retries import impatient
 from registry.store.runlog import RunLog
 from registry.store.tracking import Found, Tracking
 from vad.catalog import Named
+from vad.data.frame_index import FrameIndex, Values
+from vad.detectors.member import SCORING_CODE, Member, digest_of
+from vad.detectors.networks import parameter_count
+from vad.detectors.training.trainer import Diverged, Epoch, Trained
 from vad.errors import InputError
-from vad.files import sha256
-from vad.frame_errors import ERRORS
-from vad.frames.decode import RESIZE_FILTER
 from vad.frames.store import Frames
+from vad.images.decode import RESIZE_FILTER
 from vad.inputs import Samples
-from vad.member import SCORING_CODE, Member, digest_of
-from vad.models import parameter_count
-from vad.scores import FrameIndex, Values
-from vad.scoring import score
-from vad.training import Diverged, Epoch, Trained
-from vad.weights import fit_weights, load_tensors, save_tensors
+from vad.scoring.frame_scores import score
+from vad.scoring.reconstruction_errors import ERRORS
+from vad.system.files import sha256
+from vad.system.weights import fit_weights, load_tensors, save_tensors
 
 _WEIGHTS = "weights.safetensors"
 # Seconds from one sending of a curve to the next.

@@ -9,12 +9,12 @@ from registry.data.datasets import Dataset, open_frames_of, open_scores_of, read
 from registry.entries.loading import default_profile, load_entry
 from registry.entries.plan import Plan, make_plan, rehearse
 from registry.models.promotion import read_policy
-from registry.runs.work import Request, Target, Work
+from registry.runs.context import Request, Target, Work
+from vad.data.frame_index import FrameIndex
+from vad.data.frameset import Labels
+from vad.detectors.member import SCORING_CODE, TRAINING_CODE, Member, digest_of, named_code
 from vad.errors import InputError
-from vad.frames.frameset import Labels
 from vad.frames.store import SplitSource
-from vad.member import SCORING_CODE, TRAINING_CODE, Member, digest_of, named_code
-from vad.scores import FrameIndex
 
 PROXY_SEED = 20260101
 
@@ -46,7 +46,7 @@ def prepare(request: Request, data: Dataset | None = None) -> Work:
                 )
             split = split.slice(keep)
             if judge is None:
-                from vad.proxy import PaintedSource
+                from vad.synthetic.painted import PaintedSource
 
                 painted = PaintedSource(held, PROXY_SEED)
                 targets.append(Target("proxy", painted, painted.index))

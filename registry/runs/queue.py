@@ -11,19 +11,19 @@ from registry.data.datasets import open_frames_of
 from registry.engines import Engine, open_engine
 from registry.entries.loading import all_experiments, experiments_folder
 from registry.runs import forcing
+from registry.runs.context import Request, Work
 from registry.runs.estimate import Estimator
 from registry.runs.executor import execute, find_device, finished, train_ahead
 from registry.runs.members import MemberStore
 from registry.runs.preparation import prepare
 from registry.runs.result import Result
 from registry.runs.training import find
-from registry.runs.work import Request, Work
+from registry.store.connection import explain
 from registry.store.faults import mendable
-from registry.store.reaching import explain
 from registry.store.tracking import Tracking
+from vad.detectors.member import Member
 from vad.errors import InputError
 from vad.frames.store import open_frames
-from vad.member import Member
 
 ALL = "all"
 

@@ -10,14 +10,14 @@ from registry.data.datasets import labels_tags
 from registry.entries.entry import Entry
 from registry.models.production import Production
 from registry.models.versions import Versions
+from registry.runs.context import Work
 from registry.runs.description import describe_version, reference_for
 from registry.runs.members import Known
 from registry.runs.result import FILE, Result
-from registry.runs.work import Work
 from registry.store.runlog import RunLog
 from registry.store.tracking import Tracking
-from vad import ensemble as ensembles
-from vad.pipeline import Outcome
+from vad.scoring import ensemble as ensembles
+from vad.scoring.pipeline import Outcome
 
 
 def register(

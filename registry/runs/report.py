@@ -2,7 +2,7 @@
 
 from registry.console import plural, table
 from registry.runs.result import Result
-from vad.metrics import Measured
+from vad.measures.metrics import Measured
 
 
 def as_text(result: Result) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from registry.models.versions import Versions
 from registry.store.record import Altered
 from registry.store.tracking import Found, Tracking
-from vad.metrics import Measured
+from vad.measures.metrics import Measured
 
 FILE = "results.json"
 

@@ -5,12 +5,12 @@ from contextlib import closing
 
 from registry.console import Console, plural
 from registry.engines import Course, Engine, Lost, follow
+from registry.runs.context import Work
 from registry.runs.members import Known, MemberStore
-from registry.runs.work import Work
 from registry.store.runlog import RunLog
+from vad.detectors.member import Member
+from vad.detectors.training.trainer import Diverged
 from vad.frames.store import Frames
-from vad.member import Member
-from vad.training import Diverged
 
 
 class MembersFailed(RuntimeError):

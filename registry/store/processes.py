@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
-from vad.processes import machine, started
+from vad.system.processes import machine, started
 
 ALIVE = "vad.alive"
 """The tag with the second since 1970 in which the process of an open run said last that it lives."""

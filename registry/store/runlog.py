@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 from mlflow.entities import Metric, Param, Run, RunTag
 
-from registry.store.patience import PatientClient, impatient
 from registry.store.processes import Lease
 from registry.store.record import as_tags, recorded
-from vad.files import sha256
+from registry.store.retries import PatientClient, impatient
+from vad.system.files import sha256
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 DESCRIPTION = "mlflow.note.content"

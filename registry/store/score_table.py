@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from registry.store.tracking import Tracking
+from vad.data.frame_index import FrameIndex, Values
 from vad.errors import InputError
-from vad.scores import FrameIndex, Values
 
 TEST, PROXY = "scores.csv", "proxy_scores.csv"
 """Scores of the test frames, and of the painted frames that stand in for them where there are no labels."""

@@ -19,17 +19,17 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.utils.file_utils import local_file_uri_to_path
 
-from registry.stopping import was_stopped
+from registry.signals import was_stopped
 from registry.store.address import sqlite_path, sqlite_uri
-from registry.store.patience import Patience, PatientClient, Silent, impatient
+from registry.store.connection import absent, reaching, without_password
+from registry.store.paths import writable
 from registry.store.processes import ALIVE, Lease, now, process_gone, this_process
-from registry.store.reaching import absent, reaching, without_password
 from registry.store.record import Altered, recorded
+from registry.store.retries import Patience, PatientClient, Silent, impatient
 from registry.store.runlog import RunLog
 from registry.store.search import equals
-from registry.store.workplace import writable
 from vad.errors import InputError
-from vad.files import require_writable, sha256
+from vad.system.files import require_writable, sha256
 
 Kind = Literal["experiment", "member", "submission", "decision"]
 # How often a run was taken up: a tag. The parameter with a number after it says by whom, the first to say so.

@@ -10,10 +10,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from registry.servers import HOST, ending, free_port, last_line, until_stopped, wait_until_ready
-from registry.store import view
+from registry.store import saved_views as view
 from registry.store.address import options, sqlite_path, sqlite_uri
+from registry.store.paths import writable
 from registry.store.tracking import Found, Tracking
-from registry.store.workplace import writable
 
 _PORTS = range(5000, 5100)
 _MOST_LINKS = 8

@@ -17,11 +17,11 @@ from mlflow.tracking._tracking_service import utils
 
 from registry.cli import main
 from registry.pictures import style
-from registry.runs import outcome
+from registry.runs import evaluation as outcome
 from registry.store.tracking import Found, Tracking
 from tests.conftest import made_once
-from vad import metrics
-from vad.threads import using
+from vad.measures import metrics
+from vad.system.threads import using
 
 logging.getLogger("mlflow.store.db").setLevel(logging.CRITICAL)  # as in `registry.cli.surroundings`
 

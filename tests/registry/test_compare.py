@@ -8,7 +8,7 @@ import pytest
 from sklearn.metrics import average_precision_score
 
 from registry.store.tracking import Tracking
-from vad.metrics import shortfall
+from vad.measures.metrics import shortfall
 
 
 def table_of(workspace, name):

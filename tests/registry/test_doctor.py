@@ -17,9 +17,9 @@ from pathlib import Path
 
 import pytest
 
+from registry.maintenance import doctor
 from registry.store.processes import ALIVE
-from registry.upkeep import doctor
-from vad.processes import machine, own_mark
+from vad.system.processes import machine, own_mark
 
 GONE = f"4194304-1-{machine()}"  # no system gives a process this number
 OLD = time.time() - 3600

@@ -12,9 +12,9 @@ from registry.entries.loading import load_entry
 from registry.journey import reference as journey_reference
 from registry.journey.reference import Claim, Reference, read_reference
 from registry.journey.retrace import Asked, Journey, Result
+from vad.data.tables import read_scores, read_table, write_scores
 from vad.errors import InputError
-from vad.metrics import Measured, Sampled, difference, sample
-from vad.tables import read_scores, read_table, write_scores
+from vad.measures.metrics import Measured, Sampled, difference, sample
 
 FILES = """\
 name: files

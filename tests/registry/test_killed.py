@@ -18,10 +18,10 @@ from click.testing import CliRunner
 
 from benchmarks import phases
 from benchmarks.at_once import forks
-from registry import stopping
+from registry import signals as stopping
 from registry.cli import main
 from registry.models.versions import Versions
-from registry.stopping import SAID, STATUS, stoppable
+from registry.signals import SAID, STATUS, stoppable
 
 RUN = ["run", "tiny", "--data", "data"]
 PARTS = ["store", "decode", "epoch", "state", "keep", "score", "log", "register"]

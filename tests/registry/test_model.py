@@ -14,10 +14,10 @@ import pandas as pd
 import pytest
 
 from registry.models.versions import NAME, Versions
+from vad.data.layouts import read_frameset
+from vad.data.tables import read_scores, write_scores
 from vad.errors import InputError
-from vad.frames.layouts import read_frameset
 from vad.frames.store import SplitSource, open_frames
-from vad.tables import read_scores, write_scores
 
 ELSEWHERE = """
 import sys, json

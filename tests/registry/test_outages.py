@@ -15,10 +15,10 @@ import requests
 
 from benchmarks.at_once import at_once
 from benchmarks.tracking_server import free_port, mlflow_server
-from registry.store import patience
-from registry.store.patience import Patience, PatientClient
+from registry.store import retries as patience
+from registry.store.retries import Patience, PatientClient
 from tests.registry.conftest import Workspace, copy_workspace
-from vad.threads import using
+from vad.system.threads import using
 
 ENTRY = """\
 name: one

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from vad.models import NETWORKS
-from vad.own import code_of
+from vad.detectors.networks import NETWORKS
+from vad.user_code import code_of
 
 NET = '''
 from typing import ClassVar

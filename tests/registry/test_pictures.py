@@ -22,9 +22,9 @@ from registry.pictures import (
 )
 from registry.pictures.style import DPI, WIDTH
 from registry.pictures.timelines import APART
-from vad.metrics import Measured, measure
-from vad.scores import FrameIndex, Values
-from vad.training import Epoch
+from vad.data.frame_index import FrameIndex, Values
+from vad.detectors.training.trainer import Epoch
+from vad.measures.metrics import Measured, measure
 
 
 @pytest.fixture(autouse=True)

@@ -127,7 +127,7 @@ class Healthy(http.server.BaseHTTPRequestHandler):
     def log_message(self, *_): pass
 server = http.server.HTTPServer(("127.0.0.1", 0), Healthy)
 threading.Thread(target=server.serve_forever, daemon=True).start()
-from registry.store.reaching import _unhealthy
+from registry.store.connection import _unhealthy
 print(repr(_unhealthy(f"http://127.0.0.1:{server.server_port}")))
 print(_unhealthy("http://tracker.invalid:5000"))
 """

@@ -15,12 +15,12 @@ from click.testing import CliRunner
 from mlflow.entities import Metric
 
 from registry.cli import main
+from registry.maintenance.exporting import moved
+from registry.maintenance.parcel import RunRecord, seal, unpack
 from registry.models.versions import Versions
 from registry.store.record import recorded
 from registry.store.tracking import Tracking
-from registry.upkeep.exporting import moved
-from registry.upkeep.parcel import RunRecord, seal, unpack
-from vad.files import sha256
+from vad.system.files import sha256
 
 EVERY = ("FINISHED", "FAILED", "KILLED", "RUNNING")
 ITS_OWN = ("vad.host", "vad.pid", "vad.process", "vad.alive", "vad.imported_from", "vad.version", "vad.logged_model")

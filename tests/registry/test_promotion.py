@@ -12,7 +12,7 @@ from registry.models.model_files import FACT
 from registry.models.production import Production
 from registry.models.promotion import Policy, Standing, decide, read_policy
 from registry.models.versions import NAME, Version, Versions
-from vad.metrics import Difference
+from vad.measures.metrics import Difference
 
 CANDIDATE = Standing("7", "ap", 0.62, "street")
 INCUMBENT = replace(CANDIDATE, version="3", value=0.61)

@@ -8,8 +8,8 @@ import pytest
 
 from registry.entries.loading import load_entry
 from registry.entries.plan import make_plan
-from vad.pipeline import Stream, run_pipeline
-from vad.tables import read_scores
+from vad.data.tables import read_scores
+from vad.scoring.pipeline import Stream, run_pipeline
 
 FOLDER = Path(__file__).resolve().parents[3] / "shared" / "data" / "reference-scores"
 AP = {

@@ -1,7 +1,7 @@
 """What `make bench` does in a store of its own, on little: that it goes on working, not how long it takes."""
 
 from benchmarks import registry_parts
-from registry.runs.work import Request
+from registry.runs.context import Request
 from registry.store.tracking import Tracking
 
 

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from vad import render
-from vad.render import Scene, write_movie
+from vad.scoring import render
+from vad.scoring.render import Scene, write_movie
 
 N, SIZE = 10, (640, 480 + 124)
 BAR = slice(480 + 44, 480 + 108)

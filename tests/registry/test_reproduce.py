@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from registry.insight import reproduce as repeating
+from registry.analysis import reproduce as repeating
 from registry.store.address import sqlite_uri
 from registry.store.tracking import Tracking
-from vad.threads import using
+from vad.system.threads import using
 
 
 @pytest.fixture(autouse=True)

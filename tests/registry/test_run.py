@@ -11,9 +11,9 @@ from sklearn.metrics import average_precision_score
 
 from benchmarks.at_once import at_once
 from registry import console
-from vad import precision
-from vad.tables import read_scores, read_table
-from vad.threads import using
+from vad.data.tables import read_scores, read_table
+from vad.system import precision
+from vad.system.threads import using
 
 
 def _runs(tracking, kind):

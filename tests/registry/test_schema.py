@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from registry.store import mlflow_private
-from vad.files import sha256
+from vad.system.files import sha256
 
 COMMANDS = (["doctor"], ["leaderboard"], ["run", "tiny", "--data", "data"], ["history"], ["gc", "--runs", "tiny"])
 

@@ -25,13 +25,13 @@ from registry.models.pyfunc_model import EnsembleModel
 from registry.models.versions import Versions
 from tests.registry.conftest import LOOPBACK, listening
 from vad.catalog import Named
-from vad.ensemble import Ensemble, save
+from vad.data.tables import read_scores
+from vad.detectors.member import Member, Training
 from vad.errors import InputError
 from vad.inputs import INPUTS
-from vad.member import Member, Training
-from vad.pipeline import Stream, Variant
-from vad.tables import read_scores
-from vad.weights import save_tensors
+from vad.scoring.ensemble import Ensemble, save
+from vad.scoring.pipeline import Stream, Variant
+from vad.system.weights import save_tensors
 
 COLUMNS = ["video", "frame", "image"]
 EXAMPLE = Path(__file__).parents[2] / "docs" / "serve_example.py"

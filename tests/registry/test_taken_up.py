@@ -17,7 +17,7 @@ from registry.runs.members import MemberStore
 from registry.store import processes
 from registry.store.processes import ALIVE, LEASE, this_process
 from registry.store.tracking import Tracking
-from vad.processes import machine, own_mark, started
+from vad.system.processes import machine, own_mark, started
 
 STATES = ("FINISHED", "FAILED", "KILLED", "RUNNING")
 RUN = ("run", "tiny", "--data", "data")

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vad.tables import read_scores
+from vad.data.tables import read_scores
 
 ENTRY = """\
 # make run EXP=temporal

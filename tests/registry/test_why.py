@@ -8,8 +8,8 @@ import pytest
 
 from registry.runs import identity
 from registry.store.tracking import Tracking
-from vad import member
-from vad.member import TRAINING_CODE
+from vad.detectors import member
+from vad.detectors.member import TRAINING_CODE
 
 
 @pytest.fixture

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from registry.data.datasets import open_frames_of
+from vad.data.frame_index import FrameIndex
+from vad.data.labels import read_labels
+from vad.data.layouts import find_videos, read_frameset
 from vad.errors import InputError
-from vad.frames.digests import Memory
-from vad.frames.labels import read_labels
-from vad.frames.layouts import find_videos, read_frameset
-from vad.scores import FrameIndex
+from vad.images.digest_cache import Memory
 
 IMAGE = cv2.imencode(".png", np.zeros((1, 1, 3), np.uint8))[1].tobytes()
 NAMES = st.one_of(

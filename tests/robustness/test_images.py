@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from vad.errors import InputError
-from vad.frames.decode import count_movie_frames, decode_image, read_image, read_movie
+from vad.images.decode import count_movie_frames, decode_image, read_image, read_movie
 
 GRAIN = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
 

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.io import savemat
 
+from vad.data.frame_index import FrameIndex
+from vad.data.labels import read_labels
+from vad.data.masks import anomalous_frames
 from vad.errors import InputError
-from vad.frames.digests import Memory
-from vad.frames.labels import read_labels
-from vad.frames.masks import anomalous_frames
-from vad.scores import FrameIndex
+from vad.images.digest_cache import Memory
 
 
 def _cells(flags, dtype="u1"):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from registry.upkeep.parcel import Parcel, Point, RunRecord, VersionRecord, seal, unpack
+from registry.maintenance.parcel import Parcel, Point, RunRecord, VersionRecord, seal, unpack
 from vad.errors import InputError
 
 ID = "a" * 32

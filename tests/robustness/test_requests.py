@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from registry.models.pyfunc_model import EnsembleModel
 from vad.catalog import Named
-from vad.ensemble import Ensemble, save
+from vad.detectors.member import Member, Training
 from vad.inputs import INPUTS
-from vad.member import Member, Training
-from vad.pipeline import Stream, Variant
-from vad.weights import save_tensors
+from vad.scoring.ensemble import Ensemble, save
+from vad.scoring.pipeline import Stream, Variant
+from vad.system.weights import save_tensors
 
 RECIPE = Training("mse", "adam", 1e-3, 0.0, None, 1, None, 0.0, "best", "fp32", 4, None)
 MEMBER = Member("m", "fully_conv_ae", (("output", "sigmoid"),), INPUTS.named("rgb", {}), 8, 1, RECIPE, None)

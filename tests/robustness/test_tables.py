@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from registry.cli import main
 from registry.store.score_table import read_table as read_score_table
+from vad.data.frame_index import FrameIndex
+from vad.data.labels import read_labels
+from vad.data.tables import read_scores, read_table, write_scores
 from vad.errors import InputError
-from vad.frames.digests import Memory
-from vad.frames.labels import read_labels
-from vad.scores import FrameIndex
-from vad.tables import read_scores, read_table, write_scores
+from vad.images.digest_cache import Memory
 
 WHOLE = b"Id,Predicted\n1_0,0.5\n1_1,0.25\n2_0,1e-3\n"
 CELLS = st.one_of(

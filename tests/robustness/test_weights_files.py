@@ -7,9 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vad.detectors.training.trainer import so_far
 from vad.errors import InputError
-from vad.training import so_far
-from vad.weights import fit_weights, load_tensors, save_tensors
+from vad.system.weights import fit_weights, load_tensors, save_tensors
 
 ABOUT = {
     "epochs": [{"number": 1, "loss": 0.5, "lr": 0.1, "seconds": 1.0}],

@@ -3,7 +3,7 @@ from collections.abc import Callable
 import pytest
 from torch import nn
 
-from vad import losses
+from vad.detectors.training import losses
 
 
 @pytest.fixture

@@ -13,18 +13,18 @@ import torch
 from torch import Tensor, nn
 
 from vad.catalog import Catalog, Named
-from vad.frame_errors import ERRORS
-from vad.frames.decode import RESIZE_FILTER, resize
+from vad.data.frame_index import FrameIndex
+from vad.detectors.member import SCORING_CODE, TRAINING_CODE, Training
+from vad.detectors.networks import INITS, NETWORKS, build
+from vad.detectors.training.losses import LOSSES
+from vad.detectors.training.optimizers import OPTIMIZERS, SCHEDULES
+from vad.detectors.training.trainer import train
+from vad.images.decode import RESIZE_FILTER, resize
 from vad.inputs import INPUTS
-from vad.losses import LOSSES
-from vad.member import SCORING_CODE, TRAINING_CODE, Training
-from vad.models import INITS, NETWORKS, build
-from vad.optim import OPTIMIZERS, SCHEDULES
-from vad.own import _PROJECT
-from vad.scores import FrameIndex
-from vad.scoring import score
-from vad.steps import FITS, STEPS
-from vad.training import train
+from vad.scoring.frame_scores import score
+from vad.scoring.reconstruction_errors import ERRORS
+from vad.scoring.steps import FITS, STEPS
+from vad.user_code import _PROJECT
 
 RECORD = Path(__file__).with_name("block_outputs.json")
 CPU = torch.device("cpu")

@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from vad.catalog import Named
-from vad.ensemble import Ensemble, identity, load, save, select
+from vad.detectors.member import Member, Training
 from vad.errors import InputError
 from vad.inputs import INPUTS
-from vad.member import Member, Training
-from vad.pipeline import Stream, Variant
-from vad.weights import save_tensors
+from vad.scoring.ensemble import Ensemble, identity, load, save, select
+from vad.scoring.pipeline import Stream, Variant
+from vad.system.weights import save_tensors
 
 CPU = torch.device("cpu")
 RECIPE = Training(

@@ -8,15 +8,16 @@ from torch.nn import functional
 
 from benchmarks import notebook, parts
 from vad.catalog import Named
-from vad.frames.digests import Memory
-from vad.frames.labels import find_labels, read_labels
-from vad.frames.layouts import read_frameset
+from vad.data.labels import find_labels, read_labels
+from vad.data.layouts import read_frameset
+from vad.detectors.member import Training
+from vad.detectors.networks import build
+from vad.detectors.networks.halving import Double, Halve
+from vad.detectors.training.trainer import train
 from vad.frames.store import SplitSource, open_frames
-from vad.member import Training
-from vad.models import Shape, build
-from vad.models.halving import Double, Halve
-from vad.scoring import score
-from vad.training import train
+from vad.images.digest_cache import Memory
+from vad.inputs.shape import Shape
+from vad.scoring.frame_scores import score
 
 CPU = torch.device("cpu")
 COUNT, SIZE, BATCH = 24, 64, 8

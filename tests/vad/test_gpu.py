@@ -8,13 +8,15 @@ import torch
 
 from benchmarks import parts
 from vad.catalog import Named
-from vad.inputs import INPUTS, residence
-from vad.member import Training
-from vad.models import Shape, build
-from vad.scores import FrameIndex
-from vad.scoring import score
-from vad.stepping import RecordedStep, Step
-from vad.training import train
+from vad.data.frame_index import FrameIndex
+from vad.detectors.member import Training
+from vad.detectors.networks import build
+from vad.detectors.training.train_step import RecordedStep, Step
+from vad.detectors.training.trainer import train
+from vad.inputs import INPUTS
+from vad.inputs import device_cache as residence
+from vad.inputs.shape import Shape
+from vad.scoring.frame_scores import score
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 

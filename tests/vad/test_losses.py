@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
+from vad.detectors.training.losses import LOSSES, weighted_loss
 from vad.errors import InputError
-from vad.losses import LOSSES, weighted_loss
 
 
 @pytest.fixture

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from vad.catalog import Named
-from vad.frames.decode import RESIZE_FILTER
+from vad.detectors.member import TRAINING_CODE, Member, Training, digest_of
+from vad.detectors.networks import parameter_count
+from vad.images.decode import RESIZE_FILTER
 from vad.inputs import INPUTS
-from vad.member import TRAINING_CODE, Member, Training, digest_of
-from vad.models import parameter_count
 
 RECIPE = Training(
     loss="mse",

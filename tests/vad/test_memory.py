@@ -10,7 +10,7 @@ import pytest
 SCRIPT = """
 import resource, threading
 import torch
-from vad.memory import keep_freed_memory
+from vad.system.memory import keep_freed_memory
 
 def work():
     torch.set_num_threads(1)

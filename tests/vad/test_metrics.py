@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
 
-from vad import metrics
-from vad.metrics import bootstrap_ap, difference, measure, precision_band, sample, shortfall
+from vad.measures import metrics
+from vad.measures.metrics import bootstrap_ap, difference, measure, precision_band, sample, shortfall
 
 LENGTHS = (1, 30, 12, 25, 7)
 

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 import vad
-from vad.frame_errors import ERRORS
+from vad.detectors.networks import INITS, NETWORKS
+from vad.detectors.training.losses import LOSSES
+from vad.detectors.training.optimizers import OPTIMIZERS, SCHEDULES
 from vad.inputs import INPUTS
-from vad.losses import LOSSES
-from vad.models import INITS, NETWORKS
-from vad.optim import OPTIMIZERS, SCHEDULES
-from vad.own import _PROJECT, _used, code_of
-from vad.steps import STEPS
+from vad.scoring.reconstruction_errors import ERRORS
+from vad.scoring.steps import STEPS
+from vad.user_code import _PROJECT, _used, code_of
 
 NET = '''
 """A network."""

@@ -3,8 +3,8 @@ import pytest
 
 from vad.catalog import Named
 from vad.errors import InputError
-from vad.pipeline import Step, Stream, Variant, run_pipeline
-from vad.steps import FITS, STEPS
+from vad.scoring.pipeline import Step, Stream, Variant, run_pipeline
+from vad.scoring.steps import FITS, STEPS
 
 NORMALIZE = Step("normalize", (("percentile", 90), ("scope", "all")))
 MEAN = Step("mean")

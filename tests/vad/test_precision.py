@@ -9,15 +9,16 @@ import numpy as np
 import pytest
 import torch
 
-from vad import precision
 from vad.catalog import Named
+from vad.data.frame_index import FrameIndex
+from vad.detectors.member import Training
+from vad.detectors.networks import build
+from vad.detectors.training.trainer import train
 from vad.inputs import INPUTS
-from vad.member import Training
-from vad.models import Shape, build
-from vad.precision import for_scoring, for_training
-from vad.scores import FrameIndex
-from vad.scoring import error_maps, score
-from vad.training import train
+from vad.inputs.shape import Shape
+from vad.scoring.frame_scores import error_maps, score
+from vad.system import precision
+from vad.system.precision import for_scoring, for_training
 
 CPU = torch.device("cpu")
 MAX = Named("max")
@@ -77,7 +78,7 @@ def test_pytorchs_own_limit_has_no_bf16_either():
     """PyTorch reads it when it is imported."""
     code = (
         "import torch; torch.cpu._is_avx512_bf16_supported = lambda: True\n"
-        "from vad.precision import computes_in_bf16; raise SystemExit(int(computes_in_bf16(torch.device('cpu'))))"
+        "from vad.system.precision import computes_in_bf16; raise SystemExit(int(computes_in_bf16(torch.device('cpu'))))"
     )
     plain = {key: value for key, value in os.environ.items() if "ISA" not in key}
     limited = plain | {"ATEN_CPU_CAPABILITY": "avx2"}

@@ -5,10 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from vad.frames.decode import read_image, read_movie
-from vad.frames.layouts import read_frameset
+from vad.data.layouts import read_frameset
 from vad.frames.store import SplitSource, map_path, open_frames
-from vad.proxy import PaintedSource
+from vad.images.decode import read_image, read_movie
+from vad.synthetic.painted import PaintedSource
 
 LENGTHS = {1: range(60), 2: range(7, 47), 5: range(90)}
 

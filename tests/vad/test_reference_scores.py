@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
-from vad.frames.digests import Memory
-from vad.frames.labels import read_labels
-from vad.pipeline import Step, Stream, Variant, run_pipeline
-from vad.tables import read_scores
+from vad.data.labels import read_labels
+from vad.data.tables import read_scores
+from vad.images.digest_cache import Memory
+from vad.scoring.pipeline import Step, Stream, Variant, run_pipeline
 
 FOLDER = Path(__file__).resolve().parents[3] / "shared" / "data" / "reference-scores"
 AP = {

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from vad.catalog import Named
+from vad.detectors.member import Member, Training
+from vad.detectors.training.remote import train_remotely
+from vad.detectors.training.trainer import Diverged, so_far, train
 from vad.errors import InputError
-from vad.member import Member, Training
-from vad.remote import train_remotely
-from vad.training import Diverged, so_far, train
 
 CPU = torch.device("cpu")
 RECIPE = Training(

@@ -5,13 +5,13 @@ import pytest
 import torch
 
 from vad.catalog import Named
-from vad.frame_errors import ERRORS
-from vad.member import Member, Training
-from vad.precision import computes_in_bf16
-from vad.scores import FrameIndex
-from vad.scoring import score
-from vad.threads import using
-from vad.training import train
+from vad.data.frame_index import FrameIndex
+from vad.detectors.member import Member, Training
+from vad.detectors.training.trainer import train
+from vad.scoring.frame_scores import score
+from vad.scoring.reconstruction_errors import ERRORS
+from vad.system.precision import computes_in_bf16
+from vad.system.threads import using
 
 FRAMES = 20
 CPU = torch.device("cpu")
@@ -65,6 +65,6 @@ def test_on_another_number_of_threads_scores_differ_by_less_than_a_hundredth(net
 
 
 def test_every_network_is_looked_at():
-    from vad.models import NETWORKS as known
+    from vad.detectors.networks import NETWORKS as known
 
     assert set(NETWORKS) == set(known.names()) and {"mean", "max"} <= set(ERRORS.names())

@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from vad.catalog import Named
+from vad.detectors.member import Training
+from vad.detectors.training.optimizers import SCHEDULES
+from vad.detectors.training.trainer import train
 from vad.inputs import Batch
-from vad.member import Training
-from vad.optim import SCHEDULES
-from vad.training import train
 
 LR = 0.01
 

@@ -4,9 +4,9 @@ import zipfile
 import numpy as np
 import pytest
 
+from vad.data.frame_index import FrameIndex
+from vad.data.tables import read_scores, read_table, write_scores
 from vad.errors import InputError
-from vad.scores import FrameIndex
-from vad.tables import read_scores, read_table, write_scores
 
 
 @pytest.fixture

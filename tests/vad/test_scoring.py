@@ -7,11 +7,12 @@ import torch
 from torch import nn
 
 from vad.catalog import Named
-from vad.frame_errors import ERRORS
+from vad.detectors.networks import build
 from vad.inputs import INPUTS
-from vad.models import Shape, build
-from vad.precision import computes_in_bf16
-from vad.scoring import MOST_SAMPLES, error_maps, score
+from vad.inputs.shape import Shape
+from vad.scoring.frame_scores import MOST_SAMPLES, error_maps, score
+from vad.scoring.reconstruction_errors import ERRORS
+from vad.system.precision import computes_in_bf16
 
 CPU = torch.device("cpu")
 MEAN, MAX = Named("mean"), Named("max")

@@ -6,12 +6,12 @@ import torch
 from torch import nn
 
 from vad.catalog import Named
-from vad.frame_errors import ERRORS
+from vad.data.frame_index import FrameIndex
+from vad.detectors.networks import build
 from vad.inputs import INPUTS, Batch
-from vad.models import build
-from vad.precision import computes_in_bf16
-from vad.scores import FrameIndex
-from vad.scoring import error_maps, score
+from vad.scoring.frame_scores import error_maps, score
+from vad.scoring.reconstruction_errors import ERRORS
+from vad.system.precision import computes_in_bf16
 
 CPU = torch.device("cpu")
 NO_BF16 = pytest.mark.skipif(not computes_in_bf16(CPU), reason="no bf16")

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vad.steps import COMBINING, FITS, STEPS
+from vad.scoring.steps import COMBINING, FITS, STEPS
 
 LENGTHS = (1, 7, 40, 2, 11)
 

@@ -5,8 +5,8 @@ import pytest
 from scipy import ndimage
 
 from vad.catalog import Named
-from vad.pipeline import Stream, Variant, run_pipeline
-from vad.steps import STEPS
+from vad.scoring.pipeline import Stream, Variant, run_pipeline
+from vad.scoring.steps import STEPS
 
 LENGTHS = (1, 2, 3, 7, 40, 4, 11)
 NAN = float("nan")

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from vad import threads
+from vad.system import threads
 
 PROCESSORS = len(os.sched_getaffinity(0))
-COUNT = "from vad.threads import limit; print(limit())"
+COUNT = "from vad.system.threads import limit; print(limit())"
 NOWHERE = Path("nowhere")
 
 
@@ -69,8 +69,8 @@ def test_an_affinity_mask_limits_decoding_and_computing():
 
 @pytest.mark.skipif(PROCESSORS < 2, reason="one processor")
 def test_the_users_own_number_counts():
-    assert printed(f"import vad.threads; vad.threads.available = lambda: 1; {COUNT}", OMP_NUM_THREADS="2") == 2
-    assert printed(f"import vad.threads; vad.threads.available = lambda: 1; {COUNT}") == 1
+    assert printed(f"import vad.system.threads; vad.threads.available = lambda: 1; {COUNT}", OMP_NUM_THREADS="2") == 2
+    assert printed(f"import vad.system.threads; vad.threads.available = lambda: 1; {COUNT}") == 1
 
 
 def test_a_real_quota_is_found():

@@ -8,11 +8,12 @@ import torch
 from torch import nn
 
 from vad.catalog import Named
+from vad.detectors.member import Training
+from vad.detectors.networks import build
+from vad.detectors.training.losses import weighted_loss
+from vad.detectors.training.trainer import Diverged, train
 from vad.inputs import INPUTS, Batch
-from vad.losses import weighted_loss
-from vad.member import Training
-from vad.models import Shape, build
-from vad.training import Diverged, train
+from vad.inputs.shape import Shape
 
 CPU = torch.device("cpu")
 RECIPE = Training(
@@ -73,7 +74,7 @@ def copy_of(network: nn.Module) -> dict:
 
 
 def test_the_loss_falls_on_real_frames(dataset, tmp_path):
-    from vad.frames.layouts import read_frameset
+    from vad.data.layouts import read_frameset
     from vad.frames.store import SplitSource, open_frames
 
     split = read_frameset(dataset(tmp_path / "data"), tmp_path / "memory").train

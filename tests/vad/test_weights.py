@@ -1,9 +1,10 @@
 import pytest
 import torch
 
+from vad.detectors.networks import build
 from vad.errors import InputError
-from vad.models import Shape, build
-from vad.weights import fit_weights, load_tensors, save_tensors
+from vad.inputs.shape import Shape
+from vad.system.weights import fit_weights, load_tensors, save_tensors
 
 
 def network(**options):

@@ -1,1 +1,1 @@
-"""Frames: from folders on disk to memory maps of bytes, and the streets and corruptions made here."""
+"""Decoded frames: their store, and a look at all of them."""

@@ -15,10 +15,10 @@ from typing import BinaryIO, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from vad.data.frameset import Split, Video
 from vad.errors import InputError
-from vad.files import replacing
-from vad.frames.decode import RESIZE_FILTER, Image, decoding_pool, read_image, read_movie, resize
-from vad.frames.frameset import Split, Video
+from vad.images.decode import RESIZE_FILTER, Image, decoding_pool, read_image, read_movie, resize
+from vad.system.files import replacing
 
 Frames = NDArray[np.uint8]
 Advance = Callable[[int], None]

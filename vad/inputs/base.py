@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vad.catalog import Catalog
+from vad.data.frame_index import FrameIndex
 from vad.frames.store import Advance, Frames
-from vad.inputs.residence import on_device
-from vad.models.base import Shape
-from vad.scores import FrameIndex
+from vad.inputs.device_cache import on_device
+from vad.inputs.shape import Shape
 
 Positions = NDArray[np.intp]
 

@@ -10,13 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vad.files import replacing
-from vad.frames.decode import decoding_pool
+from vad.data.frame_index import FrameIndex
 from vad.frames.store import Advance, Frames, reserve
+from vad.images.decode import decoding_pool
 from vad.inputs.base import INPUTS, Batch, Input, Positions, Samples
+from vad.inputs.shape import Shape
 from vad.inputs.windows import firsts
-from vad.models.base import Shape
-from vad.scores import FrameIndex
+from vad.system.files import replacing
 
 # Pixels at which flow is cut off; it becomes 1.
 REACH = 20.0

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from vad.catalog import Within
+from vad.data.frame_index import FrameIndex
 from vad.frames.store import Frames
 from vad.inputs.base import INPUTS, Batch, Input, Positions, Samples
+from vad.inputs.shape import Shape
 from vad.inputs.windows import windows
-from vad.models.base import Shape
-from vad.scores import FrameIndex
 
 # ITU-R BT.601, as OpenCV's RGB2GRAY has it.
 _LUMA = (0.299, 0.587, 0.114)

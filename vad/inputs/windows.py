@@ -4,8 +4,8 @@ from itertools import pairwise
 
 import numpy as np
 
+from vad.data.frame_index import FrameIndex
 from vad.inputs.base import Positions
-from vad.scores import FrameIndex
 
 
 def runs(index: FrameIndex, break_at_gaps: bool) -> list[slice]:

@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from vad.frames.corruption import KINDS, SHARES, as_jpeg, corrupt, draw_kinds
-from vad.frames.decode import decode_image
+from vad.images.decode import decode_image
+from vad.synthetic.corruption import KINDS, SHARES, as_jpeg, corrupt, draw_kinds
 
 
 @pytest.fixture

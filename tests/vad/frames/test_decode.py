@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from vad.errors import InputError
-from vad.frames.decode import (
+from vad.images.decode import (
     count_movie_frames,
     decode_image,
     decoding_pool,

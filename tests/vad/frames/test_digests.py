@@ -3,9 +3,9 @@ import tracemalloc
 
 import pytest
 
-from vad.frames import digests
-from vad.frames.digests import Memory
-from vad.frames.layouts import read_frameset
+from vad.data.layouts import read_frameset
+from vad.images import digest_cache as digests
+from vad.images.digest_cache import Memory
 
 
 @pytest.fixture

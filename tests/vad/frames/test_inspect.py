@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from vad.frames.inspect import Fault, inspect_frames
-from vad.frames.layouts import read_frameset
+from vad.data.layouts import read_frameset
+from vad.frames.inspection import Fault, inspect_frames
 
 
 @pytest.fixture

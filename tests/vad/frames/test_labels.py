@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from vad.frames.digests import Memory
-from vad.frames.labels import find_labels, read_labels
-from vad.scores import FrameIndex
+from vad.data.frame_index import FrameIndex
+from vad.data.labels import find_labels, read_labels
+from vad.images.digest_cache import Memory
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ import shutil
 
 import pytest
 
-from vad.frames.layouts import find_videos, read_frameset
+from vad.data.layouts import find_videos, read_frameset
 
 
 @pytest.fixture

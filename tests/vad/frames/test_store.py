@@ -3,9 +3,9 @@ import shutil
 import numpy as np
 import pytest
 
-from vad.frames.decode import read_image, resize
-from vad.frames.layouts import read_frameset
+from vad.data.layouts import read_frameset
 from vad.frames.store import SplitSource, map_path, open_frames
+from vad.images.decode import read_image, resize
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def test_maps_cannot_be_written_by_those_who_read_them(tmp_path, dataset, source
 
 
 def test_movies_are_decoded_to_their_frames(tmp_path, picture, save_movie, source, maps):
-    from vad.frames.decode import read_movie
+    from vad.images.decode import read_movie
 
     for half, numbers in (("training_videos", (1, 2)), ("testing_videos", (1,))):
         for number in numbers:

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vad.frames import street
-from vad.frames.decode import read_image
-from vad.frames.digests import Memory
-from vad.frames.labels import MASKS, read_labels
-from vad.frames.layouts import read_frameset
-from vad.frames.street import MARKER, make_street
+from vad.data.labels import MASKS, read_labels
+from vad.data.layouts import read_frameset
+from vad.images.decode import read_image
+from vad.images.digest_cache import Memory
+from vad.synthetic import street
+from vad.synthetic.street import MARKER, make_street
 
 
 def digests(folder: Path) -> dict[str, str]:

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 
+from vad.data.frame_index import FrameIndex
 from vad.inputs import INPUTS
-from vad.scores import FrameIndex
 
 CPU = torch.device("cpu")
 SIZE = 48

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from vad.data.frame_index import FrameIndex
 from vad.inputs import INPUTS, fold_frames
-from vad.models import Shape
-from vad.scores import FrameIndex
+from vad.inputs.shape import Shape
 
 CPU = torch.device("cpu")
 SIZE = 6

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from vad.inputs import INPUTS, residence
-from vad.inputs.residence import on_device
-from vad.scores import FrameIndex
+from vad.data.frame_index import FrameIndex
+from vad.inputs import INPUTS
+from vad.inputs import device_cache as residence
+from vad.inputs.device_cache import on_device
 
 CPU = torch.device("cpu")
 INDEX = FrameIndex.sorted([1] * 6 + [2] * 6, [*range(6), *range(6)])[0]

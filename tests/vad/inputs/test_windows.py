@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from vad.data.frame_index import FrameIndex
 from vad.inputs import INPUTS, windows
 from vad.inputs.windows import firsts
-from vad.scores import FrameIndex
 
 
 @pytest.fixture

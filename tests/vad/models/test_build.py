@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from vad.models import NETWORKS, Shape, build, parameter_count, place
+from vad.detectors.networks import NETWORKS, build, parameter_count, place
+from vad.inputs.shape import Shape
 
 SMALL = {
     "conv_ae": (Shape("frame", 3, 32), {"latent": 8}),

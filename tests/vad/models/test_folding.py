@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from vad.models import Shape, build
-from vad.models.folding import fold_batch_norm
+from vad.detectors.networks import build
+from vad.detectors.networks.folding import fold_batch_norm
+from vad.inputs.shape import Shape
 
 CASES = {
     "conv_ae": (Shape("frame", 3, 64), {"latent": 8}, (2, 3, 64, 64)),

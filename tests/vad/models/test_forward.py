@@ -9,7 +9,8 @@ import torch
 from scipy import signal
 from torch import nn
 
-from vad.models import Shape, build
+from vad.detectors.networks import build
+from vad.inputs.shape import Shape
 
 
 def noise(*shape):
@@ -127,7 +128,8 @@ def test_the_convlstm_heeds_every_frame_and_their_order(lstm):
 
 FIRST = """
 import torch
-from vad.models import Shape, build
+from vad.detectors.networks import build
+from vad.inputs.shape import Shape
 network = build("conv_ae", Shape("frame", 3, 64), {"latent": 4}, 1).eval()
 frames = torch.rand(32, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 torch.set_num_threads(2)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from vad.models.halving import Double, Halve
+from vad.detectors.networks.halving import Double, Halve
 
 SIDES = (1, 2, 4, 5, 8, 9, 16)
 

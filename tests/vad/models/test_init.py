@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from vad.catalog import Named
-from vad.models import INITS, Shape, build
+from vad.detectors.networks import INITS, build
+from vad.inputs.shape import Shape
 
 NETWORKS = {
     "conv_ae": (Shape("frame", 3, 32), {"latent": 300}),

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from vad.models import Shape, build
+from vad.detectors.networks import build
+from vad.inputs.shape import Shape
 
 LEAKY = ("LeakyReLU", 0.2)
 

@@ -1,0 +1,197 @@
+"""What a run would train or reuse now, and what changed since last time, without running it."""
+
+import ast
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from registry.analysis.changed import code_changes, data_changes, entry_changes, identity_of
+from registry.analysis.differences import changes
+from registry.console import Console, plural, table
+from registry.runs.context import Request, Work
+from registry.runs.executor import find_device, finished
+from registry.runs.identity import changed_code, identity
+from registry.runs.members import MemberStore
+from registry.runs.preparation import prepare
+from registry.store.tracking import Found, Tracking
+from vad.detectors.member import Member
+from vad.detectors.training.trainer import so_far
+
+
+@dataclass(frozen=True)
+class Reason:
+    """What would become of a member, and why."""
+
+    member: str
+    action: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Why:
+    """What a run would do, and what differs from `last`, the run that it is compared with."""
+
+    entry: str
+    data: str
+    profile: str
+    done: str | None
+    last: str | None
+    last_when: str
+    entry_changes: list[str]
+    data_changes: list[str]
+    code_changes: list[str]
+    members: list[Reason]
+
+
+def why(request: Request, console: Console) -> Why:
+    """Look up every member as a run would. Raises InputError for what is wrong with entry, data or labels."""
+    device = find_device()
+    work = prepare(request)
+    tracking = Tracking(maybe=True)
+    store = MemberStore(tracking, request.home, device, console)
+    done = finished(work, tracking)
+    last = _last(work, tracking)
+    now = identity(work)
+    before = identity_of(last, tracking, request.home) if last else None
+    trained = cache(lambda: _trained(work, tracking))  # asked for where a member is to be trained
+
+    def changed(member: Member) -> str:
+        return _against(member, trained(), now, tracking, request.home) or _changed(member, before, now, last)
+
+    reasons = [_reason(work, member, store, changed) for member in work.plan.members.values()]
+    return Why(
+        work.plan.name,
+        work.data.name,
+        work.loaded.profile,
+        done.run_id if done else None,
+        last.run_id if last else None,
+        time.strftime("%Y-%m-%d %H:%M", time.localtime(last.started)) if last else "",
+        entry_changes(before, now) if before else [],
+        data_changes(before, now) if before else [],
+        code_changes(before, now, ("last time", "now")) if before else [],
+        reasons,
+    )
+
+
+def as_text(found: Why) -> str:
+    """The answer for a terminal: the conclusion first."""
+    training = [r for r in found.members if r.action != "reused"]
+    where = f"{found.entry} on {found.data}, profile {found.profile}"
+    if found.done:
+        head = f"{where}: done already by run {found.done}; nothing would be trained or scored (FORCE=1 runs it anew)"
+    elif not training:
+        head = f"{where}: no member would be trained; scores that are new, fusion and figures would be computed"
+    else:
+        head = f"{where}: {len(training)} of {plural(len(found.members), 'member')} would be trained"
+    parts = [head]
+    if found.last is None:
+        parts.append("there is no finished run of this experiment to compare with")
+    else:
+        parts.append(f"since run {found.last[:8]} of {found.last_when}")
+        for title, lines in (
+            ("entry", found.entry_changes),
+            ("data", found.data_changes),
+            ("code", found.code_changes),
+        ):
+            parts.append(f"  {title:<6} {lines[0] if lines else 'the same'}")
+            parts += [f"         {line}" for line in lines[1:]]
+    if found.members and not found.done:
+        rows = [[r.member, r.action, r.why] for r in found.members]
+        parts += ["", table(["member", "", "why"], rows)]
+    return "\n".join(parts)
+
+
+def _last(work: Work, tracking: Tracking) -> Found | None:
+    """The newest finished run of this experiment: on this data's place if there is one, else anywhere."""
+    runs = tracking.find("experiment", tags={"vad.entry": work.plan.name})
+    return next((run for run in runs if run.tags.get("vad.data") == work.data.place), runs[0] if runs else None)
+
+
+def _reason(work: Work, member: Member, store: MemberStore, changed: Callable[[Member], str]) -> Reason:
+    digest = member.digest(work.train.digest if work.train else "")
+    if work.request.force:
+        return Reason(member.name, "to train", "FORCE=1")
+    if known := store.find(member, digest):
+        target = work.targets[0].source.digest if work.targets else ""
+        scored = all(store.stored_scores(known, target, error) is not None for error in work.plan.errors(member.name))
+        scores = "" if scored else "; its scores of these test frames are new"
+        return Reason(
+            member.name, "reused", f"from run {known.run_id[:8]} ({known.trained_for}, epoch {known.epoch}){scores}"
+        )
+    resume = work.request.home / "resume" / f"{digest}.safetensors"
+    if resume.exists():
+        return Reason(
+            member.name, "to train", f"goes on after epoch {len(so_far(resume).epochs)}, where it was cut off"
+        )
+    return Reason(member.name, "to train", changed(member))
+
+
+def _trained(work: Work, tracking: Tracking) -> list[Found]:
+    """The finished members that were trained on these frames, whichever experiment did it; newest first."""
+    if work.train is None:
+        return []
+    same = {"vad.train_digest": work.train.digest}
+    parents = {run.run_id for run in tracking.find("experiment", statuses=("FINISHED", "FAILED", "KILLED"), tags=same)}
+    return [run for run in tracking.find("member") if run.tags.get("mlflow.parentRunId") in parents]
+
+
+def _against(
+    member: Member, trained: Sequence[Found], now: dict[str, Any], tracking: Tracking, home: Path
+) -> str | None:
+    """What is not as it was in the nearest of the trained members: the network is the same, fewest settings differ.
+
+    None where no such network was trained.
+    """
+    settings = now["plan"]["members"][member.name]
+    alike = [run for run in trained if run.params.get("model") == member.model]
+    if not alike:
+        return None
+    told = {run.run_id: changes(_settings(run), settings) for run in alike}
+    nearest = min(alike, key=lambda run: (len(told[run.run_id]), run.name != member.name))
+    before = identity_of(tracking.get(nearest.tags["mlflow.parentRunId"]), tracking, home)
+    lines = [*map(str, told[nearest.run_id]), *_code_changed(before, now, member)]
+    if not lines:  # a run that was cut off does not say by which code
+        other = "" if "training" in before["code"] else ", or another version of the code made them"
+        return f"the weights of run {nearest.run_id[:8]} are gone or were altered{other}"
+    here = (nearest.name, nearest.tags.get("vad.entry")) == (member.name, now["name"])
+    return "; ".join(lines) + ("" if here else f" (from {nearest.name} of {nearest.tags.get('vad.entry')})")
+
+
+def _settings(run: Found) -> dict[str, Any]:
+    """The settings of a member as it logged them, each as text."""
+    settings: dict[str, Any] = {}
+    for key, text in run.params.items():
+        try:
+            settings[key] = ast.literal_eval(text)
+        except (ValueError, SyntaxError):  # a bare word, as a loss's name
+            settings[key] = text
+    settings.pop("parameters", None)  # their number, which the network decides
+    return settings
+
+
+def _changed(member: Member, before: dict[str, Any] | None, now: dict[str, Any], last: Found | None) -> str:
+    """What, of all that decides a member's weights, is not as it was."""
+    if before is None or last is None:
+        return "never trained on these frames"
+    old = before["plan"].get("members", {}).get(member.name)
+    if old is None:
+        return f"not in run {last.run_id[:8]}"
+    told = [str(change) for change in changes(old, now["plan"]["members"][member.name])]
+    if before["data"].get("train") != now["data"]["train"]:
+        told.append("other train frames")
+    told += _code_changed(before, now, member)
+    return "; ".join(told) or f"the weights that run {last.run_id[:8]} used are gone or were altered"
+
+
+def _code_changed(before: dict[str, Any], now: dict[str, Any], member: Member) -> list[str]:
+    code = {"training": "training code", "filter": "resize filter"}
+    known = before["code"].get("blocks", {})  # of all members: what is this one's counts
+    mine = {"blocks": {name: known[name] for name in member.code() if name in known}}
+    return changed_code(mine, {"blocks": member.code()}) + [
+        f"{word}: {before['code'][key]} -> {now['code'][key]}"
+        for key, word in code.items()
+        if before["code"].get(key, now["code"][key]) != now["code"][key]
+    ]

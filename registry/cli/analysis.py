@@ -1,0 +1,132 @@
+"""Commands that put finished runs side by side."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from registry.cli.options import Place, data_option, first_frame_option, home, labels_option, set_option
+
+
+@click.command(short_help="Finished runs, best first.")
+@click.option("--all", "everything", is_flag=True, help="Every run, not only the best of each entry and profile.")
+@click.option("--json", "form", flag_value="json", help="As JSON.")
+@click.option("--csv", "form", flag_value="csv", help="As CSV.")
+def leaderboard(everything: bool, form: str | None) -> None:
+    """Finished runs, best first within one data set and protocol, the reference's AP beside ours."""
+    from registry.analysis import leaderboard_report as report
+    from registry.analysis.leaderboard import leaderboard as board
+    from registry.store.tracking import Tracking
+
+    rows = board(Tracking(), everything)
+    click.echo({"json": report.as_json, "csv": report.as_csv}.get(form or "", report.as_text)(rows))
+
+
+@click.command(short_help="What differs, by how much, and on which videos.")
+@click.argument("a")
+@click.argument("b")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def compare(a: str, b: str, as_json: bool) -> None:
+    """Two runs side by side: what differs, the difference in AP with its interval, the videos where it is won and lost.
+
+    A and B are run ids (or their beginnings), versions (v3), aliases (production) or experiments, whose newest run
+    is taken; a variant may follow, as in phase5_multiscale:max. Of the difference each video has a share, and the
+    shares add up to it.
+
+    Example: vad compare phase4_gaussian phase5_multiscale:max
+    """
+    from registry.analysis import compare as comparing
+    from registry.store.tracking import Tracking
+
+    found = comparing.compare(a, b, Tracking(), home())
+    click.echo(json.dumps(asdict(found), indent=2) if as_json else comparing.as_text(found))
+
+
+@click.command(short_help="What would be trained or reused now, and what changed.")
+@click.argument("experiment", type=Place(), metavar="EXP")
+@data_option
+@labels_option
+@first_frame_option
+@click.option("--profile", metavar="NAME", help="full, or demo. [demo without --data]")
+@set_option
+@click.option("--force", is_flag=True, help="As if run with --force.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def why(
+    experiment: str,
+    data: str | None,
+    labels: str | None,
+    first_frame: int | None,
+    profile: str | None,
+    overrides: tuple[str, ...],
+    force: bool,
+    as_json: bool,
+) -> None:
+    """What a run would train or reuse now, and which key, file or code version changed since last time.
+
+    Trains nothing and writes nothing to the store.
+
+    Example: vad why phase5_multiscale --data avenue --set train.epochs=30
+    """
+    from registry.analysis import why as reasons
+    from registry.console import Console
+    from registry.runs.context import Request
+
+    asked = Request(experiment, data, labels, profile, overrides, force, home(), first_frame=first_frame)
+    found = reasons.why(asked, Console())
+    click.echo(json.dumps(asdict(found), indent=2) if as_json else reasons.as_text(found))
+
+
+@click.command(short_help="Run a recorded run again and compare.")
+@click.argument("run")
+@data_option
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def reproduce(run: str, data: str | None, as_json: bool) -> None:
+    """Run a recorded run again, from its artifacts alone, and compare weights, scores and predictions bit for bit.
+
+    RUN is a run's id (or its beginning), a version (v3), an alias (production) or an experiment, whose newest run is
+    taken. Its entry, profile and settings are those it kept, its code that of its commit; its data must be the same to
+    the last byte. All is trained anew, in a store of its own that is gone afterwards. Exit status 2 where something differs.
+
+    Example: vad reproduce production
+    """
+    from registry.analysis import reproduce as repeating
+    from registry.analysis.choose import choose_run
+    from registry.console import Console
+    from registry.store.tracking import Tracking
+
+    tracking = Tracking()
+    found = repeating.reproduce(choose_run(run, tracking)[0], data, tracking, home(), Console())
+    click.echo(json.dumps(asdict(found), indent=2) if as_json else repeating.as_text(found))
+    if not found.same:
+        raise SystemExit(2)
+
+
+@click.command(short_help="The reference's tables and claims beside these runs.")
+@data_option
+@labels_option
+@first_frame_option
+@click.option("--profile", metavar="NAME", help="The runs of this profile. [full; demo without --data]")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="The runs with these overrides.")
+@click.option("--out", type=Place(), metavar="FOLDER", help="Where Markdown and picture go. [journey/<data>]")
+def journey(
+    data: str | None,
+    labels: str | None,
+    first_frame: int | None,
+    profile: str | None,
+    overrides: tuple[str, ...],
+    out: str | None,
+) -> None:
+    """The reference's tables beside what was measured on this data, and which of its claims hold.
+
+    Trains nothing: it compares the newest finished run of each experiment.
+
+    Example: vad journey --data avenue --labels labels.csv
+    """
+    from registry.journey.report import as_text, write
+    from registry.journey.retrace import Asked, retrace
+
+    found = retrace(Asked(data, labels, profile, overrides, first_frame), home())
+    click.echo(as_text(found))
+    for path in write(found, Path(out) if out else Path("journey") / found.name):
+        click.echo(f"wrote {path}")

@@ -1,0 +1,250 @@
+"""A folder that carries runs and a model version from one store to another: readable JSON and plain files.
+
+export.json                        what it is, when it was made, SHA-256 and size of every other file
+runs/<id>/run.json, artifacts/     a run
+model/version.json, artifacts/     a model version, where one comes along
+"""
+
+import json
+import math
+import os
+import shutil
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
+
+from vad.errors import InputError
+from vad.system.files import sha256, sweep, unfinished
+
+FORMAT = 1
+_CONTENTS = "export.json"
+# As large as a database takes.
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+# What a finished run has, by kind; what a member has is named by its tags.
+_NEEDED = {"experiment": ("results.json", "entry.yaml", "resolved.yaml", "scores.csv"), "submission": ("sha256.txt",)}
+
+
+def _with_kind(tags: dict[str, str]) -> dict[str, str]:
+    if "vad.kind" not in tags:
+        raise ValueError("there is no vad.kind")
+    return tags
+
+
+@dataclass(frozen=True)
+class Point:
+    """A logged value of a metric; `timestamp` is in milliseconds."""
+
+    key: str
+    value: float
+    timestamp: Count
+    step: Count
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """A run; `started` and `ended` are in milliseconds since 1970."""
+
+    run_id: str
+    name: str
+    experiment: str
+    experiment_tags: dict[str, str]
+    status: Literal["FINISHED", "FAILED", "KILLED", "RUNNING", "SCHEDULED"]
+    started: Count
+    ended: Count | None
+    params: dict[str, str]
+    tags: Annotated[dict[str, str], AfterValidator(_with_kind)]
+    metrics: list[Point]
+
+    def __str__(self) -> str:
+        return f"run {self.run_id} ({self.name})"
+
+    def needed(self) -> dict[str, str | None]:
+        """The artifacts without which it is of no use, with their SHA-256 where its tags tell."""
+        if folder := self.tags.get("vad.checkpoint"):
+            weights = f"{folder}/weights.safetensors"
+            return {weights: self.tags.get("vad.weights_sha256"), f"{folder}/checkpoint.json": None}
+        return dict.fromkeys(_NEEDED.get(self.tags["vad.kind"], ())) if self.status == "FINISHED" else {}
+
+
+@dataclass(frozen=True)
+class VersionRecord:
+    """A version of the registered model, and the logged model that holds its files."""
+
+    number: str
+    description: str
+    run_id: str
+    tags: dict[str, str]
+    model_id: str
+    model_name: str
+    model_type: str | None
+    model_tags: dict[str, str]
+    params: dict[str, str]
+    metrics: list[Point]
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """A folder of this kind: its runs by id, and the version, if one comes along."""
+
+    folder: Path
+    runs: dict[str, RunRecord]
+    version: VersionRecord | None
+
+    def artifacts(self, run_id: str) -> Path:
+        """The folder of a run's artifacts; it is not there where the run has none."""
+        return _run_folder(self.folder, run_id) / "artifacts"
+
+    @property
+    def model(self) -> Path:
+        """The folder of the version's files."""
+        return self.folder / "model" / "artifacts"
+
+    def write(self) -> None:
+        """Write down the runs and the version."""
+        for run in self.runs.values():
+            _write(_run_folder(self.folder, run.run_id) / "run.json", _plain(run))
+        if self.version is not None:
+            _write(self.folder / "model" / "version.json", _plain(self.version))
+
+
+@contextmanager
+def packing(folder: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `folder`; on success it takes that name, on failure it goes.
+
+    Raises InputError where `folder` is neither new nor empty, or cannot be written.
+    """
+    place = folder.resolve()
+    if place.exists() and not (place.is_dir() and not any(place.iterdir())):
+        raise InputError(f"{folder} is there already, and not an empty folder; name a new one")
+    temporary = unfinished(place)
+    try:
+        sweep(place.parent, place.name)
+        temporary.mkdir(parents=True)
+        yield temporary
+        os.replace(temporary, place)
+    except OSError as error:
+        raise InputError(f"cannot write {folder}: {error.strerror or error}; choose another folder") from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def seal(folder: Path, about: Mapping[str, Any]) -> tuple[int, int]:
+    """Write the contents, which make a folder an export; gives the number of files and their size in bytes."""
+    files = {name: {"sha256": sha256(path), "bytes": path.stat().st_size} for name, path in _files(folder).items()}
+    made = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    _write(folder / _CONTENTS, {"format": FORMAT, **about, "made": made, "files": files})
+    return len(files), sum(path.stat().st_size for path in _files(folder).values())
+
+
+Record = TypeVar("Record", RunRecord, VersionRecord)
+
+
+def unpack(folder: Path) -> Parcel:
+    """Read an export, every file checked first. Raises InputError that names what is missing or was altered."""
+    path = folder / _CONTENTS
+    if not os.path.isfile(path):  # False, too, for what can be no path
+        raise InputError(f"{folder} is no export: it has no {_CONTENTS}; name the folder that `vad export` wrote")
+    try:
+        content = json.loads(path.read_text())
+        if content["format"] != FORMAT:
+            raise InputError(f"{path} has format {content['format']}, and this program reads {FORMAT}; update it")
+        _verify(folder, content["files"])
+        runs = [_run(folder, name) for name in sorted(content["files"]) if _is_run(name)]
+        version = folder / "model" / "version.json"
+        return Parcel(
+            folder, {run.run_id: run for run in runs}, _read(VersionRecord, version) if version.exists() else None
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise InputError(f"{folder} is damaged, and cannot be read: {error!r:.300}; export again") from None
+
+
+def points(metrics: Iterable[Any]) -> list[Point]:
+    """MLflow's metrics as they are written down."""
+    return [Point(m.key, m.value, m.timestamp, m.step) for m in metrics]
+
+
+def read_json(path: Path, what: str) -> dict[str, Any]:
+    """An object that `what` has as JSON. Raises InputError where it was altered."""
+    try:
+        return dict(json.loads(path.read_text()))
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{what} cannot be exported: its {path.name} was altered ({error}); bring it back") from None
+
+
+def require(what: str, folder: Path, files: Mapping[str, str | None], location: str) -> None:
+    """Raise InputError where files are missing or altered."""
+    if missing := [name for name in files if not (folder / name).is_file()]:
+        raise InputError(
+            f"{what} cannot be exported: {', '.join(missing)} is gone from {location}; bring it back, or run the "
+            "experiment again with --force and export that"
+        )
+    if altered := [name for name, digest in files.items() if digest and sha256(folder / name) != digest]:
+        raise InputError(f"{what} cannot be exported: {', '.join(altered)} in {location} was altered; bring it back")
+
+
+def _verify(folder: Path, recorded: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raise InputError for the first file that is not as recorded."""
+    found = _files(folder)
+    # What a link leads to lies elsewhere, and is none of the sender's business.
+    if links := [path for path in sorted(folder.rglob("*")) if path.is_symlink()]:
+        raise InputError(f"{links[0]} is a link; an export has plain files and folders only; remove it")
+    for name, about in sorted(recorded.items()):
+        if name not in found:
+            raise InputError(f"{folder / name} is missing; copy the export again")
+        if found[name].stat().st_size != about["bytes"] or sha256(found[name]) != about["sha256"]:
+            raise InputError(f"{folder / name} was altered: its SHA-256 is not the one recorded; copy the export again")
+    if more := sorted(found.keys() - recorded.keys()):
+        raise InputError(f"{folder / more[0]} is no part of the export; remove it")
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    """Every file by its name below the folder, but for the contents."""
+    found = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    found.pop(_CONTENTS, None)
+    return found
+
+
+def _is_run(name: str) -> bool:
+    parts = Path(name).parts
+    return len(parts) == 3 and parts[0] == "runs" and parts[2] == "run.json"
+
+
+def _run_folder(folder: Path, run_id: str) -> Path:
+    return folder / "runs" / run_id
+
+
+def _plain(record: RunRecord | VersionRecord) -> dict[str, Any]:
+    """A record as JSON has it, which knows no NaN."""
+    return {**asdict(record), "metrics": [_plain_point(point) for point in record.metrics]}
+
+
+def _plain_point(point: Point) -> dict[str, Any]:
+    return {**asdict(point), "value": point.value if math.isfinite(point.value) else str(point.value)}
+
+
+def _run(folder: Path, name: str) -> RunRecord:
+    """A run as written down. Raises InputError for one that is not what its folder says."""
+    run = _read(RunRecord, folder / name)
+    if run.run_id != Path(name).parts[1]:
+        raise InputError(f"{folder / name} is of run {run.run_id!r:.60}, but lies in another's folder; export again")
+    return run
+
+
+def _read(kind: type[Record], path: Path) -> Record:
+    """A record of this kind. Raises InputError that names the file and the key that is not as it must be."""
+    try:
+        return TypeAdapter(kind).validate_json(path.read_bytes())
+    except ValidationError as error:
+        fault = error.errors()[0]
+        key = ".".join(map(str, fault["loc"])) or "the file"
+        raise InputError(f"{path}: {key}: {fault['msg'].lower()}; export again") from None
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")

@@ -1,0 +1,187 @@
+"""What a store is mended by: addresses are set right, useless caches removed, orphans set aside.
+
+`doctor` decides what is wrong. All that is done here can be undone, or is made anew when it is wanted.
+"""
+
+import json
+import os
+import re
+import shutil
+import sqlite3
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager, suppress
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from registry.store.mlflow_private import replace_addresses
+from vad.errors import InputError
+from vad.system.files import left_behind, replacing
+
+ARTIFACTS = "mlartifacts"
+ASIDE = ".orphans"
+_ID = re.compile(r"(m-)?[0-9a-f]{32}")
+# Seconds after its last change in which a file may belong to somebody who is at work.
+_FRESH = 60
+
+
+def local(address: str) -> Path | None:
+    """The place on this machine's disk that an address of MLflow names; None where it names another kind."""
+    if address.startswith("file:"):
+        return Path(unquote(urlsplit(address).path))
+    return Path(address) if address.startswith("/") else None
+
+
+def find_moved(addresses: Iterable[str], here: Path) -> dict[str, str]:
+    """Addresses that lead elsewhere though their files lie in the folder `here`, each with the one that is right.
+
+    An address at which nothing was ever written follows the others of its place.
+    """
+    parts = {address: cut for address in addresses if (cut := _cut(address)) and cut[0].resolve() != here.resolve()}
+    moved = {root for root, rest in parts.values() if rest.parts and (here / rest).exists()}
+    return {
+        address: (here / rest).as_uri() if address.startswith("file:") else str(here / rest)
+        for address, (root, rest) in parts.items()
+        if root in moved and ((here / rest).exists() or not (root / rest).exists())
+    }
+
+
+def root(address: str) -> Path:
+    """The folder of artifacts that an address which was found moved leads to."""
+    cut = _cut(address)
+    assert cut is not None
+    return cut[0]
+
+
+def _cut(address: str) -> tuple[Path, Path] | None:
+    """The folder of artifacts that an address leads to, and the way from there; None where it leads to no such folder."""
+    place = local(address)
+    if place is None or ARTIFACTS not in place.parts:
+        return None
+    end = len(place.parts) - place.parts[::-1].index(ARTIFACTS)
+    return Path(*place.parts[:end]), Path(*place.parts[end:])
+
+
+def set_right(database: Path, moved: Mapping[str, str]) -> Path:
+    """Put the right addresses in, all or none; gives the copy of the database that is made before, beside it.
+
+    Raises InputError where the database cannot be written, or another process keeps it.
+    """
+    copy = database.with_name(f"{database.name}.before-doctor-{time.strftime('%Y%m%d-%H%M%S')}")
+    try:
+        with closing(sqlite3.connect(database, timeout=20)) as opened, opened:
+            opened.execute("BEGIN IMMEDIATE")  # nobody writes between the copy and the change
+            with (
+                replacing(copy) as new,
+                closing(sqlite3.connect(new)) as target,
+                closing(sqlite3.connect(database)) as now,
+            ):
+                now.backup(target)
+            replace_addresses(opened, moved)
+    except sqlite3.Error as error:
+        raise InputError(f"cannot mend {database}: {error}; stop what uses it, and try again") from None
+    return copy
+
+
+def run_folders(artifacts: Path) -> Iterator[Path]:
+    """Folders of runs and logged models, known by MLflow's names: here, in `models`, and in the folder of an experiment."""
+    for folder in artifacts.iterdir() if artifacts.is_dir() else ():
+        if folder.is_dir() and _ID.fullmatch(folder.name):
+            yield folder
+        elif folder.is_dir() and (folder.name == "models" or folder.name.isdigit()):
+            yield from run_folders(folder)
+
+
+def set_aside(path: Path, artifacts: Path, when: str) -> Path:
+    """Move a folder below `artifacts` to the orphans of this time; gives its new place."""
+    place = artifacts / ASIDE / when / path.relative_to(artifacts)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    return path.rename(place)
+
+
+def useless(home: Path, ids: Collection[str], finished: Collection[str]) -> Iterator[tuple[Path, str]]:
+    """Files and folders in `home` that are half-written or of no use any more, and why.
+
+    `ids` are those of the runs that there are, `finished` the digests of members that are done.
+    """
+    for path in sorted(home.rglob(".*.part")):
+        if left_behind(path):
+            yield path, "half-written; its writer is gone"
+    for path in sorted((home / "frames").glob("*.npy")):
+        if not _fits(path):
+            yield path, "its size does not fit its shape"
+    for path in sorted((home / "resume").glob("*.safetensors")):
+        if path.stem in finished:
+            yield path, "the state of a training that is finished"
+    for path in sorted((home / "fetched").glob("*")):
+        if path.name not in ids:
+            yield path, "fetched from a run that is gone"
+    for path in sorted((home / "index").glob("*.json")):
+        if not _is_table(path):
+            yield path, "unreadable"
+
+
+def _fits(path: Path) -> bool:
+    try:
+        frames = np.load(path, mmap_mode="r")
+    except (OSError, ValueError, EOFError):
+        return False
+    return bool(frames.offset + frames.nbytes == path.stat().st_size)
+
+
+def _is_table(path: Path) -> bool:
+    try:
+        return isinstance(json.loads(path.read_text(encoding="utf-8")), dict)
+    except ValueError:
+        return False
+
+
+def remove(path: Path, lock: Path | None) -> None:
+    """Remove a file or a folder, unless a living process holds its lock or has just written it."""
+    with free(lock) as nobody:
+        if nobody and settled(path):
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+@contextmanager
+def free(lock: Path | None) -> Iterator[bool]:
+    """Whether no process holds this lock; until the end of the block none can take it."""
+    if lock is None or not lock.exists():
+        yield True
+        return
+    held = FileLock(lock, timeout=0)
+    with ExitStack() as stack:
+        with suppress(Timeout):
+            stack.enter_context(held)
+        yield held.is_locked
+
+
+def settled(path: Path) -> bool:
+    """Whether nothing in a file or folder changed in the last minute."""
+    below = [Path(folder) / name for folder, _, names in os.walk(path) for name in (".", *names)]
+    times = [found.stat().st_mtime for found in (path, *below) if found.exists()]
+    return max(times, default=0.0) < time.time() - _FRESH
+
+
+def files(path: Path) -> list[Path]:
+    """The file, or all files below the folder."""
+    if not path.is_dir():
+        return [path] if path.exists() else []
+    return [Path(folder) / name for folder, _, names in os.walk(path) for name in names]
+
+
+def size(*folders: Path) -> int:
+    """Bytes of all files and folders; what was set aside does not count, and a file with several names counts once."""
+    sizes: dict[tuple[int, int], int] = {}
+    for top in folders:
+        for about in (file.lstat() for file in files(top) if ASIDE not in file.parts and file.exists()):
+            sizes[about.st_dev, about.st_ino] = about.st_size
+    return sum(sizes.values())
+
+
+def megabytes(count: int) -> str:
+    """Bytes for people."""
+    return f"{count / 1e6:,.1f} MB"

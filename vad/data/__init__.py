@@ -1,0 +1,1 @@
+"""A data set on disk: its layout, its frames' numbers, labels, masks and tables."""

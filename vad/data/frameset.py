@@ -1,0 +1,113 @@
+"""A data set as this project sees it: ordered frames of train and test videos, and labels if there are any."""
+
+import hashlib
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vad.data.frame_index import FrameIndex
+
+
+@dataclass(frozen=True)
+class Video:
+    """One video: its frame numbers, ascending, with an image file for each frame or one movie for all.
+
+    `contents` holds the SHA-256 of each image, or of the movie alone.
+    """
+
+    id: int
+    numbers: tuple[int, ...]
+    images: tuple[Path, ...] | None
+    movie: Path | None
+    contents: tuple[str, ...]
+
+    def where(self, position: int) -> str:
+        """How to name a frame to a person: its file, or the movie and the number in it."""
+        if self.images is not None:
+            return str(self.images[position])
+        return f"{self.movie}, frame {self.numbers[position]}"
+
+
+@dataclass(frozen=True)
+class Split:
+    """The train or the test videos, in ascending order of id."""
+
+    name: Literal["train", "test"]
+    videos: tuple[Video, ...]
+
+    @cached_property
+    def index(self) -> FrameIndex:
+        video = np.concatenate([np.full(len(v.numbers), v.id, np.int64) for v in self.videos])
+        frame = np.concatenate([np.asarray(v.numbers, np.int64) for v in self.videos])
+        return FrameIndex(video, frame)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over ids, frame numbers and contents: the same frames anywhere have the same digest."""
+        digest = hashlib.sha256()
+        for video in self.videos:
+            digest.update(f"video {video.id} {video.numbers}\n".encode())
+            digest.update("".join(video.contents).encode())
+        return digest.hexdigest()
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def slice(self, keep: dict[int, slice]) -> "Split":
+        """The same videos with only the frames at the given positions; a video left empty is dropped.
+
+        Only for videos of images or whole movies: a movie keeps all its frames' decoding to itself.
+        """
+        videos = []
+        for video in self.videos:
+            part = keep.get(video.id, slice(None))
+            numbers = video.numbers[part]
+            if numbers:
+                images = video.images[part] if video.images is not None else None
+                contents = video.contents[part] if video.images is not None else video.contents
+                videos.append(Video(video.id, numbers, images, video.movie, contents))
+        return Split(self.name, tuple(videos))
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Whether each test frame is anomalous: bool of shape (N,) in the order of the test index.
+
+    `first_frame` is the number of the frame that the first mask belongs to, where that was said; `notes` say what was
+    passed over.
+    """
+
+    values: NDArray[np.bool_]
+    source: str
+    first_frame: int | None = None
+    notes: tuple[str, ...] = ()
+
+    @cached_property
+    def digest(self) -> str:
+        return hashlib.sha256(np.packbits(self.values).tobytes() + str(len(self.values)).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class FrameSet:
+    """A data set: the folder that was named, its two splits, and the labels of its test frames where known.
+
+    `notes` say what was passed over; `faults` what a strict reading would have refused; `home` is the
+    folder at or below `root` that holds the two halves.
+    """
+
+    name: str
+    root: Path
+    train: Split
+    test: Split
+    labels: Labels | None = None
+    notes: tuple[str, ...] = field(default=())
+    faults: tuple[str, ...] = field(default=())
+    home: Path | None = None
+
+    @cached_property
+    def digest(self) -> str:
+        return hashlib.sha256(f"{self.train.digest} {self.test.digest}".encode()).hexdigest()

@@ -1,0 +1,150 @@
+"""Labels of the test frames, from a CSV (`Id,Label`) or from CUHK Avenue's pixel masks."""
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vad.data.frame_index import FrameIndex
+from vad.data.frameset import Labels
+from vad.data.masks import anomalous_frames
+from vad.data.tables import read_table, require_same_frames
+from vad.errors import InputError
+from vad.images.digest_cache import Memory
+from vad.system.files import names_in, require_plain
+
+# The demo street comes with both, made from one list; its CSV counts.
+DEMO_MARKER = "street.json"
+MASKS = Path("ground_truth_demo") / "testing_label_mask"
+_CSVS = ("labels.csv", "labels.csv.gz", "labels.csv.zip")
+# Decoders find a frame or two fewer at a movie's end than its makers did.
+_FEWER = 2
+_MASK = re.compile(r"(\d{1,9})_label\.mat")
+
+
+def find_labels(root: Path, home: Path | None = None) -> Path | None:
+    """The labels that lie in a data set's folders, if any: `labels.csv`, also packed (.gz, .zip), or the authors' masks.
+
+    `root` is the folder that was named, `home` the one at or below it that holds the videos; those in
+    between count too. Raises InputError where there are several, or only a pipe or a link to nothing.
+    """
+    inner = home or root
+    folders = [folder for folder in (inner, *inner.parents) if folder.is_relative_to(root)]
+    paths = [folder / name for folder in folders for name in names_in(folder) if name.casefold() in _CSVS]
+    paths += [path for folder in folders for path in (folder / MASKS, folder / MASKS.name) if os.path.lexists(path)]
+    paths = [path for path in paths if path.name != MASKS.name or not (path.parents[1] / DEMO_MARKER).exists()]
+    found = list({os.path.realpath(path): path for path in paths}.values())
+    if len(found) > 1:
+        raise InputError(
+            f"any of {', '.join(map(str, found))} could be the labels; name one with LABELS=, or keep only it"
+        )
+    for path in found:
+        try:
+            require_plain(path)
+        except OSError as error:
+            raise InputError(f"cannot read {path}: {error.strerror}") from None
+    return found[0] if found else None
+
+
+def read_labels(
+    path: Path,
+    index: FrameIndex,
+    memory: Memory,
+    first_frame: int | None = None,
+    movies: Mapping[int, Path] | None = None,
+) -> Labels:
+    """The labels of exactly the frames in `index`.
+
+    A frame is anomalous when its mask has a pixel above zero. The first mask of a video belongs to the
+    frame numbered `first_frame`, by default 0; where all videos begin at 1 it must be said. `movies` are
+    the files of those test videos that are movies, whose frames must be about as many as their masks.
+    Raises InputError for missing, extra or non-binary rows, for missing or short masks, and for labels
+    that are all the same.
+    """
+    if not os.path.exists(path):  # False, too, for what can be no path
+        raise InputError(f"LABELS={path} does not exist; give a CSV (Id,Label) or a folder of N_label.mat")
+    if path.is_dir():
+        masks = _find_masks(path)
+        values = _from_masks(path, masks, index, memory, first_frame, movies or {})
+        others = ", ".join(str(masks[video]) for video in sorted(masks.keys() - set(index.video.tolist())))
+        notes = (f"there is no test video for {others}",) if others else ()
+        labels = Labels(values, str(path), first_frame, notes)
+    elif first_frame:
+        raise InputError(f"FIRST_FRAME={first_frame} is for masks; {path} names each frame by its number; leave it out")
+    else:
+        labels = Labels(_from_csv(path, index), str(path))
+    if labels.values.all() or not labels.values.any():
+        raise InputError(
+            f"{path}: all {len(index):,} test frames are {'anomalous' if labels.values.any() else 'normal'}, but AP "
+            "needs both; mend the labels, or do without them (LABELS=none: a run then reports a proxy AP)"
+        )
+    return labels
+
+
+def _from_csv(path: Path, index: FrameIndex) -> NDArray[np.bool_]:
+    table = read_table(path, "Label")
+    given, values = table.index, table.values
+    bad = np.flatnonzero((values != 0) & (values != 1))
+    if len(bad):
+        raise InputError(f"{path}: the label of {given.ids[bad[0]]} is {values[bad[0]]:g}; labels are 0 or 1")
+    if given != index and FrameIndex(given.video, given.frame + 1) == index:
+        raise InputError(f"{path} numbers frames from 0, but the test frames are numbered from 1; add 1 to its numbers")
+    require_same_frames(given, index, str(path), "the test frames")
+    return values.astype(bool)
+
+
+def _find_masks(folder: Path) -> dict[int, Path]:
+    """The file of masks of each video. Raises InputError where there is none, or two are of one video."""
+    names_in(folder)  # glob passes over what may not be read
+    masks: dict[int, Path] = {}
+    for path in sorted(folder.rglob("*_label.mat")):
+        if match := _MASK.fullmatch(path.name):
+            if (number := int(match[1])) in masks:
+                raise InputError(f"{masks[number]} and {path} are both masks of video {number}; remove one")
+            masks[number] = path
+    if not masks:
+        raise InputError(f"LABELS={folder} holds no N_label.mat")
+    return masks
+
+
+def _from_masks(
+    folder: Path,
+    masks: Mapping[int, Path],
+    index: FrameIndex,
+    memory: Memory,
+    first_frame: int | None,
+    movies: Mapping[int, Path],
+) -> NDArray[np.bool_]:
+    begins = {int(index.frame[span.start]) for span in index.spans}
+    if first_frame is None and begins == {1}:
+        raise InputError(
+            f"the frames of every test video begin at 1, so it is not clear which frame the first mask in {folder} belongs to; "
+            "give FIRST_FRAME=1 (--first-frame 1) for frame 1, as FFmpeg numbers, or FIRST_FRAME=0 where frame 0 is missing"
+        )
+    first = first_frame or 0
+    values = np.zeros(len(index), bool)
+    for span in index.spans:
+        video = int(index.video[span.start])
+        if video not in masks:
+            raise InputError(f"{folder} has no mask for test video {video} ({video}_label.mat)")
+        anomalous = np.asarray(memory.remember("anomalous", masks[video], anomalous_frames), bool)
+        places = index.frame[span] - first
+        if places[0] < 0:
+            raise InputError(f"FIRST_FRAME={first}, but test video {video} has a frame {first - 1}; leave it out")
+        if (last := int(places[-1])) >= len(anomalous):
+            hint = "; is it numbered from 1, as FFmpeg does? Then give FIRST_FRAME=1 (--first-frame 1)"
+            raise InputError(
+                f"{masks[video]} has {len(anomalous)} masks, but test video {video} has a frame {last + first}"
+                + hint * (not first and last == len(anomalous) and min(begins) >= 1)
+            )
+        if video in movies and last + 1 < len(anomalous) - _FEWER:
+            raise InputError(
+                f"{masks[video]} has {len(anomalous)} masks, but {movies[video]} only {last + 1} frames that can be decoded; "
+                "the movie is truncated, or the masks are not its own: restore it"
+            )
+        values[span] = anomalous[places]
+    memory.save()
+    return values

@@ -1,0 +1,221 @@
+"""Folders on disk to a FrameSet. Every layout ends here; nothing below knows where frames came from.
+
+Known: the competition's (`training_videos/01/frame_00700.jpg`), and CUHK Avenue as its authors
+publish it (`training_videos/01.avi`), each at any depth below the folder that was named.
+"""
+
+import hashlib
+import os
+import re
+from collections.abc import Collection
+from pathlib import Path
+from typing import Literal
+
+from vad.data.frameset import FrameSet, Split, Video
+from vad.errors import InputError
+from vad.images.digest_cache import Memory, Size
+from vad.system.files import names_in
+
+TRAIN, TEST = "training_videos", "testing_videos"
+IMAGES = ("jpg", "jpeg", "png", "bmp", "tif", "tiff", "webp")
+MOVIES = ("avi", "mp4", "mov", "mkv", "webm", "m4v", "mpg", "ts")
+# As in a predictions file; zeros in front do not count.
+DIGITS = 9
+_FRAME = re.compile(rf"(?:.*\D)?0*(\d{{1,{DIGITS}}})\.(?:{'|'.join(IMAGES)})", re.IGNORECASE)
+_VIDEO = re.compile(r"(\d+)(?:\.(.*))?", re.ASCII)
+# What Windows, network disks and archives made on a Mac leave everywhere, beside all that begins with a dot.
+_LITTER = {"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "@eadir", "lost+found"}
+_FEW = 3
+
+
+def read_frameset(root: Path, memory_folder: Path, name: str | None = None, *, strict: bool = True) -> FrameSet:
+    """Find and index the videos below `root`; what was learnt of the files is kept in `memory_folder`.
+
+    Raises InputError where the folder does not exist, has no data set or several, lacks one of its
+    two halves, has no frames, holds two files with one frame number, what is named as a video and is
+    none, videos of an orientation that only one half has, or an unreadable file.
+
+    Without `strict`, to look at data that may be at fault: all these go to `faults` where others can
+    be read, and of two the first counts; all digests of contents are empty; a movie that cannot be
+    decoded has no frames.
+    """
+    home = find_videos(root)
+    memory = Memory(memory_folder / f"{hashlib.sha256(str(home).encode()).hexdigest()[:16]}.json")
+    reading = _Reading(memory, strict)
+    train, test = reading.split("train", home / TRAIN), reading.split("test", home / TEST)
+    reading.compare_sizes()
+    memory.save()
+    notes, faults = tuple(reading.notes), tuple(reading.faults)
+    return FrameSet(name or root.resolve().name, root, train, test, notes=notes, faults=faults, home=home)
+
+
+def find_videos(root: Path) -> Path:
+    """The folder at or below `root` that holds both halves of a data set."""
+    if not os.path.exists(root):  # False, too, for what can be no path
+        raise InputError(f"DATA={root} does not exist; give a folder that contains {TRAIN}/ and {TEST}/")
+    if not root.is_dir():
+        raise InputError(f"DATA={root} is a file; give the folder that contains {TRAIN}/ and {TEST}/")
+    whole, halves, closed = [], [], list[OSError]()
+    for folder, children, _ in os.walk(root, onerror=closed.append):
+        found = [half for half in (TRAIN, TEST) if half in children]
+        if len(found) == 2:
+            whole.append(Path(folder))
+        elif found:
+            halves.append(Path(folder) / found[0])
+        children[:] = sorted(child for child in children if child not in (TRAIN, TEST) and not is_litter(child))
+    if len(whole) > 1:
+        raise InputError(f"DATA={root} holds {len(whole)} data sets ({', '.join(map(str, whole))}); name one of them")
+    if whole:
+        return whole[0]
+    if halves:
+        missing = TEST if halves[0].name == TRAIN else TRAIN
+        raise InputError(f"DATA={root}: beside {halves[0]} there must be a folder {missing}/, and there is none")
+    if closed:
+        raise InputError(f"cannot read {closed[0].filename}: {closed[0].strerror}")
+    raise InputError(f"DATA={root} contains no {TRAIN}/ and {TEST}/ at any depth")
+
+
+def is_litter(name: str) -> bool:
+    """Whether a file or folder is one that systems leave behind, or hidden; nobody means it as data."""
+    return name.startswith(".") or name.casefold() in _LITTER
+
+
+class _Reading:
+    """One pass over a data set's folders."""
+
+    def __init__(self, memory: Memory, strict: bool):
+        self._memory = memory
+        self._strict = strict
+        self._sizes: dict[Size, list[Path]] = {}
+        self.notes: list[str] = []
+        self.faults: list[str] = []
+
+    def split(self, name: Literal["train", "test"], folder: Path) -> Split:
+        videos: dict[int, Video] = {}
+        others: dict[str, str] = {}  # what is no video, and the number that it is named by
+        for file in names_in(folder):
+            path, named = folder / file, _VIDEO.fullmatch(file.strip())
+            digits, ending = named.groups() if named else ("", None)
+            folders = ending is None and path.is_dir()
+            if is_litter(file):
+                continue
+            if not named or not (folders or (ending or "").lower() in MOVIES):
+                others[file] = digits.lstrip("0") or digits[:1]
+            elif len(digits.lstrip("0")) > DIGITS:
+                self._fault(f"{path}: a video's number has {DIGITS} digits at most; rename it")
+            elif video := self._images(path, int(digits)) if folders else self._movie(path, int(digits)):
+                if video.id in videos:
+                    self._fault(f"{folder} holds video {video.id} twice: {path} and {_place(videos[video.id])}")
+                else:
+                    videos[video.id] = video
+        form = f"a video is a folder of frames named by its number, or a movie such as 01.avi ({', '.join(MOVIES)})"
+        known = {str(number) for number in videos}
+        lost = [file for file, number in others.items() if number and number not in known]
+        if lost:
+            self._fault(f"{folder} holds what is named as a video and cannot be read as one: {_some(lost)}; {form}")
+        if about := [file for file in others if file not in lost]:
+            self.notes.append(f"{folder}: passed over {_some(about)}; {form}")
+        if not videos:
+            found = f", and found {_some(others)}" if others else ""
+            expected = f"{folder} holds no frames; expected NN/frame_XXXXX.jpg or NN.avi in it{found}"
+            raise InputError("\n".join(self.faults) or expected)
+        return Split(name, tuple(videos[key] for key in sorted(videos)))
+
+    def compare_sizes(self) -> None:
+        """Tell of videos of several sizes, by their first frames: all frames are squeezed into one square."""
+        told = [f"{w} x {h} ({_some([str(path) for path in paths])})" for (w, h), paths in self._sizes.items()]
+        upright, wide = (
+            {
+                path.parent.name
+                for (width, height), paths in self._sizes.items()
+                if way * width < way * height
+                for path in paths
+            }
+            for way in (1, -1)
+        )
+        if upright and wide and upright != wide:  # cameras of both kinds in both halves are no mistake
+            self._fault(
+                f"some videos are wider than high, others higher than wide, and not in both halves: {', '.join(told)}; turn those that lie "
+                "on their side (a rotation tag in a file turns nothing here), or leave them out"
+            )
+        elif len(told) > 1:
+            self.notes.append(
+                f"videos have frames of {len(told)} sizes, all squeezed into one square: {', '.join(told)}"
+            )
+
+    def _movie(self, path: Path, number: int) -> Video:
+        try:
+            count = self._memory.movie_frames(path)
+        except InputError:
+            if self._strict:
+                raise
+            count = 0
+        self._measure(path, path, movie=True)
+        contents = self._memory.digests([path]) if self._strict else ("",)
+        return Video(number, tuple(range(count)), None, path, contents)
+
+    def _images(self, folder: Path, video: int) -> Video | None:
+        frames: dict[int, Path] = {}
+        others = []
+        try:
+            files = names_in(folder)
+        except InputError as error:
+            self._fault(str(error))
+            return None
+        for file in files:
+            if is_litter(file):
+                continue
+            if (match := _FRAME.fullmatch(file)) is None:
+                others.append(file)
+                continue
+            number = int(match[1])
+            if number in frames:
+                self._fault(f"{frames[number]} and {folder / file} have one frame number, {number}; remove one")
+            else:
+                frames[number] = folder / file
+        if not frames:
+            self._fault(f"{folder} is named as a video and holds no frame: {_reason(folder, others)}")
+            return None
+        if others:
+            self.notes.append(f"{folder}: passed over: {_reason(folder, others)}")
+        numbers = tuple(sorted(frames))
+        images = tuple(frames[number] for number in numbers)
+        self._measure(images[0], folder)
+        contents = self._memory.digests(images) if self._strict else ("",) * len(images)
+        return Video(video, numbers, images, None, contents)
+
+    def _measure(self, first: Path, video: Path, *, movie: bool = False) -> None:
+        """Keep the size of a video's first frame; what cannot be read is told of where it is decoded."""
+        if os.path.exists(first) and (size := self._memory.size(first, movie=movie)):
+            self._sizes.setdefault(size, []).append(video)
+
+    def _fault(self, message: str) -> None:
+        if self._strict:
+            raise InputError(message)
+        self.faults.append(message)
+
+
+def _reason(folder: Path, files: Collection[str]) -> str:
+    """What these files of a video's folder are, and why no frames are read from them."""
+    if not files:
+        return "it is empty; restore its frames, or remove it"
+    inner = [file for file in files if (folder / file).is_dir()]
+    endings = {os.path.splitext(file)[1].lower() for file in files if file not in inner}
+    foreign = sorted(ending or "a name without ending" for ending in endings if ending[1:] not in IMAGES)
+    reasons = [_some(files)]
+    if inner:
+        reasons.append("frames must lie in the folder itself, not in one below it")
+    if foreign:
+        reasons.append(f"{', '.join(foreign)} is no format of frames that is read ({', '.join(IMAGES)})")
+    if len(foreign) < len(endings):
+        reasons.append(f"a frame's name must end with its number of at most {DIGITS} digits, as frame_00012.jpg")
+    return "; ".join(reasons)
+
+
+def _some(names: Collection[str]) -> str:
+    shown = ", ".join(list(names)[:_FEW])
+    return shown if len(names) <= _FEW else f"{shown} and {len(names) - _FEW:,} more"
+
+
+def _place(video: Video) -> Path:
+    return video.movie if video.images is None and video.movie else video.images[0].parent  # type: ignore[index]

@@ -1,0 +1,195 @@
+"""Which frames have an anomalous pixel, out of a MATLAB file: the cell array of masks `volLabel`, one mask a frame.
+
+Read here byte by byte, as SciPy's reader can take the whole process down with a damaged file, and
+holds every mask of a file at once. A file of version 7.3 is HDF5, for which h5py is needed.
+"""
+
+import io
+import math
+import os
+import struct
+import zlib
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vad.errors import InputError
+from vad.system.files import require_plain
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+VARIABLE = "volLabel"
+_HDF5, _HDF5_AT = b"\x89HDF\r\n\x1a\n", 512
+_HEADER, _MATRIX, _COMPRESSED = 128, 14, 15
+_CELL, _SPARSE, _NUMBERS = 1, 5, range(6, 16)
+_TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
+# An 8K mask of doubles.
+_LARGEST = 2**28
+_BLOCK = 1 << 20
+
+
+def anomalous_frames(path: Path) -> list[int]:
+    """1 for each mask with a pixel that is not 0, else 0. Raises InputError that names the file and what is wrong with it."""
+    try:
+        require_plain(path)
+        with path.open("rb") as file:
+            start = file.read(_HDF5_AT + len(_HDF5))
+            file.seek(0)
+            hdf5 = start.startswith(_HDF5) or start.endswith(_HDF5)
+            found = _from_hdf5(path) if hdf5 else _search(file, os.fstat(file.fileno()).st_size)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from None
+    except (ValueError, KeyError, struct.error, zlib.error) as error:
+        raise InputError(f"{path} is no MATLAB file (version 5 to 7.3) that can be read: {error}") from None
+    if found is None:
+        raise InputError(f"{path} has no variable {VARIABLE}")
+    return found
+
+
+class _Inflated(io.RawIOBase):
+    """Compressed bytes as a stream, so that a few of them cannot fill the memory."""
+
+    def __init__(self, data: bytes):
+        self._inflate = zlib.decompressobj()
+        self._rest = data
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        place = memoryview(buffer).cast("B")
+        made = self._inflate.decompress(self._rest, len(place))
+        self._rest = self._inflate.unconsumed_tail
+        place[: len(made)] = made
+        return len(made)
+
+    def require_whole(self) -> None:
+        """Raise an error where the bytes are not those that were compressed: their sum comes last."""
+        while self.read(_BLOCK):
+            pass
+        if not self._inflate.eof:
+            raise ValueError("it is truncated")
+
+
+class _Reader:
+    """Elements of a MATLAB file, one after another; each has a type, a size, and padding behind it."""
+
+    def __init__(self, stream: IO[bytes], order: str):
+        self._stream = stream
+        self._order = order
+
+    def take(self, count: int) -> bytes:
+        if count > _LARGEST or len(data := self._stream.read(count)) < count:
+            raise ValueError(f"there are no {count:,} bytes where they should be")
+        return data
+
+    def tag(self) -> tuple[int, int, bytes]:
+        """Type and size of an element; one of up to four bytes is in its tag."""
+        head = self.take(8)
+        kind, size = struct.unpack(self._order + "II", head)
+        if kind >> 16:
+            return kind & 0xFFFF, kind >> 16, head[4 : 4 + (kind >> 16)]
+        return kind, size, b""
+
+    def numbers(self) -> NDArray[Any]:
+        kind, size, data = self.tag()
+        if not data:
+            data = self.take(size + -size % 8)[:size]
+        return np.frombuffer(data, self._order + _TYPES[kind])
+
+    def matrix(self) -> tuple[int, tuple[int, ...], str]:
+        """What a matrix begins with: its class, its dimensions, its name."""
+        flags, dimensions, name = self.numbers(), self.numbers(), self.numbers()
+        return int(flags[:1].sum()) & 0xFF, tuple(map(int, dimensions)), name.tobytes().decode("latin-1")
+
+    def mask(self) -> int:
+        """The next matrix, looked at as a mask."""
+        kind, size, _ = self.tag()
+        if kind != _MATRIX:
+            raise ValueError("a cell holds what is no matrix")
+        if not size:
+            return 0
+        inner = _Reader(io.BytesIO(self.take(size)), self._order)
+        held, dimensions, _ = inner.matrix()
+        if held == _SPARSE:
+            inner.numbers(), inner.numbers()  # where its values stand
+        elif held not in _NUMBERS:
+            raise ValueError("a mask must hold numbers")
+        values = inner.numbers()
+        if held != _SPARSE and len(values) != math.prod(dimensions):
+            raise ValueError(f"a mask has {len(values):,} of {math.prod(dimensions):,} pixels")
+        if not np.isfinite(values).all():
+            raise ValueError("a pixel of a mask is not finite")
+        return int(values.any())
+
+
+def _search(file: IO[bytes], length: int) -> list[int] | None:
+    """The variable's masks, reduced; None where it is not there."""
+    orders = {b"IM": "<", b"MI": ">"}
+    header = file.read(_HEADER)
+    if header[-2:] not in orders:
+        raise ValueError("its header is none")
+    order = orders[header[-2:]]
+    while file.tell() < length:
+        kind, size, _ = _Reader(file, order).tag()
+        after = file.tell() + size
+        if after > length:
+            raise ValueError("it is truncated")
+        reader, inflated = _Reader(file, order), None
+        if kind == _COMPRESSED:
+            inflated = _Inflated(file.read(size))
+            reader = _Reader(io.BufferedReader(inflated), order)
+            kind, size, _ = reader.tag()
+        if kind == _MATRIX and size:
+            held, dimensions, name = reader.matrix()
+            if name == VARIABLE:
+                if held != _CELL:
+                    raise ValueError(f"{VARIABLE} is no cell array of masks")
+                masks = [reader.mask() for _ in range(math.prod(dimensions))]
+                if inflated:
+                    inflated.require_whole()
+                return masks
+        file.seek(after)
+    return None
+
+
+def _from_hdf5(path: Path) -> list[int] | None:
+    """As `_search`, of version 7.3: there a cell array holds references to its masks."""
+    try:
+        import h5py
+    except ImportError:
+        raise InputError(
+            f"{path} is a MATLAB file of version 7.3 (HDF5); to read it: pip install -e '.[hdf5]', "
+            "or save it in MATLAB with -v7"
+        ) from None
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            if VARIABLE not in file:
+                return None
+            cells = file[VARIABLE]
+            if not isinstance(cells, h5py.Dataset) or h5py.check_ref_dtype(cells.dtype) is not h5py.Reference:
+                raise ValueError(f"{VARIABLE} is no cell array of masks")
+            return [_hdf5_mask(file[reference]) for reference in cells[()].ravel()]
+    except (OSError, RuntimeError, TypeError, AttributeError, MemoryError) as error:
+        raise ValueError(str(error)) from None
+
+
+def _hdf5_mask(mask: Any) -> int:
+    """As `_Reader.mask`. Of an empty one the size stands in its place; a sparse one is a group."""
+    if "MATLAB_sparse" in mask.attrs:
+        if "data" not in mask:
+            return 0
+        mask = mask["data"]
+    if mask.attrs.get("MATLAB_empty", 0):
+        return 0
+    if mask.dtype.kind not in "buif" or mask.attrs.get("MATLAB_class") == b"char":
+        raise ValueError("a mask must hold numbers")
+    if mask.size > _LARGEST // mask.dtype.itemsize:
+        raise ValueError(f"a mask has {mask.size:,} pixels")
+    values = np.asarray(mask[()])
+    if not np.isfinite(values).all():
+        raise ValueError("a pixel of a mask is not finite")
+    return int(values.any())

@@ -1,0 +1,202 @@
+"""CSV files of one number a frame: predictions and labels, read as people have them and written as a board wants them."""
+
+import csv
+import gzip
+import io
+import math
+import re
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vad.data.frame_index import FrameIndex, Values
+from vad.errors import InputError
+from vad.system.files import replacing, require_plain
+
+_ID = re.compile(r"(\d{1,9})_(\d{1,9})", re.ASCII)
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
+_NOT_FINITE = re.compile(r"[-+]?(nan|inf|infinity)", re.IGNORECASE)
+_LABEL_WORDS = {"true": "1", "false": "0"}
+_DELIMITERS = ",;\t"
+_LONGEST = 10_000  # characters of a line
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a file spells its table: delimiter, the two names of the header, and the ids in the order of its rows."""
+
+    delimiter: str = ","
+    names: tuple[str, str] = ("Id", "Predicted")
+    ids: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """A number for each frame: `values` is float64 (N,), in the order of `index`; `order` sorts the file's rows so."""
+
+    index: FrameIndex
+    values: Values
+    form: Form
+    order: NDArray[np.intp]
+
+
+def read_table(path: Path, column: str, ids_alone: bool = False) -> Table:
+    """Read a CSV of frame ids (`{video}_{frame}`) and one number each, in any order.
+
+    The header is `Id` and `column` (for `Predicted`, any second name), in any case. Commas, semicolons or tabs stand
+    between columns; a nameless first column (pandas' index) is left out; `.gz` and `.zip` files (of one CSV) are unpacked.
+    With `ids_alone` the second column may hold anything, and the numbers are 0.
+
+    Raises InputError that names the file and the line for another header, an id of another form, a duplicate id, a number
+    that is not plain decimal and finite, or no rows.
+    """
+    videos: list[int] = []
+    frames: list[int] = []
+    numbers: list[float] = []
+    spelt: list[str] = []
+    lines: dict[tuple[int, int], int] = {}
+    try:
+        with _open(path) as file:
+            numbered = _lines(file, path)
+            first, line = next(numbered, (1, ""))
+            if line.casefold().startswith("sep="):  # what Excel writes above the header
+                first, line = next(numbered, (2, ""))
+            delimiter, names, skip = _header(line, path, column)
+            rows = csv.reader((line for _, line in numbered), delimiter=delimiter)
+            for row in rows:
+                where = f"{path}, line {rows.line_num + first}"
+                if not row:
+                    continue
+                cells = [cell.strip() for cell in row[skip:]]
+                if len(cells) != 2:
+                    raise InputError(f"{where}: {len(cells)} columns, but there must be two, Id and {column}")
+                if not (match := _ID.fullmatch(cells[0])):
+                    raise InputError(f"{where}: {cells[0]!r:.60} is no frame id; write video_frame, as in 3_120")
+                frame = (int(match[1]), int(match[2]))
+                if frame in lines:
+                    raise InputError(f"{where}: {cells[0]} is there twice; the first is in line {lines[frame]}")
+                lines[frame] = rows.line_num + first
+                videos.append(frame[0])
+                frames.append(frame[1])
+                numbers.append(0.0 if ids_alone else _number(cells[1], where, column))
+                spelt.append(cells[0])
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is no text file (UTF-8); give a CSV with the header Id,{column}") from None
+    except (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+        raise InputError(f"{path} cannot be unpacked: {error}; restore it, or unpack it yourself") from None
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from None
+    except csv.Error as error:
+        raise InputError(f"{path} is no CSV text file: {error}") from None
+    if not numbers:
+        raise InputError(f"{path} has no rows below its header")
+    index, order = FrameIndex.sorted(videos, frames)
+    return Table(index, np.asarray(numbers, np.float64)[order], Form(delimiter, names, tuple(spelt)), order)
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[IO[str]]:
+    """The text of a CSV, packed or not."""
+    require_plain(path)
+    if path.suffix.lower() == ".zip":
+        with zipfile.ZipFile(path) as archive:
+            names = [n for n in archive.namelist() if n.lower().endswith(".csv") and not n.startswith("__MACOSX/")]
+            if len(names) != 1:
+                found = ", ".join(names[:5]) or "none"
+                raise InputError(
+                    f"{path} must hold one CSV file; it holds {found}; unpack it and name the one you mean"
+                )
+            with archive.open(names[0]) as packed:
+                yield io.TextIOWrapper(packed, encoding="utf-8-sig", newline="")
+    else:
+        opened = gzip.open if path.suffix.lower() == ".gz" else open
+        with opened(path, "rt", encoding="utf-8-sig", newline="") as file:
+            yield file
+
+
+def _lines(file: IO[str], path: Path) -> Iterator[tuple[int, str]]:
+    """The lines of a file with their numbers. A packed file of a few kB can hold one line of many GB."""
+    for number, line in enumerate(iter(lambda: file.readline(_LONGEST + 1), ""), 1):
+        if len(line) > _LONGEST:
+            raise InputError(
+                f"{path}, line {number}: longer than {_LONGEST:,} characters; a row has an id and a number"
+            )
+        yield number, line
+
+
+def _header(line: str, path: Path, column: str) -> tuple[str, tuple[str, str], int]:
+    """The delimiter, the two names, and how many columns before them are left out."""
+    line = line.rstrip("\r\n")
+    for delimiter in _DELIMITERS:
+        cells = [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter), [])]
+        skip = int(len(cells) == 3 and (not cells[0] or cells[0].startswith("Unnamed:")))  # pandas' index
+        names = cells[skip:]
+        wanted = column == "Predicted" or (names[-1:] and names[-1].casefold() == column.casefold())
+        if len(names) == 2 and names[0].casefold() == "id" and names[1] and wanted:
+            return delimiter, (names[0], names[1]), skip
+    raise InputError(f"{path}: the header is {line!r:.60}, but must be 'Id,{column}'")
+
+
+def _number(text: str, where: str, column: str) -> float:
+    if column == "Label":
+        text = _LABEL_WORDS.get(text.casefold(), text)
+    if not _NUMBER.fullmatch(text) and not _NOT_FINITE.fullmatch(text):
+        hint = "; write a decimal point" if _NUMBER.fullmatch(text.replace(",", ".")) else ""
+        raise InputError(f"{where}: {column} is {text!r:.60}, which is no number{hint}")
+    number = float(text)
+    if not math.isfinite(number):
+        raise InputError(f"{where}: {column} is {text!r:.60}; it must be finite")
+    return number
+
+
+def read_scores(path: Path, expected: FrameIndex | None = None) -> tuple[FrameIndex, Values]:
+    """Read a predictions file (`Id,Predicted`): its frames in order, float64 scores (N,).
+
+    Raises InputError as `read_table` does, where its frames are not exactly those of `expected`, and for labels.
+    """
+    table = read_table(path, "Predicted")
+    if table.form.names[1].casefold() == "label" and np.isin(table.values, (0, 1)).all():
+        raise InputError(f"{path} holds labels (column Label, 0 and 1 alone), not scores; name the predictions file")
+    if expected is not None:
+        require_same_frames(table.index, expected, str(path), "the test frames")
+    return table.index, table.values
+
+
+def require_same_frames(given: FrameIndex, expected: FrameIndex, source: str, what: str) -> None:
+    """Raise InputError unless `given` has exactly the frames of `expected`."""
+    if given == expected:
+        return
+    have, want = set(given.ids), set(expected.ids)
+    missing = [name for name in expected.ids if name not in have]
+    extra = [name for name in given.ids if name not in want]
+    parts = [
+        f"{len(names)} {word} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
+        for names, word in ((missing, "missing"), (extra, "too many"))
+        if names
+    ]
+    raise InputError(f"{source} does not fit {what}: {' and '.join(parts)} of {len(expected)} frames")
+
+
+def write_scores(path: Path, index: FrameIndex, values: Values, sample: Table | None = None) -> None:
+    """Write a predictions file with every digit, whole or not at all.
+
+    The rows are `Id,Predicted`, sorted by (video, frame); with a `sample` of the same frames, its header, its delimiter,
+    its spelling of ids and its order of rows. Raises InputError where a score is not finite or the file cannot be written.
+    """
+    if not np.isfinite(values).all():
+        culprit = index.ids[int(np.flatnonzero(~np.isfinite(values))[0])]
+        raise InputError(f"the score of frame {culprit} is not finite; nothing was written to {path}")
+    form, ids = Form(), index.ids
+    if sample is not None:
+        form, ids = sample.form, list(sample.form.ids or ids)
+        values = values[np.argsort(sample.order)]
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, delimiter=form.delimiter, lineterminator="\n").writerow(form.names)
+        file.writelines(f"{name}{form.delimiter}{v!r}\n" for name, v in zip(ids, values.tolist(), strict=True))

@@ -1,0 +1,1 @@
+"""What learns from train frames: a member's settings, networks, and their training."""

@@ -1,0 +1,60 @@
+"""The catalog of networks, and how one is built."""
+
+from collections.abc import Mapping
+from threading import Lock
+from typing import Any
+
+import torch
+from torch import nn
+
+from vad.catalog import Catalog, Named
+from vad.detectors.networks.init import INITS
+from vad.errors import InputError
+from vad.inputs.shape import Shape
+
+_building = Lock()
+# What PyTorch says of a tensor that is larger than memory, or than a number of bytes can be.
+_TOO_LARGE = ("allocate memory", "overflow")
+NETWORKS: Catalog[type[nn.Module]] = Catalog("model")
+
+# MKL picks its kernel for tanh at the first call of a process. Were that call on two threads at once, each may
+# pick another, and half of a first batch would differ in its last bit from every later run. A call on one thread settles it.
+torch.tanh(torch.zeros(64))
+
+
+def build(name: str, shape: Shape, options: Mapping[str, Any], seed: int, init: Named | None = None) -> nn.Module:
+    """A fresh network; its first weights follow from `seed` alone, by PyTorch's rules or by `init`.
+
+    Raises InputError for an unknown name, a wrong option, a shape that the network cannot take, or too large a network.
+    """
+    bound = NETWORKS.bind(name, options)
+    takes = getattr(NETWORKS[name], "takes", "frame")
+    if takes != shape.kind:
+        raise InputError(f'model "{name}" takes {takes}s, but the input makes {shape.kind}s; choose another input')
+    # The seed is the process's: of two threads that build, one waits.
+    with _building, torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        try:
+            network = NETWORKS[name](shape, **bound)
+        except (RuntimeError, TypeError) as error:
+            if not any(sign in str(error).lower() for sign in _TOO_LARGE):
+                raise
+            given = ", ".join(f"{key} {value}" for key, value in options.items())
+            raise InputError(
+                f'model "{name}" does not fit into memory at size {shape.size} with {given or "its defaults"}; make it smaller'
+            ) from None
+        if init is not None:
+            INITS.make(init, network)
+        return network
+
+
+def place(network: nn.Module, device: torch.device) -> None:
+    """Move a network to a device, its kernels in the order of memory that convolutions are fastest in."""
+    deep = any(parameter.dim() == 5 for parameter in network.parameters())
+    layout = torch.channels_last_3d if deep else torch.channels_last
+    network.to(device=device, memory_format=layout)  # type: ignore[call-overload]
+
+
+def parameter_count(network: nn.Module) -> int:
+    """How many numbers training can change."""
+    return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)

@@ -1,0 +1,79 @@
+"""The reference's U-Net: an autoencoder whose decoder sees the encoder's maps."""
+
+from typing import Annotated, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from vad.catalog import Within
+from vad.detectors.networks.base import NETWORKS
+from vad.detectors.networks.halving import Double, Halve
+from vad.errors import InputError
+from vad.inputs.shape import Kind, Shape
+
+_WIDTHS = (64, 128, 256, 512, 512)
+
+
+@NETWORKS.register("unet_ae", version=1)
+class UNetAutoencoder(nn.Module):
+    """Five blocks down, a narrow vector, five blocks up; every block up but the first sees the map of its size.
+
+    Input and output: (B, channels, size, size) in [-1, 1]; `size` is a multiple of 32. A block down is a
+    4 x 4 convolution of stride 2 and a 3 x 3 one, each with batch norm and LeakyReLU 0.2; a block up is
+    a 4 x 4 transposed convolution of stride 2 and a 3 x 3 one, each with batch norm and ReLU; none has a bias. The vector
+    passes LeakyReLU 0.2 on both sides. The head is a 3 x 3 convolution and tanh; the input itself is
+    not handed over.
+
+    Source: the reference's U-Net of phase 1 (after Ronneberger et al., 2015).
+    """
+
+    takes: ClassVar[Kind] = "frame"
+
+    def __init__(self, shape: Shape, *, latent: Annotated[int, Within(low=1)] = 512):
+        super().__init__()
+        if shape.size < 32 or shape.size % 32:
+            raise InputError(f'model "unet_ae" needs a size that is a multiple of 32, not {shape.size}')
+        grid = shape.size // 32
+        flat = _WIDTHS[-1] * grid * grid
+        self.down = nn.ModuleList(
+            _down(wide_in, wide_out) for wide_in, wide_out in zip((shape.channels, *_WIDTHS), _WIDTHS, strict=False)
+        )
+        self.bottleneck = nn.Sequential(
+            nn.Flatten(),
+            nn.Linear(flat, latent),
+            nn.LeakyReLU(0.2),
+            nn.Linear(latent, flat),
+            nn.LeakyReLU(0.2),
+            nn.Unflatten(1, (_WIDTHS[-1], grid, grid)),
+        )
+        # What a block up gets: the block before it, and beside that, from the second on, the map of its size.
+        given = (_WIDTHS[-1], *(2 * width for width in _WIDTHS[-2::-1]))
+        made = (_WIDTHS[-2], *_WIDTHS[-3::-1], _WIDTHS[0])
+        self.up = nn.ModuleList(_up(wide_in, wide_out) for wide_in, wide_out in zip(given, made, strict=True))
+        self.head = nn.Sequential(nn.Conv2d(_WIDTHS[0], shape.channels, 3, 1, 1), nn.Tanh())
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Reconstruct `frames`."""
+        maps = []
+        x = frames
+        for block in self.down:
+            x = block(x)
+            maps.append(x)
+        x = self.up[0](self.bottleneck(x))
+        for block, seen in zip(self.up[1:], maps[-2::-1], strict=True):
+            x = block(torch.cat([x, seen], 1))
+        return torch.as_tensor(self.head(x))
+
+
+def _down(wide_in: int, wide_out: int) -> nn.Sequential:
+    return nn.Sequential(
+        *(Halve(wide_in, wide_out, bias=False), nn.BatchNorm2d(wide_out), nn.LeakyReLU(0.2)),
+        *(nn.Conv2d(wide_out, wide_out, 3, 1, 1, bias=False), nn.BatchNorm2d(wide_out), nn.LeakyReLU(0.2)),
+    )
+
+
+def _up(wide_in: int, wide_out: int) -> nn.Sequential:
+    return nn.Sequential(
+        *(Double(wide_in, wide_out, bias=False), nn.BatchNorm2d(wide_out), nn.ReLU()),
+        *(nn.Conv2d(wide_out, wide_out, 3, 1, 1, bias=False), nn.BatchNorm2d(wide_out), nn.ReLU()),
+    )

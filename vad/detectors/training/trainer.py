@@ -1,0 +1,255 @@
+"""One member's training: epochs over all samples, early stopping on the training loss, best state restored.
+
+An epoch's loss is the unweighted mean of its batch losses in train mode, and the last, partial
+batch is kept, as the reference does; there is no validation split. The order of samples follows
+from the seed and the epoch alone, so a training that was cut off goes on exactly where it was.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+
+from vad.detectors.member import Training
+from vad.detectors.networks import place
+from vad.detectors.training.optimizers import OPTIMIZERS, SCHEDULES
+from vad.detectors.training.train_step import Step, make_step
+from vad.errors import InputError
+from vad.inputs import Samples
+from vad.system.memory import keep_freed_memory
+from vad.system.precision import Precision, for_training
+from vad.system.threads import limit
+from vad.system.weights import fit_weights, load_tensors, save_tensors
+
+State = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One epoch, counted from 1: its mean loss, the learning rate that it used, its wall time."""
+
+    number: int
+    loss: float
+    lr: float
+    seconds: float
+
+
+@dataclass
+class Progress:
+    """Where a training stands; with the weights, all that is needed to continue it.
+
+    `precision` and `threads` are those of the process that trained last. `stale` counts the epochs since the loss last
+    improved on `best_loss`; `kept_epoch` is the one whose weights will be returned, 0 before the first.
+    """
+
+    precision: Precision
+    threads: int
+    epochs: list[Epoch] = field(default_factory=list)
+    best_loss: float = math.inf
+    kept_epoch: int = 0
+    stale: int = 0
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What training gave: weights on the CPU, the epoch and loss they come from, and how it went and was computed."""
+
+    state: State
+    epoch: int
+    loss: float
+    epochs: tuple[Epoch, ...]
+    precision: Precision
+    threads: int
+    resumed_after: int = 0
+
+
+class Diverged(RuntimeError):
+    """The loss became NaN or infinite. `trained` holds the last good state, or None if there is none."""
+
+    def __init__(self, epoch: int, trained: Trained | None):
+        super().__init__(f"the loss became NaN or infinite in epoch {epoch}")
+        self.epoch = epoch
+        self.trained = trained
+
+    def __reduce__(self) -> tuple[type["Diverged"], tuple[int, Trained | None]]:
+        """So that it can come from another process: by what it is made from, not by its message."""
+        return Diverged, (self.epoch, self.trained)
+
+
+def train(
+    network: nn.Module,
+    samples: Samples,
+    recipe: Training,
+    seed: int,
+    device: torch.device,
+    *,
+    on_batch: Callable[[int, Tensor], None] | None = None,
+    on_epoch: Callable[[Epoch], None] | None = None,
+    resume: Path | None = None,
+) -> Trained:
+    """Train `network` in place by `recipe`.
+
+    `on_batch` is told the number of samples and the loss of each batch, `on_epoch` each epoch. With
+    `resume`, the state after each epoch is kept in that file, and a state found there is taken up.
+    Raises Diverged where the loss is no longer finite.
+    """
+    keep_freed_memory()
+    threads, precision = limit(), for_training(recipe.precision, device)
+    place(network, device)
+    optimizer = OPTIMIZERS[recipe.optimizer](network.parameters(), recipe.lr, recipe.weight_decay)
+    schedule = None
+    if recipe.schedule is not None:
+        schedule = SCHEDULES.make(recipe.schedule, optimizer, recipe.epochs)
+    progress, kept = Progress(precision, threads), _copy(network)
+    if resume is not None and resume.exists():
+        progress, kept = _take_up(resume, network, optimizer, schedule, device)
+        progress.precision, progress.threads = precision, threads
+    resumed_after = len(progress.epochs)
+    samples.settle()
+    network.train()
+    step = make_step(network, recipe, optimizer, precision, device)
+
+    while len(progress.epochs) < recipe.epochs and not _exhausted(progress, recipe):
+        number = len(progress.epochs) + 1
+        lr = float(optimizer.param_groups[0]["lr"])
+        started = time.perf_counter()
+        loss = _one_epoch(samples, recipe, step, _order(len(samples), seed, number), on_batch)
+        if not math.isfinite(loss):
+            raise Diverged(number, _trained(kept, progress, resumed_after) if progress.kept_epoch else None)
+        epoch = Epoch(number, loss, lr, time.perf_counter() - started)
+        progress.epochs.append(epoch)
+        improved = loss < progress.best_loss - recipe.min_delta
+        progress.stale = 0 if improved else progress.stale + 1
+        if improved:
+            progress.best_loss = loss
+        if improved or recipe.keep == "last":
+            progress.kept_epoch, kept = number, _copy(network)
+        _step(schedule, loss)
+        if resume is not None:
+            _put_down(resume, network, optimizer, kept, progress)
+        if on_epoch:
+            on_epoch(epoch)
+
+    network.load_state_dict(kept)
+    return _trained(kept, progress, resumed_after)
+
+
+def so_far(resume: Path) -> Trained:
+    """What the training whose state is in this file has given so far. Raises InputError where the file is damaged."""
+    parts, progress = _read(resume)
+    return _trained(parts["kept"] or parts["now"], progress, 0)
+
+
+def _trained(kept: State, progress: Progress, resumed_after: int) -> Trained:
+    loss = progress.epochs[progress.kept_epoch - 1].loss
+    return Trained(
+        kept, progress.kept_epoch, loss, tuple(progress.epochs), progress.precision, progress.threads, resumed_after
+    )
+
+
+def _order(count: int, seed: int, epoch: int) -> Tensor:
+    return torch.randperm(count, generator=torch.Generator().manual_seed(seed * 1_000_003 + epoch))
+
+
+def _exhausted(progress: Progress, recipe: Training) -> bool:
+    return recipe.patience is not None and progress.stale >= recipe.patience
+
+
+def _one_epoch(
+    samples: Samples, recipe: Training, step: Step, order: Tensor, on_batch: Callable[[int, Tensor], None] | None
+) -> float:
+    total, batches = torch.zeros((), dtype=torch.float64, device=step.device), 0
+    for positions in torch.split(order, recipe.batch_size):
+        try:
+            loss = step(samples.batch(positions.numpy()))
+        except ValueError as error:
+            # Batch normalisation over 1 x 1 maps needs two samples.
+            raise InputError(
+                f"a batch of {len(positions)} ({len(order):,} samples in batches of {recipe.batch_size}) is too small: "
+                f"{error}; choose another batch_size"
+            ) from None
+        total += loss
+        batches += 1
+        if on_batch:
+            on_batch(len(positions), loss)
+    return float(total) / batches
+
+
+def _step(schedule: LRScheduler | None, loss: float) -> None:
+    if isinstance(schedule, ReduceLROnPlateau):
+        schedule.step(loss)
+    elif schedule is not None:
+        schedule.step()
+
+
+def _copy(network: nn.Module) -> State:
+    return {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in network.state_dict().items()}
+
+
+def _put_down(
+    path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, kept: State, progress: Progress
+) -> None:
+    """Write the state after an epoch. The kept weights are left out where they are the present ones."""
+    tensors = {f"now/{name}": tensor for name, tensor in network.state_dict().items()}
+    if progress.kept_epoch != len(progress.epochs):
+        tensors |= {f"kept/{name}": tensor for name, tensor in kept.items()}
+    for number, slots in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer/{number}/{slot}": value for slot, value in slots.items()}
+    save_tensors(path, tensors, {**asdict(progress), "best_loss": repr(progress.best_loss)})
+
+
+def _take_up(
+    path: Path,
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    schedule: LRScheduler | None,
+    device: torch.device,
+) -> tuple[Progress, State]:
+    """Go on where `_put_down` stood. The schedule has no state of its own: it is stepped through the past losses."""
+    parts, progress = _read(path)
+    for part in ("kept", "now"):
+        if parts[part] or part == "now":
+            fit_weights(network, parts[part], str(path))
+    parameters = list(network.parameters())
+    slots: dict[int, dict[str, Tensor]] = {}
+    try:
+        for key, tensor in parts["optimizer"].items():
+            number, slot = key.split("/")
+            parameter = parameters[int(number)]
+            if tensor.shape:  # fused kernels need the parameter's strides; the file has none
+                tensor = torch.empty_like(parameter).copy_(tensor.reshape(parameter.shape))
+            slots.setdefault(int(number), {})[slot] = tensor
+    except (ValueError, LookupError, RuntimeError) as error:
+        raise _unusable(path, error) from None
+    for epoch in progress.epochs:
+        optimizer._opt_called = True  # type: ignore[attr-defined]  # its steps are in the state: no warning
+        _step(schedule, epoch.loss)
+    optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
+    return progress, parts["kept"] or _copy(network)
+
+
+def _read(path: Path) -> tuple[dict[str, State], Progress]:
+    """What `_put_down` wrote: the tensors of each part, and where the training stood."""
+    tensors, about = load_tensors(path)
+    parts: dict[str, State] = {"now": {}, "kept": {}, "optimizer": {}}
+    try:
+        for key, tensor in tensors.items():
+            part, name = key.split("/", 1)
+            parts[part][name] = tensor
+        epochs = [Epoch(e["number"], float(e["loss"]), float(e["lr"]), float(e["seconds"])) for e in about["epochs"]]
+        best_loss, kept_epoch, stale = float(about["best_loss"]), int(about["kept_epoch"]), int(about["stale"])
+        progress = Progress(about["precision"], int(about["threads"]), epochs, best_loss, kept_epoch, stale)
+        if [e.number for e in epochs] != list(range(1, len(epochs) + 1)) or not 0 < progress.kept_epoch <= len(epochs):
+            raise ValueError("its epochs do not follow one another")
+    except (ValueError, TypeError, LookupError, OverflowError) as error:
+        raise _unusable(path, error) from None
+    return parts, progress
+
+
+def _unusable(path: Path, error: Exception) -> InputError:
+    return InputError(f"{path} is no state of a training: {error!r:.200}; remove it, and the training starts anew")

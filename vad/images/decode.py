@@ -1,0 +1,237 @@
+"""Files to RGB frames, and frames to the squares that the networks see."""
+
+import contextlib
+import io
+import warnings
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+import PIL.Image
+import simplejpeg
+import torch
+from numpy.typing import NDArray
+
+from vad.errors import InputError
+from vad.system.files import require_plain
+from vad.system.threads import available
+
+# The triangle filter, widened with the scale: what PIL calls BILINEAR and the reference resizes with.
+RESIZE_FILTER = "antialiased-bilinear"
+# An image of 8K. It is asked of the header: the pixels of a small file can fill the memory.
+MOST_PIXELS = 2**25
+
+Image = NDArray[np.uint8]
+# What Pillow remarks on is refused here, by OpenCV or for its size.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+_JPEG_START, _LFS_START = b"\xff\xd8", b"version https://git-lfs.github.com/"
+_FORMATS = ("PNG", "BMP", "TIFF", "WEBP")
+_AS_IT_LIES = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
+# Movies whose header holds the number of frames; that of others is an estimate from their length.
+_EXACT_COUNT = {".avi", ".mp4", ".mov", ".m4v"}
+_FEWER_AT_THE_END, _ESTIMATE_OFF = 2, 0.05
+# Where so many frames come early or late, the rate varies.
+_VARIES = 0.1
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return a file's bytes. Raises InputError where it cannot be read or is empty."""
+    try:
+        require_plain(path)
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from None
+    if not data:
+        raise InputError(f"{path} is empty (0 bytes); restore or remove it")
+    return data
+
+
+def decode_image(data: bytes, where: str) -> Image:
+    """Decode a JPEG, PNG, BMP, TIFF or WebP to RGB, uint8 of shape (H, W, 3). EXIF orientation is ignored, as the reference does.
+
+    Raises InputError that names `where` for what is damaged, holds several pictures or values of 16 bits, or claims to
+    be huge (before it is decoded). A single flipped bit in a JPEG mostly decodes; it has no checksum.
+    """
+    return _decode_jpeg(data, where) if data.startswith(_JPEG_START) else _decode_other(data, where)
+
+
+def _decode_jpeg(data: bytes, where: str) -> Image:
+    try:
+        height, width, _, _ = simplejpeg.decode_jpeg_header(data)
+        _require_few_pixels(height, width, where)
+        return np.asarray(simplejpeg.decode_jpeg(data, "RGB", strict=True), np.uint8)
+    except ValueError as error:
+        raise InputError(f"{where} is a damaged JPEG ({error}); restore or remove it") from None
+
+
+def _decode_other(data: bytes, where: str) -> Image:
+    _require_no_pointer(data, where)
+    try:
+        header = PIL.Image.open(io.BytesIO(data), formats=_FORMATS)
+        pictures = getattr(header, "n_frames", 1)
+    except PIL.Image.DecompressionBombError:
+        raise InputError(f"{where} is too large; an image may have {MOST_PIXELS:,} pixels at most") from None
+    except PIL.UnidentifiedImageError:
+        raise InputError(f"{where} is no JPEG, PNG, BMP, TIFF or WebP; restore or remove it") from None
+    except Exception as error:  # a damaged header raises many kinds
+        raise InputError(f"{where} is a damaged image ({error}); restore or remove it") from None
+    _require_few_pixels(header.height, header.width, where)
+    if pictures > 1:
+        raise InputError(f"{where} holds {pictures} pictures; a frame is one: write each to a file of its own")
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), _AS_IT_LIES)
+    except cv2.error:
+        image = None
+    if image is None:
+        raise InputError(f"{where} is a damaged {header.format}, or of a kind that is not read; restore or remove it")
+    if image.dtype != np.uint8:
+        raise InputError(
+            f"{where} has {image.itemsize * 8} bits a value, and frames have 8: scale all frames, train and test alike, by one "
+            "range to 8 bits first (as in `magick mogrify -level LOW,HIGH -depth 8`, with the lowest and highest train value)"
+        )
+    return np.asarray(image)
+
+
+def _require_few_pixels(height: int, width: int, where: str) -> None:
+    if height * width > MOST_PIXELS:
+        raise InputError(f"{where} is {width:,} x {height:,}; an image may have {MOST_PIXELS:,} pixels at most")
+
+
+def _require_no_pointer(data: bytes, where: str) -> None:
+    if data.startswith(_LFS_START):
+        raise InputError(f"{where} is a pointer of Git LFS, not the file itself; run `git lfs pull`")
+
+
+def read_image(path: Path) -> Image:
+    """Read an image file as RGB, uint8 of shape (H, W, 3). Raises InputError with the path."""
+    return decode_image(read_bytes(path), str(path))
+
+
+def read_movie(path: Path) -> Iterator[Image]:
+    """Yield the frames of a video file in order, RGB, uint8 of shape (H, W, 3). Raises InputError with the path.
+
+    A movie that ends early or lost a frame in its middle is refused when its last frame was read. Not noticed is where
+    the header of a .mpg or .ts, which has no count of frames, is of the same length as what is left.
+    """
+    with _opened(path) as capture:
+        for _ in _grabbed(capture, path):
+            good, frame = capture.retrieve()
+            if not good:
+                raise InputError(f"{path} holds a frame that cannot be decoded; restore or remove it")
+            yield np.ascontiguousarray(frame[..., ::-1])
+
+
+def count_movie_frames(path: Path) -> int:
+    """Return how many frames a video file really holds, by decoding them all. Raises InputError as `read_movie` does."""
+    with _opened(path) as capture:
+        count = sum(1 for _ in _grabbed(capture, path))
+    if not count:
+        raise InputError(f"{path} holds no frame that can be decoded; restore or remove it")
+    return count
+
+
+def _grabbed(capture: cv2.VideoCapture, path: Path) -> Iterator[int]:
+    """Yield the number of each frame that is decoded; at the end what was read is compared with what the header says.
+
+    A frame or two fewer are normal at the end. In the middle they would shift the numbers of all that follow.
+    """
+    claimed, rate = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), capture.get(cv2.CAP_PROP_FPS)
+    times: list[float] = []  # of each frame, in frames of the header's rate
+    while capture.grab():
+        now = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000 * rate
+        times.append(max([now, *times[-1:]]))  # the last of an .mpg comes without a time
+        yield len(times) - 1
+    count = len(times)
+    if not count or claimed <= 0:
+        return
+    lost, some = claimed - count, _FEWER_AT_THE_END
+    exact = path.suffix.lower() in _EXACT_COUNT
+    if not exact:  # the rate may vary, so the last frame's time says how much of the length is there
+        lost, some = round(claimed - 1 - times[-1]), some + round(_ESTIMATE_OFF * claimed)
+    if lost > some:
+        there = f"gave {count} of its {claimed} frames" if exact else f"ends about {lost} frames too early"
+        raise InputError(f"{path} {there}: it is cut off or damaged; restore or remove it")
+    if exact and lost > 0 and (times[-1] > count - 0.5 or _ends_whole(path, claimed) or capture.grab()):
+        raise InputError(
+            f"{path} lost {lost} of its {claimed} frames before its end: it is damaged; restore or remove it"
+        )
+    if not exact and (gap := _gap(times)) is not None:
+        raise InputError(
+            f"{path} has no picture for a while behind frame {gap}: it is damaged, or the camera dropped some; restore it, "
+            "or fill the gap (`ffmpeg -i OLD -fps_mode cfr NEW.mp4`)"
+        )
+
+
+def _ends_whole(path: Path, claimed: int) -> bool:
+    """Whether an .avi lacks frames though its end is there, with the index. Its frames have no times that would tell.
+
+    A decoder may keep one back of packets that are all there; that is at the end.
+    """
+    if path.suffix.lower() != ".avi":
+        return False
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - 64 * claimed - 2**16))  # 16 bytes for a packet of pictures or sound
+        if b"idx1" not in file.read():
+            return False
+    packets = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_FORMAT, -1])
+    count = 0
+    while packets.read()[0]:
+        count += 1
+    packets.release()
+    return 0 < count < claimed
+
+
+def _gap(times: list[float]) -> int | None:
+    """The frame behind which others are missing, where all the rest come at one rate; None where that varies."""
+    steps = np.diff(times)
+    usual = float(np.median(steps)) if len(steps) else 0.0
+    odd = np.abs(steps - usual) > usual / 2
+    wide = np.flatnonzero(steps > 1.5 * usual)
+    return int(wide[0]) if len(wide) and usual > 0 and odd.mean() < _VARIES else None
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[cv2.VideoCapture]:
+    with contextlib.suppress(OSError):  # then it cannot be opened either
+        require_plain(path)
+        with path.open("rb") as file:
+            _require_no_pointer(file.read(len(_LFS_START)), str(path))
+    capture = cv2.VideoCapture(str(path))
+    try:
+        if not capture.isOpened():
+            raise InputError(f"{path} is no video that can be decoded; restore or remove it")
+        height, width = (int(capture.get(side)) for side in (cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FRAME_WIDTH))
+        _require_few_pixels(height, width, str(path))
+        yield capture
+    finally:
+        capture.release()
+
+
+def resize(image: Image, size: int) -> Image:
+    """An RGB image squeezed to (size, size, 3) by antialiased bilinear filtering; the aspect ratio is not kept.
+
+    PyTorch's kernel for bytes: within one grey level of PIL's BILINEAR, and faster than an area filter.
+    """
+    if image.shape[:2] == (size, size):
+        return image
+    # The batch comes before the permutation: only then does the kernel see that colours lie last, and leaves them there.
+    planes = torch.from_numpy(image)[None].permute(0, 3, 1, 2)
+    small = torch.nn.functional.interpolate(planes, (size, size), mode="bilinear", antialias=True)
+    return np.ascontiguousarray(small[0].permute(1, 2, 0).numpy())
+
+
+@contextlib.contextmanager
+def decoding_pool(workers: int | None = None) -> Iterator[ThreadPoolExecutor]:
+    """Threads that each decode and resize on one core, instead of libraries that each want all cores."""
+    torch_threads, cv_threads = torch.get_num_threads(), cv2.getNumThreads()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    pool = ThreadPoolExecutor(workers or available(), thread_name_prefix="decode")
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(torch_threads)
+        cv2.setNumThreads(cv_threads)

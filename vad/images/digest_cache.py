@@ -1,0 +1,102 @@
+"""SHA-256 of many files, remembered until the file system says that they changed, so that they are read once."""
+
+import json
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from vad.errors import InputError
+from vad.images.decode import count_movie_frames, read_movie
+from vad.system.files import replacing, require_plain, sha256
+from vad.system.threads import available
+
+Size = tuple[int, int]
+
+
+class Memory:
+    """What was found out about a data set's files, in one JSON file; an entry lapses when its file changes."""
+
+    def __init__(self, path: Path):
+        self._path = path
+        self._new = False
+        try:
+            known = dict(json.loads(path.read_text()))
+        except (OSError, ValueError, TypeError, RecursionError):
+            known = {}
+        # For each fact and path, what the file's status was and what was found.
+        self._known = {key: entry for key, entry in known.items() if isinstance(entry, list) and len(entry) == 2}
+
+    def digests(self, paths: Sequence[Path]) -> tuple[str, ...]:
+        """The SHA-256 of each file's bytes. Raises InputError for one that is unreadable or empty."""
+        return tuple(self._each("sha256", paths, _sha256))
+
+    def movie_frames(self, path: Path) -> int:
+        """How many frames a video file holds."""
+        return int(self._each("frames", [path], count_movie_frames)[0])
+
+    def size(self, path: Path, *, movie: bool) -> Size | None:
+        """Width and height of an image, by its header, or of a movie's first frame; None where that cannot be read."""
+        width, height = self._each("size", [path], _movie_size if movie else _image_size)[0]
+        return (width, height) if width and height else None
+
+    def remember(self, fact: str, path: Path, find: Callable[[Path], Any]) -> Any:
+        """`find(path)`, a JSON value, or what it was before if the file has not changed since."""
+        return self._each(fact, [path], find)[0]
+
+    def _each(self, fact: str, paths: Iterable[Path], find: Callable[[Path], Any]) -> list[Any]:
+        wanted = {f"{fact} {path}": (path, _status(path)) for path in paths}
+        unknown = {key: item for key, item in wanted.items() if self._known.get(key, [None])[0] != item[1]}
+        if unknown:
+            with ThreadPoolExecutor(available()) as pool:
+                found = list(pool.map(lambda item: find(item[0]), unknown.values()))
+            for (key, (_, status)), value in zip(unknown.items(), found, strict=True):
+                self._known[key] = [status, value]
+            self._new = True
+        return [self._known[key][1] for key in wanted]
+
+    def save(self) -> None:
+        """Keep what is new; where that cannot be written it is found out again the next time."""
+        if self._new:
+            with suppress(InputError), replacing(self._path) as temporary:
+                temporary.write_text(json.dumps(self._known))
+            self._new = False
+
+
+def _status(path: Path) -> str:
+    """What changes with a file's contents: tar and rsync keep size and modification time, not the time of change."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from None
+    return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
+
+
+def _sha256(path: Path) -> str:
+    try:
+        require_plain(path)
+        if not path.stat().st_size:
+            raise InputError(f"{path} is empty (0 bytes); restore or remove it")
+        return sha256(path)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from None
+
+
+def _image_size(path: Path) -> Size:
+    from PIL import Image
+
+    try:
+        require_plain(path)
+        with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
+            return image.size
+    except Exception:  # whatever it is, it is told where the image is decoded
+        return 0, 0
+
+
+def _movie_size(path: Path) -> Size:
+    try:
+        return next(((frame.shape[1], frame.shape[0]) for frame in read_movie(path)), (0, 0))
+    except InputError:
+        return 0, 0

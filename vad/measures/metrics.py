@@ -1,0 +1,165 @@
+"""How good scores are: Average Precision, area under the ROC curve, and how sure one can be of them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vad.data.frame_index import FrameIndex, Values
+from vad.errors import InputError
+
+RESAMPLES = 1000
+CONFIDENCE = 0.95
+BOOTSTRAP_SEED = 20260101
+_ENDS = ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2)
+_DIGITS = 12  # two APs that differ by less differ by rounding
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Pooled over all frames: `ap` with the interval [low, high], `auc`, and the share of anomalous frames."""
+
+    ap: float
+    low: float
+    high: float
+    auc: float
+    prevalence: float
+    frames: int
+    videos: int
+
+
+@dataclass(frozen=True, eq=False)
+class Sampled:
+    """What was measured, with the `draws` of AP behind its interval, so that it can be compared with another."""
+
+    measured: Measured
+    draws: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The AP of one score less that of another on the same frames, with the interval [low, high].
+
+    `better` is the share of draws in which the one is the better, half of those that are even counted.
+    """
+
+    ap: float
+    low: float
+    high: float
+    videos: int
+    better: float
+
+
+def measure(scores: Values, labels: NDArray[np.bool_], index: FrameIndex) -> Measured:
+    """AP and AUC by scikit-learn, with a percentile bootstrap interval (95 %) over whole videos.
+
+    Raises InputError where all labels are one: neither figure exists then.
+    """
+    return sample(scores, labels, index).measured
+
+
+def sample(scores: Values, labels: NDArray[np.bool_], index: FrameIndex) -> Sampled:
+    """As `measure`, with the draws."""
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
+    if labels.all() or not labels.any():
+        raise InputError("all labels are the same; AP and AUC need normal and anomalous frames")
+    draws = bootstrap_ap(scores, labels, index)
+    low, high = _middle(draws)
+    measured = Measured(
+        # Rounding may carry a perfect ranking a hair above 1.
+        ap=min(1.0, float(average_precision_score(labels, scores))),
+        low=min(1.0, low),
+        high=min(1.0, high),
+        auc=float(roc_auc_score(labels, scores)),
+        prevalence=float(labels.mean()),
+        frames=len(labels),
+        videos=len(index.spans),
+    )
+    return Sampled(measured, draws)
+
+
+def difference(one: Sampled, other: Sampled) -> Difference:
+    """AP of `one` less AP of `other`, measured on the same frames, with a paired bootstrap interval (95 %).
+
+    Each draw of videos gives one difference, so what makes videos easy or hard for both falls out.
+    """
+    draws = (one.draws - other.draws).round(_DIGITS)
+    low, high = _middle(draws)
+    better = float(np.mean((np.sign(draws) + 1) / 2))
+    return Difference(one.measured.ap - other.measured.ap, low, high, one.measured.videos, better)
+
+
+def shortfall(scores: Values, labels: NDArray[np.bool_]) -> Values:
+    """What each frame costs: of shape (N,), and 1 less AP in sum.
+
+    AP is the mean, over anomalous frames, of the share of anomalous frames among those that score as high or higher.
+    Each normal frame among them lowers it; half of that is put down to the normal frame, half to the anomalous one.
+    """
+    _, threshold = np.unique(-scores, return_inverse=True)  # the highest first
+    hits = np.bincount(threshold, labels)
+    seen = np.cumsum(np.bincount(threshold))
+    missed = 1 - np.cumsum(hits) / seen
+    alarmed = np.cumsum((hits / seen)[::-1])[::-1]
+    cost: Values = np.where(labels, missed[threshold], alarmed[threshold]) / (2 * labels.sum())
+    return cost
+
+
+def _middle(draws: NDArray[np.float64]) -> tuple[float, float]:
+    """Between which values the middle 95 % of the draws lie."""
+    low, high = np.quantile(draws, _ENDS)
+    return float(low), float(high)
+
+
+def bootstrap_ap(scores: Values, labels: NDArray[np.bool_], index: FrameIndex) -> NDArray[np.float64]:
+    """AP of `RESAMPLES` draws of whole videos with replacement, from a fixed seed.
+
+    The same seed and the same videos give the same draws, so two methods can be compared pair by pair.
+    """
+    results = np.empty(RESAMPLES)
+    for draw, (hits, precision) in enumerate(_draws(scores, labels, index)):
+        results[draw] = np.sum(np.diff(hits, prepend=0.0) * precision) / hits[-1]
+    return results
+
+
+def precision_band(
+    scores: Values, labels: NDArray[np.bool_], index: FrameIndex, points: int = 201
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Recall, and between which precisions the middle 95 % of the bootstrap's draws lie there, each of shape (points,).
+
+    The draws are those of `bootstrap_ap`. Recall goes from 0 to 1 in even steps; a draw's precision at a recall is
+    that of the highest threshold to reach it, as AP counts it. The band holds for each recall by itself, not for
+    the whole curve at once (a percentile bootstrap: Efron and Tibshirani, 1993, chapter 13).
+    """
+    recall = np.linspace(0.0, 1.0, points)
+    drawn = np.empty((RESAMPLES, points))
+    for draw, (hits, precision) in enumerate(_draws(scores, labels, index)):
+        # In whole hits, at least one; rounding must not ask for one more than the recall does.
+        wanted = np.maximum(np.ceil(recall * hits[-1] - 1e-6), 1.0)
+        drawn[draw] = precision[np.searchsorted(hits, wanted)]
+    low, high = np.quantile(drawn, _ENDS, axis=0)
+    return recall, low, high
+
+
+def _draws(
+    scores: Values, labels: NDArray[np.bool_], index: FrameIndex
+) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """`RESAMPLES` draws of whole videos: at each threshold, the highest first, the hits so far and the precision.
+
+    A draw without an anomaly is drawn again.
+    """
+    order = np.argsort(-scores, kind="stable")
+    video = np.repeat(np.arange(len(index.spans)), [span.stop - span.start for span in index.spans])[order]
+    positive = labels[order]
+    ends = np.flatnonzero(np.diff(scores[order], append=np.nan) != 0)
+    anomalous = np.asarray([labels[span].any() for span in index.spans])
+    generator = np.random.default_rng(BOOTSTRAP_SEED)
+    for _ in range(RESAMPLES):
+        counts = np.zeros(len(index.spans))
+        while not counts[anomalous].any():
+            counts = np.bincount(generator.integers(0, len(counts), len(counts)), minlength=len(counts)).astype(float)
+        weights = counts[video]
+        hits = np.cumsum(weights * positive)[ends]
+        seen = np.cumsum(weights)[ends]
+        yield hits, np.divide(hits, seen, out=np.zeros_like(hits), where=seen > 0)

@@ -1,0 +1,157 @@
+"""Member scores to streams, streams to variants: pure functions on arrays, milliseconds long.
+
+A stream is one score a frame, made from a group of members or read from a predictions file. A
+variant is a way to a final score: streams fused, then steps. The order of steps is the entry's.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from vad.catalog import Named
+from vad.data.frame_index import FrameIndex, Values
+from vad.errors import InputError
+from vad.scoring.reconstruction_errors import ERRORS
+from vad.scoring.steps import FITS, STEPS
+
+Fitted = dict[str, Values]
+Step = Named
+MemberScores = Mapping[tuple[str, Named], Values]
+Fusion = Literal["single", "max", "product", "weights"]
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Members (by group and seed name) under one error, or a predictions file; then steps."""
+
+    members: tuple[str, ...]
+    error: Named | None
+    steps: tuple[Step, ...] = ()
+    file: str | None = None
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Streams fused to one, then steps. `weights` go with `kind: weights` alone."""
+
+    kind: Fusion
+    streams: tuple[str, ...]
+    weights: tuple[float, ...] = ()
+    steps: tuple[Step, ...] = ()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Final scores of each variant, scores of each stream, and what fitted steps took from them."""
+
+    variants: dict[str, Values]
+    streams: dict[str, Values]
+    fitted: Fitted = field(default_factory=dict)
+
+
+class NoScore(ValueError):
+    """Frames that no member scores reach a step that needs all."""
+
+
+def run_pipeline(
+    streams: Mapping[str, Stream],
+    variants: Mapping[str, Variant],
+    member_scores: MemberScores,
+    files: Mapping[str, Values],
+    index: FrameIndex,
+    fitted: Fitted | None = None,
+) -> Outcome:
+    """Compute every variant for the frames of `index`.
+
+    `member_scores` holds, by (member, error), raw scores of shape (N,), NaN where a member has none; `files`
+    the scores of streams that are read from files. With `fitted`, fitted steps use those values, and one that is missing is an error; without, they take them
+    from these very frames (transductively) and the outcome reports them.
+    """
+    taken: Fitted = {} if fitted is None else dict(fitted)
+    stream_scores: dict[str, Values] = {}
+    for name, stream in streams.items():
+        if stream.file is not None:
+            rows = files[name][None]
+        else:
+            assert stream.error is not None
+            rows = np.stack([member_scores[member, stream.error] for member in stream.members])
+        try:
+            rows = _apply(stream.steps, rows, index, taken, f"streams/{name}", fitted)
+        except NoScore as error:
+            raise InputError(f'stream "{name}": {error}') from None
+        if len(rows) != 1:
+            raise InputError(f'stream "{name}" has {len(rows)} members and no step that combines them')
+        stream_scores[name] = rows[0]
+    results = {}
+    for name, variant in variants.items():
+        rows = fuse(variant, [stream_scores[stream] for stream in variant.streams])[None]
+        results[name] = _apply(variant.steps, rows, index, taken, f"variants/{name}", fitted)[0]
+    return Outcome(results, stream_scores, taken)
+
+
+def code_of_steps(streams: Iterable[Stream], variants: Iterable[Variant]) -> dict[str, str]:
+    """The code of every error and step, as `Catalog.code` gives it."""
+    known = list(streams)
+    found: dict[str, str] = {}
+    for error in (stream.error for stream in known if stream.error):
+        found |= ERRORS.code(error.name)
+    for steps in (*(stream.steps for stream in known), *(variant.steps for variant in variants)):
+        for step in steps:
+            found |= STEPS.code(step.name)
+    return found
+
+
+def fuse(variant: Variant, scores: Sequence[Values]) -> Values:
+    """One score a frame from several: the only one, the elementwise largest, the product, or a weighted sum."""
+    if variant.kind == "single":
+        return scores[0]
+    stacked = np.stack(scores)
+    if variant.kind == "max":
+        return np.asarray(stacked.max(0))
+    if variant.kind == "product":
+        return np.asarray(stacked.prod(0))
+    return np.asarray(np.tensordot(np.asarray(variant.weights), stacked, 1))
+
+
+def _apply(
+    steps: Sequence[Step], rows: Values, index: FrameIndex, taken: Fitted, place: str, stored: Fitted | None
+) -> Values:
+    for number, step in enumerate(steps):
+        if step.name != "fill":
+            _require_scores(rows, index)
+        options = dict(step.options)
+        if step.name in FITS:
+            key = f"{place}/{number}-{step.name}"
+            if stored is None:
+                taken[key] = FITS[step.name](rows, **options)
+            elif key not in stored:
+                raise InputError(
+                    f'the stored values of step "{key}" are missing; the model is damaged, run its entry again'
+                )
+            rows = STEPS[step.name](rows, index.spans, taken[key], **options)
+        else:
+            rows = STEPS[step.name](rows, index.spans, **options)
+    _require_scores(rows, index)
+    return rows
+
+
+def _require_scores(rows: Values, index: FrameIndex) -> None:
+    missing = np.asarray(np.isnan(rows).any(0))
+    if not missing.any():
+        return
+    first = int(np.flatnonzero(missing)[0])
+    span = next(span for span in index.spans if span.start <= first < span.stop)
+    length = span.stop - span.start
+    if missing[span].all():
+        raise NoScore(
+            f"video {index.video[first]} has {length} frame{'s' if length > 1 else ''}, too few for what its members look at "
+            "at once (with break_at_gaps, too few without a gap); leave the video out, or begin the steps with {fill: 0}"
+        )
+    more = int(missing.sum()) - 1
+    who, whose = (f"and {more:,} more have", "their") if more else ("has", "its")
+    raise NoScore(
+        f"frame {index.ids[first]} {who} no score, as {whose} members need the frames before; begin the "
+        "steps with {fill: nearest} or {fill: 0}"
+    )

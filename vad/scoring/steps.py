@@ -1,0 +1,222 @@
+"""Steps on scores, in whatever order an entry lists them.
+
+A step takes scores of shape (M, N), one row for each member, and the videos' spans, and gives (M, N)
+or, where it combines members, (1, N). What works in time works within a video and on the order of
+frames, not their numbers, with SciPy's defaults.
+
+Some steps take values from the whole test set (a percentile, a ranking). Such a step is fitted
+first: `FITS[name]` gives the values, (M, K), and the step applies them. A registered model keeps
+what was fitted on its run, so that it can score a single video as it scored the whole.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, Literal
+
+import numpy as np
+import scipy
+from numpy.typing import NDArray
+
+from vad.catalog import Catalog, Within
+from vad.data.frame_index import Values
+
+Spans = Sequence[slice]
+STEPS: Catalog[Callable[..., Values]] = Catalog("step")
+FITS: dict[str, Callable[..., Values]] = {}
+COMBINING = {"mean", "median", "max"}
+
+
+def _per_video(values: Values, videos: Spans, work: Callable[[Values], Values]) -> Values:
+    return np.concatenate([work(values[:, video]) for video in videos], axis=1)
+
+
+def _bounds(values: Values, percentile: float) -> Values:
+    """Lowest, highest and the percentile's value after clipping to [0, percentile]: (M, 3)."""
+    top = np.percentile(values, percentile, axis=1)[:, None]
+    clipped = np.clip(values, 0.0, top)
+    return np.stack([clipped.min(1), clipped.max(1), top[:, 0]], 1)
+
+
+def _scale(values: Values, bounds: Values) -> Values:
+    low, high, top = (bounds[:, [column]] for column in range(3))
+    spread = np.where(high > low, high - low, 1.0)
+    scaled = np.clip((np.clip(values, 0.0, top) - low) / spread, 0.0, 1.0)
+    return np.where(high > low, scaled, 0.5)
+
+
+@STEPS.register("normalize", version=1)
+def normalize(
+    values: Values,
+    videos: Spans,
+    fitted: Values,
+    *,
+    percentile: Annotated[float, Within(above=0, high=100)] = 100,
+    scope: Literal["all", "video"] = "all",
+) -> Values:
+    """Clip to [0, percentile], then min-max to [0, 1]; 0.5 where all values are one.
+
+    `scope: all` takes percentile, minimum and maximum over all test frames; `scope: video` takes
+    them over each video by itself. Percentiles are NumPy's, linearly interpolated.
+    """
+    if scope == "video":
+        return _per_video(values, videos, lambda part: _scale(part, _bounds(part, percentile)))
+    return _scale(values, fitted)
+
+
+FITS["normalize"] = lambda values, percentile=100, scope="all": _bounds(values, percentile)
+
+
+@STEPS.register("rank", version=1)
+def rank(values: Values, videos: Spans, fitted: Values) -> Values:
+    """Percentile rank over all test frames, ties averaged, in (0, 1].
+
+    Equal to pandas' `rank(pct=True)`. A value that was not among the fitted ones gets a rank between
+    its neighbours'.
+    """
+    return np.stack([_rank_among(row, known) for row, known in zip(values, fitted, strict=True)])
+
+
+def _rank_among(row: NDArray[np.float64], known: NDArray[np.float64]) -> Values:
+    ranks = scipy.stats.rankdata(known, "average") / len(known)
+    distinct, first = np.unique(known, return_index=True)
+    return np.asarray(np.interp(row, distinct, ranks[first]))
+
+
+FITS["rank"] = lambda values: np.sort(values, axis=1)
+
+
+@STEPS.register("fill", version=1)
+def fill(values: Values, videos: Spans, *, value: Annotated[float, Within(low=0)] | Literal["nearest"]) -> Values:
+    """Give a score to frames that have none (NaN), as the first of a video under an input that looks back.
+
+    A number is that score; `nearest` takes the nearest frame's of the same video, of two the earlier. A
+    video without any score stays without under `nearest`.
+    """
+    if value != "nearest":
+        return np.where(np.isnan(values), value, values)
+    return _per_video(values, videos, lambda part: np.stack([_nearest(row) for row in part]))
+
+
+def _nearest(row: Values) -> Values:
+    known = np.flatnonzero(~np.isnan(row))
+    if len(known) in (0, len(row)):
+        return row
+    frames = np.arange(len(row))
+    after = np.searchsorted(known, frames).clip(max=len(known) - 1)
+    before = (after - 1).clip(min=0)
+    earlier = np.abs(frames - known[before]) <= np.abs(known[after] - frames)
+    return np.asarray(row[known[np.where(earlier, before, after)]])
+
+
+@STEPS.register("local_zscore", version=1)
+def local_zscore(values: Values, videos: Spans, *, radius: Annotated[int, Within(low=1)] = 5) -> Values:
+    """How unlike its neighbours a frame is: |v - mean| / (std + 1e-8) of up to `radius` frames on each side, itself left out.
+
+    The deviation is that of the population; a frame with fewer than two neighbours gets 0.
+    """
+    return _per_video(values, videos, lambda part: _unlike(part, min(radius, part.shape[1])))
+
+
+def _unlike(part: Values, radius: int) -> Values:
+    if part.shape[1] < 3:
+        return np.zeros_like(part)
+    windows = np.lib.stride_tricks.sliding_window_view(
+        np.pad(part, ((0, 0), (radius, radius)), constant_values=np.nan), 2 * radius + 1, axis=1
+    )
+    beside = np.delete(windows, radius, axis=2)
+    unlike = np.abs(part - np.nanmean(beside, 2)) / (np.nanstd(beside, 2) + 1e-8)
+    return np.where((~np.isnan(beside)).sum(2) < 2, 0.0, unlike)
+
+
+@STEPS.register("gaussian_residual", version=1)
+def gaussian_residual(
+    values: Values,
+    videos: Spans,
+    *,
+    sigma: Annotated[float, Within(low=0.01, high=10_000)] = 3.0,
+    spread: Annotated[float, Within(low=0.01, high=10_000)] = 6.0,
+    shortest: Annotated[int, Within(low=1)] = 5,
+) -> Values:
+    """How far a score is from its smoothed course: d = |v - gaussian(v, sigma)|, then d / (gaussian(d, spread) + 1e-8).
+
+    Videos of fewer than `shortest` frames get 0.
+    """
+
+    def work(part: Values) -> Values:
+        if part.shape[1] < shortest:
+            return np.zeros_like(part)
+        away = np.abs(part - scipy.ndimage.gaussian_filter1d(part, sigma, axis=1))
+        return np.asarray(away / (scipy.ndimage.gaussian_filter1d(away, spread, axis=1) + 1e-8))
+
+    return _per_video(values, videos, work)
+
+
+@STEPS.register("mean", version=1)
+def mean(values: Values, videos: Spans) -> Values:
+    """The mean over members."""
+    return np.asarray(values.mean(0, keepdims=True))
+
+
+@STEPS.register("median", version=1)
+def median(values: Values, videos: Spans) -> Values:
+    """The median over members."""
+    return np.median(values, 0, keepdims=True)
+
+
+@STEPS.register("max", version=1)
+def maximum(values: Values, videos: Spans) -> Values:
+    """The largest over members."""
+    return np.asarray(values.max(0, keepdims=True))
+
+
+@STEPS.register("gaussian", version=1)
+def gaussian(values: Values, videos: Spans, *, sigma: Annotated[float, Within(low=0, high=10_000)]) -> Values:
+    """`scipy.ndimage.gaussian_filter1d` with its defaults; a sigma below 1/8 or a single frame changes nothing."""
+    if sigma < 0.125:  # its window is one frame
+        return values
+    return _per_video(
+        values, videos, lambda part: scipy.ndimage.gaussian_filter1d(part, sigma, axis=1) if part.shape[1] > 1 else part
+    )
+
+
+@STEPS.register("median_filter", version=1)
+def median_filter(values: Values, videos: Spans, *, window: Annotated[int, Within(low=1)]) -> Values:
+    """`scipy.ndimage.median_filter` with its defaults; a video no longer than the window stays as it is."""
+    if window == 1:
+        return values
+    return _per_video(
+        values,
+        videos,
+        lambda part: scipy.ndimage.median_filter(part, size=(1, window)) if part.shape[1] > window else part,
+    )
+
+
+@STEPS.register("ema", version=1)
+def ema(values: Values, videos: Spans, *, alpha: Annotated[float, Within(above=0, high=1)]) -> Values:
+    """Exponential moving average, forward and backward, averaged: f_0 = v_0, f_t = a v_t + (1 - a) f_(t-1)."""
+
+    def forward(part: Values) -> Values:
+        start = part[:, :1] * (1 - alpha)
+        return np.asarray(scipy.signal.lfilter([alpha], [1, alpha - 1], part, axis=1, zi=start)[0])
+
+    return _per_video(values, videos, lambda part: (forward(part) + forward(part[:, ::-1])[:, ::-1]) / 2)
+
+
+@STEPS.register("savgol", version=1)
+def savgol(
+    values: Values,
+    videos: Spans,
+    *,
+    window: Annotated[int, Within(low=3, odd=True)],
+    polyorder: Annotated[int, Within(low=0)] = 2,
+) -> Values:
+    """`scipy.signal.savgol_filter` with its defaults; a video no longer than the window stays as it is.
+
+    Raises ValueError where the polynomial has no fewer terms than the window has frames.
+    """
+    if polyorder >= window:
+        raise ValueError(f'step "savgol": polyorder {polyorder} must be below window {window}')
+    return _per_video(
+        values,
+        videos,
+        lambda part: scipy.signal.savgol_filter(part, window, polyorder, axis=1) if part.shape[1] > window else part,
+    )

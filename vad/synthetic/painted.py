@@ -1,0 +1,231 @@
+"""Painted anomalies on held-out normal frames: something to measure where nobody gave labels.
+
+What is measured so is called proxy everywhere. A patch is cut from one frame, scaled, and moved through a
+stretch of others where it does not belong; then every frame passes the competition's corruption law.
+"""
+
+import hashlib
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from threading import Lock
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vad.data.frame_index import FrameIndex
+from vad.data.frameset import Split
+from vad.frames.store import SplitSource
+from vad.images.decode import Image, decode_image, read_image, read_movie
+from vad.synthetic.corruption import as_jpeg, corrupt, draw_kinds
+
+# Raise this when a change to the code paints other frames for the same seed.
+PAINTING_CODE = 1
+
+SHARE = 0.3
+SHORTEST, LONGEST = 8, 24
+HEIGHTS = (0.12, 0.30)
+SCALES = (0.6, 1.8)
+
+_CANDIDATES = 6
+_APART = 0.25
+_FEATHER = 0.3
+_LAYOUT, _FRAME = 1, 2
+
+
+@dataclass(frozen=True)
+class _Stretch:
+    """Frames `start` to `stop`, and the patch that moves through them. Lengths are fractions of the frame's sides.
+
+    The patch is cut around one of `places` in the donor, `height / scale` high, and pasted `height` high
+    with its middle going from `begin` to `end`; `aspect` is its width in pixels by its height.
+    """
+
+    start: int
+    stop: int
+    donor: int
+    places: tuple[tuple[float, float], ...]
+    height: float
+    scale: float
+    aspect: float
+    begin: tuple[float, float]
+    end: tuple[float, float]
+
+
+class PaintedSource:
+    """A split's frames with painted anomalies, as a Source; `labels` says which frames are painted.
+
+    All follows from the frames and the seed, and each frame from its position alone, so neither the order
+    of tasks nor their number matters. Of a single frame none is painted; of two or more, some and not all.
+    """
+
+    def __init__(self, split: Split, seed: int):
+        self._split = split
+        self._seeds = (seed, int(split.digest[:16], 16))
+        self._frames = SplitSource(split)
+        self.index: FrameIndex = split.index
+        generator = np.random.default_rng([*self._seeds, _LAYOUT])
+        self._stretches = _plan(self.index.spans, generator)
+        self._stretch_of = {p: s for s in self._stretches for p in range(s.start, s.stop)}
+        self.labels: NDArray[np.bool_] = np.isin(np.arange(len(split)), list(self._stretch_of))
+        self._patches: dict[_Stretch, Image] = {}
+        self._cutting = Lock()
+        self._digest = hashlib.sha256(f"painted {PAINTING_CODE} {seed} {split.digest}".encode()).hexdigest()
+
+    @property
+    def digest(self) -> str:
+        return self._digest
+
+    def __len__(self) -> int:
+        return len(self._split)
+
+    def tasks(self) -> list[Callable[[], Iterator[tuple[int, Image]]]]:
+        return [lambda task=task: self._run(task) for task in self._frames.tasks()]  # type: ignore[misc]
+
+    def _run(self, task: Callable[[], Iterator[tuple[int, Image]]]) -> Iterator[tuple[int, Image]]:
+        for position, image in task():
+            yield position, self.corrupt(position, self.paint(position, image))
+
+    def paint(self, position: int, image: Image) -> Image:
+        """The frame at a position with its anomaly, or, where there is none, as it is; uint8 of shape (H, W, 3)."""
+        stretch = self._stretch_of.get(position)
+        if stretch is None:
+            return image
+        height, width = image.shape[:2]
+        high = max(2, round(stretch.height * height))
+        wide = min(max(2, round(high * stretch.aspect)), width)
+        gone = (position - stretch.start) / max(1, stretch.stop - stretch.start - 1)
+        x, y = (a + (b - a) * gone for a, b in zip(stretch.begin, stretch.end, strict=True))
+        left = min(max(0, round(x * width - wide / 2)), width - wide)
+        top = min(max(0, round(y * height - high / 2)), height - high)
+        return _paste(image, self._patch(stretch), left, top, wide, high)
+
+    def corrupt(self, position: int, image: Image) -> Image:
+        """What befalls the frame at a position by the competition's law, its storage as JPEG included."""
+        generator = np.random.default_rng([*self._seeds, _FRAME, position])
+        (kind,) = draw_kinds(1, generator)
+        return decode_image(as_jpeg(corrupt(image, kind, generator)), f"painted frame {position}")
+
+    def _patch(self, stretch: _Stretch) -> Image:
+        with self._cutting:
+            if not self._patches:
+                self._patches = {s: _cut(s, donor) for s, donor in self._donors()}
+            return self._patches[stretch]
+
+    def _donors(self) -> Iterator[tuple[_Stretch, Image]]:
+        """Each stretch with the frame that its patch is cut from. A movie is read once more for this."""
+        for video, span in zip(self._split.videos, self.index.spans, strict=True):
+            wanted = [stretch for stretch in self._stretches if span.start <= stretch.donor < span.stop]
+            if video.images is not None:
+                for stretch in wanted:
+                    yield stretch, read_image(video.images[stretch.donor - span.start])
+            elif video.movie is not None and wanted:
+                last = max(video.numbers[stretch.donor - span.start] for stretch in wanted)
+                for number, image in enumerate(read_movie(video.movie)):
+                    for stretch in wanted:
+                        if video.numbers[stretch.donor - span.start] == number:
+                            yield stretch, image
+                    if number == last:
+                        break
+
+
+def _plan(spans: tuple[slice, ...], generator: np.random.Generator) -> tuple[_Stretch, ...]:
+    """Where patches are painted, from which frames they come, and how they move."""
+    runs = [run for span in spans for run in _runs(span, generator)]
+    total = spans[-1].stop
+    if not runs and total > 1:
+        # Videos too short for a share of their own: one frame in so many, at least one and never all.
+        count = max(1, round(SHARE * total))
+        runs = [(int(p), int(p) + 1) for p in sorted(generator.choice(total, count, replace=False))]
+    return tuple(_stretch(run, spans, generator) for run in runs)
+
+
+def _runs(span: slice, generator: np.random.Generator) -> list[tuple[int, int]]:
+    """Runs of frames (start, stop) in one video that cover SHARE of it; shorter than SHORTEST only if they must be."""
+    length = span.stop - span.start
+    covered = round(SHARE * length)
+    if covered == 0:
+        return []
+    count = max(1, round(covered / ((SHORTEST + LONGEST) / 2)))
+    shortest = min(SHORTEST, covered // count)
+    runs = np.full(count, shortest)
+    for _ in range(covered - shortest * count):
+        runs[generator.choice(np.flatnonzero(runs < LONGEST))] += 1
+    # A few frames at least lie between two runs, the others anywhere, before and after them included.
+    between = min(SHORTEST // 2, (length - covered) // (count + 1))
+    gaps = np.full(count + 1, between)
+    gaps[[0, -1]] = 0
+    gaps += generator.multinomial(length - covered - int(gaps.sum()), np.full(count + 1, 1 / (count + 1)))
+    starts = span.start + np.cumsum(gaps[:-1]) + np.concatenate([[0], np.cumsum(runs)[:-1]])
+    return [(int(start), int(start + run)) for start, run in zip(starts, runs, strict=True)]
+
+
+def _stretch(run: tuple[int, int], spans: tuple[slice, ...], generator: np.random.Generator) -> _Stretch:
+    start, stop = run
+    own = next(span for span in spans if span.start <= start < span.stop)
+    total = spans[-1].stop
+    # From another video where there is one, else from outside the stretch, else from the stretch itself.
+    choices = [p for p in range(total) if not own.start <= p < own.stop]
+    choices = choices or [p for p in range(total) if not start <= p < stop] or list(range(total))
+    height = float(generator.uniform(*HEIGHTS))
+    scale = float(np.exp(generator.uniform(*np.log(SCALES))))
+    margin = height / 2
+    begin = _point(margin, generator)
+    angle, step = generator.uniform((0.0, 0.004), (2 * math.pi, 0.020)).tolist()
+    way = step * (stop - start - 1)
+    end = _within(begin[0] + way * math.cos(angle), margin), _within(begin[1] + way * math.sin(angle), margin)
+    return _Stretch(
+        start=start,
+        stop=stop,
+        donor=int(choices[int(generator.integers(len(choices)))]),
+        places=tuple(_elsewhere(begin, end, height / scale / 2, generator) for _ in range(_CANDIDATES)),
+        height=height,
+        scale=scale,
+        aspect=float(generator.uniform(0.5, 1.3)),
+        begin=begin,
+        end=end,
+    )
+
+
+def _within(value: float, margin: float) -> float:
+    return min(max(value, margin), 1 - margin)
+
+
+def _point(margin: float, generator: np.random.Generator) -> tuple[float, float]:
+    x, y = generator.uniform(margin, 1 - margin, 2).tolist()
+    return x, y
+
+
+def _elsewhere(
+    begin: tuple[float, float], end: tuple[float, float], margin: float, generator: np.random.Generator
+) -> tuple[float, float]:
+    """A place away from where the patch will be: the camera is fixed, and there it would change nothing."""
+    tried = [_point(margin, generator) for _ in range(12)]
+    away = [min(math.dist(place, begin), math.dist(place, end)) for place in tried]
+    return next((p for p, d in zip(tried, away, strict=True) if d >= _APART), tried[int(np.argmax(away))])
+
+
+def _cut(stretch: _Stretch, donor: Image) -> Image:
+    """The patch, at the donor's own scale: of all candidates the one of most contrast, as bare walls show nothing."""
+    height, width = donor.shape[:2]
+    high = min(max(2, round(stretch.height / stretch.scale * height)), height)
+    wide = min(max(2, round(high * stretch.aspect)), width)
+    candidates = []
+    for x, y in stretch.places:
+        left = min(max(0, round(x * width - wide / 2)), width - wide)
+        top = min(max(0, round(y * height - high / 2)), height - high)
+        candidates.append(donor[top : top + high, left : left + wide])
+    return max(candidates, key=lambda patch: float(patch.std())).copy()
+
+
+def _paste(image: Image, patch: Image, left: int, top: int, wide: int, high: int) -> Image:
+    """A copy of the image with the patch in that box, its edges feathered."""
+    way = cv2.INTER_AREA if patch.shape[0] > high else cv2.INTER_LINEAR
+    scaled = np.asarray(cv2.resize(patch, (wide, high), interpolation=way), np.float32)
+    x, y = np.linspace(-1, 1, wide)[None], np.linspace(-1, 1, high)[:, None]
+    alpha = np.clip((1 - (x**4 + y**4) ** 0.25) / _FEATHER, 0, 1)[..., None].astype(np.float32)
+    painted = image.copy()
+    box = painted[top : top + high, left : left + wide]
+    box[:] = np.rint(box + (scaled - box) * alpha).astype(np.uint8)
+    return painted

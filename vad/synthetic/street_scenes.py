@@ -1,0 +1,215 @@
+"""Who is on the demo street and when: the clips, as figures and flying things at each moment.
+
+Times are in frames of a clip, RATE a second; places in metres: x to the right of the camera's axis, and depth.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from vad.synthetic.street_drawing import CAMERA, FOCAL, HORIZON, WIDTH
+from vad.synthetic.street_figures import Act, Colour, Figure, Look, Point, Thing, hand
+
+RATE = 15.0
+
+_STRIDE: dict[Act, float] = {"walk": 1.45, "run": 2.6, "stand": 4.0, "throw": 1.1, "cycle": 4.4}
+_TOSS = 0.9
+_SHADE_SCALE = 62
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Somebody's way: at (x, depth) at the time `start`, and from then on with (vx, vz) metres a second.
+
+    After the time `halt` they stay where they are and do `then`.
+    """
+
+    look: Look
+    act: Act
+    x: float
+    depth: float
+    vx: float
+    vz: float = 0.0
+    start: float = 0.0
+    halt: float = math.inf
+    then: Act = "stand"
+    phase: float = 0.0
+    anomalous: bool = False
+
+    def at(self, time: float) -> Figure | None:
+        """The figure at a time, or None where it is out of the picture."""
+        moved = (min(time, self.halt) - self.start) / RATE
+        scale = FOCAL / max(self.depth + self.vz * moved, 3.0)
+        x = WIDTH / 2 + (self.x + self.vx * moved) * scale
+        if abs(x - WIDTH / 2) > WIDTH / 2 + 1.5 * scale:
+            return None
+        speed = math.hypot(self.vx, self.vz)
+        rests = time > self.halt or speed == 0
+        act: Act = self.then if time > self.halt else self.act
+        gone = time / RATE if rests else moved * speed
+        return Figure(
+            look=self.look,
+            act=act,
+            x=x,
+            y=HORIZON + CAMERA * scale,
+            scale=scale,
+            heading=math.atan2(-self.vz, self.vx),
+            phase=self.phase + 2 * math.pi * gone / _STRIDE[act],
+            light=0.42 if scale < _SHADE_SCALE else 0.95,
+            blur=0.4 * abs(self.vx) * scale / RATE if act in ("run", "cycle") else 0.0,
+            anomalous=self.anomalous,
+        )
+
+
+@dataclass(frozen=True)
+class Throw:
+    """What an actor throws from the time `start` on: sheets of paper, or a bag that is caught and tossed again."""
+
+    actor: Actor
+    what: Literal["sheets", "bag"]
+    start: float
+
+    def at(self, time: float) -> list[Thing]:
+        """What is in the air at a time."""
+        thrower = self.actor.at(time)
+        if thrower is None or time < self.start:
+            return []
+        seconds = (time - self.start) / RATE
+        return [_bag(thrower, seconds)] if self.what == "bag" else _sheets(thrower, seconds)
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One video: its frames' numbers, who is in it, and the number that a time of 0 has."""
+
+    video: int
+    numbers: tuple[int, ...]
+    first: int
+    actors: tuple[Actor, ...]
+    throws: tuple[Throw, ...] = ()
+
+    def at(self, number: int) -> tuple[list[Figure], list[Thing], float]:
+        """Who and what is there in a frame, and the second that it is, which no two videos share."""
+        time = float(number - self.first)
+        figures = [figure for actor in self.actors if (figure := actor.at(time))]
+        return figures, [thing for throw in self.throws for thing in throw.at(time)], 11 * self.video + time / RATE
+
+
+def training_clips(videos: int, frames: int, generator: np.random.Generator) -> list[Clip]:
+    """Clips with nothing but people who walk across, or stand."""
+    return [Clip(v, tuple(range(frames)), 0, tuple(_walkers(generator, frames))) for v in range(1, videos + 1)]
+
+
+def test_clips(frames: int, generator: np.random.Generator) -> list[Clip]:
+    """Six clips of 60 frames: in each but the second something happens that never does in training.
+
+    1 someone runs; 3 papers are thrown; 4 someone cycles; 5 someone comes over the lawn towards the camera;
+    6 someone stands too close, then a bag is tossed. Some single frames are missing, and clip 5 starts at 14.
+    """
+    red, yellow, blue, white = (196, 44, 42), (232, 200, 56), (72, 164, 214), (214, 214, 210)
+
+    def look(coat: Colour) -> Look:
+        return _look(generator, coat)
+
+    runner = Actor(look(yellow), "run", -4.3, 10.9, 4.3, start=38, anomalous=True)
+    thrower = Actor(look(white), "walk", -5.5, 10.4, 1.5, start=-6, halt=40, then="throw")
+    cyclist = Actor(look(blue), "cycle", 3.0, 10.6, -4.0, start=0, anomalous=True)
+    stranger = Actor(look(red), "walk", -3.4, 7.7, 1.15, -0.85, start=33, anomalous=True)
+    intruder = Actor(look((74, 70, 78)), "walk", -0.75, 3.9, -1.05, start=0, anomalous=True)
+    tosser = Actor(look(blue), "walk", 5.2, 10.8, -1.5, start=8, halt=46, then="throw")
+    events: list[tuple[int, set[int], tuple[Actor, ...], tuple[Throw, ...]]] = [
+        (0, {17}, (runner,), ()),
+        (0, {41}, (), ()),
+        (0, {8, 33}, (thrower,), (Throw(thrower, "sheets", 42),)),
+        (0, set(), (cyclist,), ()),
+        (14, {30}, (stranger,), ()),
+        (0, {25}, (intruder, tosser), (Throw(tosser, "bag", 47),)),
+    ]
+    clips = []
+    for video, (first, lost, actors, throws) in enumerate(events, 1):
+        numbers = tuple(n for n in range(first, first + frames + len(lost)) if n not in lost)
+        clips.append(Clip(video, numbers, first, (*_walkers(generator, frames), *actors), throws))
+    return clips
+
+
+def _walkers(generator: np.random.Generator, frames: int) -> list[Actor]:
+    """People who walk across at a normal pace, some in pairs, some who stop, and a few under the roof."""
+    actors = []
+    time = -70.0
+    while time < frames:
+        way = 1.0 if generator.random() < 0.5 else -1.0
+        depth, speed = generator.uniform((10.2, 1.05), (12.6, 1.5)).tolist()
+        edge = WIDTH / 2 * depth / FOCAL + 0.6
+        halt = time + float(generator.uniform(35, 70)) if generator.random() < 0.15 else math.inf
+        for beside in range(2 if generator.random() < 0.3 else 1):
+            x, z, phase = -way * (edge + 0.35 * beside), depth + 0.7 * beside, float(generator.uniform(0, 6.2))
+            actors.append(Actor(_look(generator), "walk", x, z, way * speed, start=time, halt=halt, phase=phase))
+        time += float(generator.uniform(20, 48))
+    for _ in range(3):
+        x, depth, phase = generator.uniform((-5.0, 15.2, 0.0), (5.0, 17.0, 6.2)).tolist()
+        speed = float(generator.choice((0.0, 0.0, 0.9, -0.9)))
+        actors.append(Actor(_look(generator), "walk" if speed else "stand", x, depth, speed, phase=phase))
+    return actors
+
+
+def _palette(text: str) -> tuple[Colour, ...]:
+    return tuple((int(c[:2], 16), int(c[2:4], 16), int(c[4:], 16)) for c in text.split())
+
+
+_COATS = _palette("222634 302c2e 565654 7e8088 465470 7a3030 a09a90 3a4e40 785c42 2e4270 8f7440 603654 3c6474 aaa69e")
+_TROUSERS = _palette("1e2028 30364c 404e70 685e50 968a74 323030")
+_SKINS = _palette("d0aa8e bc9274 966c50 624636 debaa0")
+_HAIRS = _palette("1c1816 2c221c 543c28 18181c 787068")
+_SHOES = _palette("1e1c1c 3c3028 989690")
+_BAGS = _palette("28282c 6e2c28 3c4860 60543c")
+
+
+def _look(generator: np.random.Generator, coat: Colour | None = None) -> Look:
+    def one(colours: tuple[Colour, ...]) -> Colour:
+        return colours[int(generator.integers(len(colours)))]
+
+    return Look(
+        height=float(generator.uniform(1.56, 1.84)),
+        coat=coat or one(_COATS),
+        trousers=one(_TROUSERS),
+        skin=one(_SKINS),
+        hair=one(_HAIRS),
+        shoes=one(_SHOES),
+        bag=one(_BAGS) if generator.random() < 0.35 else None,
+    )
+
+
+def _bag(thrower: Figure, seconds: float) -> Thing:
+    """A bag that turns as it flies up from a hand and falls back."""
+    flown = seconds % _TOSS
+    x, y = hand(thrower)
+    up = 4.9 * flown * (_TOSS - flown) * thrower.scale
+    outline = [(-1.0, -0.6), (-0.6, -0.9), (0.6, -0.9), (1.0, -0.6), (0.9, 0.9), (-0.9, 0.9)]
+    corners = _placed(outline, (x, y - up), 0.19 * thrower.scale, 7 * flown)
+    return Thing(corners, (178, 56, 48), thrower.scale + 0.5)
+
+
+def _sheets(thrower: Figure, seconds: float) -> list[Thing]:
+    """Sheets of paper that burst from a hand, are slowed by the air, and flutter down."""
+    x, y = hand(thrower)
+    low = 0.03 - (thrower.y - y) / thrower.scale
+    random, sheets = np.random.default_rng(13), []
+    for _ in range(13):
+        vx, vy, spin, drag = random.uniform((-2.4, 1.2, -6.0, 1.4), (2.4, 4.0, 6.0, 2.2)).tolist()
+        slowed = (1 - math.exp(-drag * seconds)) / drag
+        across = vx * slowed + 0.10 * math.sin(4 * seconds + spin)
+        up = max(low, vy * slowed - 1.1 * (seconds - slowed))
+        tilt = 0.3 + 0.7 * abs(math.sin(spin * seconds + vx))
+        outline = [(-1.0, -0.8 * tilt), (1.0, -0.6 * tilt), (0.95, 0.8 * tilt), (-1.05, 0.6 * tilt)]
+        place = x + across * thrower.scale, y - up * thrower.scale
+        corners = _placed(outline, place, 0.16 * thrower.scale, 0.6 * spin * seconds + vx)
+        tone = round(190 + 50 * tilt)
+        sheets.append(Thing(corners, (tone, tone, tone), thrower.scale + 0.5))
+    return sheets
+
+
+def _placed(outline: list[Point], place: Point, size: float, turn: float) -> tuple[Point, ...]:
+    cosine, sine = size * math.cos(turn), size * math.sin(turn)
+    return tuple((place[0] + x * cosine - y * sine, place[1] + x * sine + y * cosine) for x, y in outline)

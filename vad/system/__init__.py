@@ -1,0 +1,1 @@
+"""What the machine gives: files, processes, memory, threads, precision."""

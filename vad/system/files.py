@@ -1,0 +1,139 @@
+"""Files that are either whole or absent, and what a process that was killed left of them."""
+
+import contextlib
+import errno
+import glob
+import hashlib
+import os
+import shutil
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from vad.errors import InputError
+from vad.system.processes import gone, own_mark
+
+_BLOCK = 1 << 20
+# Seconds after which nobody of another machine, of whose processes nothing is known here, is still writing.
+_LONG = 7 * 86400
+# What this process has under way, for `abandon`.
+_under_way: set[Path] = set()
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success it takes the name `path`, on failure it goes.
+
+    Raises InputError where the folder cannot be made or written, or has no room.
+    """
+    temporary = _temporary(path)
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except Exception as error:  # safetensors passes the system's error on in words alone
+        number = error.errno if isinstance(error, OSError) else None
+        full = number in (errno.ENOSPC, errno.EDQUOT) or os.strerror(errno.ENOSPC) in str(error)
+        if isinstance(error, InputError) or not full:
+            raise
+        raise InputError(
+            f"cannot write {path}: the disk is full; make room, and the same command goes on from here"
+        ) from None
+    finally:
+        temporary.unlink(missing_ok=True)
+        _under_way.discard(temporary.absolute())
+
+
+def require_writable(path: Path) -> None:
+    """Raise InputError where `path` could not be written; for finding out before long work, not after it."""
+    _temporary(path).unlink()
+
+
+def unfinished(path: Path) -> Path:
+    """Where this process puts what shall become `path`; by its mark it can be told when the process is gone."""
+    made = path.with_name(f".{path.name}.{own_mark()}.part")
+    _under_way.add(made.absolute())
+    return made
+
+
+def abandon() -> None:
+    """Remove all that this process left unfinished: a signal can come between a file's making and the block that tidies up."""
+    while _under_way:
+        _remove(_under_way.pop())
+
+
+def left_behind(path: Path) -> bool:
+    """Whether a path is of `unfinished`, and nobody will finish it."""
+    *_, mark, ending = ("", *path.name.split("."))
+    if ending != "part" or not path.name.startswith("."):
+        return False
+    try:
+        return gone(mark) or path.stat().st_mtime < time.time() - _LONG
+    except FileNotFoundError:
+        return False
+
+
+def sweep(folder: Path, name: str = "") -> None:
+    """Remove what processes that are gone left half-written in a folder: of the file `name`, or of all."""
+    for path in folder.glob(f".{glob.escape(name) or '*'}.*.part"):
+        if left_behind(path):
+            _remove(path)
+
+
+def share(original: Path, copy: Path) -> bool:
+    """Let a file of the same bytes be another name of `original`, so that they lie on the disk once; False where it stays a copy.
+
+    Who writes either anew must put a new file in its place, or would change both.
+    """
+    if original.samefile(copy):
+        return True
+    temporary = unfinished(copy)
+    try:
+        os.link(original, temporary)
+        os.replace(temporary, copy)
+    except OSError:  # two disks, or one that knows no such links
+        return False
+    finally:
+        _remove(temporary)
+        _under_way.discard(temporary.absolute())
+    return True
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):  # another process sweeps too
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _temporary(path: Path) -> Path:
+    temporary = unfinished(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sweep(path.parent, path.name)
+        temporary.touch()
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}; choose a folder that you can write to") from None
+    return temporary
+
+
+def names_in(folder: Path) -> list[str]:
+    """What lies in a folder, sorted. Raises InputError where it cannot be read."""
+    try:
+        return sorted(os.listdir(folder))
+    except OSError as error:
+        raise InputError(f"cannot read {folder}: {error.strerror}") from None
+
+
+def require_plain(path: Path) -> None:
+    """Raise InputError for a pipe or a device, which might be read for ever. Raises OSError where there is nothing."""
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise InputError(f"{path} is a pipe or a device, not a file; remove it")
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()

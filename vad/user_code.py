@@ -1,0 +1,172 @@
+"""Which blocks are one's own, and the code that decides what they do.
+
+The project's own blocks have versions, so that moving them trains nothing anew. A block of one's own is known by its
+source: comments and docstrings left out, with all of one's own that it imports.
+"""
+
+import ast
+import hashlib
+import importlib.util
+import os
+import sys
+import sysconfig
+import traceback
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+
+_ROOT = Path(__file__).resolve().parent
+_MODULES = {
+    "vad": "catalog errors user_code",
+    "vad.data": "frame_index frameset labels layouts masks tables",
+    "vad.detectors": "member",
+    "vad.detectors.networks": "base conv3d_ae conv_ae convlstm folding fully_conv_ae halving init unet_ae",
+    "vad.detectors.training": "losses optimizers remote train_step trainer",
+    "vad.frames": "inspection store",
+    "vad.images": "decode digest_cache similarity",
+    "vad.inputs": "base device_cache flow frames shape windows",
+    "vad.measures": "metrics",
+    "vad.scoring": "ensemble frame_scores pipeline reconstruction_errors render steps",
+    "vad.synthetic": "corruption painted street street_drawing street_figures street_scenes",
+    "vad.system": "files memory precision processes threads weights",
+}
+_PROJECT = {*_MODULES, *(f"{package}.{name}" for package, names in _MODULES.items() for name in names.split())}
+_LIBRARIES = tuple(
+    os.path.realpath(sysconfig.get_paths()[key]) for key in ("stdlib", "platstdlib", "purelib", "platlib")
+)
+
+
+@cache
+def code_of(module: str, name: str) -> dict[str, str]:
+    """What decides a block of one's own, filed under `name` in a module: SHA-256 of sources by file.
+
+    In a file of the project, the statements that name the block and what of that file they use; any other file whole.
+    """
+    found: dict[str, str] = {}
+    waiting = [module]
+    while waiting:
+        current = waiting.pop()
+        path = _file(current)
+        if path is None or _label(path) in found:
+            continue
+        tree = ast.parse(path.read_bytes())
+        whole = current not in _PROJECT
+        statements = tree.body if whole else _used(tree, name)
+        bare = [_Bare().visit(statement) for statement in statements]
+        text = "\n".join(ast.unparse(statement) for statement in bare if not _is_text(statement))
+        found[_label(path)] = hashlib.sha256(text.encode()).hexdigest()
+        package = current if path.name == "__init__.py" else current.rpartition(".")[0]
+        waiting += [
+            found for statement in statements for found in _imports(statement, package) if found not in _PROJECT
+        ]
+    return dict(sorted(found.items()))
+
+
+def place_of(error: BaseException) -> str | None:
+    """Where in code of one's own an error arose: file and line; None where no such code had a part in it."""
+    frames = traceback.extract_tb(error.__traceback__)
+    project = {_file(name) for name in _PROJECT}
+    for frame in reversed(frames):
+        path = Path(frame.filename).resolve()
+        ours = path in project or path.is_relative_to(_ROOT.parent / "registry")
+        if path.is_file() and not ours and not str(path).startswith(_LIBRARIES):
+            return f"{_label(path)}, line {frame.lineno}"
+    return None
+
+
+def told(error: BaseException) -> str:
+    """An error in one line, with its place where that is one's own."""
+    place = place_of(error)
+    return f"{f'{place}: ' if place else ''}{type(error).__name__}: {' '.join(str(error).split()):.300}"
+
+
+def _label(path: Path) -> str:
+    """A file's name in a digest: below `vad/` as it lies, elsewhere with its folders from the one that Python looks in."""
+    roots = [_ROOT.parent] if path.is_relative_to(_ROOT) else [Path(place or ".").resolve() for place in sys.path]
+    inside = [path.relative_to(root).as_posix() for root in roots if path.is_relative_to(root)]
+    return min(inside, key=len, default=path.name)
+
+
+def _file(module: str) -> Path | None:
+    """A module's file, if it is Python and no library's."""
+    known = sys.modules.get(module)
+    if isinstance(known, ModuleType):
+        origin = getattr(known, "__file__", None)
+    else:
+        try:
+            spec = importlib.util.find_spec(module)
+        except (ImportError, ValueError):
+            return None
+        origin = spec.origin if spec else None
+    if not origin or not origin.endswith(".py") or not os.path.isfile(origin):
+        return None
+    path = Path(origin).resolve()
+    return path if path.is_relative_to(_ROOT) or not str(path).startswith(_LIBRARIES) else None
+
+
+def _imports(statement: ast.AST, package: str) -> Iterator[str]:
+    """The modules that a statement imports; a name out of a package may be one too."""
+    for node in ast.walk(statement):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) + 1 - node.level] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            yield from (base, *(f"{base}.{alias.name}" for alias in node.names))
+
+
+def _used(tree: ast.Module, name: str) -> list[ast.stmt]:
+    """The statements of a file that name a block, and those that make what they use, in the file's order."""
+    makes: dict[str, list[ast.stmt]] = {}
+    for statement in tree.body:
+        for made in _makes(statement):
+            makes.setdefault(made, []).append(statement)
+    names = (ast.FunctionDef, ast.ClassDef, ast.Assign)
+    waiting: list[ast.stmt] = [
+        s
+        for s in tree.body
+        if isinstance(s, names) and any(isinstance(n, ast.Constant) and n.value == name for n in _outside(s))
+    ]
+    used: list[ast.stmt] = []
+    while waiting:
+        statement = waiting.pop()
+        if statement not in used:
+            used.append(statement)
+            loaded = [node.id for node in ast.walk(statement) if isinstance(node, ast.Name)]
+            waiting += [other for known in loaded for other in makes.get(known, [])]
+    return [statement for statement in tree.body if statement in used]
+
+
+def _outside(statement: ast.stmt) -> Iterator[ast.AST]:
+    """What files a block: its decorators, or the target of an assignment."""
+    parts = statement.targets if isinstance(statement, ast.Assign) else getattr(statement, "decorator_list", [])
+    for part in parts:
+        yield from ast.walk(part)
+
+
+def _makes(statement: ast.stmt) -> Iterator[str]:
+    if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        yield statement.name
+    elif isinstance(statement, (ast.Import, ast.ImportFrom)):
+        yield from (alias.asname or alias.name.split(".")[0] for alias in statement.names)
+    else:
+        yield from (n.id for n in ast.walk(statement) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store))
+
+
+def _is_text(statement: ast.AST) -> bool:
+    return (
+        isinstance(statement, ast.Expr)
+        and isinstance(statement.value, ast.Constant)
+        and isinstance(statement.value.value, str)
+    )
+
+
+class _Bare(ast.NodeTransformer):
+    """Leaves out the docstrings."""
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        super().generic_visit(node)
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            node.body = [part for part in node.body if not _is_text(part)] or [ast.Pass()]
+        return node
