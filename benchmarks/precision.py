@@ -20,7 +20,7 @@ from vad.data.labels import find_labels, read_labels
 from vad.detectors.member import Training
 from vad.detectors.training.trainer import train
 from vad.frames.store import SplitSource, open_frames
-from vad.images.digest_cache import Memory
+from vad.images.digest_cache import DigestCache
 from vad.scoring.frame_scores import score
 from vad.scoring.pipeline import Stream, Variant, run_pipeline
 from vad.system import precision
@@ -49,7 +49,7 @@ def main() -> None:
 
 def _row(home: Path, size: int, epochs: int, fast: precision.Precision) -> str:
     frames = parts.street(home)
-    labels = read_labels(find_labels(frames.root), frames.test.index, Memory(home / "memory.json")).values
+    labels = read_labels(find_labels(frames.root), frames.test.index, DigestCache(home / "memory.json")).values
     trains, tests = (open_frames(SplitSource(split), [size], home)[size] for split in (frames.train, frames.test))
     scores = {}
     for seed in parts.SEEDS:

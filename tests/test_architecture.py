@@ -10,16 +10,32 @@ MLFLOW_MODULES = {
     "store/tracking.py",
     "store/runlog.py",
     "store/mlflow_private.py",
-    "store/patience.py",
-    "store/reaching.py",
+    "store/retries.py",
+    "store/connection.py",
     "models/versions.py",
     "models/packaging.py",
     "models/pyfunc_model.py",
     "models/worker.py",
-    "upkeep/exporting.py",
-    "upkeep/importing.py",
+    "maintenance/exporting.py",
+    "maintenance/importing.py",
 }
 LIMIT = 350
+MOST_MODULES = 12
+# The rooms of `vad`: each imports from those before it.
+ROOMS = (
+    "errors",
+    "user_code",
+    "catalog",
+    "system",
+    "images",
+    "data",
+    "frames",
+    "synthetic",
+    "inputs",
+    "measures",
+    "detectors",
+    "scoring",
+)
 
 
 def modules(*folders: str) -> list[Path]:
@@ -50,6 +66,22 @@ def test_there_is_something_to_check(folder):
 @pytest.mark.parametrize("path", modules("vad"), ids=named)
 def test_vad_knows_nothing_of_runs_entries_or_command_lines(path):
     assert not imported(path) & {"registry", "mlflow", "click", "yaml", "pydantic"}
+
+
+@pytest.mark.parametrize("path", [path for path in modules("vad") if path.parent != ROOT / "vad"], ids=named)
+def test_a_room_of_vad_imports_only_from_those_before_it(path):
+    own = ROOMS.index(path.relative_to(ROOT / "vad").parts[0])
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = (
+            [node.module or ""] if isinstance(node, ast.ImportFrom) else [a.name for a in getattr(node, "names", [])]
+        )
+        for parts in (name.split(".") for name in names if isinstance(node, (ast.Import, ast.ImportFrom))):
+            assert parts[0] != "vad" or (len(parts) > 1 and ROOMS.index(parts[1]) <= own), ".".join(parts)
+
+
+@pytest.mark.parametrize("folder", sorted({path.parent for path in modules("vad")}), ids=named)
+def test_a_room_holds_a_dozen_modules_at_most(folder):
+    assert len(list(folder.glob("*.py"))) <= MOST_MODULES + 1  # and __init__.py
 
 
 def test_few_modules_of_registry_import_mlflow():

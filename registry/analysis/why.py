@@ -11,7 +11,7 @@ from typing import Any
 from registry.analysis.changed import code_changes, data_changes, entry_changes, identity_of
 from registry.analysis.differences import changes
 from registry.console import Console, plural, table
-from registry.runs.context import Request, Work
+from registry.runs.context import Request, RunContext
 from registry.runs.executor import find_device, finished
 from registry.runs.identity import changed_code, identity
 from registry.runs.members import MemberStore
@@ -104,13 +104,13 @@ def as_text(found: Why) -> str:
     return "\n".join(parts)
 
 
-def _last(work: Work, tracking: Tracking) -> Found | None:
+def _last(work: RunContext, tracking: Tracking) -> Found | None:
     """The newest finished run of this experiment: on this data's place if there is one, else anywhere."""
     runs = tracking.find("experiment", tags={"vad.entry": work.plan.name})
     return next((run for run in runs if run.tags.get("vad.data") == work.data.place), runs[0] if runs else None)
 
 
-def _reason(work: Work, member: Member, store: MemberStore, changed: Callable[[Member], str]) -> Reason:
+def _reason(work: RunContext, member: Member, store: MemberStore, changed: Callable[[Member], str]) -> Reason:
     digest = member.digest(work.train.digest if work.train else "")
     if work.request.force:
         return Reason(member.name, "to train", "FORCE=1")
@@ -129,7 +129,7 @@ def _reason(work: Work, member: Member, store: MemberStore, changed: Callable[[M
     return Reason(member.name, "to train", changed(member))
 
 
-def _trained(work: Work, tracking: Tracking) -> list[Found]:
+def _trained(work: RunContext, tracking: Tracking) -> list[Found]:
     """The finished members that were trained on these frames, whichever experiment did it; newest first."""
     if work.train is None:
         return []

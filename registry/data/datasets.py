@@ -14,7 +14,7 @@ from vad.data.layouts import read_frameset
 from vad.data.tables import read_scores
 from vad.detectors.member import digest_of
 from vad.errors import InputError
-from vad.images.digest_cache import Memory
+from vad.images.digest_cache import DigestCache
 from vad.synthetic.street import make_street
 from vad.system.files import sha256
 
@@ -83,7 +83,7 @@ def labels_of(frames: FrameSet, labels: str | None, home: Path, first_frame: int
     found = find_labels(frames.root, frames.home) if labels is None else None if labels == NO_LABELS else Path(labels)
     if found is None:
         return None
-    memory = Memory(home / "index" / f"labels-{digest_of({'path': str(found.resolve())})[:16]}.json")
+    memory = DigestCache(home / "index" / f"labels-{digest_of({'path': str(found.resolve())})[:16]}.json")
     movies = {video.id: video.movie for video in frames.test.videos if video.movie is not None}
     return read_labels(found, frames.test.index, memory, first_frame, movies)
 
@@ -94,7 +94,7 @@ def open_scores_of(plan: Plan, labels: str | None, home: Path, first_frame: int 
     index, _ = read_scores(first)
     known = None
     if labels is not None and labels != NO_LABELS:
-        known = read_labels(Path(labels), index, Memory(home / "index" / "labels-scores.json"), first_frame)
+        known = read_labels(Path(labels), index, DigestCache(home / "index" / "labels-scores.json"), first_frame)
     return Dataset(f"{first.parent.name} files", None, index, known, str(first.parent))
 
 

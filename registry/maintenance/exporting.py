@@ -164,10 +164,10 @@ class _Export:
         """The files of an artifact location; none where it is on this disk and not there."""
         place = mending.local(location)
         if place is None:
-            patiently, files = self._tracking.patiently, mlflow.artifacts
-            if patiently(lambda: files.list_artifacts(artifact_uri=location)):
+            retrying, files = self._tracking.retrying, mlflow.artifacts
+            if retrying(lambda: files.list_artifacts(artifact_uri=location)):
                 into = str(target.parent)
-                found = patiently(lambda: files.download_artifacts(artifact_uri=location, dst_path=into))
+                found = retrying(lambda: files.download_artifacts(artifact_uri=location, dst_path=into))
                 Path(found).rename(target)  # MLflow makes a folder of the address's last name
             return
         if elsewhere := moved(self._tracking.uri, location):

@@ -110,7 +110,7 @@ def list_files(tracking: Tracking, model_id: str) -> str:
     with tempfile.TemporaryDirectory() as work:
         # Without a target, MLflow copies nothing that lies on this disk.
         target = None if location.startswith("file:") else work
-        files = tracking.patiently(
+        files = tracking.retrying(
             lambda: mlflow.artifacts.download_artifacts(artifact_uri=location, dst_path=target)
         )  # fmt: skip
         listing = Path(work) / LISTING
@@ -129,9 +129,7 @@ def fetch(tracking: Tracking, uri: str, digest: str | None, folder: Path) -> Pat
             f"{uri}: the record of its files (in the version's tag `vad`) is gone or was altered, so nothing of it can be "
             "checked; run its experiment again with FORCE=1"
         )
-    found = Path(
-        tracking.patiently(lambda: mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(folder)))
-    )
+    found = Path(tracking.retrying(lambda: mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(folder))))
     require_listed(found, digest, uri)
     return found
 

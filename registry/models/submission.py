@@ -13,7 +13,7 @@ from vad.data.labels import read_labels
 from vad.data.tables import Form, Table, read_scores, read_table, require_same_frames, write_scores
 from vad.errors import InputError
 from vad.frames.store import SplitSource, open_frames
-from vad.images.digest_cache import Memory
+from vad.images.digest_cache import DigestCache
 from vad.measures.metrics import Measured, measure
 from vad.scoring.ensemble import Normalization
 from vad.system.files import require_writable, sha256
@@ -91,7 +91,7 @@ def evaluate(file: Path, labels: str, home: Path, first_frame: int | None = None
     place = Path(labels)
     if place.is_file():  # what is asked is whether the scores are those of the labelled frames, not the reverse
         require_same_frames(index, read_table(place, "Label").index, str(file), f"the labels in {place}")
-    known = read_labels(place, index, Memory(home / "index" / "labels-evaluate.json"), first_frame)
+    known = read_labels(place, index, DigestCache(home / "index" / "labels-evaluate.json"), first_frame)
     return measure(values, known.values, index)
 
 

@@ -119,7 +119,7 @@ class Versions:
     def whole(self, version: Version) -> bool:
         """Whether a version's files are where the store says they are."""
         try:
-            self._tracking.patiently(lambda: mlflow.models.get_model_info(version.uri))
+            self._tracking.retrying(lambda: mlflow.models.get_model_info(version.uri))
         except (MlflowException, OSError):
             return False
         return True

@@ -3,11 +3,13 @@
 It runs outside this project: of `vad` it imports what lies with the model, of `registry` nothing. Arrays go through files.
 """
 
+import importlib
 import json
 import os
 import sys
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -27,7 +29,7 @@ def write_errors(
 ) -> NDArray[np.float64]:
     """Write a member's error in each frame, (N, size, size) as float16, one after another: those of a long video do
     not fit into memory. Return the largest of each frame, (N,), NaN where the member does not score it."""
-    from vad.scoring.frame_scores import error_maps
+    error_maps = _named("error_maps", "vad.scoring.frame_scores", "vad.scoring")
 
     member, network = ensemble.members[name], ensemble.network(name)
     samples = member.kind_of_input().samples(frames[member.size], index, device)
@@ -49,18 +51,23 @@ def write_errors(
     return peaks
 
 
+def _named(name: str, *modules: str) -> Any:
+    """A name of the model's `vad`, from the first of the modules that is there: versions differ in where it stands."""
+    for module in modules:
+        with suppress(ImportError, AttributeError):
+            return getattr(importlib.import_module(module), name)
+    return None
+
+
 def _processors() -> int:
-    try:
-        from vad.system.threads import available
-    except ImportError:  # the code of an older model
-        return os.cpu_count() or 1
-    return available()
+    available = _named("available", "vad.system.threads", "vad.threads")
+    return available() if available else os.cpu_count() or 1
 
 
 def _answer(model: Any, request: dict[str, Any], advance: Callable[[int], object]) -> None:
-    from vad.data.frame_index import FrameIndex
-
-    index = FrameIndex(np.load(request["video"]), np.load(request["frame"]))
+    index = _named("FrameIndex", "vad.data.frame_index", "vad.scores")(
+        np.load(request["video"]), np.load(request["frame"])
+    )
     frames = {
         int(size): np.memmap(f["path"], np.uint8, "r", f["offset"], tuple(f["shape"]))
         for size, f in request["frames"].items()

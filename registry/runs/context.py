@@ -58,7 +58,7 @@ class Target:
 
 
 @dataclass
-class Work:
+class RunContext:
     """All that belongs to one run of an entry. `files` are the scores of streams that read a file, `file_digests` those files' SHA-256;
     `digest` is of all that decides the result. `forced` marks what a command with FORCE finishes."""
 

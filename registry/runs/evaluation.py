@@ -9,11 +9,11 @@ import torch
 import yaml
 
 from registry.runs import identity
-from registry.runs.context import Work
+from registry.runs.context import RunContext
 from registry.runs.description import describe, reference_for
 from registry.runs.figures import write_pictures
 from registry.runs.identity import write_identity
-from registry.runs.members import Known
+from registry.runs.members import TrainedMember
 from registry.runs.result import Result
 from registry.store import score_table
 from registry.store.runlog import DESCRIPTION, RunLog
@@ -27,9 +27,9 @@ from vad.system.files import sha256
 
 
 def log_outcome(
-    work: Work,
+    work: RunContext,
     outcomes: Mapping[str, Outcome],
-    known: Mapping[str, Known],
+    known: Mapping[str, TrainedMember],
     maps: Mapping[str, Mapping[int, Frames]],
     log: RunLog,
     device: torch.device,
@@ -79,7 +79,7 @@ def log_outcome(
     return result
 
 
-def _costs(known: Mapping[str, Known], runs: Mapping[str, Found]) -> dict[str, float]:
+def _costs(known: Mapping[str, TrainedMember], runs: Mapping[str, Found]) -> dict[str, float]:
     """What all members cost, whichever run paid for it: seconds of training, MB of weights, frames/s to scores."""
     if not known:
         return {}
@@ -98,7 +98,7 @@ def predictions_file(variant: str) -> str:
     return f"predictions-{variant}.csv"
 
 
-def _write_texts(work: Work, outcomes: Mapping[str, Outcome], result: Result, folder: Path) -> None:
+def _write_texts(work: RunContext, outcomes: Mapping[str, Outcome], result: Result, folder: Path) -> None:
     """The entry as written and as resolved, the scores of every variant, and a predictions file of the best."""
     (folder / "entry.yaml").write_text(work.loaded.source)
     resolved: dict[str, Any] = {

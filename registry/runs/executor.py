@@ -12,12 +12,12 @@ from registry.engines import Engine, follow, open_engine
 from registry.models.versions import Versions
 from registry.provenance import provenance
 from registry.runs import forcing
-from registry.runs.context import Request, Work
+from registry.runs.context import Request, RunContext
 from registry.runs.description import describe
 from registry.runs.estimate import Estimator
 from registry.runs.evaluation import log_outcome
 from registry.runs.member_models import log_members
-from registry.runs.members import Known, MemberStore
+from registry.runs.members import MemberStore, TrainedMember
 from registry.runs.preparation import announce, prepare
 from registry.runs.registration import register
 from registry.runs.result import Result, present, stored_result
@@ -59,7 +59,7 @@ def find_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def finished(work: Work, tracking: Tracking) -> Result | None:
+def finished(work: RunContext, tracking: Tracking) -> Result | None:
     """What an earlier run of the same entry on the same data found, unless it is to be run anew."""
     for run in tracking.find("experiment", work.digest, tags=work.forced_tags(), most=1):
         if result := stored_result(tracking, run, work.request.home):
@@ -68,7 +68,7 @@ def finished(work: Work, tracking: Tracking) -> Result | None:
 
 
 def execute(
-    work: Work,
+    work: RunContext,
     tracking: Tracking,
     store: MemberStore,
     engine: Engine,
@@ -113,7 +113,7 @@ def execute(
 
 
 def train_ahead(
-    ahead: Sequence[tuple[Work, Mapping[str, str]]],
+    ahead: Sequence[tuple[RunContext, Mapping[str, str]]],
     tracking: Tracking,
     store: MemberStore,
     engine: Engine,
@@ -139,14 +139,14 @@ def train_ahead(
                     console.say(f"  {name}: {ending}; the others go on")
 
 
-def _open(work: Work, tracking: Tracking) -> RunLog:
+def _open(work: RunContext, tracking: Tracking) -> RunLog:
     experiment = tracking.experiment(work.data.experiment(), _protocol_tags(work))
     return tracking.open_run(experiment, "experiment", work.digest, work.plan.name, _tags(work))
 
 
-def _look_up(work: Work, store: MemberStore, console: Console) -> tuple[dict[str, Known], dict[str, str]]:
+def _look_up(work: RunContext, store: MemberStore, console: Console) -> tuple[dict[str, TrainedMember], dict[str, str]]:
     """Which members are there and which must be trained; said before anything starts."""
-    known: dict[str, Known] = {}
+    known: dict[str, TrainedMember] = {}
     missing: dict[str, str] = {}
     for name, member in work.plan.members.items():
         digest = member.digest(work.train.digest if work.train else "")
@@ -164,7 +164,7 @@ def _look_up(work: Work, store: MemberStore, console: Console) -> tuple[dict[str
     return known, missing
 
 
-def _decode(work: Work, missing: Mapping[str, str], console: Console) -> dict[str, dict[int, Frames]]:
+def _decode(work: RunContext, missing: Mapping[str, str], console: Console) -> dict[str, dict[int, Frames]]:
     """Memory maps of what will be looked at: train frames for members to train, targets for all sizes."""
     wanted: list[tuple[str, Source, list[int]]] = []
     if missing and work.train is not None:
@@ -186,8 +186,8 @@ def _decode(work: Work, missing: Mapping[str, str], console: Console) -> dict[st
 
 
 def _outcomes(
-    work: Work,
-    known: dict[str, Known],
+    work: RunContext,
+    known: dict[str, TrainedMember],
     maps: dict[str, dict[int, Frames]],
     store: MemberStore,
 ) -> dict[str, Outcome]:
@@ -221,7 +221,7 @@ def _outcomes(
     return outcomes
 
 
-def _protocol_tags(work: Work) -> dict[str, str]:
+def _protocol_tags(work: RunContext) -> dict[str, str]:
     return {
         "vad.protocol": work.data.protocol(),
         "vad.data": work.data.place,
@@ -234,7 +234,7 @@ def _protocol_tags(work: Work) -> dict[str, str]:
     }
 
 
-def _tags(work: Work) -> dict[str, str]:
+def _tags(work: RunContext) -> dict[str, str]:
     """What a person looks for first, then what the program looks for."""
     by = "the labelled test frames" if work.data.labels else "painted anomalies in training frames held out"
     tags = {
@@ -258,7 +258,7 @@ def _tags(work: Work) -> dict[str, str]:
     return {key: value for key, value in tags.items() if value}
 
 
-def _params(work: Work, device: torch.device) -> dict[str, object]:
+def _params(work: RunContext, device: torch.device) -> dict[str, object]:
     """Few and well named: what a person would sort and filter runs by. All of it is in resolved.yaml."""
     members = list(work.plan.members.values())
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from registry.runs.context import Work
+from registry.runs.context import RunContext
 from registry.runs.description import OVERVIEW, figure_name
-from registry.runs.members import Known
+from registry.runs.members import TrainedMember
 from registry.runs.result import Result
 from vad.frames.store import Frames
 from vad.scoring.frame_scores import error_maps
@@ -20,11 +20,11 @@ _WORST = 8
 
 
 def write_pictures(
-    work: Work,
+    work: RunContext,
     outcome: Outcome,
     judged: Outcome | None,
     result: Result,
-    known: Mapping[str, Known],
+    known: Mapping[str, TrainedMember],
     maps: Mapping[str, Mapping[int, Frames]],
     device: torch.device,
     folder: Path,
@@ -52,10 +52,10 @@ def write_pictures(
 
 
 def _worst_frames(
-    work: Work,
+    work: RunContext,
     outcome: Outcome,
     result: Result,
-    known: Mapping[str, Known],
+    known: Mapping[str, TrainedMember],
     maps: Mapping[str, Mapping[int, Frames]],
     device: torch.device,
 ) -> list[Any]:

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from registry.console import Console
-from registry.runs.context import Work
+from registry.runs.context import RunContext
 from vad.detectors.member import digest_of
 from vad.system.files import replacing
 
 
-def begin(works: Sequence[Work], console: Console) -> Path | None:
+def begin(works: Sequence[RunContext], console: Console) -> Path | None:
     """Mark forced runs with the id of their command, or with that of the interrupted command which this one resumes.
 
     Return the file to remove when all of them are finished; None without FORCE.

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from registry.provenance import checkout
-from registry.runs.context import Work
+from registry.runs.context import RunContext
 from registry.store.tracking import Found, Tracking
 from vad.data.frameset import Split
 from vad.detectors.member import SCORING_CODE, TRAINING_CODE
@@ -17,7 +17,7 @@ FILE = "identity.json"
 _SHORT = 12  # digits of a file's SHA-256: enough to see that it changed
 
 
-def identity(work: Work) -> dict[str, Any]:
+def identity(work: RunContext) -> dict[str, Any]:
     """Plan, code, files and data of a run, as plain values.
 
     `videos` holds, for each split and video, its frame numbers as ranges and the first digits of the SHA-256 of each
@@ -51,7 +51,7 @@ def identity(work: Work) -> dict[str, Any]:
     }
 
 
-def write_identity(path: Path, work: Work) -> None:
+def write_identity(path: Path, work: RunContext) -> None:
     path.write_text(json.dumps(identity(work), indent=1))
 
 

@@ -4,15 +4,17 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from registry.runs.context import Work
-from registry.runs.members import Known, MemberStore
+from registry.runs.context import RunContext
+from registry.runs.members import MemberStore, TrainedMember
 from registry.store.runlog import RunLog
 from registry.store.tracking import Found, Tracking
 
 _TAG = "vad.logged_model"
 
 
-def log_members(work: Work, known: Mapping[str, Known], store: MemberStore, log: RunLog, tracking: Tracking) -> None:
+def log_members(
+    work: RunContext, known: Mapping[str, TrainedMember], store: MemberStore, log: RunLog, tracking: Tracking
+) -> None:
     """Log a model for each member that was trained in this run's MLflow experiment, once, and its figures, once each.
 
     The figure of a member is the AP of one of its errors before any step, as in `ap_alone.max`.
@@ -42,7 +44,7 @@ def log_members(work: Work, known: Mapping[str, Known], store: MemberStore, log:
             tracking.reopen(run.run_id).log(figures, tags={_TAG: model}, model=model)
 
 
-def _make(member: Known, run: Found, tracking: Tracking) -> str:
+def _make(member: TrainedMember, run: Found, tracking: Tracking) -> str:
     """A logged model of a member; its weights stay with the run."""
     about = member.member
     params = {"scale": about.size, "group": about.group, "seed": about.seed, "model": about.model}

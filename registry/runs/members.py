@@ -40,7 +40,7 @@ _CURVE_EVERY = 3.0
 
 
 @dataclass(frozen=True)
-class Known:
+class TrainedMember:
     """A member whose weights are in the store: the run that trained it, and how that went.
 
     Its `member` says in which precision that was, where the entry says `auto`.
@@ -69,14 +69,14 @@ class MemberStore:
         self.failed: dict[str, str] = {}
         """Members that this process could not train, by digest, and why."""
 
-    def find(self, member: Member, digest: str, tags: Mapping[str, str] | None = None) -> Known | None:
+    def find(self, member: Member, digest: str, tags: Mapping[str, str] | None = None) -> TrainedMember | None:
         """A finished member of this digest, with these tags, whose weights are there and whole."""
         for run in self._tracking.find("member", digest, tags=tags):
             if known := self._open(member, digest, run):
                 return known
         return None
 
-    def _open(self, member: Member, digest: str, run: Found) -> Known | None:
+    def _open(self, member: Member, digest: str, run: Found) -> TrainedMember | None:
         folder = run.tags.get("vad.checkpoint", "")
         cache = self._home / "fetched" / run.run_id
         try:
@@ -89,7 +89,7 @@ class MemberStore:
             self._console.say(f"  {member.name}: run {run.run_id} has lost its weights; it is passed over")
             return None
         content = json.loads(about.read_text())
-        return Known(
+        return TrainedMember(
             member.trained_in(content["precision"]),
             digest,
             run.run_id,
@@ -144,7 +144,7 @@ class MemberStore:
 
     def train(
         self, member: Member, digest: str, samples: Samples, parent: RunLog, tags: Mapping[str, str]
-    ) -> Course[Known]:
+    ) -> Course[TrainedMember]:
         """The course of a member's training as a child of `parent`; goes on where a training of this digest was cut off.
 
         Raises Diverged where the loss is no longer finite; the last good weights are logged then.
@@ -188,7 +188,7 @@ class MemberStore:
 
     def _keep(
         self, member: Member, digest: str, trained: Trained, count: int, log: RunLog, tags: Mapping[str, str]
-    ) -> Known:
+    ) -> TrainedMember:
         """Log the checkpoint: weights, and the epoch and loss that they come from."""
         folder = f"checkpoints/{member.group}/seed-{member.seed}"
         epochs = [asdict(epoch) for epoch in trained.epochs]
@@ -214,12 +214,12 @@ class MemberStore:
         path = self._tracking.fetch(log.run_id, f"{folder}/{_WEIGHTS}", self._home / "fetched" / log.run_id)
         if path is None:
             raise InputError(f"the weights of {member.name} were logged to run {log.run_id}, but cannot be read back")
-        return Known(
+        return TrainedMember(
             member.trained_in(trained.precision), digest, log.run_id, member.name, tags.get("vad.entry", ""), path, trained.epoch, trained.loss,
             trained.epochs, seconds,
         )  # fmt: skip
 
-    def stored_scores(self, known: Known, frames_digest: str, error: Named) -> Values | None:
+    def stored_scores(self, known: TrainedMember, frames_digest: str, error: Named) -> Values | None:
         """The member's scores of these frames under this error, if they were computed before."""
         name = f"scores/{_score_name(frames_digest, error)}"
         try:
@@ -232,7 +232,13 @@ class MemberStore:
         return tensors["scores"].numpy()
 
     def score(
-        self, known: Known, frames: Frames, index: FrameIndex, frames_digest: str, errors: list[Named], what: str
+        self,
+        known: TrainedMember,
+        frames: Frames,
+        index: FrameIndex,
+        frames_digest: str,
+        errors: list[Named],
+        what: str,
     ) -> dict[Named, Values]:
         """Score frames and keep the result with the member's run."""
         member = known.member

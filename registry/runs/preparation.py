@@ -9,7 +9,7 @@ from registry.data.datasets import Dataset, open_frames_of, open_scores_of, read
 from registry.entries.loading import default_profile, load_entry
 from registry.entries.plan import Plan, make_plan, rehearse
 from registry.models.promotion import read_policy
-from registry.runs.context import Request, Target, Work
+from registry.runs.context import Request, RunContext, Target
 from vad.data.frame_index import FrameIndex
 from vad.data.frameset import Labels
 from vad.detectors.member import SCORING_CODE, TRAINING_CODE, Member, digest_of, named_code
@@ -19,7 +19,7 @@ from vad.frames.store import SplitSource
 PROXY_SEED = 20260101
 
 
-def prepare(request: Request, data: Dataset | None = None) -> Work:
+def prepare(request: Request, data: Dataset | None = None) -> RunContext:
     """What running an entry on this data comes to. `data` is given where frames are open already.
 
     Raises InputError for all that is wrong with entry, data or labels; nothing is tracked yet.
@@ -66,10 +66,10 @@ def prepare(request: Request, data: Dataset | None = None) -> Work:
         }
     )
     index = split.index if train else None
-    return Work(request, loaded, plan, data, train, index, targets, judge, files, file_digests, digest)
+    return RunContext(request, loaded, plan, data, train, index, targets, judge, files, file_digests, digest)
 
 
-def announce(work: Work, console: Console) -> None:
+def announce(work: RunContext, console: Console) -> None:
     """Say what is about to run, on what."""
     data, loaded = work.data, work.loaded
     console.say(f"{work.plan.name} on {data.name} ({data.place}), profile {loaded.profile}")

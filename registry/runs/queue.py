@@ -11,7 +11,7 @@ from registry.data.datasets import open_frames_of
 from registry.engines import Engine, open_engine
 from registry.entries.loading import all_experiments, experiments_folder
 from registry.runs import forcing
-from registry.runs.context import Request, Work
+from registry.runs.context import Request, RunContext
 from registry.runs.estimate import Estimator
 from registry.runs.executor import execute, find_device, finished, train_ahead
 from registry.runs.members import MemberStore
@@ -42,7 +42,7 @@ class Ended:
 class _Job:
     """An experiment of the queue and where its members come from: a reason each, and those that it trains."""
 
-    work: Work
+    work: RunContext
     done: Result | None
     reasons: list[str]
     trains: dict[str, Member]
@@ -119,9 +119,9 @@ def _work_off(
     return ended
 
 
-def _prepare_all(experiments: Sequence[str], request: Request, device: torch.device) -> list[Work]:
+def _prepare_all(experiments: Sequence[str], request: Request, device: torch.device) -> list[RunContext]:
     data = open_frames_of(request.data, request.labels, request.home, request.first_frame)
-    works: list[Work] = []
+    works: list[RunContext] = []
     faults = []
     for experiment in experiments:
         try:
@@ -135,7 +135,7 @@ def _prepare_all(experiments: Sequence[str], request: Request, device: torch.dev
     return works
 
 
-def _plan(works: Sequence[Work], tracking: Tracking, store: MemberStore) -> list[_Job]:
+def _plan(works: Sequence[RunContext], tracking: Tracking, store: MemberStore) -> list[_Job]:
     """Which experiments are done, and of the others' members which are there, shared, or to be trained."""
     jobs = []
     taken: dict[str, str] = {}

@@ -10,9 +10,9 @@ from registry.data.datasets import labels_tags
 from registry.entries.entry import Entry
 from registry.models.production import Production
 from registry.models.versions import Versions
-from registry.runs.context import Work
+from registry.runs.context import RunContext
 from registry.runs.description import describe_version, reference_for
-from registry.runs.members import Known
+from registry.runs.members import TrainedMember
 from registry.runs.result import FILE, Result
 from registry.store.runlog import RunLog
 from registry.store.tracking import Tracking
@@ -21,7 +21,12 @@ from vad.scoring.pipeline import Outcome
 
 
 def register(
-    work: Work, outcome: Outcome, known: Mapping[str, Known], log: RunLog, tracking: Tracking, result: Result
+    work: RunContext,
+    outcome: Outcome,
+    known: Mapping[str, TrainedMember],
+    log: RunLog,
+    tracking: Tracking,
+    result: Result,
 ) -> Result:
     """Register the best variant that frames alone can give, let it stand for production, and say so in the run."""
     from_frames = [

@@ -5,8 +5,8 @@ from contextlib import closing
 
 from registry.console import Console, plural
 from registry.engines import Course, Engine, Lost, follow
-from registry.runs.context import Work
-from registry.runs.members import Known, MemberStore
+from registry.runs.context import RunContext
+from registry.runs.members import MemberStore, TrainedMember
 from registry.store.runlog import RunLog
 from vad.detectors.member import Member
 from vad.detectors.training.trainer import Diverged
@@ -17,20 +17,20 @@ class MembersFailed(RuntimeError):
     """Some members could not be trained; the others were, and are kept."""
 
 
-def find(work: Work, store: MemberStore, member: Member, digest: str) -> Known | None:
+def find(work: RunContext, store: MemberStore, member: Member, digest: str) -> TrainedMember | None:
     """A finished member; under FORCE only one that this command trained, also before it was cut off."""
     return store.find(member, digest, work.forced_tags())
 
 
 def course(
-    work: Work,
+    work: RunContext,
     name: str,
     digest: str,
     frames: Mapping[int, Frames],
     store: MemberStore,
     log: RunLog,
     wait: bool = False,
-) -> Course[Known | None]:
+) -> Course[TrainedMember | None]:
     """A member from the store or from training below the run `log`; None where another run is training it.
 
     `frames` are the train frames by size. With `wait`, that other run is waited for.
@@ -52,19 +52,19 @@ def course(
 
 
 def train(
-    work: Work,
+    work: RunContext,
     missing: Mapping[str, str],
     frames: Mapping[int, Frames],
     store: MemberStore,
     engine: Engine,
     log: RunLog,
     console: Console,
-) -> dict[str, Known]:
+) -> dict[str, TrainedMember]:
     """Train the missing members, digests by name; those that another run is training come last.
 
     Raises MembersFailed when all had their turn and some could not be trained.
     """
-    known: dict[str, Known] = {}
+    known: dict[str, TrainedMember] = {}
     failed = {
         name: f"{store.failed[digest]}, as found before" for name, digest in missing.items() if digest in store.failed
     }

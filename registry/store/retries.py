@@ -53,7 +53,7 @@ def impatient() -> Iterator[None]:
         _waits.reset(before)
 
 
-class Patience:
+class Retries:
     """Repeats calls of one store. A person is told where a wait begins and where it is over."""
 
     def __init__(self, shown: str):
@@ -116,10 +116,10 @@ class Patience:
             self._since, self._given_up = None, False
 
 
-class PatientClient:
+class RetryingClient:
     """MLflow's client: each call is repeated, a search finds all there is, and what is to be made is made once all the same."""
 
-    def __init__(self, patience: Patience):
+    def __init__(self, patience: Retries):
         self._patience = patience
         self._client = patience(mlflow.MlflowClient)
 

@@ -10,7 +10,7 @@ from mlflow.entities import Metric, Param, Run, RunTag
 
 from registry.store.processes import Lease
 from registry.store.record import as_tags, recorded
-from registry.store.retries import PatientClient, impatient
+from registry.store.retries import RetryingClient, impatient
 from vad.system.files import sha256
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
@@ -23,7 +23,7 @@ PAGE = 1000
 class RunLog:
     """One open run. Everything is sent in batches; the status is true when the process ends by itself."""
 
-    def __init__(self, client: PatientClient, run: Run, lease: Lease | None = None):
+    def __init__(self, client: RetryingClient, run: Run, lease: Lease | None = None):
         self._client = client
         self._lease = lease
         self.run_id: str = run.info.run_id

@@ -25,7 +25,7 @@ from registry.store.connection import absent, reaching, without_password
 from registry.store.paths import writable
 from registry.store.processes import ALIVE, Lease, now, process_gone, this_process
 from registry.store.record import Altered, recorded
-from registry.store.retries import Patience, PatientClient, Silent, impatient
+from registry.store.retries import Retries, RetryingClient, Silent, impatient
 from registry.store.runlog import RunLog
 from registry.store.search import equals
 from vad.errors import InputError
@@ -69,7 +69,7 @@ class Tracking:
     `maybe` a database that is not there is one without runs.
     """
 
-    client: PatientClient
+    client: RetryingClient
 
     def __init__(self, uri: str | None = None, mark_stale: bool = True, new: bool = False, maybe: bool = False):
         self.uri = uri or default_uri()
@@ -87,12 +87,12 @@ class Tracking:
         ) in asked.items():  # MLflow sets them; a later store in another folder would be taken for this one
             os.environ.pop(name, None)
             os.environ |= {name: value} if value is not None else {}
-        self.patiently = Patience(self.shown)
+        self.retrying = Retries(self.shown)
         """Repeats a call of MLflow that does not go by the client."""
         if maybe and (database := sqlite_path(self.uri)) and not database.exists():
             return
         with reaching(self.uri, new):
-            self.client = PatientClient(self.patiently)
+            self.client = RetryingClient(self.retrying)
             self._experiments = {e.experiment_id: e.name for e in self.client.search_experiments()}
         if mark_stale:
             self._mark_stale()
@@ -191,7 +191,7 @@ class Tracking:
 
     def remove_files(self, location: str) -> None:
         """Remove all that lies at an artifact location."""
-        self.patiently(get_artifact_repository(location, self.uri).delete_artifacts)
+        self.retrying(get_artifact_repository(location, self.uri).delete_artifacts)
 
     def log_model(self, run_id: str, experiment_id: str, name: str, params: Mapping[str, Any]) -> str:
         """A logged model without files of its own, of what a run made; gives its id."""
@@ -284,13 +284,13 @@ class Tracking:
         try:
             # The client would ask a server for the run and its models before each of these calls.
             files = get_artifact_repository(self._roots[run_id], self.uri)
-            listed = self.patiently(lambda: files.list_artifacts(os.path.dirname(path) or None))
+            listed = self.retrying(lambda: files.list_artifacts(os.path.dirname(path) or None))
             if path not in [item.path for item in listed]:
                 return None
             if self._roots[run_id].startswith("file:"):
                 return Path(files.download_artifacts(path))
             place = writable(folder)
-            return Path(self.patiently(lambda: files.download_artifacts(path, str(place))))
+            return Path(self.retrying(lambda: files.download_artifacts(path, str(place))))
         except MlflowException as error:
             if not absent(error):
                 raise

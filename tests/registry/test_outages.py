@@ -16,7 +16,7 @@ import requests
 from benchmarks.at_once import at_once
 from benchmarks.tracking_server import free_port, mlflow_server
 from registry.store import retries as patience
-from registry.store.retries import Patience, PatientClient
+from registry.store.retries import Retries, RetryingClient
 from tests.registry.conftest import Workspace, copy_workspace
 from vad.system.threads import using
 
@@ -220,7 +220,7 @@ def test_what_a_lost_answer_left_is_taken_up_and_not_made_twice(workspace, monke
 
 def test_what_is_wrong_for_good_is_not_repeated(workspace):
     workspace.tracking()
-    client = PatientClient(Patience("sqlite:///mlflow.db"))
+    client = RetryingClient(Retries("sqlite:///mlflow.db"))
     started = time.monotonic()
     with pytest.raises(mlflow.MlflowException, match="not found"):
         client.get_run("0" * 32)

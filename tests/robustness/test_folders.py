@@ -16,7 +16,7 @@ from vad.data.frame_index import FrameIndex
 from vad.data.labels import read_labels
 from vad.data.layouts import find_videos, read_frameset
 from vad.errors import InputError
-from vad.images.digest_cache import Memory
+from vad.images.digest_cache import DigestCache
 
 IMAGE = cv2.imencode(".png", np.zeros((1, 1, 3), np.uint8))[1].tobytes()
 NAMES = st.one_of(
@@ -140,4 +140,4 @@ def test_halves_that_are_files_are_named(tmp_path):
 def test_masks_that_may_not_be_read_are_named(denied, tmp_path):
     folder = denied("masks")
     with pytest.raises(InputError, match=f"cannot read {folder / 'masks'}: Permission denied"):
-        read_labels(folder / "masks", FrameIndex(np.array([1]), np.array([0])), Memory(tmp_path / "memory.json"))
+        read_labels(folder / "masks", FrameIndex(np.array([1]), np.array([0])), DigestCache(tmp_path / "memory.json"))

@@ -16,7 +16,7 @@ from vad.data.frame_index import FrameIndex
 from vad.data.labels import read_labels
 from vad.data.masks import anomalous_frames
 from vad.errors import InputError
-from vad.images.digest_cache import Memory
+from vad.images.digest_cache import DigestCache
 
 
 def _cells(flags, dtype="u1"):
@@ -157,8 +157,8 @@ def test_links_pipes_and_folders_are_named(tmp_path):
     for make in makers:
         make()
         with pytest.raises(InputError, match=r"1_label.mat"):
-            read_labels(path.parent, index, Memory(tmp_path / "memory.json"))
+            read_labels(path.parent, index, DigestCache(tmp_path / "memory.json"))
         path.unlink()
     path.mkdir()
     with pytest.raises(InputError, match=r"1_label.mat"):
-        read_labels(path.parent, index, Memory(tmp_path / "memory.json"))
+        read_labels(path.parent, index, DigestCache(tmp_path / "memory.json"))

@@ -17,7 +17,7 @@ from vad.data.frame_index import FrameIndex
 from vad.data.labels import read_labels
 from vad.data.tables import read_scores, read_table, write_scores
 from vad.errors import InputError
-from vad.images.digest_cache import Memory
+from vad.images.digest_cache import DigestCache
 
 WHOLE = b"Id,Predicted\n1_0,0.5\n1_1,0.25\n2_0,1e-3\n"
 CELLS = st.one_of(
@@ -55,7 +55,7 @@ def test_any_id_and_any_number(tmp_path, judged, name, value):
     if found is not None:
         assert found.index.ids == sorted({"1_0", _plain(name)}, key=lambda text: tuple(map(int, text.split("_"))))
         assert np.isfinite(found.values).all()
-    labels = judged(lambda: read_labels(path, INDEX, Memory(tmp_path / "memory.json")), "p.csv")
+    labels = judged(lambda: read_labels(path, INDEX, DigestCache(tmp_path / "memory.json")), "p.csv")
     assert labels is None  # three frames were asked for
 
 
@@ -142,6 +142,6 @@ def test_a_folder_a_loop_and_a_dangling_link_are_named(tmp_path):
 def test_what_never_ends_is_no_table(tmp_path, what):
     path = tmp_path / "t.csv"
     os.mkfifo(path) if what == "pipe" else path.symlink_to("/dev/zero")
-    for read in (lambda: read_scores(path), lambda: read_labels(path, INDEX, Memory(tmp_path / "memory.json"))):
+    for read in (lambda: read_scores(path), lambda: read_labels(path, INDEX, DigestCache(tmp_path / "memory.json"))):
         with pytest.raises(InputError, match=r"t\.csv is a pipe or a device, not a file"):
             read()

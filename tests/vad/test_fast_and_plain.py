@@ -15,7 +15,7 @@ from vad.detectors.networks import build
 from vad.detectors.networks.halving import Double, Halve
 from vad.detectors.training.trainer import train
 from vad.frames.store import SplitSource, open_frames
-from vad.images.digest_cache import Memory
+from vad.images.digest_cache import DigestCache
 from vad.inputs.shape import Shape
 from vad.scoring.frame_scores import score
 
@@ -103,7 +103,7 @@ def network_like(net):
 def test_ap_of_the_demo_street_is_within_the_spread_of_seeds(demo_street, tmp_path):
     """Three seeds each way on every eighth frame; the fast way in the precision that it takes here, the plain one in fp32."""
     frames = read_frameset(demo_street, tmp_path / "index")
-    labels = read_labels(find_labels(frames.root), frames.test.index, Memory(tmp_path / "memory.json")).values[::8]
+    labels = read_labels(find_labels(frames.root), frames.test.index, DigestCache(tmp_path / "memory.json")).values[::8]
     train_frames, test_frames = (
         np.array(open_frames(SplitSource(split), [SIZE], tmp_path)[SIZE][::8]) for split in (frames.train, frames.test)
     )

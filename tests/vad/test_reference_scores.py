@@ -8,7 +8,7 @@ from sklearn.metrics import average_precision_score
 
 from vad.data.labels import read_labels
 from vad.data.tables import read_scores
-from vad.images.digest_cache import Memory
+from vad.images.digest_cache import DigestCache
 from vad.scoring.pipeline import Step, Stream, Variant, run_pipeline
 
 FOLDER = Path(__file__).resolve().parents[3] / "shared" / "data" / "reference-scores"
@@ -26,7 +26,7 @@ AP = {
 def test_the_references_files_follow_from_each_other_and_measure_what_is_known(tmp_path):
     index, _ = read_scores(FOLDER / "rgb_only.csv")
     files = {name: read_scores(FOLDER / f"{name}.csv", index)[1] for name in AP}
-    labels = read_labels(FOLDER / "labels.csv", index, Memory(tmp_path / "memory.json")).values
+    labels = read_labels(FOLDER / "labels.csv", index, DigestCache(tmp_path / "memory.json")).values
     assert (len(index), len(index.spans)) == (11_706, 21)
     assert {name: round(float(average_precision_score(labels, scores)), 4) for name, scores in files.items()} == AP
 

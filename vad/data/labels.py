@@ -13,7 +13,7 @@ from vad.data.frameset import Labels
 from vad.data.masks import anomalous_frames
 from vad.data.tables import read_table, require_same_frames
 from vad.errors import InputError
-from vad.images.digest_cache import Memory
+from vad.images.digest_cache import DigestCache
 from vad.system.files import names_in, require_plain
 
 # The demo street comes with both, made from one list; its CSV counts.
@@ -52,7 +52,7 @@ def find_labels(root: Path, home: Path | None = None) -> Path | None:
 def read_labels(
     path: Path,
     index: FrameIndex,
-    memory: Memory,
+    memory: DigestCache,
     first_frame: int | None = None,
     movies: Mapping[int, Path] | None = None,
 ) -> Labels:
@@ -114,7 +114,7 @@ def _from_masks(
     folder: Path,
     masks: Mapping[int, Path],
     index: FrameIndex,
-    memory: Memory,
+    memory: DigestCache,
     first_frame: int | None,
     movies: Mapping[int, Path],
 ) -> NDArray[np.bool_]:

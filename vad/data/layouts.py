@@ -1,6 +1,6 @@
 """Folders on disk to a FrameSet. Every layout ends here; nothing below knows where frames came from.
 
-Known: the competition's (`training_videos/01/frame_00700.jpg`), and CUHK Avenue as its authors
+TrainedMember: the competition's (`training_videos/01/frame_00700.jpg`), and CUHK Avenue as its authors
 publish it (`training_videos/01.avi`), each at any depth below the folder that was named.
 """
 
@@ -13,7 +13,7 @@ from typing import Literal
 
 from vad.data.frameset import FrameSet, Split, Video
 from vad.errors import InputError
-from vad.images.digest_cache import Memory, Size
+from vad.images.digest_cache import DigestCache, Size
 from vad.system.files import names_in
 
 TRAIN, TEST = "training_videos", "testing_videos"
@@ -40,7 +40,7 @@ def read_frameset(root: Path, memory_folder: Path, name: str | None = None, *, s
     decoded has no frames.
     """
     home = find_videos(root)
-    memory = Memory(memory_folder / f"{hashlib.sha256(str(home).encode()).hexdigest()[:16]}.json")
+    memory = DigestCache(memory_folder / f"{hashlib.sha256(str(home).encode()).hexdigest()[:16]}.json")
     reading = _Reading(memory, strict)
     train, test = reading.split("train", home / TRAIN), reading.split("test", home / TEST)
     reading.compare_sizes()
@@ -83,7 +83,7 @@ def is_litter(name: str) -> bool:
 class _Reading:
     """One pass over a data set's folders."""
 
-    def __init__(self, memory: Memory, strict: bool):
+    def __init__(self, memory: DigestCache, strict: bool):
         self._memory = memory
         self._strict = strict
         self._sizes: dict[Size, list[Path]] = {}

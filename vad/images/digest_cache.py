@@ -16,7 +16,7 @@ from vad.system.threads import available
 Size = tuple[int, int]
 
 
-class Memory:
+class DigestCache:
     """What was found out about a data set's files, in one JSON file; an entry lapses when its file changes."""
 
     def __init__(self, path: Path):

@@ -5,7 +5,7 @@ import pytest
 
 from vad.data.layouts import read_frameset
 from vad.images import digest_cache as digests
-from vad.images.digest_cache import Memory
+from vad.images.digest_cache import DigestCache
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_a_movie_is_hashed_piece_by_piece(tmp_path):
     with path.open("wb") as file:
         file.truncate(64 << 20)
     tracemalloc.start()
-    Memory(tmp_path / "memory.json").digests([path])
+    DigestCache(tmp_path / "memory.json").digests([path])
     assert tracemalloc.get_traced_memory()[1] < 8 << 20
     tracemalloc.stop()
 

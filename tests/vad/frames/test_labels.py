@@ -4,7 +4,7 @@ from scipy.io import savemat
 
 from vad.data.frame_index import FrameIndex
 from vad.data.labels import find_labels, read_labels
-from vad.images.digest_cache import Memory
+from vad.images.digest_cache import DigestCache
 
 
 @pytest.fixture
@@ -14,7 +14,9 @@ def index():
 
 @pytest.fixture
 def read(tmp_path, index):
-    return lambda path, *options, frames=index: read_labels(path, frames, Memory(tmp_path / "memory.json"), *options)
+    return lambda path, *options, frames=index: read_labels(
+        path, frames, DigestCache(tmp_path / "memory.json"), *options
+    )
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 from vad.data.labels import MASKS, read_labels
 from vad.data.layouts import read_frameset
 from vad.images.decode import read_image
-from vad.images.digest_cache import Memory
+from vad.images.digest_cache import DigestCache
 from vad.synthetic import street
 from vad.synthetic.street import MARKER, make_street
 
@@ -37,7 +37,7 @@ def frames(made, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def labels(made, frames, tmp_path_factory):
-    memory = Memory(tmp_path_factory.mktemp("memory") / "labels.json")
+    memory = DigestCache(tmp_path_factory.mktemp("memory") / "labels.json")
     return read_labels(made / "labels.csv", frames.test.index, memory).values
 
 
@@ -76,7 +76,7 @@ def test_single_test_frames_are_missing_and_one_video_starts_late(frames):
 
 
 def test_csv_and_masks_say_the_same(made, frames, labels, tmp_path):
-    masks = read_labels(made / MASKS, frames.test.index, Memory(tmp_path / "memory.json"))
+    masks = read_labels(made / MASKS, frames.test.index, DigestCache(tmp_path / "memory.json"))
     assert np.array_equal(labels, masks.values)
 
 
