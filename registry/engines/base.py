@@ -1,4 +1,4 @@
-"""What engines have in common: jobs that they train, and the courses that the jobs are a part of."""
+"""What engines have in common: jobs that they train, and the training_jobs that the jobs are a part of."""
 
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, suppress
@@ -56,54 +56,54 @@ class Engine(Protocol):
 
 
 Ending = TypeVar("Ending")
-Course = Generator[Job, Trained, Ending]
+TrainingJob = Generator[Job, Trained, Ending]
 """What happens to a member, from first to last: at its one `yield` it hands over its job and waits until an engine
 has trained it. It may end without."""
 
 
-def follow(
-    courses: Iterable[tuple[str, Course[Ending]]], engine: Engine
+def run_jobs(
+    training_jobs: Iterable[tuple[str, TrainingJob[Ending]]], engine: Engine
 ) -> Generator[tuple[str, Ending | Exception], None, None]:
-    """Bring every course to its end, and yield its name with what it returned or raised, as they end.
+    """Run every training job to its end, and yield its name with what it returned or raised, as they end.
 
-    Where this is stopped or closed, so are the courses that have not ended. What a course raises before it hands over
+    Where this is stopped or closed, so are the training_jobs that have not ended. What a training_job raises before it hands over
     its job stops all.
     """
-    training: dict[Job, tuple[str, Course[Ending]]] = {}
+    training: dict[Job, tuple[str, TrainingJob[Ending]]] = {}
     untrained: list[tuple[str, Ending]] = []
 
     def jobs() -> Iterator[Job]:
-        for name, course in courses:
+        for name, training_job in training_jobs:
             try:
-                job = next(course)
+                job = next(training_job)
             except StopIteration as end:
                 untrained.append((name, end.value))
             else:
-                training[job] = name, course
+                training[job] = name, training_job
                 yield job
 
     try:
         with closing(engine.train(jobs())) as outcomes:
             for job, outcome in outcomes:
-                name, course = training.pop(job)
-                yield name, _end(course, outcome)
+                name, training_job = training.pop(job)
+                yield name, _end(training_job, outcome)
         yield from untrained
     except BaseException as error:
-        for _, course in training.values():
+        for _, training_job in training.values():
             with suppress(type(error)):
-                course.throw(error)
+                training_job.throw(error)
         raise
 
 
-def _end(course: Course[Ending], outcome: Trained | Exception) -> Ending | Exception:
+def _end(training_job: TrainingJob[Ending], outcome: Trained | Exception) -> Ending | Exception:
     try:
         if isinstance(outcome, Exception):
-            course.throw(outcome)
+            training_job.throw(outcome)
         else:
-            course.send(outcome)
+            training_job.send(outcome)
     except StopIteration as end:
         ending: Ending = end.value
         return ending
     except Exception as error:
         return error
-    raise AssertionError("a course has one job")
+    raise AssertionError("a training_job has one job")

@@ -27,7 +27,7 @@ from vad.system.files import sha256
 
 
 def log_outcome(
-    work: RunContext,
+    context: RunContext,
     outcomes: Mapping[str, Outcome],
     known: Mapping[str, TrainedMember],
     maps: Mapping[str, Mapping[int, Frames]],
@@ -36,18 +36,18 @@ def log_outcome(
     tracking: Tracking,
 ) -> Result:
     """Measure every variant, choose the best, and log figures, scores and pictures."""
-    entry, figure = work.loaded.entry, work.data.figure
-    judged = outcomes["test" if work.data.labels else "proxy"] if work.judge else None
-    measured: dict[str, Measured | None] = dict.fromkeys(work.plan.variants)
-    if judged is not None and work.judge is not None:
-        index = work.data.index if work.data.labels else work.targets[-1].index
-        measured |= {n: measure(scores, work.judge.values, index) for n, scores in judged.variants.items()}
+    entry, figure = context.loaded.entry, context.data.figure
+    judged = outcomes["test" if context.data.labels else "proxy"] if context.judge else None
+    measured: dict[str, Measured | None] = dict.fromkeys(context.plan.variants)
+    if judged is not None and context.judge is not None:
+        index = context.data.index if context.data.labels else context.targets[-1].index
+        measured |= {n: measure(scores, context.judge.values, index) for n, scores in judged.variants.items()}
     order = sorted(measured, key=lambda name: -(m.ap if (m := measured[name]) else -1.0))
     best = order[0]
     result = Result(
-        work.plan.name,
-        work.data.name,
-        work.loaded.profile,
+        context.plan.name,
+        context.data.name,
+        context.loaded.profile,
         figure,
         best,
         {name: measured[name] for name in order},
@@ -66,15 +66,15 @@ def log_outcome(
         metrics["reference_ap"] = stated
         tags |= {"vad.reference_ap": f"{stated:.4f}", "vad.reference_of": of}
     if top:
-        metrics |= {"auc" if work.data.labels else "proxy_auc": top.auc, "prevalence": top.prevalence}
-    metrics |= _costs(known, runs) | work.seconds.metrics()
+        metrics |= {"auc" if context.data.labels else "proxy_auc": top.auc, "prevalence": top.prevalence}
+    metrics |= _costs(known, runs) | context.seconds.metrics()
     metrics |= {f"{figure}.{name}": found.ap for name in order if (found := measured[name])}
     log.log(metrics, {"best_variant": best}, tags)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        _write_texts(work, outcomes, result, folder)
+        _write_texts(context, outcomes, result, folder)
         written = sha256(folder / predictions_file(best))
-        write_pictures(work, outcomes["test"], judged, result, known, maps, device, folder / "pictures")
+        write_pictures(context, outcomes["test"], judged, result, known, maps, device, folder / "pictures")
         log.artifacts(folder, tags={"vad.predictions_sha256": written})
     return result
 
@@ -98,20 +98,20 @@ def predictions_file(variant: str) -> str:
     return f"predictions-{variant}.csv"
 
 
-def _write_texts(work: RunContext, outcomes: Mapping[str, Outcome], result: Result, folder: Path) -> None:
+def _write_texts(context: RunContext, outcomes: Mapping[str, Outcome], result: Result, folder: Path) -> None:
     """The entry as written and as resolved, the scores of every variant, and a predictions file of the best."""
-    (folder / "entry.yaml").write_text(work.loaded.source)
+    (folder / "entry.yaml").write_text(context.loaded.source)
     resolved: dict[str, Any] = {
-        "name": work.plan.name,
-        "profile": work.loaded.profile,
-        "set": list(work.loaded.overrides),
+        "name": context.plan.name,
+        "profile": context.loaded.profile,
+        "set": list(context.loaded.overrides),
     }
-    (folder / "resolved.yaml").write_text(yaml.safe_dump({**resolved, **work.plan.settings()}, sort_keys=False))
-    write_identity(folder / identity.FILE, work)
-    index, variants = work.data.index, outcomes["test"].variants
+    (folder / "resolved.yaml").write_text(yaml.safe_dump({**resolved, **context.plan.settings()}, sort_keys=False))
+    write_identity(folder / identity.FILE, context)
+    index, variants = context.data.index, outcomes["test"].variants
     write_scores(folder / predictions_file(result.best), index, variants[result.best])
-    labels = work.data.labels.values if work.data.labels else None
+    labels = context.data.labels.values if context.data.labels else None
     write_table(folder / score_table.TEST, ScoreTable(index, labels, variants))
-    if "proxy" in outcomes and work.judge is not None:
-        painted = ScoreTable(work.targets[-1].index, work.judge.values, outcomes["proxy"].variants)
+    if "proxy" in outcomes and context.judge is not None:
+        painted = ScoreTable(context.targets[-1].index, context.judge.values, outcomes["proxy"].variants)
         write_table(folder / score_table.PROXY, painted)

@@ -8,7 +8,7 @@ import torch
 
 from registry.console import Console, duration
 from registry.data.datasets import labels_tags
-from registry.engines import Engine, follow, open_engine
+from registry.engines import Engine, open_engine, run_jobs
 from registry.models.versions import Versions
 from registry.provenance import provenance
 from registry.runs import forcing
@@ -21,7 +21,7 @@ from registry.runs.members import MemberStore, TrainedMember
 from registry.runs.preparation import announce, prepare
 from registry.runs.registration import register
 from registry.runs.result import Result, present, stored_result
-from registry.runs.training import course, find, train
+from registry.runs.training import find, train, training_job
 from registry.signals import was_stopped
 from registry.store import saved_views as view
 from registry.store.runlog import DESCRIPTION, RunLog
@@ -41,14 +41,14 @@ def run(request: Request, console: Console) -> Result:
     Raises InputError before anything is tracked for all that is wrong with entry, data or labels.
     """
     device = find_device()
-    work = prepare(request)
-    announce(work, console)
+    context = prepare(request)
+    announce(context, console)
     engine = open_engine(request.engine, request.gpu_share, device, console)
     tracking = Tracking(new=True)
-    forced = forcing.begin([work], console)
+    forced = forcing.begin([context], console)
     with closing(engine), tracking.ending_runs():
         store = MemberStore(tracking, request.home, device, console)
-        result = execute(work, tracking, store, engine, device, console, Estimator(device))
+        result = execute(context, tracking, store, engine, device, console, Estimator(device))
     if forced:
         forced.unlink(missing_ok=True)
     return result
@@ -59,16 +59,16 @@ def find_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def finished(work: RunContext, tracking: Tracking) -> Result | None:
+def finished(context: RunContext, tracking: Tracking) -> Result | None:
     """What an earlier run of the same entry on the same data found, unless it is to be run anew."""
-    for run in tracking.find("experiment", work.digest, tags=work.forced_tags(), most=1):
-        if result := stored_result(tracking, run, work.request.home):
+    for run in tracking.find("experiment", context.digest, tags=context.forced_tags(), most=1):
+        if result := stored_result(tracking, run, context.request.home):
             return present(result, Versions(tracking))
     return None
 
 
 def execute(
-    work: RunContext,
+    context: RunContext,
     tracking: Tracking,
     store: MemberStore,
     engine: Engine,
@@ -81,30 +81,35 @@ def execute(
     Of two processes of one folder that run an experiment at once, the second waits for the first. With an estimator, what
     it takes is said beforehand. Raises MembersFailed when members could not be trained; what else there was to train is trained then.
     """
-    with store.exclusively(work.plan.name, work.digest, wait=True, doing="running it"):
-        if result := finished(work, tracking):
-            console.say(f"{work.plan.name} is done already: nothing to train, nothing to score (FORCE=1 runs it anew)")
+    with store.exclusively(context.plan.name, context.digest, wait=True, doing="running it"):
+        if result := finished(context, tracking):
+            console.say(
+                f"{context.plan.name} is done already: nothing to train, nothing to score (FORCE=1 runs it anew)"
+            )
             for name, origin in result.members.items():
                 console.say(f"  {name:<14} from run {origin}")
             return result
-        known, missing = _look_up(work, store, console)
-        if missing and estimator and work.train_index is not None:
-            members, scored = [work.plan.members[name] for name in missing], [target.index for target in work.targets]
-            seconds = estimator.seconds(members, work.train_index, scored)
+        known, missing = _look_up(context, store, console)
+        if missing and estimator and context.train_index is not None:
+            members, scored = (
+                [context.plan.members[name] for name in missing],
+                [target.index for target in context.targets],
+            )
+            seconds = estimator.seconds(members, context.train_index, scored)
             console.say(f"  about {duration(seconds)} of training and scoring on this machine")
         if missing:
             engine.start()
-        maps = _decode(work, missing, console)
-        log = _open(work, tracking)
+        maps = _decode(context, missing, console)
+        log = _open(context, tracking)
         try:
-            log.log(params=_params(work, device), tags={DESCRIPTION: describe(work.loaded.entry, None, log)})
+            log.log(params=_params(context, device), tags={DESCRIPTION: describe(context.loaded.entry, None, log)})
             if missing:
-                known |= train(work, missing, maps["train"], store, engine, log, console)
-            known = {name: known[name] for name in work.plan.members}
-            outcomes = _outcomes(work, known, maps, store)
-            result = log_outcome(work, outcomes, known, maps, log, device, tracking)
-            log_members(work, known, store, log, tracking)
-            result = register(work, outcomes["test"], known, log, tracking, result)
+                known |= train(context, missing, maps["train"], store, engine, log, console)
+            known = {name: known[name] for name in context.plan.members}
+            outcomes = _outcomes(context, known, maps, store)
+            result = log_outcome(context, outcomes, known, maps, log, device, tracking)
+            log_members(context, known, store, log, tracking)
+            result = register(context, outcomes["test"], known, log, tracking, result)
         except BaseException as error:
             log.end("KILLED" if was_stopped(error) else "FAILED")
             raise
@@ -124,36 +129,38 @@ def train_ahead(
     A member is a child of its experiment's run. That is cut off afterwards, and taken up when it is its turn.
     """
     with ExitStack() as stack:
-        courses = []
-        for work, missing in ahead:
-            frames = _decode(work, missing, console)["train"]
-            log = _open(work, tracking)
+        training_jobs = []
+        for context, missing in ahead:
+            frames = _decode(context, missing, console)["train"]
+            log = _open(context, tracking)
             stack.callback(log.end, "KILLED")
-            courses += [
-                (f"{name} of {work.plan.name}", course(work, name, digest, frames, store, log))
+            training_jobs += [
+                (f"{name} of {context.plan.name}", training_job(context, name, digest, frames, store, log))
                 for name, digest in missing.items()
             ]
-        with closing(follow(courses, engine)) as endings:
+        with closing(run_jobs(training_jobs, engine)) as endings:
             for name, ending in endings:
                 if isinstance(ending, Exception):
                     console.say(f"  {name}: {ending}; the others go on")
 
 
-def _open(work: RunContext, tracking: Tracking) -> RunLog:
-    experiment = tracking.experiment(work.data.experiment(), _protocol_tags(work))
-    return tracking.open_run(experiment, "experiment", work.digest, work.plan.name, _tags(work))
+def _open(context: RunContext, tracking: Tracking) -> RunLog:
+    experiment = tracking.experiment(context.data.experiment(), _protocol_tags(context))
+    return tracking.open_run(experiment, "experiment", context.digest, context.plan.name, _tags(context))
 
 
-def _look_up(work: RunContext, store: MemberStore, console: Console) -> tuple[dict[str, TrainedMember], dict[str, str]]:
+def _look_up(
+    context: RunContext, store: MemberStore, console: Console
+) -> tuple[dict[str, TrainedMember], dict[str, str]]:
     """Which members are there and which must be trained; said before anything starts."""
     known: dict[str, TrainedMember] = {}
     missing: dict[str, str] = {}
-    for name, member in work.plan.members.items():
-        digest = member.digest(work.train.digest if work.train else "")
-        found = find(work, store, member, digest)
+    for name, member in context.plan.members.items():
+        digest = member.digest(context.train.digest if context.train else "")
+        found = find(context, store, member, digest)
         if found is None:
             missing[name] = digest
-            reason = "FORCE=1" if work.request.force else "no finished member of this recipe on these frames"
+            reason = "FORCE=1" if context.request.force else "no finished member of this recipe on these frames"
             console.say(f"  {name:<14} to train: {reason}")
         else:
             known[name] = found
@@ -164,15 +171,15 @@ def _look_up(work: RunContext, store: MemberStore, console: Console) -> tuple[di
     return known, missing
 
 
-def _decode(work: RunContext, missing: Mapping[str, str], console: Console) -> dict[str, dict[int, Frames]]:
+def _decode(context: RunContext, missing: Mapping[str, str], console: Console) -> dict[str, dict[int, Frames]]:
     """Memory maps of what will be looked at: train frames for members to train, targets for all sizes."""
     wanted: list[tuple[str, Source, list[int]]] = []
-    if missing and work.train is not None:
-        wanted.append(("train", work.train, sorted({work.plan.members[name].size for name in missing})))
-    if work.plan.members:
-        wanted += [(target.name, target.source, work.plan.sizes()) for target in work.targets]
+    if missing and context.train is not None:
+        wanted.append(("train", context.train, sorted({context.plan.members[name].size for name in missing})))
+    if context.plan.members:
+        wanted += [(target.name, target.source, context.plan.sizes()) for target in context.targets]
     maps: dict[str, dict[int, Frames]] = {}
-    folder = work.request.home / "frames"
+    folder = context.request.home / "frames"
     for name, source, sizes in wanted:
         started = time.perf_counter()
         if all(map_path(folder, source, size).exists() for size in sizes):
@@ -180,25 +187,27 @@ def _decode(work: RunContext, missing: Mapping[str, str], console: Console) -> d
             continue
         with console.bar(f"decode {name}", len(source)) as bar:
             maps[name] = open_frames(source, sizes, folder, bar.advance)
-        work.seconds.decode += time.perf_counter() - started
-        work.seconds.decoded += len(source)
+        context.seconds.decode += time.perf_counter() - started
+        context.seconds.decoded += len(source)
     return maps
 
 
 def _outcomes(
-    work: RunContext,
+    context: RunContext,
     known: dict[str, TrainedMember],
     maps: dict[str, dict[int, Frames]],
     store: MemberStore,
 ) -> dict[str, Outcome]:
     """Every variant's scores of every target."""
-    if not work.targets:
-        return {"test": run_pipeline(work.plan.streams, work.plan.variants, {}, work.files, work.data.index)}
+    if not context.targets:
+        return {
+            "test": run_pipeline(context.plan.streams, context.plan.variants, {}, context.files, context.data.index)
+        }
     outcomes = {}
-    for target in work.targets:
+    for target in context.targets:
         scores: dict[tuple[str, Named], Values] = {}
         for name, member in known.items():
-            errors = work.plan.errors(name)
+            errors = context.plan.errors(name)
             for error in errors:
                 stored = store.stored_scores(member, target.source.digest, error)
                 if stored is not None and len(stored) == len(target.index):
@@ -210,68 +219,70 @@ def _outcomes(
                 what = "" if target.name == "test" else f" ({target.name})"
                 found = store.score(member, frames, target.index, target.source.digest, absent, what)
                 scores |= {(name, error): values for error, values in found.items()}
-                work.seconds.score += time.perf_counter() - started
-                work.seconds.scored += len(target.index)
-        on_test = work.files if target.name == "test" else {}
+                context.seconds.score += time.perf_counter() - started
+                context.seconds.scored += len(target.index)
+        on_test = context.files if target.name == "test" else {}
         streams = (
-            work.plan.streams if target.name == "test" else {n: s for n, s in work.plan.streams.items() if not s.file}
+            context.plan.streams
+            if target.name == "test"
+            else {n: s for n, s in context.plan.streams.items() if not s.file}
         )
-        variants = {n: v for n, v in work.plan.variants.items() if all(stream in streams for stream in v.streams)}
+        variants = {n: v for n, v in context.plan.variants.items() if all(stream in streams for stream in v.streams)}
         outcomes[target.name] = run_pipeline(streams, variants, scores, on_test, target.index)
     return outcomes
 
 
-def _protocol_tags(work: RunContext) -> dict[str, str]:
+def _protocol_tags(context: RunContext) -> dict[str, str]:
     return {
-        "vad.protocol": work.data.protocol(),
-        "vad.data": work.data.place,
-        "vad.figure": work.data.figure,
-        view.TAG: view.saved_view(work.data.figure, time.time()),
+        "vad.protocol": context.data.protocol(),
+        "vad.data": context.data.place,
+        "vad.figure": context.data.figure,
+        view.TAG: view.saved_view(context.data.figure, time.time()),
         "mlflow.note.content": (
-            f"Video anomaly detection on `{work.data.name}`: {len(work.data.index):,} test frames. Runs here share frames and "
-            f"labels, so their `{work.data.figure}` may be compared. Sorted by it: Views, Leaderboard."
+            f"Video anomaly detection on `{context.data.name}`: {len(context.data.index):,} test frames. Runs here share frames and "
+            f"labels, so their `{context.data.figure}` may be compared. Sorted by it: Views, Leaderboard."
         ),
     }
 
 
-def _tags(work: RunContext) -> dict[str, str]:
+def _tags(context: RunContext) -> dict[str, str]:
     """What a person looks for first, then what the program looks for."""
-    by = "the labelled test frames" if work.data.labels else "painted anomalies in training frames held out"
+    by = "the labelled test frames" if context.data.labels else "painted anomalies in training frames held out"
     tags = {
-        "vad.entry": work.plan.name,
-        "vad.profile": work.loaded.profile,
-        "vad.set": " ".join(work.loaded.overrides),
-        "vad.data_name": work.data.name,
-        "vad.variant_chosen_by": f"{work.data.figure} on {by}" if work.judge else "order in the entry",
+        "vad.entry": context.plan.name,
+        "vad.profile": context.loaded.profile,
+        "vad.set": " ".join(context.loaded.overrides),
+        "vad.data_name": context.data.name,
+        "vad.variant_chosen_by": f"{context.data.figure} on {by}" if context.judge else "order in the entry",
         "vad.metric": "average precision, pooled over all frames; 95 % interval by bootstrap over videos",
         "vad.normalization": "from the test frames (transductive)",
-        **provenance(str(work.loaded.path)),
-        **(work.forced_tags() or {}),
-        "vad.engine": work.request.engine,
-        "vad.figure": work.data.figure,
-        "vad.data": work.data.place,
-        **labels_tags(work.data),
-        "vad.protocol": work.data.protocol(),
-        "vad.train_digest": work.train.digest if work.train else "",
-        "vad.test_digest": work.data.test_digest,
+        **provenance(str(context.loaded.path)),
+        **(context.forced_tags() or {}),
+        "vad.engine": context.request.engine,
+        "vad.figure": context.data.figure,
+        "vad.data": context.data.place,
+        **labels_tags(context.data),
+        "vad.protocol": context.data.protocol(),
+        "vad.train_digest": context.train.digest if context.train else "",
+        "vad.test_digest": context.data.test_digest,
     }
     return {key: value for key, value in tags.items() if value}
 
 
-def _params(work: RunContext, device: torch.device) -> dict[str, object]:
+def _params(context: RunContext, device: torch.device) -> dict[str, object]:
     """Few and well named: what a person would sort and filter runs by. All of it is in resolved.yaml."""
-    members = list(work.plan.members.values())
+    members = list(context.plan.members.values())
 
     def each(values: Iterable[object]) -> str:
         return "/".join(dict.fromkeys(map(str, values))) or "-"
 
     return {
-        "entry": work.plan.name,
-        "profile": work.loaded.profile,
+        "entry": context.plan.name,
+        "profile": context.loaded.profile,
         "model": each(member.model for member in members),
         "input": each(member.input.name for member in members),
         "members": len(members),
-        "sizes": each(work.plan.sizes()),
+        "sizes": each(context.plan.sizes()),
         "loss": each(_loss(member.training.loss) for member in members),
         "epochs": each(member.training.epochs for member in members),
         "lr": each(member.training.lr for member in members),

@@ -20,7 +20,7 @@ _WORST = 8
 
 
 def write_pictures(
-    work: RunContext,
+    context: RunContext,
     outcome: Outcome,
     judged: Outcome | None,
     result: Result,
@@ -32,27 +32,27 @@ def write_pictures(
     from registry import pictures
 
     folder.mkdir()
-    labels = work.data.labels.values if work.data.labels else None
-    pictures.timelines(folder / "timelines.png", work.data.index, outcome.variants, result.best, labels)
+    labels = context.data.labels.values if context.data.labels else None
+    pictures.timelines(folder / "timelines.png", context.data.index, outcome.variants, result.best, labels)
     all_measured = {name: m for name, m in result.variants.items() if m is not None}
-    if judged is not None and work.judge is not None and all_measured:
+    if judged is not None and context.judge is not None and all_measured:
         best = judged.variants[result.best]
-        index = work.data.index if work.data.labels else work.targets[-1].index
+        index = context.data.index if context.data.labels else context.targets[-1].index
         top = all_measured[result.best]
-        pictures.precision_recall(folder / "precision_recall.png", best, work.judge.values, index, top)
+        pictures.precision_recall(folder / "precision_recall.png", best, context.judge.values, index, top)
         name = figure_name(result.figure)
         pictures.variant_bars(folder / "variants.png", all_measured, result.best, result.reference, name)
     if known:
         curves = {name: member.epochs for name, member in known.items()}
         kept = {name: member.epoch for name, member in known.items()}
         pictures.loss_curves(folder / "losses.png", curves, kept)
-        if rows := _worst_frames(work, outcome, result, known, maps, device):
+        if rows := _worst_frames(context, outcome, result, known, maps, device):
             pictures.worst_frames(folder / "worst_frames.png", rows)
-    pictures.overview(folder / OVERVIEW, work.data.index, outcome.variants[result.best], result.best, labels)
+    pictures.overview(folder / OVERVIEW, context.data.index, outcome.variants[result.best], result.best, labels)
 
 
 def _worst_frames(
-    work: RunContext,
+    context: RunContext,
     outcome: Outcome,
     result: Result,
     known: Mapping[str, TrainedMember],
@@ -62,12 +62,12 @@ def _worst_frames(
     """False alarms and misses with labels, else the highest scores, as the largest member of the best variant saw them."""
     from registry import pictures
 
-    streams = [work.plan.streams[name] for name in work.plan.variants[result.best].streams]
+    streams = [context.plan.streams[name] for name in context.plan.variants[result.best].streams]
     members = [known[name] for stream in streams for name in stream.members]
     if not members:
         return []
-    scores, index = outcome.variants[result.best], work.data.index
-    labels = work.data.labels.values if work.data.labels else None
+    scores, index = outcome.variants[result.best], context.data.index
+    labels = context.data.labels.values if context.data.labels else None
     if labels is None:
         chosen, _ = pictures.worst_positions(index, scores, np.zeros(len(scores), bool), _WORST)
     else:

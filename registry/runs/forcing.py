@@ -23,7 +23,7 @@ def begin(works: Sequence[RunContext], console: Console) -> Path | None:
     request = works[0].request
     if not request.force:
         return None
-    place = request.home / "forced" / digest_of({"works": sorted(work.digest for work in works)})[:24]
+    place = request.home / "forced" / digest_of({"works": sorted(context.digest for context in works)})[:24]
     mark = place.read_text() if place.is_file() else ""
     if re.fullmatch("[0-9a-f]{32}", mark):
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(place.stat().st_mtime))
@@ -34,6 +34,6 @@ def begin(works: Sequence[RunContext], console: Console) -> Path | None:
         mark = uuid.uuid4().hex
         with replacing(place) as new:
             new.write_text(mark)
-    for work in works:
-        work.forced = mark
+    for context in works:
+        context.forced = mark
     return place

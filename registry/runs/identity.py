@@ -17,33 +17,33 @@ FILE = "identity.json"
 _SHORT = 12  # digits of a file's SHA-256: enough to see that it changed
 
 
-def identity(work: RunContext) -> dict[str, Any]:
+def identity(context: RunContext) -> dict[str, Any]:
     """Plan, code, files and data of a run, as plain values.
 
     `videos` holds, for each split and video, its frame numbers as ranges and the first digits of the SHA-256 of each
     image, one after the other; of a movie, those of its one file.
     """
-    data = work.data
+    data = context.data
     frames = data.frames
     return {
-        "name": work.plan.name,
-        "profile": work.loaded.profile,
-        "set": list(work.loaded.overrides),
-        "plan": work.plan.settings(),
-        "files": work.file_digests,
+        "name": context.plan.name,
+        "profile": context.loaded.profile,
+        "set": list(context.loaded.overrides),
+        "plan": context.plan.settings(),
+        "files": context.file_digests,
         "code": {
             "training": TRAINING_CODE,
             "scoring": SCORING_CODE,
             "filter": RESIZE_FILTER,
-            "blocks": work.plan.code(),
+            "blocks": context.plan.code(),
             **checkout(),
         },
         "data": {
             "name": data.name,
-            "train": work.train.digest if work.train else "",
+            "train": context.train.digest if context.train else "",
             "test": data.test_digest,
-            "judge": work.judge.digest if work.judge else "",
-            "labels": work.judge.source if work.judge else "",
+            "judge": context.judge.digest if context.judge else "",
+            "labels": context.judge.source if context.judge else "",
             "figure": data.figure,
         },
         "threads": limit(),
@@ -51,8 +51,8 @@ def identity(work: RunContext) -> dict[str, Any]:
     }
 
 
-def write_identity(path: Path, work: RunContext) -> None:
-    path.write_text(json.dumps(identity(work), indent=1))
+def write_identity(path: Path, context: RunContext) -> None:
+    path.write_text(json.dumps(identity(context), indent=1))
 
 
 def stored_identity(tracking: Tracking, run: Found, home: Path) -> dict[str, Any] | None:

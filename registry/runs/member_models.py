@@ -13,7 +13,7 @@ _TAG = "vad.logged_model"
 
 
 def log_members(
-    work: RunContext, known: Mapping[str, TrainedMember], store: MemberStore, log: RunLog, tracking: Tracking
+    context: RunContext, known: Mapping[str, TrainedMember], store: MemberStore, log: RunLog, tracking: Tracking
 ) -> None:
     """Log a model for each member that was trained in this run's MLflow experiment, once, and its figures, once each.
 
@@ -21,7 +21,7 @@ def log_members(
     """
     from sklearn.metrics import average_precision_score
 
-    target, judge = work.judged, work.judge
+    target, judge = context.judged, context.judge
     if target is None or judge is None:
         return
     for name, member in known.items():
@@ -31,8 +31,8 @@ def log_members(
         model = run.tags.get(_TAG)
         there = tracking.model_metrics(model) if model else None
         figures = {}
-        for error in work.plan.errors(name):
-            key = f"{work.data.figure}_alone.{error.label}"
+        for error in context.plan.errors(name):
+            key = f"{context.data.figure}_alone.{error.label}"
             values = store.stored_scores(member, target.source.digest, error)
             if key in (there or ()) or values is None:
                 continue

@@ -14,7 +14,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from registry.console import Console
-from registry.engines import Course, Job, Lost
+from registry.engines import Job, Lost, TrainingJob
 from registry.signals import was_stopped
 from registry.store.record import Altered
 from registry.store.retries import impatient
@@ -144,8 +144,8 @@ class MemberStore:
 
     def train(
         self, member: Member, digest: str, samples: Samples, parent: RunLog, tags: Mapping[str, str]
-    ) -> Course[TrainedMember]:
-        """The course of a member's training as a child of `parent`; goes on where a training of this digest was cut off.
+    ) -> TrainingJob[TrainedMember]:
+        """A member's training as a child of `parent`; goes on where a training of this digest was cut off.
 
         Raises Diverged where the loss is no longer finite; the last good weights are logged then.
         """
@@ -197,11 +197,13 @@ class MemberStore:
             "epoch": trained.epoch, "loss": trained.loss, "settings": member.settings(), "epochs": epochs, **computed
         }  # fmt: skip
         seconds = sum(epoch.seconds for epoch in trained.epochs)
-        with tempfile.TemporaryDirectory() as work:
-            weights = Path(work) / _WEIGHTS
+        with tempfile.TemporaryDirectory() as folder_name:
+            weights = Path(folder_name) / _WEIGHTS
             save_tensors(weights, trained.state, {**content, "digest": digest})
             digest_of_weights = sha256(weights)
-            (Path(work) / "checkpoint.json").write_text(json.dumps({**content, "sha256": digest_of_weights}, indent=2))
+            (Path(folder_name) / "checkpoint.json").write_text(
+                json.dumps({**content, "sha256": digest_of_weights}, indent=2)
+            )
             metrics = {
                 "best_loss": trained.loss,
                 "best_epoch": trained.epoch,
@@ -210,7 +212,7 @@ class MemberStore:
             }
             marks = {"vad.checkpoint": folder, "vad.weights_sha256": digest_of_weights}
             marks |= {f"vad.{key}": str(value) for key, value in computed.items()}
-            log.artifacts(Path(work), folder, known={_WEIGHTS: digest_of_weights}, metrics=metrics, tags=marks)
+            log.artifacts(Path(folder_name), folder, known={_WEIGHTS: digest_of_weights}, metrics=metrics, tags=marks)
         path = self._tracking.fetch(log.run_id, f"{folder}/{_WEIGHTS}", self._home / "fetched" / log.run_id)
         if path is None:
             raise InputError(f"the weights of {member.name} were logged to run {log.run_id}, but cannot be read back")
@@ -253,13 +255,13 @@ class MemberStore:
             results = score(network, samples, errors, len(index), trained, self._device, bar.advance)
             rate = len(index) / max(time.perf_counter() - started, 1e-9)
         log = self._tracking.reopen(known.run_id)
-        with tempfile.TemporaryDirectory() as work:
+        with tempfile.TemporaryDirectory() as folder_name:
             for error, values in results.items():
-                path = Path(work) / _score_name(frames_digest, error)
+                path = Path(folder_name) / _score_name(frames_digest, error)
                 save_tensors(
                     path, {"scores": torch.from_numpy(values)}, {"frames": frames_digest, "error": error.label}
                 )
-            log.artifacts(Path(work), "scores", metrics={"score_frames_per_second": rate})
+            log.artifacts(Path(folder_name), "scores", metrics={"score_frames_per_second": rate})
         return results
 
 

@@ -69,22 +69,22 @@ def prepare(request: Request, data: Dataset | None = None) -> RunContext:
     return RunContext(request, loaded, plan, data, train, index, targets, judge, files, file_digests, digest)
 
 
-def announce(work: RunContext, console: Console) -> None:
+def announce(context: RunContext, console: Console) -> None:
     """Say what is about to run, on what."""
-    data, loaded = work.data, work.loaded
-    console.say(f"{work.plan.name} on {data.name} ({data.place}), profile {loaded.profile}")
+    data, loaded = context.data, context.loaded
+    console.say(f"{context.plan.name} on {data.name} ({data.place}), profile {loaded.profile}")
     if loaded.profile != "full":
         console.say(
             "  This profile shortens the training: it shows how things work and says nothing about real footage."
         )
     if loaded.overrides:
         console.say(f"  set: {', '.join(loaded.overrides)}")
-    if data.frames is None or work.train is None:
+    if data.frames is None or context.train is None:
         return
     for note in data.notes:
         console.say(f"  note: {note}")
     labels = f"labels from {data.labels.source}" if data.labels else "no labels: figures are proxies (see README)"
-    console.say(f"  {len(work.train):,} train frames, {len(data.index):,} test frames, {labels}")
+    console.say(f"  {len(context.train):,} train frames, {len(data.index):,} test frames, {labels}")
 
 
 def _require_samples(plan: Plan, index: FrameIndex) -> None:

@@ -42,7 +42,7 @@ class Ended:
 class _Job:
     """An experiment of the queue and where its members come from: a reason each, and those that it trains."""
 
-    work: RunContext
+    context: RunContext
     done: Result | None
     reasons: list[str]
     trains: dict[str, Member]
@@ -81,7 +81,9 @@ def _train_ahead(
     jobs: Sequence[_Job], tracking: Tracking, store: MemberStore, engine: Engine, console: Console
 ) -> None:
     """What the queue is to train, all at once; whatever fails here fails again, and is reported, when it is its turn."""
-    ahead = [(job.work, {member.name: digest for digest, member in job.trains.items()}) for job in jobs if job.trains]
+    ahead = [
+        (job.context, {member.name: digest for digest, member in job.trains.items()}) for job in jobs if job.trains
+    ]
     if len(ahead) < 2:
         return
     console.say("\nmembers of all experiments at once")
@@ -101,18 +103,18 @@ def _work_off(
 ) -> list[Ended]:
     ended = []
     for number, job in enumerate(jobs, 1):
-        name = job.work.plan.name
+        name = job.context.plan.name
         if job.done is not None:
             ended.append(Ended(name, job.done, before=True))
             continue
         console.say(f"\n[{number}/{len(jobs)}] {name}")
         try:
-            result = execute(job.work, tracking, store, engine, device, console)
+            result = execute(job.context, tracking, store, engine, device, console)
             top = result.variants[result.best]
             console.say(f"  {result.best} {top.ap:.4f}; {result.registered}" if top else f"  {result.registered}")
             ended.append(Ended(name, result))
         except Exception as error:  # whatever it is, the others have a right to their turn
-            fault = mendable(error, tracking.uri, job.work.request.home) or explain(error)
+            fault = mendable(error, tracking.uri, job.context.request.home) or explain(error)
             fault = fault or str(error) or type(error).__name__
             console.say(f"  {name} failed: {fault}; the queue goes on")
             ended.append(Ended(name, None, fault))
@@ -128,7 +130,7 @@ def _prepare_all(experiments: Sequence[str], request: Request, device: torch.dev
             works.append(prepare(replace(request, experiment=experiment), data))
         except InputError as error:
             faults.append(str(error))
-    names = [work.plan.name for work in works]
+    names = [context.plan.name for context in works]
     faults += [f"{name} is named twice" for name in sorted(set(names)) if names.count(name) > 1]
     if faults:
         raise InputError("\n".join(faults))
@@ -139,21 +141,21 @@ def _plan(works: Sequence[RunContext], tracking: Tracking, store: MemberStore) -
     """Which experiments are done, and of the others' members which are there, shared, or to be trained."""
     jobs = []
     taken: dict[str, str] = {}
-    for work in works:
-        job = _Job(work, finished(work, tracking), [], {})
+    for context in works:
+        job = _Job(context, finished(context, tracking), [], {})
         jobs.append(job)
         if job.done is not None:
             continue
         shared: dict[str, int] = {}
-        for member in work.plan.members.values():
-            digest = member.digest(work.train.digest if work.train else "")
+        for member in context.plan.members.values():
+            digest = member.digest(context.train.digest if context.train else "")
             if digest in taken:
                 shared[taken[digest]] = shared.get(taken[digest], 0) + 1
-            elif known := find(work, store, member, digest):
+            elif known := find(context, store, member, digest):
                 taken[digest] = f"from run {known.run_id[:8]} ({known.trained_for})"
                 shared[taken[digest]] = shared.get(taken[digest], 0) + 1
             else:
-                taken[digest] = f"as in {work.plan.name}"
+                taken[digest] = f"as in {context.plan.name}"
                 job.trains[digest] = member
         job.reasons = [f"{count} {reason}" for reason, count in shared.items()]
     return jobs
@@ -161,16 +163,18 @@ def _plan(works: Sequence[RunContext], tracking: Tracking, store: MemberStore) -
 
 def _announce(jobs: Sequence[_Job], estimator: Estimator, console: Console) -> None:
     """What will be trained, what is reused and why, and how long it will take."""
-    work = jobs[0].work
+    context = jobs[0].context
     labels = (
-        f"labels from {work.data.labels.source}" if work.data.labels else "no labels: figures are proxies (see README)"
+        f"labels from {context.data.labels.source}"
+        if context.data.labels
+        else "no labels: figures are proxies (see README)"
     )
     console.say(
-        f"{plural(len(jobs), 'experiment')} on {work.data.name} ({work.data.place}), profile {work.loaded.profile}, {labels}"
+        f"{plural(len(jobs), 'experiment')} on {context.data.name} ({context.data.place}), profile {context.loaded.profile}, {labels}"
     )
-    if work.loaded.overrides:
-        console.say(f"  set: {', '.join(work.loaded.overrides)}")
-    for note in work.data.notes:
+    if context.loaded.overrides:
+        console.say(f"  set: {', '.join(context.loaded.overrides)}")
+    for note in context.data.notes:
         console.say(f"  note: {note}")
     to_train = sum(len(job.trains) for job in jobs)
     if to_train:
@@ -178,14 +182,14 @@ def _announce(jobs: Sequence[_Job], estimator: Estimator, console: Console) -> N
     rows, total = [], 0.0
     for job in jobs:
         seconds = 0.0
-        if job.work.train_index is not None:
-            scored = [target.index for target in job.work.targets]
-            seconds = estimator.seconds(job.trains.values(), job.work.train_index, scored)
+        if job.context.train_index is not None:
+            scored = [target.index for target in job.context.targets]
+            seconds = estimator.seconds(job.trains.values(), job.context.train_index, scored)
         total += seconds
         state = "done already" if job.done else f"{len(job.trains)} to train" if job.trains else "nothing to train"
-        rows.append([job.work.plan.name, state, duration(seconds) if job.trains else "", ", ".join(job.reasons)])
+        rows.append([job.context.plan.name, state, duration(seconds) if job.trains else "", ", ".join(job.reasons)])
     console.say(table(["experiment", "members", "time", "reused"], rows))
-    there = sum(len(job.work.plan.members) for job in jobs if not job.done) - to_train
+    there = sum(len(job.context.plan.members) for job in jobs if not job.done) - to_train
     if to_train:
         console.say(
             f"{plural(to_train, 'member')} to train, {there} reused; about {duration(total)} of training and scoring, less where it stops early. "
@@ -195,15 +199,15 @@ def _announce(jobs: Sequence[_Job], estimator: Estimator, console: Console) -> N
 
 def _decode(jobs: Sequence[_Job], request: Request, console: Console) -> None:
     """Every frame once for all sizes of the queue, instead of once for each experiment that needs another."""
-    open_jobs = [job for job in jobs if job.done is None and job.work.train is not None and job.work.plan.members]
+    open_jobs = [job for job in jobs if job.done is None and job.context.train is not None and job.context.plan.members]
     if not open_jobs:
         return
-    sizes = sorted({size for job in open_jobs for size in job.work.plan.sizes()})
+    sizes = sorted({size for job in open_jobs for size in job.context.plan.sizes()})
     # Experiments with another holdout have other train frames; they decode theirs when it is their turn.
-    work = open_jobs[0].work
-    assert work.train is not None
-    sources = [("train", work.train)] if any(job.trains for job in open_jobs) else []
-    for name, source in [*sources, *((target.name, target.source) for target in work.targets)]:
+    context = open_jobs[0].context
+    assert context.train is not None
+    sources = [("train", context.train)] if any(job.trains for job in open_jobs) else []
+    for name, source in [*sources, *((target.name, target.source) for target in context.targets)]:
         with console.bar(f"decode {name}", len(source)) as bar:
             open_frames(source, sizes, request.home / "frames", bar.advance)
 

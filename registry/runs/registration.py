@@ -21,7 +21,7 @@ from vad.scoring.pipeline import Outcome
 
 
 def register(
-    work: RunContext,
+    context: RunContext,
     outcome: Outcome,
     known: Mapping[str, TrainedMember],
     log: RunLog,
@@ -30,7 +30,7 @@ def register(
 ) -> Result:
     """Register the best variant that frames alone can give, let it stand for production, and say so in the run."""
     from_frames = [
-        n for n in result.variants if not any(work.plan.streams[s].file for s in work.plan.variants[n].streams)
+        n for n in result.variants if not any(context.plan.streams[s].file for s in context.plan.variants[n].streams)
     ]
     if not from_frames:
         said = "no model: every variant reads predictions files, which cannot score frames"
@@ -40,25 +40,27 @@ def register(
         name, versions = from_frames[0], Versions(tracking)
         weights = {member: item.weights for member, item in known.items()}
         members = {member: item.member for member, item in known.items()}
-        chosen = ensembles.select(members, work.plan.streams, name, work.plan.variants[name], outcome.fitted, weights)
+        chosen = ensembles.select(
+            members, context.plan.streams, name, context.plan.variants[name], outcome.fitted, weights
+        )
         digest = ensembles.identity(chosen, {member: item.digest for member, item in known.items()})
         tags = {
-            "vad.entry": work.plan.name,
+            "vad.entry": context.plan.name,
             "vad.variant": name,
             "vad.figure": result.figure,
             "vad.value": f"{value.ap:.6f}",
-            "vad.reference_ap": _reference(work.loaded.entry, name),
+            "vad.reference_ap": _reference(context.loaded.entry, name),
             "vad.interval": f"{value.low:.4f} to {value.high:.4f}",
-            "vad.protocol": work.data.protocol(),
-            "vad.data": work.data.place,
-            "vad.data_name": work.data.name,
-            **labels_tags(work.data),
-            "vad.test_digest": work.data.test_digest,
-            "vad.profile": work.loaded.profile,
+            "vad.protocol": context.data.protocol(),
+            "vad.data": context.data.place,
+            "vad.data_name": context.data.name,
+            **labels_tags(context.data),
+            "vad.test_digest": context.data.test_digest,
+            "vad.profile": context.loaded.profile,
         }
-        text = describe_version(work.loaded.entry, result, name, value, log)
+        text = describe_version(context.loaded.entry, result, name, value, log)
         version, new = versions.register(log.run_id, chosen, digest, tags, text)
-        decision = Production(versions, tracking, work.request.home).consider(version)
+        decision = Production(versions, tracking, context.request.home).consider(version)
         state = "registered as" if new else "is already"
         said = (
             f"{name} {state} {version.uri}; "

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 
 from registry.console import Console, plural
-from registry.engines import Course, Engine, Lost, follow
+from registry.engines import Engine, Lost, TrainingJob, run_jobs
 from registry.runs.context import RunContext
 from registry.runs.members import MemberStore, TrainedMember
 from registry.store.runlog import RunLog
@@ -17,42 +17,42 @@ class MembersFailed(RuntimeError):
     """Some members could not be trained; the others were, and are kept."""
 
 
-def find(work: RunContext, store: MemberStore, member: Member, digest: str) -> TrainedMember | None:
+def find(context: RunContext, store: MemberStore, member: Member, digest: str) -> TrainedMember | None:
     """A finished member; under FORCE only one that this command trained, also before it was cut off."""
-    return store.find(member, digest, work.forced_tags())
+    return store.find(member, digest, context.forced_tags())
 
 
-def course(
-    work: RunContext,
+def training_job(
+    context: RunContext,
     name: str,
     digest: str,
     frames: Mapping[int, Frames],
     store: MemberStore,
     log: RunLog,
     wait: bool = False,
-) -> Course[TrainedMember | None]:
+) -> TrainingJob[TrainedMember | None]:
     """A member from the store or from training below the run `log`; None where another run is training it.
 
     `frames` are the train frames by size. With `wait`, that other run is waited for.
     """
-    member = work.plan.members[name]
-    assert work.train_index is not None and work.train is not None
+    member = context.plan.members[name]
+    assert context.train_index is not None and context.train is not None
     with store.exclusively(member.name, digest, wait) as here:
         if not here:
             return None
         # Another run may have finished it since this one looked.
-        if found := find(work, store, member, digest):
+        if found := find(context, store, member, digest):
             return found
-        samples = store.samples(member, frames[member.size], work.train_index, work.train.digest, training=True)
-        tags = {"vad.entry": work.plan.name, "vad.profile": work.loaded.profile, **(work.forced_tags() or {})}
+        samples = store.samples(member, frames[member.size], context.train_index, context.train.digest, training=True)
+        tags = {"vad.entry": context.plan.name, "vad.profile": context.loaded.profile, **(context.forced_tags() or {})}
         trained = yield from store.train(member, digest, samples, log, tags)
-        work.seconds.train += trained.seconds
-        work.seconds.trained += len(samples) * len(trained.epochs)
+        context.seconds.train += trained.seconds
+        context.seconds.trained += len(samples) * len(trained.epochs)
         return trained
 
 
 def train(
-    work: RunContext,
+    context: RunContext,
     missing: Mapping[str, str],
     frames: Mapping[int, Frames],
     store: MemberStore,
@@ -70,10 +70,10 @@ def train(
     }
 
     def bring(names: Sequence[str], wait: bool) -> list[str]:
-        """Follow these members' courses; gives back whom another run is training."""
+        """Follow these members' training_jobs; gives back whom another run is training."""
         elsewhere = []
-        courses = [(name, course(work, name, missing[name], frames, store, log, wait)) for name in names]
-        with closing(follow(courses, engine)) as endings:
+        training_jobs = [(name, training_job(context, name, missing[name], frames, store, log, wait)) for name in names]
+        with closing(run_jobs(training_jobs, engine)) as endings:
             for name, ending in endings:
                 if isinstance(ending, (Diverged, Lost)):
                     kept = "its last good weights are kept; " if isinstance(ending, Diverged) and ending.trained else ""
@@ -91,7 +91,7 @@ def train(
         bring([name], wait=True)  # one at a time: who waits holds nothing that another may wait for
     if failed:
         raise MembersFailed(
-            f"{len(failed)} of {plural(len(work.plan.members), 'member')} failed: "
+            f"{len(failed)} of {plural(len(context.plan.members), 'member')} failed: "
             + "; ".join(f"{name} ({reason})" for name, reason in failed.items())
             + "; lower train.lr where a loss diverged, and run again"
         )
