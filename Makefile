@@ -23,7 +23,7 @@ PIP := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --n
 
 # As on a processor with AVX2 alone: without AVX-512, without bf16.
 AVX2 := ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2
-NUMERICAL := tests/vad/models $(patsubst %,tests/vad/test_%.py,block_versions ensemble fast_and_plain frame_errors losses precision repeatable scoring scoring_windows training)
+NUMERICAL := tests/vad/detectors tests/vad/scoring $(patsubst %,tests/vad/%.py,test_block_versions test_fast_and_plain test_repeatable system/test_precision)
 
 export MLFLOW_DISABLE_TELEMETRY := true
 
