@@ -42,16 +42,21 @@ def modules(*folders: str) -> list[Path]:
     return sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))
 
 
-def imported(path: Path) -> set[str]:
-    """The top-level packages that a module imports anywhere in it."""
+def imported_modules(path: Path) -> set[str]:
+    """The modules that a module imports anywhere in it."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[0] for alias in node.names}
+            found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path} imports relatively"
-            found.add((node.module or "").split(".")[0])
+            found.add(node.module or "")
     return found
+
+
+def imported(path: Path) -> set[str]:
+    """The top-level packages that a module imports anywhere in it."""
+    return {name.split(".")[0] for name in imported_modules(path)}
 
 
 def named(path: Path) -> str:
@@ -71,12 +76,9 @@ def test_vad_knows_nothing_of_runs_entries_or_command_lines(path):
 @pytest.mark.parametrize("path", [path for path in modules("vad") if path.parent != ROOT / "vad"], ids=named)
 def test_a_room_of_vad_imports_only_from_those_before_it(path):
     own = ROOMS.index(path.relative_to(ROOT / "vad").parts[0])
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        names = (
-            [node.module or ""] if isinstance(node, ast.ImportFrom) else [a.name for a in getattr(node, "names", [])]
-        )
-        for parts in (name.split(".") for name in names if isinstance(node, (ast.Import, ast.ImportFrom))):
-            assert parts[0] != "vad" or (len(parts) > 1 and ROOMS.index(parts[1]) <= own), ".".join(parts)
+    for name in imported_modules(path):
+        root, _, rest = name.partition(".")
+        assert root != "vad" or (rest and ROOMS.index(rest.split(".")[0]) <= own), name
 
 
 @pytest.mark.parametrize("folder", sorted({path.parent for path in modules("vad")}), ids=named)

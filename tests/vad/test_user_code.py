@@ -87,7 +87,7 @@ def test_a_name_in_use_again_is_refused_and_a_raised_version_is_told():
     assert catalog.code("apple") == {"fruit apple": "2"}
 
 
-@pytest.mark.parametrize("module", ["vad.own", "vad.member"])
+@pytest.mark.parametrize("module", ["vad.user_code", "vad.detectors.member"])
 def test_it_is_imported_without_a_circle(module):
     subprocess.run([sys.executable, "-c", f"import {module}"], check=True)
 

@@ -69,8 +69,11 @@ def test_an_affinity_mask_limits_decoding_and_computing():
 
 @pytest.mark.skipif(PROCESSORS < 2, reason="one processor")
 def test_the_users_own_number_counts():
-    assert printed(f"import vad.system.threads; vad.threads.available = lambda: 1; {COUNT}", OMP_NUM_THREADS="2") == 2
-    assert printed(f"import vad.system.threads; vad.threads.available = lambda: 1; {COUNT}") == 1
+    assert (
+        printed(f"import vad.system.threads; vad.system.threads.available = lambda: 1; {COUNT}", OMP_NUM_THREADS="2")
+        == 2
+    )
+    assert printed(f"import vad.system.threads; vad.system.threads.available = lambda: 1; {COUNT}") == 1
 
 
 def test_a_real_quota_is_found():
