@@ -99,7 +99,7 @@ def _mark_all(tell: Callable[[str], None]) -> None:
 
 
 def _marked(function: Callable[..., Any], part: str, tell: Callable[[str], None]) -> Callable[..., Any]:
-    from registry.runs.estimate import Noise
+    from registry.runs.preparation import Noise
 
     def marked(*arguments: Any, **named: Any) -> Any:
         if not any(isinstance(argument, Noise) for argument in arguments):  # a few timed batches are no epoch

@@ -48,7 +48,7 @@ def submit(
     from registry.console import Console
     from registry.models import boards
     from registry.models.submission import submit as write
-    from registry.runs.report import measured_text
+    from registry.runs.result import measured_text
     from registry.store.tracking import Tracking
 
     program = boards.require_kaggle() if kaggle else ""
@@ -108,7 +108,7 @@ def evaluate(file: Path, labels: str, first_frame: int | None) -> None:
     Example: vad evaluate predictions.csv --labels labels.csv
     """
     from registry.models.submission import evaluate as measure_file
-    from registry.runs.report import measured_text
+    from registry.runs.result import measured_text
 
     click.echo(measured_text(measure_file(file, labels, home(), first_frame)))
 

@@ -48,7 +48,8 @@ def run(
     Example: vad run phase5_multiscale --data avenue --labels labels.csv
     """
     from registry.console import Console
-    from registry.runs import queue, report
+    from registry.runs import queue
+    from registry.runs import result as report
     from registry.runs.context import Request
     from registry.runs.executor import run as execute
 

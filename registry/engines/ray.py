@@ -27,7 +27,7 @@ from ray.exceptions import RayError, RayTaskError
 import vad
 from registry.console import Console
 from registry.engines.base import Job, Lost, Outcomes
-from registry.runs.estimate import memory
+from registry.runs.preparation import memory
 from vad.detectors.member import Member
 from vad.detectors.training.remote import Told, train_remotely
 from vad.detectors.training.trainer import Diverged, so_far

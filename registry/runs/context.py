@@ -1,14 +1,21 @@
 """What belongs to one run of an entry: the request, the data, the plan, and where its time went."""
 
+import re
+import time
+import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from registry.console import Console
 from registry.data.datasets import Dataset
 from registry.entries.loading import Loaded
 from registry.entries.plan import Plan
 from vad.data.frame_index import FrameIndex, Values
 from vad.data.frameset import Labels
+from vad.detectors.member import digest_of
 from vad.frames.store import Source
+from vad.system.files import replacing
 
 
 @dataclass(frozen=True)
@@ -84,3 +91,27 @@ class RunContext:
     def judged(self) -> Target | None:
         """The target whose labels decide: the test frames, or the painted ones where the test has no labels."""
         return self.targets[-1] if self.targets else None
+
+
+def begin(works: Sequence[RunContext], console: Console) -> Path | None:
+    """Mark forced runs with the id of their command, or with that of the interrupted command which this one resumes.
+
+    Return the file to remove when all of them are finished; None without FORCE.
+    """
+    request = works[0].request
+    if not request.force:
+        return None
+    place = request.home / "forced" / digest_of({"works": sorted(context.digest for context in works)})[:24]
+    mark = place.read_text() if place.is_file() else ""
+    if re.fullmatch("[0-9a-f]{32}", mark):
+        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(place.stat().st_mtime))
+        console.say(
+            f"  FORCE=1 goes on with what it finished since {when}, when it was cut off (without {place} it begins anew)"
+        )
+    else:
+        mark = uuid.uuid4().hex
+        with replacing(place) as new:
+            new.write_text(mark)
+    for context in works:
+        context.forced = mark
+    return place

@@ -10,8 +10,7 @@ import yaml
 
 from registry.runs import identity
 from registry.runs.context import RunContext
-from registry.runs.description import describe, reference_for
-from registry.runs.figures import write_pictures
+from registry.runs.description import describe, reference_for, write_pictures
 from registry.runs.identity import write_identity
 from registry.runs.members import TrainedMember
 from registry.runs.result import Result

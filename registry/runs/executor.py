@@ -11,15 +11,13 @@ from registry.data.datasets import labels_tags
 from registry.engines import Engine, open_engine, run_jobs
 from registry.models.versions import Versions
 from registry.provenance import provenance
-from registry.runs import forcing
+from registry.runs import context as forcing
 from registry.runs.context import Request, RunContext
 from registry.runs.description import describe
-from registry.runs.estimate import Estimator
 from registry.runs.evaluation import log_outcome
-from registry.runs.member_models import log_members
 from registry.runs.members import MemberStore, TrainedMember
-from registry.runs.preparation import announce, prepare
-from registry.runs.registration import register
+from registry.runs.preparation import Estimator, announce, prepare
+from registry.runs.registration import log_members, register
 from registry.runs.result import Result, present, stored_result
 from registry.runs.training import find, train, training_job
 from registry.signals import was_stopped

@@ -10,12 +10,11 @@ from registry.console import Console, duration, plural, table
 from registry.data.datasets import open_frames_of
 from registry.engines import Engine, open_engine
 from registry.entries.loading import all_experiments, experiments_folder
-from registry.runs import forcing
+from registry.runs import context as forcing
 from registry.runs.context import Request, RunContext
-from registry.runs.estimate import Estimator
 from registry.runs.executor import execute, find_device, finished, train_ahead
 from registry.runs.members import MemberStore
-from registry.runs.preparation import prepare
+from registry.runs.preparation import Estimator, prepare
 from registry.runs.result import Result
 from registry.runs.training import find
 from registry.store.connection import explain

@@ -1,4 +1,4 @@
-"""The best variant of a run as a version of the registered model."""
+"""What a run leaves in MLflow's list of models: each member as a logged model, the best variant as a registered version."""
 
 import json
 import tempfile
@@ -6,16 +6,18 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
+
 from registry.data.datasets import labels_tags
 from registry.entries.entry import Entry
 from registry.models.production import Production
 from registry.models.versions import Versions
 from registry.runs.context import RunContext
 from registry.runs.description import describe_version, reference_for
-from registry.runs.members import TrainedMember
+from registry.runs.members import MemberStore, TrainedMember
 from registry.runs.result import FILE, Result
 from registry.store.runlog import RunLog
-from registry.store.tracking import Tracking
+from registry.store.tracking import Found, Tracking
 from vad.scoring import ensemble as ensembles
 from vad.scoring.pipeline import Outcome
 
@@ -81,3 +83,47 @@ def _reference(entry: Entry, variant: str) -> str:
     """The reference's figure for people: whose it is, where that is another variant."""
     stated, of = reference_for(entry, variant)
     return "" if stated is None else f"{stated:.4f}{f' ({of})' if of and of != variant else ''}"
+
+
+_TAG = "vad.logged_model"
+
+
+def log_members(
+    context: RunContext, known: Mapping[str, TrainedMember], store: MemberStore, log: RunLog, tracking: Tracking
+) -> None:
+    """Log a model for each member that was trained in this run's MLflow experiment, once, and its figures, once each.
+
+    The figure of a member is the AP of one of its errors before any step, as in `ap_alone.max`.
+    """
+    from sklearn.metrics import average_precision_score
+
+    target, judge = context.judged, context.judge
+    if target is None or judge is None:
+        return
+    for name, member in known.items():
+        run = tracking.get(member.run_id)
+        if run.experiment_id != log.experiment_id:
+            continue
+        model = run.tags.get(_TAG)
+        there = tracking.model_metrics(model) if model else None
+        figures = {}
+        for error in context.plan.errors(name):
+            key = f"{context.data.figure}_alone.{error.label}"
+            values = store.stored_scores(member, target.source.digest, error)
+            if key in (there or ()) or values is None:
+                continue
+            scored = np.isfinite(values)
+            if judge.values[scored].any():
+                figures[key] = float(average_precision_score(judge.values[scored], values[scored]))
+        if figures:
+            model = model if there is not None else _make(member, run, tracking)
+            tracking.reopen(run.run_id).log(figures, tags={_TAG: model}, model=model)
+
+
+def _make(member: TrainedMember, run: Found, tracking: Tracking) -> str:
+    """A logged model of a member; its weights stay with the run."""
+    about = member.member
+    params = {"scale": about.size, "group": about.group, "seed": about.seed, "model": about.model}
+    params |= dict(about.options) | {"input": about.input.name, "epoch": member.epoch}
+    entry = {"entry": run.tags.get("vad.entry", ""), "profile": run.tags.get("vad.profile", "")}
+    return tracking.log_model(run.run_id, run.experiment_id, about.name, {**entry, **params})
