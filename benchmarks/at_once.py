@@ -35,7 +35,7 @@ _LOADED = [
     "registry.models.submission",
     "registry.pictures",
     "registry.runs.queue",
-    "registry.runs.report",
+    "registry.runs.result",
     "torch._dynamo",
     "mlflow.pyfunc",
     "mlflow.store.tracking.sqlalchemy_store",

@@ -97,7 +97,7 @@ class _Refused(click.ClickException):
 
 def _your_fault(error: Exception) -> str | None:
     """One line for what you can mend, as a full disk or a block of your own."""
-    from registry.store.faults import mendable
+    from registry.store.retries import mendable
     from registry.store.tracking import default_uri
     from vad.user_code import place_of, told
 

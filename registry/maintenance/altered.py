@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from registry.maintenance.findings import Finding, Store, Version
 from registry.models.history import DECIDING, FOLLOWED, order_of
-from registry.models.model_files import FACT, faults
+from registry.models.packaging import FACT, faults
 from registry.models.versions import NAME, PRODUCTION
 from registry.store.record import recorded
 from vad.system.files import sha256

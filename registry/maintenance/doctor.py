@@ -17,8 +17,7 @@ from typing import get_args
 from registry.maintenance import repair as mending
 from registry.maintenance.altered import altered
 from registry.maintenance.findings import Finding, Store, Version
-from registry.models.version_tags import facts_of_version
-from registry.models.versions import NAME
+from registry.models.versions import NAME, facts_of_version
 from registry.store import mlflow_private
 from registry.store.address import sqlite_path
 from registry.store.connection import require_schema

@@ -20,7 +20,7 @@ from registry.maintenance.parcel import (
     require,
     seal,
 )
-from registry.models.model_files import FACT, require_listed
+from registry.models.packaging import FACT, require_listed
 from registry.models.versions import NAME, Version, Versions
 from registry.store.address import sqlite_path
 from registry.store.record import recorded

@@ -12,7 +12,7 @@ from typing import Any, get_args
 from registry.analysis.choose import LEAST
 from registry.maintenance import repair as mending
 from registry.maintenance.gc import Waste, freed
-from registry.models.version_tags import facts_of_version
+from registry.models.versions import facts_of_version
 from registry.store.record import Altered
 from registry.store.tracking import Found, Kind, Tracking
 from vad.errors import InputError

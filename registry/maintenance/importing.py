@@ -19,7 +19,7 @@ from registry.maintenance.parcel import (
     VersionRecord,
     unpack,
 )
-from registry.models.model_files import FACT, LISTING, listed
+from registry.models.packaging import FACT, LISTING, listed
 from registry.models.production import Production
 from registry.models.versions import PRODUCTION, Version, Versions
 from registry.store.connection import absent

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from registry.console import table
-from registry.models.boards import Origin, find_origin, unknown
+from registry.models.submission import Origin, find_origin, unknown
 from registry.models.versions import Version, Versions
 from registry.store.record import TAG, Altered, recorded
 from registry.store.tracking import Found, Tracking

@@ -14,9 +14,8 @@ from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
 from registry.models import packaging
 from registry.models.history import History
-from registry.models.model_files import FACT
+from registry.models.packaging import FACT
 from registry.models.promotion import Standing
-from registry.models.version_tags import facts_of_version, tags_of_version
 from registry.store.connection import absent
 from registry.store.tracking import Tracking
 from vad.errors import InputError
@@ -254,3 +253,33 @@ class Versions:
 def _bare(model: str) -> str:
     """What follows the model's name in a `models:/` URI."""
     return model.removeprefix(f"models:/{NAME}@").removeprefix(f"models:/{NAME}/")
+
+
+ALL = "vad"
+"""The tag that holds the facts which people do not read there: digests, places, ids; as JSON."""
+_ASIDE = ("vad.decision",)  # set later, by themselves
+
+
+def tags_of_version(facts: Mapping[str, str]) -> dict[str, str]:
+    """What is set on a new version: the figures and names that a person looks for, then all the rest in one."""
+    figure = facts.get("vad.figure", "ap")
+    shown = {
+        figure: f"{float(facts['vad.value']):.4f} [{facts.get('vad.interval', '').replace(' to ', ', ')}]",
+        "reference_ap": facts.get("vad.reference_ap", ""),
+        "variant": facts.get("vad.variant", ""),
+        "entry": facts.get("vad.entry", ""),
+        "data": facts.get("vad.data_name", ""),
+        "profile": facts.get("vad.profile", ""),
+    }
+    rest = {key: value for key, value in facts.items() if key.startswith("vad.") and key not in _ASIDE}
+    others = {key: value for key, value in facts.items() if not key.startswith("vad.") and key not in (*shown, ALL)}
+    return {key: value for key, value in shown.items() if value} | others | {ALL: json.dumps(rest)}
+
+
+def facts_of_version(tags: Mapping[str, str]) -> dict[str, str]:
+    """All that is known of a version, by `vad.` names; of one that was made before there was the tag `vad`, its tags."""
+    try:
+        packed = dict(json.loads(tags.get(ALL, "{}")))
+    except (ValueError, TypeError):
+        packed = {}
+    return {**packed, **{key: value for key, value in tags.items() if key != ALL}}

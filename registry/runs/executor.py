@@ -21,9 +21,10 @@ from registry.runs.registration import log_members, register
 from registry.runs.result import Result, present, stored_result
 from registry.runs.training import find, train, training_job
 from registry.signals import was_stopped
-from registry.store import saved_views as view
 from registry.store.runlog import DESCRIPTION, RunLog
 from registry.store.tracking import Tracking
+from registry.store.ui import TAG as VIEW_TAG
+from registry.store.ui import saved_view
 from vad.catalog import Named
 from vad.data.frame_index import Values
 from vad.detectors.training.losses import Weighted
@@ -235,7 +236,7 @@ def _protocol_tags(context: RunContext) -> dict[str, str]:
         "vad.protocol": context.data.protocol(),
         "vad.data": context.data.place,
         "vad.figure": context.data.figure,
-        view.TAG: view.saved_view(context.data.figure, time.time()),
+        VIEW_TAG: saved_view(context.data.figure, time.time()),
         "mlflow.note.content": (
             f"Video anomaly detection on `{context.data.name}`: {len(context.data.index):,} test frames. Runs here share frames and "
             f"labels, so their `{context.data.figure}` may be compared. Sorted by it: Views, Leaderboard."

@@ -18,7 +18,7 @@ from registry.runs.preparation import Estimator, prepare
 from registry.runs.result import Result
 from registry.runs.training import find
 from registry.store.connection import explain
-from registry.store.faults import mendable
+from registry.store.retries import mendable
 from registry.store.tracking import Tracking
 from vad.detectors.member import Member
 from vad.errors import InputError

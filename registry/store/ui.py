@@ -1,4 +1,4 @@
-"""MLflow's own UI as the leaderboard: a server on this machine, and links that open it sorted."""
+"""MLflow's UI as the leaderboard: its server, and the saved view of an experiment's runs."""
 
 import os
 import subprocess
@@ -10,8 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from registry.servers import HOST, ending, free_port, last_line, until_stopped, wait_until_ready
-from registry.store import saved_views as view
 from registry.store.address import options, sqlite_path, sqlite_uri
+from registry.store.mlflow_private import view_link, view_tag, view_value
 from registry.store.paths import writable
 from registry.store.tracking import Found, Tracking
 
@@ -49,16 +49,16 @@ def leaderboards(tracking: Tracking, address: str) -> dict[str, str]:
     for run in tracking.find("experiment"):
         if run.experiment not in links:
             _save_view(tracking, run)
-            links[run.experiment] = f"{address}/{view.link(run.experiment_id)}"
+            links[run.experiment] = f"{address}/{link(run.experiment_id)}"
     return links
 
 
 def _save_view(tracking: Tracking, run: Found) -> None:
     """Give the view to an experiment that was made before there was one."""
-    if view.TAG not in tracking.client.get_experiment(run.experiment_id).tags:
-        value = view.saved_view(run.tags.get("vad.figure", "ap"), time.time())
+    if TAG not in tracking.client.get_experiment(run.experiment_id).tags:
+        value = saved_view(run.tags.get("vad.figure", "ap"), time.time())
         with suppress(Exception):  # a store that cannot be written is shown all the same
-            tracking.client.set_experiment_tag(run.experiment_id, view.TAG, value)
+            tracking.client.set_experiment_tag(run.experiment_id, TAG, value)
 
 
 def announce(links: dict[str, str], address: str, hint: str, browse: bool, say: Callable[[str], object]) -> None:
@@ -99,3 +99,37 @@ def _server(port: int, uri: str, log: Path) -> Iterator[subprocess.Popen[bytes]]
         )  # fmt: skip
     with ending(process):
         yield process
+
+
+NAME = "leaderboard"
+TAG = view_tag(NAME)
+_NAME_PLACE = ("attributes.`Run Name`", "runDateAndNestInfo", "duration")
+
+
+def saved_view(figure: str, made: float) -> str:
+    """The value of `TAG`; `figure` is `ap` or `proxy_ap`, `made` the time in seconds since 1970."""
+    auc = "auc" if figure == "ap" else "proxy_auc"
+    metrics = [figure, f"{figure}_low", f"{figure}_high", "reference_ap", "board_public", auc]
+    costs = ["members_seconds", "frames_per_second", "megabytes"]
+    params = ["best_variant", "profile", "model", "input", "sizes", "members", "loss", "epochs"]
+    chosen = [
+        *(f"metrics.`{key}`" for key in metrics),
+        *(f"params.`{key}`" for key in params),
+        *(f"metrics.`{key}`" for key in costs),
+        "attributes.`Models`",
+    ]
+    run_name, created, duration = _NAME_PLACE
+    state = {
+        "searchFilter": "tags.`vad.kind` = 'experiment'",
+        "orderByKey": f"metrics.`{figure}`",
+        "orderByAsc": False,
+        "selectedColumns": chosen,
+        "columnOrder": ["0", run_name, *chosen, created, duration],
+        "columnWidths": dict.fromkeys(chosen, 90) | {"params.`best_variant`": 150},
+    }
+    return view_value(NAME, state, made)
+
+
+def link(experiment_id: str) -> str:
+    """The part of the address that opens the view, after the server's own."""
+    return view_link(experiment_id, NAME)

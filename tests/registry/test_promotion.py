@@ -8,7 +8,7 @@ import pytest
 from mlflow.exceptions import MlflowException
 
 from registry.models import production
-from registry.models.model_files import FACT
+from registry.models.packaging import FACT
 from registry.models.production import Production
 from registry.models.promotion import Policy, Standing, decide, read_policy
 from registry.models.versions import NAME, Version, Versions

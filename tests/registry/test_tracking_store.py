@@ -13,8 +13,8 @@ import pytest
 from mlflow.exceptions import MlflowException
 
 from registry.models.versions import NAME, Versions
-from registry.store.faults import mendable
 from registry.store.record import TAG, as_tags, recorded
+from registry.store.retries import mendable
 from registry.store.tracking import Tracking
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from registry.store import saved_views as view
+from registry.store import ui as view
 from registry.store.ui import announce
 from tests.registry.conftest import LOOPBACK, listening
 
