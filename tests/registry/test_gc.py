@@ -35,7 +35,11 @@ def test_caches_that_were_not_used_for_long_go_and_half_trained_members_stay(tra
         path.write_bytes(b"x" * 10)
     age(frames[0], *states, locks[0])
     told = trained.done("gc", "--dry-run")
-    assert re.search(r"not used for \d+ days", told) and "it is finished" in told and "no run of this store is of it" in told
+    assert (
+        re.search(r"not used for \d+ days", told)
+        and "it is finished" in told
+        and "no run of this store is of it" in told
+    )
     assert all(path.exists() for path in (*frames, *states, *locks))
     assert "freed" in trained.done("gc", "--yes")
     assert [path.exists() for path in frames] == [False] + [True] * (len(frames) - 1)
