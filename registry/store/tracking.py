@@ -93,9 +93,12 @@ class Tracking:
             return
         with reaching(self.uri, new):
             self.client = PatientClient(self.patiently)
-            self._experiments = {e.experiment_id: e.name for e in self.client.search_experiments()}
+            self._look_for_experiments()
         if mark_stale:
             self._mark_stale()
+
+    def _look_for_experiments(self) -> None:
+        self._experiments = {e.experiment_id: e.name for e in self.client.search_experiments()}
 
     def experiment(self, name: str, tags: Mapping[str, str]) -> str:
         """The id of the MLflow experiment of this name, made if it is not there; tags that it lacks are set."""
@@ -237,10 +240,21 @@ class Tracking:
         """Runs of a kind, newest first."""
         wanted = {"vad.kind": kind, **({"vad.digest": digest} if digest else {}), **(tags or {})}
         query = " and ".join(equals(f"tags.`{key}`", value) for key, value in wanted.items())
-        ids = [experiment_id] if experiment_id else list(self._experiments)
-        runs = self.client.runs(ids, query) if ids else iter(())
-        found = (self._found(r) for r in runs if r.info.status in statuses and wanted.items() <= r.data.tags.items())
-        return list(islice(found, most))
+
+        def search(ids: list[str]) -> list[Found]:
+            runs = self.client.runs(ids, query) if ids else iter(())
+            found = (
+                self._found(r) for r in runs if r.info.status in statuses and wanted.items() <= r.data.tags.items()
+            )
+            return list(islice(found, most))
+
+        if experiment_id:
+            return search([experiment_id])
+        known = list(self._experiments)
+        if found := search(known):
+            return found
+        self._look_for_experiments()  # another process may have made one since
+        return search([name for name in self._experiments if name not in known])
 
     def get(self, run_id: str) -> Found:
         """One run by id. Raises InputError where there is none."""
