@@ -89,7 +89,9 @@ class Tracking:
             os.environ |= {name: value} if value is not None else {}
         self.patiently = Patience(self.shown)
         """Repeats a call of MLflow that does not go by the client."""
-        if maybe and (database := sqlite_path(self.uri)) and not database.exists():
+        database = sqlite_path(self.uri)
+        self._exists = not (maybe and database and not database.exists())
+        if not self._exists:
             return
         with reaching(self.uri, new):
             self.client = PatientClient(self.patiently)
@@ -248,8 +250,8 @@ class Tracking:
             )
             return list(islice(found, most))
 
-        if experiment_id:
-            return search([experiment_id])
+        if experiment_id or not self._exists:
+            return search([experiment_id] if experiment_id else [])
         known = list(self._experiments)
         if found := search(known):
             return found
