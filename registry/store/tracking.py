@@ -81,10 +81,8 @@ class Tracking:
         asked = {name: os.environ.get(name) for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")}
         mlflow.set_tracking_uri(self.uri)
         mlflow.set_registry_uri(self.uri)
-        for (
-            name,
-            value,
-        ) in asked.items():  # MLflow sets them; a later store in another folder would be taken for this one
+        # MLflow sets them; a later store in another folder would be taken for this one.
+        for name, value in asked.items():
             os.environ.pop(name, None)
             os.environ |= {name: value} if value is not None else {}
         self.patiently = Patience(self.shown)
