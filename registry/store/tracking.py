@@ -73,8 +73,7 @@ class Tracking:
 
     def __init__(self, uri: str | None = None, mark_stale: bool = True, new: bool = False, maybe: bool = False):
         self.uri = uri or default_uri()
-        self.shown = without_password(self.uri)
-        """The address as it may be printed and stored."""
+        self.shown = without_password(self.uri)  # the address as it may be printed and stored
         self._roots: dict[str, str] = {}
         self._files: dict[str, dict[str, str]] = {}
         self._experiments: dict[str, str] = {}
@@ -87,18 +86,17 @@ class Tracking:
             os.environ |= {name: value} if value is not None else {}
         self.patiently = Patience(self.shown)
         """Repeats a call of MLflow that does not go by the client."""
-        database = sqlite_path(self.uri)
-        self._exists = not (maybe and database and not database.exists())
+        self._exists = not maybe or (database := sqlite_path(self.uri)) is None or database.exists()
         if not self._exists:
             return
         with reaching(self.uri, new):
             self.client = PatientClient(self.patiently)
-            self._look_for_experiments()
+            self._experiments = self._named_experiments()
         if mark_stale:
             self._mark_stale()
 
-    def _look_for_experiments(self) -> None:
-        self._experiments = {e.experiment_id: e.name for e in self.client.search_experiments()}
+    def _named_experiments(self) -> dict[str, str]:
+        return {e.experiment_id: e.name for e in self.client.search_experiments()}
 
     def experiment(self, name: str, tags: Mapping[str, str]) -> str:
         """The id of the MLflow experiment of this name, made if it is not there; tags that it lacks are set."""
@@ -248,12 +246,11 @@ class Tracking:
             )
             return list(islice(found, most))
 
-        if experiment_id or not self._exists:
-            return search([experiment_id] if experiment_id else [])
-        known = list(self._experiments)
-        if found := search(known):
+        known = [experiment_id] if experiment_id else list(self._experiments)
+        found = search(known)
+        if found or experiment_id or not self._exists:
             return found
-        self._look_for_experiments()  # another process may have made one since
+        self._experiments = self._named_experiments()  # another process may have made one since
         return search([name for name in self._experiments if name not in known])
 
     def get(self, run_id: str) -> Found:
