@@ -123,6 +123,8 @@ class Production:
         return next((v for v in self._versions.all() if between and v.number == between[0].version), None)
 
     def _compare(self, candidate: Version, incumbent: Version | None, policy: Policy) -> Decision:
+        if incumbent and incumbent.number != candidate.number and not self._versions.complete(incumbent):
+            return Decision(True, f"version {incumbent.number} has lost files of its model")
         paired = None
         if incumbent and policy.confidence and incumbent.number != candidate.number:
             paired = compare_scores(candidate, incumbent, self._tracking, self._home)

@@ -60,6 +60,7 @@ def submit(
     assert dataset.frames is not None
     path = Path(out) if out else Path("submissions") / f"{dataset.name}-v{version.number}.csv"
     require_file(path)
+    _require_predictions(path)
     sample = _find_sample(dataset)
     tags = version.tags
     console.say(
@@ -154,6 +155,17 @@ def require_file(path: Path) -> None:
     if path.is_dir():
         raise InputError(f"OUT={path} is a folder; name a file in it")
     require_writable(path)
+
+
+def _require_predictions(path: Path) -> None:
+    """Raise InputError where `path` is there and holds anything but predictions, which nobody meant to replace."""
+    if path.exists() and path.stat().st_size:
+        try:
+            read_scores(path)
+        except InputError as error:
+            raise InputError(
+                f"OUT={path} is there and holds no predictions, so it stays; name another file ({error})"
+            ) from None
 
 
 def _find_sample(dataset: Dataset) -> Table | None:

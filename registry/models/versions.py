@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import mlflow
 from mlflow.exceptions import MlflowException
+from mlflow.utils.file_utils import local_file_uri_to_path
 from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
 from registry.models import packaging
 from registry.models.history import History
-from registry.models.packaging import FACT
+from registry.models.packaging import FACT, listed
 from registry.models.promotion import Standing
 from registry.store.connection import absent
 from registry.store.tracking import Tracking
@@ -86,7 +87,7 @@ class Versions:
     def _same(self, digest: str, protocol: str) -> list[Version]:
         """Versions of an ensemble by a protocol that have their files, newest first."""
         same = {"vad.ensemble": digest, "vad.protocol": protocol}
-        return [v for v in self.all() if all(v.tags.get(k) == value for k, value in same.items()) and self.whole(v)]
+        return [v for v in self.all() if all(v.tags.get(k) == value for k, value in same.items()) and self.complete(v)]
 
     def nominate(self, version: Version) -> None:
         """Make the best version of the same figure and protocol candidate; of equals the older one."""
@@ -122,6 +123,19 @@ class Versions:
         except (MlflowException, OSError):
             return False
         return True
+
+    def complete(self, version: Version) -> bool:
+        """Whether every file of a version is there, by name, as far as that can be seen on this disk."""
+        if not self.whole(version):
+            return False
+        location = self._client.get_logged_model(version.source.removeprefix("models:/")).artifact_location
+        if not location.startswith("file:"):
+            return True
+        folder = Path(local_file_uri_to_path(location))
+        try:
+            return all((folder / name).is_file() for name in listed(folder, version.tags.get(FACT, ""), version.uri))
+        except InputError:
+            return False
 
     def require_whole(self, version: Version) -> None:
         """Raise InputError where a version's files are gone."""

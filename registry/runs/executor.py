@@ -61,9 +61,16 @@ def find_device() -> torch.device:
 def finished(context: RunContext, tracking: Tracking) -> Result | None:
     """What an earlier run of the same entry on the same data found, unless it is to be run anew."""
     for run in tracking.find("experiment", context.digest, tags=context.forced_tags(), most=1):
-        if result := stored_result(tracking, run, context.request.home):
+        result = stored_result(tracking, run, context.request.home)
+        if result and (result.version is None or _has_its_model(result.version, tracking)):
             return present(result, Versions(tracking))
     return None
+
+
+def _has_its_model(number: str, tracking: Tracking) -> bool:
+    """Whether a version is as complete as it was registered; one that was deleted on purpose is not missed."""
+    versions = Versions(tracking)
+    return all(versions.complete(version) for version in versions.all() if version.number == number)
 
 
 def execute(

@@ -73,29 +73,30 @@ class Tracking:
 
     def __init__(self, uri: str | None = None, mark_stale: bool = True, new: bool = False, maybe: bool = False):
         self.uri = uri or default_uri()
-        self.shown = without_password(self.uri)
-        """The address as it may be printed and stored."""
+        self.shown = without_password(self.uri)  # the address as it may be printed and stored
         self._roots: dict[str, str] = {}
         self._files: dict[str, dict[str, str]] = {}
         self._experiments: dict[str, str] = {}
         asked = {name: os.environ.get(name) for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")}
         mlflow.set_tracking_uri(self.uri)
         mlflow.set_registry_uri(self.uri)
-        for (
-            name,
-            value,
-        ) in asked.items():  # MLflow sets them; a later store in another folder would be taken for this one
+        # MLflow sets them; a later store in another folder would be taken for this one.
+        for name, value in asked.items():
             os.environ.pop(name, None)
             os.environ |= {name: value} if value is not None else {}
         self.retrying = Retries(self.shown)
         """Repeats a call of MLflow that does not go by the client."""
-        if maybe and (database := sqlite_path(self.uri)) and not database.exists():
+        self._exists = not maybe or (database := sqlite_path(self.uri)) is None or database.exists()
+        if not self._exists:
             return
         with reaching(self.uri, new):
             self.client = RetryingClient(self.retrying)
-            self._experiments = {e.experiment_id: e.name for e in self.client.search_experiments()}
+            self._experiments = self._named_experiments()
         if mark_stale:
             self._mark_stale()
+
+    def _named_experiments(self) -> dict[str, str]:
+        return {e.experiment_id: e.name for e in self.client.search_experiments()}
 
     def experiment(self, name: str, tags: Mapping[str, str]) -> str:
         """The id of the MLflow experiment of this name, made if it is not there; tags that it lacks are set."""
@@ -237,10 +238,20 @@ class Tracking:
         """Runs of a kind, newest first."""
         wanted = {"vad.kind": kind, **({"vad.digest": digest} if digest else {}), **(tags or {})}
         query = " and ".join(equals(f"tags.`{key}`", value) for key, value in wanted.items())
-        ids = [experiment_id] if experiment_id else list(self._experiments)
-        runs = self.client.runs(ids, query) if ids else iter(())
-        found = (self._found(r) for r in runs if r.info.status in statuses and wanted.items() <= r.data.tags.items())
-        return list(islice(found, most))
+
+        def search(ids: list[str]) -> list[Found]:
+            runs = self.client.runs(ids, query) if ids else iter(())
+            found = (
+                self._found(r) for r in runs if r.info.status in statuses and wanted.items() <= r.data.tags.items()
+            )
+            return list(islice(found, most))
+
+        known = [experiment_id] if experiment_id else list(self._experiments)
+        found = search(known)
+        if found or experiment_id or not self._exists:
+            return found
+        self._experiments = self._named_experiments()  # another process may have made one since
+        return search([name for name in self._experiments if name not in known])
 
     def get(self, run_id: str) -> Found:
         """One run by id. Raises InputError where there is none."""

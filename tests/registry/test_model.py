@@ -224,6 +224,27 @@ def read_scores_index(workspace):
     return frames.test.index, None
 
 
+def test_nothing_but_predictions_is_replaced_by_predictions(trained):
+    kept = ["data/labels.csv", "mlflow.db", "experiments/tiny.yaml"]
+    before = [Path(path).read_bytes() for path in kept]
+    for path in kept:
+        assert f"OUT={path} is there and holds no predictions" in trained.refused("submit", "--out", path)
+    assert [Path(path).read_bytes() for path in kept] == before
+    Path("empty.csv").touch()
+    for path in ("empty.csv", "empty.csv"):
+        trained.done("submit", "--out", path)
+
+
+def test_a_model_that_has_lost_a_file_is_registered_again_by_the_next_run(trained):
+    next(Path("mlartifacts").rglob("fitted.safetensors")).unlink()
+    assert "is missing or was altered" in trained.refused("submit", "--out", "x.csv")
+    result = trained.vad("run", "tiny", "--data", "data")
+    assert result.exit_code == 0 and "to train" not in result.stderr
+    assert "now production: version 1 has lost files of its model" in result.stdout
+    assert "by model version 2" in trained.done("submit", "--out", "x.csv")
+    assert "tiny is done already" in trained.vad("run", "tiny", "--data", "data").stderr
+
+
 def test_an_altered_model_is_refused(trained):
     weights = next(path for path in Path("mlartifacts").rglob("ensemble/weights/*.safetensors"))
     weights.write_bytes(weights.read_bytes()[:-1] + b"x")

@@ -98,7 +98,8 @@ def add(tracking, standing):
 def machines(workspace, tmp_path, monkeypatch):
     """Two machines that decide on one store, each with files of its own; and a version that is production."""
     monkeypatch.setattr(production, "compare_scores", lambda *_: SURE)
-    monkeypatch.setattr(Versions, "whole", lambda *_: True)
+    for name in ("whole", "complete"):
+        monkeypatch.setattr(Versions, name, lambda *_: True)
     tracking = workspace.tracking()
     versions = Versions(tracking)
     first = add(tracking, INCUMBENT)
