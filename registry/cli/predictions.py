@@ -46,11 +46,11 @@ def submit(
     Example: vad submit --model production --data avenue --out predictions.csv
     """
     from registry.console import Console
-    from registry.models import submission
+    from registry.models import lineage, submission
     from registry.runs.result import measured_text
     from registry.store.tracking import Tracking
 
-    program = submission.require_kaggle() if kaggle else ""
+    program = lineage.require_kaggle() if kaggle else ""
     done = submission.submit(model, data, out, normalization, home(), Console(), first_frame)  # type: ignore[arg-type]
     click.echo(f"wrote {done.path}: {done.frames:,} frames, SHA-256 {done.sha256}")
     click.echo(f"by model version {done.version.number}; recorded as run {done.run_id}")
@@ -59,7 +59,7 @@ def submit(
     if kaggle:
         tags = done.version.tags
         called = message or f"v{done.version.number} {tags.get('vad.variant', '')} of {tags.get('vad.entry', '')}"
-        click.echo(submission.hand_in(program, kaggle, done.path, called, Tracking().reopen(done.run_id)))
+        click.echo(lineage.hand_in(program, kaggle, done.path, called, Tracking().reopen(done.run_id)))
         click.echo(f"its score, once you know it: vad record {done.path} --score S --board public")
 
 
@@ -121,7 +121,7 @@ def record(file: Path, score: float, board: str) -> None:
 
     Example: vad record submissions/avenue-v3.csv --score 0.631 --board public
     """
-    from registry.models.submission import record as write
+    from registry.models.lineage import record as write
     from registry.store.tracking import Tracking
 
     run, version = write(file, score, board, Tracking())

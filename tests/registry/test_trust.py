@@ -21,7 +21,7 @@ def append(path: Path, text: str = "# changed\n") -> None:
 
 def test_no_file_of_a_registered_model_is_used_once_altered(trained):
     marker = trained.folder / "was-run"
-    for name in ("code/vad/scores.py", "pyfunc_model.py", "MLmodel", "artifacts/ensemble/ensemble.json"):
+    for name in ("code/vad/data/frame_index.py", "pyfunc_model.py", "MLmodel", "artifacts/ensemble/ensemble.json"):
         path = next(Path("mlartifacts").rglob(f"m-*/artifacts/{name}"))
         whole = path.read_text()
         append(path, f"\n__import__('pathlib').Path({str(marker)!r}).touch()\n" if path.suffix == ".py" else "\n")
@@ -34,9 +34,9 @@ def test_no_file_of_a_registered_model_is_used_once_altered(trained):
 
 def test_a_list_of_files_that_was_made_to_fit_is_noticed(trained):
     folder = next(Path("mlartifacts").rglob("m-*/artifacts"))
-    append(folder / "code/vad/scores.py")
+    append(folder / "code/vad/data/frame_index.py")
     listing = folder / "model.sha256"
-    listing.write_text(re.sub(r"\w{64}  code/vad/scores.py\n", "", listing.read_text()))
+    listing.write_text(re.sub(r"\w{64}  code/vad/data/frame_index.py\n", "", listing.read_text()))
     assert "model.sha256 is missing or was altered" in trained.refused("submit", "--data", "data")
 
 
@@ -150,7 +150,7 @@ def test_a_link_out_of_the_artifacts_is_not_followed_as_if_it_were_ours(trained)
 def test_a_version_without_its_facts_is_refused(trained):
     """Whoever takes the record away shall gain nothing by it."""
     client = Tracking().client
-    append(next(Path("mlartifacts").rglob("m-*/artifacts/code/vad/scores.py")))
+    append(next(Path("mlartifacts").rglob("m-*/artifacts/code/vad/data/frame_index.py")))
     for change in (
         lambda: client.set_model_version_tag(NAME, "1", "vad", "{not json"),
         lambda: client.delete_model_version_tag(NAME, "1", "vad"),
@@ -179,13 +179,13 @@ def test_doctor_finds_what_was_altered(trained):
     run = Tracking().find("experiment")[0].run_id
     append(files_of("experiment") / "scores.csv")
     model = next(Path("mlartifacts").rglob("m-*/artifacts"))
-    append(model / "code/vad/scores.py")
+    append(model / "code/vad/data/frame_index.py")
     (model / "code" / "cv2.py").touch()
     result = trained.vad("doctor")
     assert result.exit_code == 2
     for fault in (
         f"run {run} (tiny): scores.csv was altered",
-        "models:/vad-ensemble/1: code/vad/scores.py is missing or was altered",
+        "models:/vad-ensemble/1: code/vad/data/frame_index.py is missing or was altered",
         "models:/vad-ensemble/1: code/cv2.py is no part of it",
     ):
         assert fault in result.stdout.replace("\n", " "), result.stdout

@@ -80,7 +80,7 @@ def test_each_deciding_setting_changes_the_digest():
 @pytest.mark.parametrize("constant", ["RESIZE_FILTER", "TRAINING_CODE"])
 def test_the_resize_filter_and_the_version_of_the_code_change_the_digest(monkeypatch, constant):
     before = MEMBER.digest("frames")
-    monkeypatch.setattr(f"vad.member.{constant}", "another")
+    monkeypatch.setattr(f"vad.detectors.member.{constant}", "another")
     assert MEMBER.digest("frames") != before
 
 
