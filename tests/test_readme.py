@@ -6,7 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import torch
+
 from registry.cli import main
+from vad.detectors.networks import NETWORKS, build
+from vad.inputs.shape import Shape
+from vad.scoring import steps
+from vad.scoring.steps import STEPS
 
 PROJECT = Path(__file__).parents[1]
 README = (PROJECT / "README.md").read_text()
@@ -101,3 +108,23 @@ def test_the_leaderboard_loads_what_computes_only_with_mlflow():
     modules = loaded("import registry.analysis.leaderboard_report")
     assert "mlflow" in modules
     assert modules & {"torch", "scipy.signal", "cv2", "matplotlib"} == set()
+
+
+def snippets():
+    return re.findall(r"```python\n(.*?)```", README[README.index("## Add a network or a step") :], re.DOTALL)
+
+
+def test_the_network_that_the_readme_shows_runs_as_it_stands(monkeypatch):
+    monkeypatch.setattr(NETWORKS, "_blocks", dict(NETWORKS._blocks))
+    monkeypatch.setattr(NETWORKS, "_versions", dict(NETWORKS._versions))
+    exec(snippets()[0], {"__name__": "my_net"})
+    frames = torch.rand(2, 3, 64, 64)
+    assert build("my_net", Shape("frame", 3, 64), {"width": 16}, 1)(frames).shape == frames.shape
+
+
+def test_the_step_that_the_readme_shows_runs_as_it_stands(monkeypatch):
+    for name in ("_blocks", "_versions"):
+        monkeypatch.setattr(STEPS, name, dict(getattr(STEPS, name)))
+    exec(snippets()[1], vars(steps).copy())
+    held = STEPS["hold"](np.array([[0.0, 3.0, 1.0, 0.0, 0.0, 2.0]]), [slice(0, 4), slice(4, 6)], window=3)
+    assert held.tolist() == [[0.0, 3.0, 3.0, 3.0, 0.0, 2.0]]
