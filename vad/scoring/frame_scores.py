@@ -16,9 +16,8 @@ from vad.system.memory import keep_freed_memory
 from vad.system.precision import Wish, autocast, for_scoring
 from vad.system.threads import limit
 
-# What a pass holds: so many pixels of what is scored, so many samples at most. On a CPU 64 are no faster than 32, and a
-# small request is padded to a whole pass (16 are up to 40 % slower in bf16).
-_PIXELS, MOST_SAMPLES, _MOST_ON_GPU = 2**21, 32, 64
+# What a pass holds: so many pixels of what is scored, so many samples at most. Another number gives other last bits in bf16.
+_PIXELS, MOST_SAMPLES = 2**21, 64
 
 
 def score(
@@ -45,7 +44,7 @@ def score(
         network = fold_batch_norm(network)
     place(network, device)
     samples.settle()
-    chunk = _chunk(samples, device)
+    chunk = _chunk(samples)
     results = {error: np.full(count, np.nan) for error in errors}
     with torch.inference_mode():
         for start in range(0, len(samples), chunk):
@@ -69,7 +68,7 @@ def score(
     return results
 
 
-def _chunk(samples: Samples, device: torch.device) -> int:
+def _chunk(samples: Samples) -> int:
     """How many samples every pass has, whatever is left of them.
 
     Kernels differ between shapes, and in bf16 their rounding shows. So a frame's score is the same wherever it
@@ -78,8 +77,7 @@ def _chunk(samples: Samples, device: torch.device) -> int:
     if not len(samples):
         return 1
     target = samples.batch(np.zeros(1, np.intp)).target
-    most = _MOST_ON_GPU if device.type == "cuda" else MOST_SAMPLES
-    return max(1, min(most, _PIXELS // (target.numel() // target.shape[1])))
+    return max(1, min(MOST_SAMPLES, _PIXELS // (target.numel() // target.shape[1])))
 
 
 def error_maps(
