@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 
 STATUS = 130
-SAID = "stopped; what was finished is kept, and the same command goes on from here"
+SAID = "stopped; finished work is kept; run the same command again to resume"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # Seconds to the next repetition, and until a command that does not leave by itself is ended all the same.
 _AGAIN, _PATIENCE = 0.2, 3.0

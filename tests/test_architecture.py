@@ -86,6 +86,11 @@ def test_a_room_holds_a_dozen_modules_at_most(folder):
     assert len(list(folder.glob("*.py"))) <= MOST_MODULES + 1  # and __init__.py
 
 
+@pytest.mark.parametrize("path", modules("registry/engines"), ids=named)
+def test_engines_know_nothing_of_runs(path):
+    assert not any(name.startswith("registry.runs") for name in imported_modules(path))
+
+
 def test_few_modules_of_registry_import_mlflow():
     importing = {
         path.relative_to(ROOT / "registry").as_posix() for path in modules("registry") if "mlflow" in imported(path)

@@ -124,7 +124,7 @@ def _reason(work: RunContext, member: Member, store: MemberStore, changed: Calla
     resume = work.request.home / "resume" / f"{digest}.safetensors"
     if resume.exists():
         return Reason(
-            member.name, "to train", f"goes on after epoch {len(so_far(resume).epochs)}, where it was cut off"
+            member.name, "to train", f"resumes after epoch {len(so_far(resume).epochs)}, where it was interrupted"
         )
     return Reason(member.name, "to train", changed(member))
 

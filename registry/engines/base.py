@@ -17,8 +17,8 @@ from vad.inputs import Samples
 class Job:
     """A member to train: what an engine needs for it, and whom it tells how that goes.
 
-    The state after each epoch is in the file `resume` before `on_epoch` is called, and a training goes on from
-    the state that is there. `on_batch` is told samples and their loss; fewer than none where some are lost.
+    The state after each epoch is in the file `resume` before `on_epoch` is called, and training resumes from
+    a state found there. `on_batch` is told samples and their loss; fewer than none where some are lost.
     """
 
     member: Member

@@ -27,9 +27,8 @@ from ray.exceptions import RayError, RayTaskError
 import vad
 from registry.console import Console
 from registry.engines.base import Job, Lost, Outcomes
-from registry.runs.preparation import memory
 from vad.detectors.member import Member
-from vad.detectors.training.remote import Told, train_remotely
+from vad.detectors.training.remote import Told, memory, train_remotely
 from vad.detectors.training.trainer import Diverged, so_far
 from vad.errors import InputError
 from vad.system.files import replacing
@@ -73,7 +72,7 @@ class _Task:
 
 
 class RayEngine:
-    """Trains as many members at once as the cluster has room for; one whose worker is lost goes on elsewhere."""
+    """Trains as many members at once as the cluster has room for; one whose worker is lost resumes elsewhere."""
 
     parallel = True
 
@@ -100,7 +99,7 @@ class RayEngine:
         on_stop = signal.getsignal(signal.SIGTERM)
         try:
             _knock(address)
-            # Ray trains in a thread: see vad.memory.
+            # Ray trains in a thread: see vad.system.memory.
             environment = {"py_modules": [vad], "env_vars": {"MALLOC_ARENA_MAX": "1"}}
             ray.init(address, runtime_env=environment, log_to_driver=False, logging_level=logging.ERROR, **here)
         except Exception as error:  # Ray raises it bare

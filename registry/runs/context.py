@@ -106,7 +106,7 @@ def begin(works: Sequence[RunContext], console: Console) -> Path | None:
     if re.fullmatch("[0-9a-f]{32}", mark):
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(place.stat().st_mtime))
         console.say(
-            f"  FORCE=1 goes on with what it finished since {when}, when it was cut off (without {place} it begins anew)"
+            f"  FORCE=1 resumes the forced run that was interrupted, begun {when} (delete {place} to start over)"
         )
     else:
         mark = uuid.uuid4().hex

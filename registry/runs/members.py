@@ -145,7 +145,7 @@ class MemberStore:
     def train(
         self, member: Member, digest: str, samples: Samples, parent: RunLog, tags: Mapping[str, str]
     ) -> TrainingJob[TrainedMember]:
-        """A member's training as a child of `parent`; goes on where a training of this digest was cut off.
+        """Train a member in a child run of `parent`; resume an interrupted training of the same digest.
 
         Raises Diverged where the loss is no longer finite; the last good weights are logged then.
         """
@@ -268,7 +268,7 @@ class MemberStore:
 class _Curve:
     """The loss of each epoch on its way to the store, beside the training, which neither waits for it nor fails with it.
 
-    Epochs that are short go together. What a killed process had not sent yet is sent by the one that goes on.
+    Epochs that are short go together. What a killed process had not sent yet, the process that resumes sends.
     """
 
     def __init__(self, log: RunLog, goes_on: bool):

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from registry.console import Console
 from registry.data.datasets import Dataset, open_frames_of, open_scores_of, read_files
@@ -19,7 +19,6 @@ from registry.runs.context import Request, RunContext, Target
 from vad.data.frame_index import FrameIndex
 from vad.data.frameset import Labels
 from vad.detectors.member import SCORING_CODE, TRAINING_CODE, Member, digest_of, named_code
-from vad.detectors.networks import parameter_count
 from vad.detectors.training.trainer import Diverged, train
 from vad.errors import InputError
 from vad.frames.store import SplitSource
@@ -132,8 +131,6 @@ def _require_scores(plan: Plan, index: FrameIndex) -> None:
 
 # Batches that are timed, and pixels in each at most. A pass that only scores takes about a third of a training step.
 _BATCHES, _PIXELS, _SCORING = 3, 2**19, 1 / 3
-# Bytes of a process that has loaded PyTorch.
-_PROCESS = 700_000_000
 
 
 class Noise(Samples):
@@ -186,21 +183,3 @@ class Estimator:
         with contextlib.suppress(Diverged):  # noise may do that, and the training itself will say so
             train(member.build(), Noise(member, batch, self._device), recipe, 0, self._device, on_batch=tell)
         return min(end - start for start, end in pairwise(ends)) / batch
-
-
-def memory(member: Member) -> int:
-    """Bytes that training takes, roughly and without the frames: the process, the weights' copies, a batch's activations."""
-    activations = 0
-
-    def count(module: nn.Module, given: object, output: object) -> None:
-        nonlocal activations
-        activations += output.numel() if isinstance(output, Tensor) else 0
-
-    with torch.device("meta"), torch.no_grad():
-        network = member.build().eval()
-        for module in network.modules():
-            if not list(module.children()):
-                module.register_forward_hook(count)
-        network(torch.empty(member.training.batch_size, *member.kind_of_input().shape(member.size).sides))
-    # Weights, their gradients, two numbers each of Adam's, the kept ones, and the state on its way out.
-    return _PROCESS + 4 * (9 * parameter_count(network) + 2 * activations)

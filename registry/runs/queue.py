@@ -89,7 +89,7 @@ def _train_ahead(
     try:
         train_ahead(ahead, tracking, store, engine, console)
     except Exception as error:
-        console.say(f"  {error}; the queue goes on")
+        console.say(f"  {error}; the queue continues")
 
 
 def _work_off(
@@ -115,7 +115,7 @@ def _work_off(
         except Exception as error:  # whatever it is, the others have a right to their turn
             fault = mendable(error, tracking.uri, job.context.request.home) or explain(error)
             fault = fault or str(error) or type(error).__name__
-            console.say(f"  {name} failed: {fault}; the queue goes on")
+            console.say(f"  {name} failed: {fault}; the queue continues")
             ended.append(Ended(name, None, fault))
     return ended
 
@@ -192,7 +192,7 @@ def _announce(jobs: Sequence[_Job], estimator: Estimator, console: Console) -> N
     if to_train:
         console.say(
             f"{plural(to_train, 'member')} to train, {there} reused; about {duration(total)} of training and scoring, less where it stops early. "
-            "It can be stopped at any time; the same command goes on."
+            "It can be stopped at any time; the same command resumes it."
         )
 
 

@@ -109,7 +109,7 @@ class Retries:
             self._given_up |= _waits.get()
             raise Silent(
                 f"{self._who} {reason}, and has for {_duration(time.monotonic() - (self._since or begun))}; what was "
-                "finished is kept, also what the store has not got yet: mend that, and the same command goes on from here"
+                "finished is kept, also what the store has not got yet: mend that, and run the same command again to resume"
             ) from error
         time.sleep(min(_PAUSES[min(attempts, len(_PAUSES) - 1)], limit - spent))
 
@@ -255,7 +255,7 @@ def mendable(error: BaseException, uri: str, home: Path) -> str | None:
         places = [named] if named else _full_places(home, database)
         return (
             f"the disk is full: cannot write {', '.join(places)}; make room there (or name another place by VAD_HOME, "
-            "TMPDIR or MLFLOW_TRACKING_URI): what was finished is kept, and the same command goes on from here"
+            "TMPDIR or MLFLOW_TRACKING_URI): finished work is kept; run the same command again to resume"
         )
     if (number in _BARRED and named) or any(words in text for words in _BARRED_WORDS):
         what = named or text.splitlines()[0]
@@ -267,7 +267,7 @@ def mendable(error: BaseException, uri: str, home: Path) -> str | None:
         most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         return (
             f"too many files are open (`ulimit -n` allows {most:,}): cannot open {named or database}; allow more, as by "
-            "`ulimit -n 8192`: what was finished is kept, and the same command goes on from here"
+            "`ulimit -n 8192`: finished work is kept; run the same command again to resume"
         )
     if database and "sqlite3." in text:
         for words, fault in _DATABASE_WORDS.items():

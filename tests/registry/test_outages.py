@@ -159,7 +159,7 @@ def test_where_patience_runs_out_the_same_command_sends_what_was_trained(
     with mlflow_server(database, artifacts, port) as server, once_it_trains(server.kill):
         message = work.refused(*RUN)
     assert f"the tracking server http://127.0.0.1:{port} does not answer (Connection refused), and has for" in message
-    assert "the same command goes on from here" in message.splitlines()[-1]
+    assert "run the same command again to resume" in message.splitlines()[-1]
     assert len(list(Path(".vad/resume").iterdir())) == 1
     with mlflow_server(database, artifacts, port):
         _end_process(work)

@@ -127,7 +127,7 @@ def test_a_stopped_queue_goes_on(three, monkeypatch):
     monkeypatch.setattr(queue, "execute", stop)
     result = three.vad("run", "all", "--data", "data")
     assert result.exit_code == 130
-    assert "the same command goes on from here" in result.stderr
+    assert "run the same command again to resume" in result.stderr
     monkeypatch.setattr(queue, "execute", original)
     result = three.vad("run", "all", "--data", "data")
     assert result.exit_code == 0

@@ -107,13 +107,13 @@ def test_force_goes_on_where_it_was_cut_off(trained, monkeypatch):
         assert trained.vad(*RUN, "--force").exit_code == 130
     result = trained.vad(*RUN, "--force")
     assert result.exit_code == 0, result.output
-    assert "FORCE=1 goes on with what it finished since " in result.stderr
+    assert "FORCE=1 resumes the forced run that was interrupted, begun " in result.stderr
     assert result.stderr.count("to train: FORCE=1") == 1
     assert len({run.run_id for run in trained.runs("member")} - before) == 3
     assert len(trained.runs("experiment")) == 2
     assert {run.status for run in trained.runs("experiment")} == {"FINISHED"}
     anew = trained.vad(*RUN, "--force")
-    assert "goes on" not in anew.stderr and anew.stderr.count("to train: FORCE=1") == 3
+    assert "resumes" not in anew.stderr and anew.stderr.count("to train: FORCE=1") == 3
     assert len(trained.runs("experiment")) == 3
 
 

@@ -180,6 +180,6 @@ def test_a_store_that_could_not_be_opened_for_open_files_is_not_called_broken(wo
     for error in (OSError(errno.EMFILE, "Too many open files", "lock"), told):
         message = mendable(error, uri, home)
         assert "too many files are open (`ulimit -n` allows " in message
-        assert "move it away" not in message and "the same command goes on" in message
+        assert "move it away" not in message and "run the same command again to resume" in message
     Path("mlflow.db").write_bytes(b"garbage")
     assert "move it away" in mendable(told, uri, home)

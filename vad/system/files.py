@@ -37,7 +37,7 @@ def replacing(path: Path) -> Iterator[Path]:
         if isinstance(error, InputError) or not full:
             raise
         raise InputError(
-            f"cannot write {path}: the disk is full; make room, and the same command goes on from here"
+            f"cannot write {path}: the disk is full; make room, and run the same command again to resume"
         ) from None
     finally:
         temporary.unlink(missing_ok=True)

@@ -16,14 +16,19 @@ from typing import Any
 
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from vad.detectors.member import Member
+from vad.detectors.networks import parameter_count
 from vad.detectors.training.trainer import Diverged, Epoch, train
 from vad.inputs import Samples
 from vad.system.threads import using
 
 # Seconds from one word about batches to the next: often enough for a progress bar, and a GPU seldom waits.
+# Bytes of a process that has loaded PyTorch.
+_PROCESS = 700_000_000
+
+
 _EVERY = 0.5
 
 
@@ -91,3 +96,21 @@ def _train(member: Member, samples: Samples, state: bytes, device: torch.device,
             member.build(), samples, member.training, member.seed, device,
             on_batch=on_batch, on_epoch=on_epoch, resume=resume,
         )  # fmt: skip
+
+
+def memory(member: Member) -> int:
+    """Bytes that training takes, roughly and without the frames: the process, the weights' copies, a batch's activations."""
+    activations = 0
+
+    def count(module: nn.Module, given: object, output: object) -> None:
+        nonlocal activations
+        activations += output.numel() if isinstance(output, Tensor) else 0
+
+    with torch.device("meta"), torch.no_grad():
+        network = member.build().eval()
+        for module in network.modules():
+            if not list(module.children()):
+                module.register_forward_hook(count)
+        network(torch.empty(member.training.batch_size, *member.kind_of_input().shape(member.size).sides))
+    # Weights, their gradients, two numbers each of Adam's, the kept ones, and the state on its way out.
+    return _PROCESS + 4 * (9 * parameter_count(network) + 2 * activations)
