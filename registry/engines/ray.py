@@ -118,7 +118,14 @@ class RayEngine:
 
     def close(self) -> None:
         self._arrays.clear()
-        ray.shutdown()
+        # Ray's end sets SIGTERM to the system's default: a stop that came then would end this process on the spot.
+        on_stop = signal.getsignal(signal.SIGTERM)
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        try:
+            ray.shutdown()
+        finally:
+            signal.signal(signal.SIGTERM, on_stop)
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
     def train(self, jobs: Iterable[Job]) -> Outcomes:
         """A job is taken while fewer wait for a worker than there are processors: each one taken has a lock and an open run."""

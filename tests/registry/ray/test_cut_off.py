@@ -33,3 +33,19 @@ def test_what_one_engine_began_another_ends(on_ray, pair, tmp_path, monkeypatch,
     assert "    went on after epoch 3, where it was cut off" in result.stderr
     assert on_ray.states() == {"small-1": "FINISHED", "small-2": "FINISHED"}
     assert same_as_local(on_ray, tmp_path, "pair")
+
+
+def test_a_stop_after_the_cluster_was_left_is_heard_too(on_ray):
+    from registry.console import Console
+    from registry.engines.ray import RayEngine
+
+    engine = RayEngine(None, Console())
+    heard = []
+    before = signal.signal(signal.SIGTERM, lambda *_: heard.append("stop"))
+    try:
+        engine.start()
+        engine.close()
+        os.kill(os.getpid(), signal.SIGTERM)  # unheard, it ends this process
+        assert heard == ["stop"]
+    finally:
+        signal.signal(signal.SIGTERM, before)
