@@ -1,6 +1,7 @@
 """Small real files for the tests, and a check of errors by their whole text."""
 
 import os
+import signal
 
 # Workers share the cores, and so do the processes that they start: threads that wait for each other would cost more
 # than the work. `make test-isa` asks for two all the same. Both are read when PyTorch is imported.
@@ -26,6 +27,9 @@ from vad.data.frame_index import FrameIndex
 from vad.errors import InputError
 from vad.synthetic.street import make_street
 from vad.system.threads import available
+
+# As in a terminal, also where the suite runs under nohup: the commands that tests start inherit it.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 THREADS = int(os.environ["OMP_NUM_THREADS"])
 MOST_WORKERS, MEMORY_OF_A_WORKER = 8, 3_000_000_000
