@@ -1,7 +1,7 @@
 # Every target is one call of the command `vad`, in an environment that is made when it is missing or stale.
 
 .DEFAULT_GOAL := help
-.PHONY: help run submit serve ui leaderboard journey check data test pytest test-isa bench lint format lock audit clean setup remake
+.PHONY: help run submit serve ui leaderboard journey check data test pytest test-isa bench docs lint format lock audit clean setup remake
 .SUFFIXES:
 
 VENV := .venv
@@ -74,6 +74,10 @@ test-isa: $(READY) ## Run the numerical tests as on a processor with AVX2 alone,
 bench: $(READY) ## Measure beside a notebook's loop and the machine's ceilings, about 9 minutes: [OUT=bench]
 	@$(VENV)/bin/python -m benchmarks.bench $(call option,OUT,out)
 
+docs: $(READY) $(VENV)/.docs ## Build the documentation into site/
+	@$(VENV)/bin/python -m docs.blocks
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet
+
 lint: $(READY) ## Check style and types; changes nothing
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
@@ -111,7 +115,7 @@ $(READY): requirements.lock pyproject.toml $(REMAKE)
 	@$(PIP) --no-deps -e .
 	@touch $(READY)
 
-$(VENV)/.ray: $(READY)
-	@echo 'adding Ray to $(VENV) (once)'
-	@$(PIP) -c requirements.lock -e '.[ray]'
+$(VENV)/.ray $(VENV)/.docs: $(VENV)/.%: $(READY)
+	@echo 'adding what $* needs to $(VENV), once'
+	@$(PIP) -c requirements.lock -e '.[$*]'
 	@touch $@

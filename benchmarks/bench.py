@@ -2,7 +2,7 @@
 
     make bench            or: .venv/bin/python -m benchmarks.bench [--out FOLDER] [--rounds 5] [--quick]
 
-Writes bench.md and bench.json. benchmarks/README.md says how each number is made.
+Writes bench.md and bench.json. docs/benchmarks.md says how each number is made.
 """
 
 import argparse

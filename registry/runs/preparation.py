@@ -91,7 +91,7 @@ def announce(context: RunContext, console: Console) -> None:
         return
     for note in data.notes:
         console.say(f"  note: {note}")
-    labels = f"labels from {data.labels.source}" if data.labels else "no labels: figures are proxies (see README)"
+    labels = f"labels from {data.labels.source}" if data.labels else "no labels: figures are proxies (see docs/data.md)"
     console.say(f"  {len(context.train):,} train frames, {len(data.index):,} test frames, {labels}")
 
 

@@ -166,7 +166,7 @@ def _announce(jobs: Sequence[_Job], estimator: Estimator, console: Console) -> N
     labels = (
         f"labels from {context.data.labels.source}"
         if context.data.labels
-        else "no labels: figures are proxies (see README)"
+        else "no labels: figures are proxies (see docs/data.md)"
     )
     console.say(
         f"{plural(len(jobs), 'experiment')} on {context.data.name} ({context.data.place}), profile {context.loaded.profile}, {labels}"

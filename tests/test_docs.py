@@ -1,14 +1,18 @@
-"""The README keeps what it promises: every command and target is in it and exists."""
+"""README and documentation keep what they promise: commands, links and snippets are right, and made pages are up to date."""
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
+import click
 import numpy as np
+import pytest
 import torch
 
+from docs import blocks
 from registry.cli import main
 from vad.detectors.networks import NETWORKS, build
 from vad.inputs.shape import Shape
@@ -16,26 +20,71 @@ from vad.scoring import steps
 from vad.scoring.steps import STEPS
 
 PROJECT = Path(__file__).parents[1]
-README = (PROJECT / "README.md").read_text()
+DOCS = PROJECT / "docs"
+PAGES = {
+    str(path.relative_to(PROJECT)): path.read_text()
+    for path in [PROJECT / "README.md", PROJECT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md"))]
+}
 
 
-def test_every_command_is_in_the_readme_and_has_help():
-    assert main.commands
-    for name, command in main.commands.items():
-        assert f"`vad {name}" in README, name
-        assert command.help, name
+def test_the_readme_is_short():
+    assert len((PROJECT / "README.md").read_bytes()) <= 8000
 
 
-def test_every_make_target_is_in_the_readme_and_in_help():
+def test_every_page_is_in_the_navigation_and_linked_from_the_readme():
+    pages = {path.name for path in DOCS.glob("*.md")}
+    navigation = (PROJECT / "mkdocs.yml").read_text()
+    readme = PAGES["README.md"]
+    for page in pages:
+        assert f": {page}\n" in navigation and f"(docs/{page})" in readme, page
+
+
+def test_links_and_pictures_exist():
+    for page, text in PAGES.items():
+        for link in re.findall(r"\]\(([^)#:]+)\)", text):
+            path = (PROJECT / page).parent / link
+            assert path.exists(), f"{page}: {link}"
+            if link.endswith(".png"):
+                assert path.read_bytes().startswith(b"\x89PNG"), f"{page}: {link}"
+
+
+def test_the_page_of_blocks_is_that_of_the_code():
+    assert blocks.PAGE.read_text() == blocks.page(), "run `python -m docs.blocks`"
+
+
+def test_every_make_target_is_documented_and_in_help():
     targets = set(re.findall(r"^([a-z-]+):.*##", (PROJECT / "Makefile").read_text(), re.MULTILINE))
     assert {"run", "test", "submit", "ui", "leaderboard", "check", "data", "lint", "format", "clean", "help"} <= targets
     shown = subprocess.run(["make", "-C", str(PROJECT)], capture_output=True, text=True, check=True).stdout
+    every = "\n".join(PAGES.values())
     for target in targets:
         assert f"make {target} " in shown, target
-    for target in targets - {"help", "setup"}:
-        assert re.search(rf"make {target}\b", README), target
-    for target in re.findall(r"`make ([a-z-]+)", README):
+        assert re.search(rf"make {target}\b", every), target
+    for target in re.findall(r"`make ([a-z-]+)", every):
         assert target in targets, target
+
+
+def shown_commands():
+    """Every line `vad ...` and `make ...` in a block of shell, with its page; comments are cut off."""
+    for page, text in PAGES.items():
+        for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL):
+            for line in block.splitlines():
+                if re.match(r"(\.venv/bin/)?(vad|make) ", line):
+                    yield page, shlex.split(line, comments=True)
+
+
+@pytest.mark.parametrize(
+    ("page", "words"), list(shown_commands()), ids=lambda x: " ".join(x) if isinstance(x, list) else x
+)
+def test_commands_that_pages_show_are_spelt_right(page, words, tmp_path):
+    if words[0] == "make":
+        called = [line for line in dry_run(tmp_path, *words[1:]) if "/bin/vad " in line]
+        words = shlex.split(called[-1]) if called else []
+    if words:
+        command = main.commands[words[1]]
+        assert command.help
+        options = [word for word in words[2:] if word not in ("|", "FILE", "FOLDER")]
+        command.make_context(words[1], options, parent=click.Context(main, info_name="vad"))
 
 
 def dry_run(folder, *arguments):
@@ -79,15 +128,8 @@ def test_an_environment_with_torch_from_elsewhere_is_made_again(tmp_path):
     assert installs("TORCH_INDEX=https://example.org/cuda")
 
 
-def test_pictures_in_the_readme_exist():
-    pictures = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README)
-    assert pictures
-    for picture in pictures:
-        assert (PROJECT / picture).read_bytes().startswith(b"\x89PNG"), picture
-
-
 def test_what_commands_write_into_a_clone_is_no_change_to_its_code():
-    written = {"/.vad/", "/mlflow.db*", "/mlartifacts/", "/submissions/", "/renders/", "/journey/", "/bench/"}
+    written = {"/.vad/", "/mlflow.db*", "/mlartifacts/", "/submissions/", "/renders/", "/journey/", "/bench/", "/site/"}
     assert written <= set((PROJECT / ".gitignore").read_text().split())
 
 
@@ -111,10 +153,10 @@ def test_the_leaderboard_loads_what_computes_only_with_mlflow():
 
 
 def snippets():
-    return re.findall(r"```python\n(.*?)```", README[README.index("## Add a network or a step") :], re.DOTALL)
+    return re.findall(r"```python\n(.*?)```", PAGES["docs/extending.md"], re.DOTALL)
 
 
-def test_the_network_that_the_readme_shows_runs_as_it_stands(monkeypatch):
+def test_the_network_that_the_docs_show_runs_as_it_stands(monkeypatch):
     monkeypatch.setattr(NETWORKS, "_blocks", dict(NETWORKS._blocks))
     monkeypatch.setattr(NETWORKS, "_versions", dict(NETWORKS._versions))
     exec(snippets()[0], {"__name__": "my_net"})
@@ -122,7 +164,7 @@ def test_the_network_that_the_readme_shows_runs_as_it_stands(monkeypatch):
     assert build("my_net", Shape("frame", 3, 64), {"width": 16}, 1)(frames).shape == frames.shape
 
 
-def test_the_step_that_the_readme_shows_runs_as_it_stands(monkeypatch):
+def test_the_step_that_the_docs_show_runs_as_it_stands(monkeypatch):
     for name in ("_blocks", "_versions"):
         monkeypatch.setattr(STEPS, name, dict(getattr(STEPS, name)))
     exec(snippets()[1], vars(steps).copy())

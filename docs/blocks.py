@@ -1,0 +1,94 @@
+"""Write docs/blocks.md from the catalogs: `python -m docs.blocks`."""
+
+import inspect
+import types
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin
+
+from vad.catalog import Catalog, Option, Within
+from vad.detectors.networks import NETWORKS
+from vad.detectors.networks.init import INITS
+from vad.detectors.training.losses import LOSSES
+from vad.detectors.training.optimizers import OPTIMIZERS, SCHEDULES
+from vad.inputs import INPUTS
+from vad.scoring.reconstruction_errors import ERRORS
+from vad.scoring.steps import COMBINING, FITS, STEPS
+
+PAGE = Path(__file__).with_name("blocks.md")
+HEAD = """\
+# Blocks
+
+<!-- Made by `python -m docs.blocks` from the code; do not edit. -->
+
+Every block that an entry may name, with its options. An option without a default must be given. [Write an experiment](experiments.md) shows
+where each kind goes; [Add a network or a step](extending.md) shows how to write your own.
+"""
+SECTIONS: tuple[tuple[str, str, Catalog[Any]], ...] = (
+    ("Models", "`members.GROUP.model`; options stand beside it in the group.", NETWORKS),
+    ("Inputs", "`members.GROUP.input`", INPUTS),
+    ("First weights", "`members.GROUP.init`; without it PyTorch's own.", INITS),
+    ("Losses", "`train.loss`: one, or a weighted sum such as `{mse: 1, ssim: 0.5}`.", LOSSES),
+    ("Optimizers", "`train.optimizer`", OPTIMIZERS),
+    ("Schedules", "`train.schedule`", SCHEDULES),
+    ("Errors", "`streams.STREAM.error`", ERRORS),
+    ("Steps", "`streams.STREAM.steps` and `variants.VARIANT.steps`, in the order in which they are listed.", STEPS),
+)
+FUSIONS = """
+## Fusions
+
+`variants.VARIANT.fuse`: `{max: [small, large]}`, `{product: [small, large]}` or `{weights: {small: 0.3, large: 0.7}}`, of streams.
+"""
+
+
+def page() -> str:
+    """The page as Markdown."""
+    parts = [HEAD]
+    for title, where, catalog in SECTIONS:
+        parts.append(f"\n## {title}\n\n{where}\n")
+        parts += [_block(catalog, name) for name in catalog.names()]
+    return "".join([*parts, FUSIONS])
+
+
+def _block(catalog: Catalog[Any], name: str) -> str:
+    text = f"\n### {name}\n\n{inspect.getdoc(catalog[name])}\n"
+    if catalog is STEPS and name in COMBINING:
+        text += "\nCombines the members of a stream.\n"
+    if catalog is STEPS and name in FITS:
+        text += "\nTakes statistics of the test frames; a registered model keeps those of its run.\n"
+    if options := catalog.options(name):
+        rows = [f"| `{key}` | {_type(o.annotation)} | {_default(o)} |" for key, o in options.items()]
+        text += "\n".join(["", "| option | value | default |", "|---|---|---|", *rows, ""])
+    return text
+
+
+def _default(option: Option) -> str:
+    plain = {None: "none", True: "`true`", False: "`false`"}
+    if option.required:
+        return "required"
+    return plain[option.default] if option.default in (None, True, False) else f"`{option.default}`"
+
+
+def _type(annotation: Any) -> str:
+    """An option's annotation in words."""
+    if hasattr(annotation, "__metadata__"):
+        bounds = [_bounds(extra) for extra in annotation.__metadata__ if isinstance(extra, Within)]
+        return " ".join([_type(annotation.__origin__), *bounds])
+    if get_origin(annotation) in (Union, types.UnionType):
+        return " or ".join(_type(choice) for choice in get_args(annotation) if choice is not type(None))
+    if get_origin(annotation) is Literal:
+        return " or ".join(f"`{choice}`" for choice in get_args(annotation))
+    return {int: "whole number", float: "number", bool: "`true` or `false`", str: "text"}[annotation]
+
+
+def _bounds(within: Within) -> str:
+    said = [
+        f"above {within.above:g}" if within.above is not None else "",
+        f"at least {within.low:g}" if within.low is not None else "",
+        f"at most {within.high:g}" if within.high is not None else "",
+        "odd" if within.odd else "",
+    ]
+    return ", ".join(filter(None, said))
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())
