@@ -1,0 +1,48 @@
+"""The commands that README and docs show, run one after the other in a project folder as a reader would."""
+
+import shlex
+import shutil
+
+from tests.test_docs import dry_run, shown_commands
+
+# Those that stay until Ctrl-C, ask the network, or want another machine.
+NOT_HERE = {"serve", "ui", "reproduce"}
+# The tests' tiny networks in the place of the experiment that the pages name.
+ENTRY = "phase5_multiscale"
+
+
+def runnable(folder):
+    """Each `vad` command of the pages once, in their order, with its page."""
+    seen = []
+    for page, words in shown_commands():
+        if words[0] == "make":
+            called = [line for line in dry_run(folder, *words[1:]) if "/bin/vad " in line]
+            words = shlex.split(called[-1]) if called else ["make", ""]
+        foreign = NOT_HERE | {"--kaggle", "all", "journey", "my_first", "ray", "VERSION", ""}
+        if words[1:] not in [other for _, other in seen] and not foreign & set(words[1:]):
+            seen.append((page, words[1:]))
+    return seen
+
+
+def test_the_commands_of_the_pages_work_in_their_order(workspace, tmp_path):
+    (tmp_path / "make").mkdir()
+    tiny = (workspace.folder / "experiments" / "tiny.yaml").read_text()
+    entry = tiny.replace("name: tiny", f"name: {ENTRY}").replace("small_only:", "equal:")
+    (workspace.folder / "experiments" / f"{ENTRY}.yaml").write_text(entry)
+    labels = (workspace.folder / "data" / "labels.csv").read_text().replace("\n3_", "\n8_")
+    (workspace.folder / "labels.csv").write_text(labels)
+    shutil.move("data", "avenue")
+    shutil.move("avenue/Dataset/testing_videos/03", "avenue/Dataset/testing_videos/08")
+    (workspace.folder / "avenue" / "labels.csv").write_text(labels)
+    commands = runnable(tmp_path / "make")
+    assert len(commands) >= 20
+    # A reader of any page has run the experiment first; twice, so that there is something to compare and to go back to.
+    workspace.done("run", ENTRY, "--data", "avenue")
+    workspace.done("run", ENTRY, "--data", "avenue", "--set", "train.epochs=1")
+    workspace.done("submit", "--model", "v1", "--data", "avenue", "--out", "submissions/avenue-v3.csv")
+    shutil.copy("submissions/avenue-v3.csv", "predictions.csv")
+    for page, words in commands:
+        if words[0] == "run" and "avenue" not in words:
+            continue  # the demo street, which other tests make
+        result = workspace.vad(*words, *(["--yes"] if "gc" in words and "--dry-run" not in words else []))
+        assert result.exit_code == 0, f"{page}: vad {' '.join(words)}\n{result.output}"
