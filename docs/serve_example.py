@@ -1,4 +1,7 @@
-"""Print the scores of a folder's frames by the model that `make serve` serves: python serve_example.py FOLDER VIDEO [ADDRESS]"""
+"""Print the scores of a folder's frames by the model that `make serve` serves: python serve_example.py FOLDER VIDEO [ADDRESS]
+
+ADDRESS is the one that `make serve` printed, http://127.0.0.1:5001/invocations by default.
+"""
 
 import base64
 import json
@@ -8,6 +11,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+FORMATS = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"}
+
 
 def refuse(message: str) -> None:
     """End with one line and exit status 2."""
@@ -16,16 +21,22 @@ def refuse(message: str) -> None:
 
 
 if len(sys.argv) not in (3, 4) or not (sys.argv[2].isascii() and sys.argv[2].isdigit()):
-    refuse("usage: python serve_example.py FOLDER VIDEO [ADDRESS]; VIDEO is a number, FOLDER holds its frames as .jpg")
+    refuse("usage: python serve_example.py FOLDER VIDEO [ADDRESS]; VIDEO is a number, FOLDER holds its frames")
 folder, video = Path(sys.argv[1]), int(sys.argv[2])
 address = sys.argv[3] if len(sys.argv) > 3 else "http://127.0.0.1:5001/invocations"
 rows = []
-for path in sorted(folder.glob("*.jpg")):
+for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+    if path.suffix.lower() not in FORMATS or path.name.startswith("."):
+        continue
     if not (numbers := re.findall(r"\d+", path.stem)):
         refuse(f"{path} has no frame number in its name")
     rows.append([video, int(numbers[-1]), base64.b64encode(path.read_bytes()).decode()])
 if not rows:
-    refuse(f"FOLDER={folder} holds no .jpg" if folder.is_dir() else f"FOLDER={folder} is no folder")
+    refuse(
+        f"FOLDER={folder} holds no frame ({', '.join(sorted(FORMATS))})"
+        if folder.is_dir()
+        else f"FOLDER={folder} is no folder"
+    )
 table = {"columns": ["video", "frame", "image"], "data": rows}
 question = json.dumps({"dataframe_split": table, "params": {"normalization": "stored"}})
 try:

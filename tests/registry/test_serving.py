@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -144,14 +145,31 @@ def test_a_request_may_take_an_hour_where_mlflow_alone_answers_504_after_a_minut
     assert "MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT=3600" in server.of_child("environ").split("\0")
 
 
-def test_the_example_prints_the_scores(finished, server, submitted):
-    folder = finished.folder / "data" / "Dataset" / "testing_videos" / "02"
+def test_the_example_prints_the_scores(finished, server, submitted, tmp_path):
+    frames = sorted((finished.folder / "data" / "Dataset" / "testing_videos" / "02").glob("*.jpg"))
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for path in frames[:5]:  # of another format, with the same pixels
+        cv2.imwrite(str(folder / f"{path.stem}.png"), cv2.imread(str(path)))
+    for path in frames[5:]:
+        shutil.copy(path, folder)
     address = f"http://127.0.0.1:{server.port}/invocations"
     command = [sys.executable, EXAMPLE, folder, "2", address]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     found = [dict(zip(("video", "frame", "score"), line.split(), strict=True)) for line in done.stdout.splitlines()]
     assert len(found) == 10
     agree([{**row, "score": float(row["score"])} for row in found], submitted)
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
+def test_the_lines_of_shell_that_the_docs_show_give_the_scores(finished, server, submitted):
+    lines = re.findall(r"```sh\n(.*?)```", (EXAMPLE.parent / "serving.md").read_text(), re.DOTALL)[1]
+    lines = lines.replace(":5001/", f":{server.port}/").replace("video=8", "video=2")
+    folder = finished.folder / "data" / "Dataset" / "testing_videos" / "02"
+    done = subprocess.run(["sh", "-c", lines], cwd=folder, capture_output=True, text=True, timeout=60, check=True)
+    found = json.loads(done.stdout)["predictions"]
+    assert len(found) == 10
+    agree(found, submitted)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +179,7 @@ def test_the_example_prints_the_scores(finished, server, submitted):
         (["."], "usage: "),
         ([".", "one"], "usage: "),
         (["nowhere", "1"], "FOLDER=nowhere is no folder"),
-        ([".", "1"], "FOLDER=. holds no .jpg"),
+        ([".", "1"], "FOLDER=. holds no frame (.bmp"),
         (["frames", "1", "http://127.0.0.1:9/"], "http://127.0.0.1:9/ does not answer"),
         (["unnamed", "1"], "unnamed/still.jpg has no frame number"),
     ],
