@@ -14,7 +14,7 @@ from vad.data.masks import anomalous_frames
 from vad.data.tables import read_table, require_same_frames
 from vad.errors import InputError
 from vad.images.digest_cache import DigestCache
-from vad.system.files import names_in, require_plain
+from vad.system.files import names_in, reading, require_plain
 
 # The demo street comes with both, made from one list; its CSV counts.
 DEMO_MARKER = "street.json"
@@ -42,10 +42,8 @@ def find_labels(root: Path, home: Path | None = None) -> Path | None:
             f"any of {', '.join(map(str, found))} could be the labels; name one with LABELS=, or keep only it"
         )
     for path in found:
-        try:
+        with reading(path):
             require_plain(path)
-        except OSError as error:
-            raise InputError(f"cannot read {path}: {error.strerror}") from None
     return found[0] if found else None
 
 

@@ -57,8 +57,6 @@ def read_table(path: Path, column: str, ids_alone: bool = False) -> Table:
     Raises InputError that names the file and the line for another header, an id of another form, a duplicate id, a number
     that is not plain decimal and finite, or no rows.
     """
-    videos: list[int] = []
-    frames: list[int] = []
     numbers: list[float] = []
     spelt: list[str] = []
     lines: dict[tuple[int, int], int] = {}
@@ -83,8 +81,6 @@ def read_table(path: Path, column: str, ids_alone: bool = False) -> Table:
                 if frame in lines:
                     raise InputError(f"{where}: {cells[0]} is there twice; the first is in line {lines[frame]}")
                 lines[frame] = rows.line_num + first
-                videos.append(frame[0])
-                frames.append(frame[1])
                 numbers.append(0.0 if ids_alone else _number(cells[1], where, column))
                 spelt.append(cells[0])
     except UnicodeDecodeError:
@@ -97,7 +93,7 @@ def read_table(path: Path, column: str, ids_alone: bool = False) -> Table:
         raise InputError(f"{path} is no CSV text file: {error}") from None
     if not numbers:
         raise InputError(f"{path} has no rows below its header")
-    index, order = FrameIndex.sorted(videos, frames)
+    index, order = FrameIndex.sorted(*zip(*lines, strict=True))
     return Table(index, np.asarray(numbers, np.float64)[order], Form(delimiter, names, tuple(spelt)), order)
 
 

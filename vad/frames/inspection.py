@@ -5,7 +5,7 @@ down when it is more like the training frames turned over than like the training
 picture of it is correlated with the median of theirs, upright and vertically flipped.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vad.data.frameset import FrameSet, Split, Video
+from vad.data.frameset import FrameSet, Video
 from vad.errors import InputError
 from vad.frames.store import Advance
 from vad.images.decode import Image, count_movie_frames, decoding_pool, read_image, read_movie
@@ -95,44 +95,37 @@ class _Look:
     small: Image
 
 
-_Looks = list[_Look | Fault]
-
-
 def inspect_frames(frameset: FrameSet, advance: Advance | None = None) -> Report:
     """Decode every frame of `frameset`, best one that was read with `strict=False`, and report on it.
 
     `advance` is told how many frames were looked at, as they are. Nothing is raised for a file that
     cannot be read: it is in the report.
     """
-    tasks = [
-        (video, task) for split in (frameset.train, frameset.test) for video in split.videos for task in _tasks(video)
-    ]
-    looks: dict[int, _Looks] = {id(video): [] for video, _ in tasks}
+    videos = (*frameset.train.videos, *frameset.test.videos)
+    tasks = [(video, part) for video in videos for part in _parts(video)]
+    looks: dict[int, list[_Look | Fault]] = {id(video): [] for video in videos}
     with decoding_pool() as pool:
-        for (video, _), found in zip(tasks, pool.map(lambda item: item[1](), tasks), strict=True):
+        for (video, _), found in zip(tasks, pool.map(lambda task: list(_look_at(*task)), tasks), strict=True):
             looks[id(video)] += found
             if advance:
                 advance(len(found))
     train = [look.small for video in frameset.train.videos for look in looks[id(video)] if isinstance(look, _Look)]
     median = np.median(np.stack(train), axis=0) if train else None
-
-    def report(split: Split) -> SplitReport:
-        return SplitReport(split.name, tuple(_report(video, looks[id(video)], median) for video in split.videos))
-
-    return Report(
-        frameset.name, frameset.root, report(frameset.train), report(frameset.test), frameset.notes, frameset.faults
+    train_report, test_report = (
+        SplitReport(split.name, tuple(_report(video, looks[id(video)], median) for video in split.videos))
+        for split in (frameset.train, frameset.test)
     )
+    return Report(frameset.name, frameset.root, train_report, test_report, frameset.notes, frameset.faults)
 
 
-def _report(video: Video, looks: _Looks, median: NDArray[Any] | None) -> VideoReport:
-    seen = [look for look in looks if isinstance(look, _Look)]
-    first, last = (video.numbers[0], video.numbers[-1]) if video.numbers else (None, None)
+def _report(video: Video, looks: list[_Look | Fault], median: NDArray[Any] | None) -> VideoReport:
+    seen, numbers = [look for look in looks if isinstance(look, _Look)], video.numbers
     return VideoReport(
         id=video.id,
-        frames=len(video.numbers),
-        first=first,
-        last=last,
-        missing=() if first is None else tuple(sorted(set(range(first, video.numbers[-1])) - set(video.numbers))),
+        frames=len(numbers),
+        first=numbers[0] if numbers else None,
+        last=numbers[-1] if numbers else None,
+        missing=tuple(sorted({*range(numbers[0], numbers[-1])} - {*numbers})) if numbers else (),
         sizes=tuple(sorted({look.size for look in seen})),
         unreadable=tuple(look for look in looks if isinstance(look, Fault)),
         upside_down=() if median is None else tuple(_upside_down(seen, median)),
@@ -153,35 +146,36 @@ def _standard(image: NDArray[Any]) -> NDArray[np.float64]:
     return np.asarray(centred / (centred.std() or 1.0))
 
 
-def _tasks(video: Video) -> list[Callable[[], _Looks]]:
+def _parts(video: Video) -> list[slice]:
+    """What is decoded at once: some of a video's images, or a whole movie."""
     if video.images is None:
-        return [lambda: _look_at_movie(video)]
-    pairs = list(zip(video.numbers, video.images, strict=True))
-    parts = [pairs[start : start + _CHUNK] for start in range(0, len(pairs), _CHUNK)]
-    return [lambda part=part: [_look_at_image(*pair) for pair in part] for part in parts]  # type: ignore[misc]
+        return [slice(None)]
+    return [slice(start, start + _CHUNK) for start in range(0, len(video.images), _CHUNK)]
 
 
-def _look_at_image(number: int, path: Path) -> _Look | Fault:
+def _look_at(video: Video, part: slice) -> Iterator[_Look | Fault]:
+    if video.movie is not None:
+        yield from _look_at_movie(video.movie, video.numbers)
+    for number, path in zip(video.numbers[part], (video.images or ())[part], strict=False):
+        try:
+            yield _look(number, read_image(path))
+        except InputError as error:
+            yield Fault(path, str(error))
+
+
+def _look_at_movie(movie: Path, numbers: tuple[int, ...]) -> Iterator[_Look | Fault]:
+    seen = 0
     try:
-        return _look(number, read_image(path))
+        if not numbers:
+            count_movie_frames(movie)
+        for number, image in zip(numbers, read_movie(movie), strict=False):
+            seen += 1
+            yield _look(number, image)
     except InputError as error:
-        return Fault(path, str(error))
-
-
-def _look_at_movie(video: Video) -> _Looks:
-    assert video.movie is not None
-    looks: _Looks = []
-    try:
-        if not video.numbers:
-            count_movie_frames(video.movie)
-        for number, image in zip(video.numbers, read_movie(video.movie), strict=False):
-            looks.append(_look(number, image))
-    except InputError as error:
-        return [*looks, Fault(video.movie, str(error))]
-    if len(looks) < len(video.numbers):
-        gave = f"{video.movie} gave {len(looks)} frames of {len(video.numbers)} this time; it may be damaged"
-        looks.append(Fault(video.movie, gave))
-    return looks
+        yield Fault(movie, str(error))
+    else:
+        if seen < len(numbers):
+            yield Fault(movie, f"{movie} gave {seen} frames of {len(numbers)} this time; it may be damaged")
 
 
 def _look(number: int, image: Image) -> _Look:

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from vad.errors import InputError
-from vad.system.files import require_plain
+from vad.system.files import reading, require_plain
 from vad.system.threads import available
 
 # The triangle filter, widened with the scale: what PIL calls BILINEAR and the reference resizes with.
@@ -38,11 +38,9 @@ _VARIES = 0.1
 
 def read_bytes(path: Path) -> bytes:
     """Return a file's bytes. Raises InputError where it cannot be read or is empty."""
-    try:
+    with reading(path):
         require_plain(path)
         data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from None
     if not data:
         raise InputError(f"{path} is empty (0 bytes); restore or remove it")
     return data

@@ -13,9 +13,9 @@ from torch import Tensor
 from vad.data.frame_index import FrameIndex
 from vad.frames.store import Advance, Frames, reserve
 from vad.images.decode import decoding_pool
-from vad.inputs.base import INPUTS, Batch, Input, Positions, Samples
+from vad.inputs.base import INPUTS, Batch, Input, Samples
 from vad.inputs.shape import Shape
-from vad.inputs.windows import firsts
+from vad.inputs.windows import Positions, Window, firsts
 from vad.system.files import replacing
 
 # Pixels at which flow is cut off; it becomes 1.
@@ -42,11 +42,11 @@ class FlowSamples(Samples):
 
     slow = True
 
-    def __init__(self, frames: Frames, index: FrameIndex, device: torch.device, break_at_gaps: bool):
-        super().__init__(frames, np.arange(len(index), dtype=np.intp)[:, None], device)
+    def __init__(self, frames: Frames, index: FrameIndex, device: torch.device, window: Window, training: bool):
+        super().__init__(frames, index, device, window, training)
         self._first = np.zeros(len(index), bool)
-        self._first[firsts(index, break_at_gaps)] = True
-        self._break_at_gaps = break_at_gaps
+        self._first[firsts(index, window.break_at_gaps)] = True
+        self._joined = "gaps" if window.break_at_gaps else "joined"
         self._kept = False
 
     def batch(self, which: Positions) -> Batch:
@@ -64,8 +64,7 @@ class FlowSamples(Samples):
 
     def keep(self, place: Path, advance: Advance) -> None:
         """Compute the flow of all frames into a memory map, float16 of shape (N, size, size, 2), or open it."""
-        joined = "gaps" if self._break_at_gaps else "joined"
-        path = place.with_name(f"{place.name}-flow{FLOW_CODE}-{joined}.npy")
+        path = place.with_name(f"{place.name}-flow{FLOW_CODE}-{self._joined}.npy")
         shape = (*self.array.shape[:3], 2)
         if not _is_there(path, shape):
             with replacing(path) as temporary, decoding_pool() as pool:
@@ -108,11 +107,4 @@ def _is_there(path: Path, shape: tuple[int, ...]) -> bool:
 @INPUTS.register("optical_flow", version=1)
 def optical_flow(*, break_at_gaps: bool = False) -> Input:
     """Flow from the frame before (dx, dy) in [-1, 1], (2, size, size); zero for the first frame of a video."""
-
-    def reach(index: FrameIndex, *, training: bool = False) -> Positions:
-        return np.arange(len(index), dtype=np.intp)[:, None]
-
-    def samples(frames: Frames, index: FrameIndex, device: torch.device, *, training: bool = False) -> Samples:
-        return FlowSamples(frames, index, device, break_at_gaps)
-
-    return Input(lambda size: Shape("frame", 2, size), samples, reach)
+    return Input(lambda size: Shape("frame", 2, size), FlowSamples, Window(break_at_gaps=break_at_gaps))

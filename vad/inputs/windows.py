@@ -1,11 +1,31 @@
 """Windows over consecutive frames of one video."""
 
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vad.data.frame_index import FrameIndex
-from vad.inputs.base import Positions
+
+Positions = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Window:
+    """The frames of a sample: `length` of one run, of which all from number `scored_from` on get a score.
+
+    Training takes every `stride`-th window, scoring every one.
+    """
+
+    length: int = 1
+    scored_from: int = 0
+    stride: int = 1
+    break_at_gaps: bool = False
+
+    def positions(self, index: FrameIndex, training: bool) -> Positions:
+        """All windows as positions in the index, (W, length)."""
+        return windows(index, self.length, self.stride if training else 1, self.break_at_gaps)
 
 
 def runs(index: FrameIndex, break_at_gaps: bool) -> list[slice]:

@@ -7,7 +7,7 @@ fitted.safetensors       what fitted steps took from the run's test frames
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -91,20 +91,13 @@ def select(
     """The ensemble of one variant: only the streams and members that it needs."""
     needed = {name: streams[name] for name in variant.streams}
     if files := [name for name, stream in needed.items() if stream.file]:
-        raise InputError(
-            f'variant "{variant_name}" reads predictions files ({", ".join(files)}); it cannot score frames'
-        )
+        read = ", ".join(files)
+        raise InputError(f'variant "{variant_name}" reads predictions files ({read}); it cannot score frames')
     names = sorted({member for stream in needed.values() for member in stream.members})
     prefixes = (*(f"streams/{name}/" for name in needed), f"variants/{variant_name}/")
     kept = {key: values for key, values in fitted.items() if key.startswith(prefixes)}
-    return Ensemble(
-        {name: members[name] for name in names},
-        {name: weights[name] for name in names},
-        needed,
-        variant_name,
-        variant,
-        kept,
-    )
+    own, paths = {name: members[name] for name in names}, {name: weights[name] for name in names}
+    return Ensemble(own, paths, needed, variant_name, variant, kept)
 
 
 def identity(ensemble: Ensemble, member_digests: Mapping[str, str]) -> str:
@@ -183,10 +176,8 @@ def _stream(value: dict[str, Any]) -> Stream:
 
 
 def _variant(value: dict[str, Any]) -> Variant:
-    known = {field.name for field in fields(Variant)}
-    if set(value) != known:
-        raise ValueError(f"a variant has {sorted(known)}")
-    return Variant(value["kind"], tuple(value["streams"]), tuple(value["weights"]), _steps(value["steps"]))
+    given = {"streams": tuple(value["streams"]), "weights": tuple(value["weights"]), "steps": _steps(value["steps"])}
+    return Variant(**{**value, **given})
 
 
 def _steps(values: Sequence[dict[str, Any]]) -> tuple[Named, ...]:

@@ -65,9 +65,9 @@ def run_pipeline(
 ) -> Outcome:
     """Compute every variant for the frames of `index`.
 
-    `member_scores` holds, by (member, error), raw scores of shape (N,), NaN where a member has none; `files`
-    the scores of streams that are read from files. With `fitted`, fitted steps use those values, and one that is missing is an error; without, they take them
-    from these very frames (transductively) and the outcome reports them.
+    `member_scores` holds, by (member, error), raw scores of shape (N,), NaN where a member has none; `files` the scores of
+    streams that are read from files. With `fitted`, fitted steps use those values, and one that is missing is an error;
+    without, they take them from these very frames (transductively) and the outcome reports them.
     """
     taken: Fitted = {} if fitted is None else dict(fitted)
     stream_scores: dict[str, Values] = {}
@@ -94,20 +94,17 @@ def run_pipeline(
 def code_of_steps(streams: Iterable[Stream], variants: Iterable[Variant]) -> dict[str, str]:
     """The code of every error and step, as `Catalog.code` gives it."""
     known = list(streams)
-    found: dict[str, str] = {}
-    for error in (stream.error for stream in known if stream.error):
-        found |= ERRORS.code(error.name)
-    for steps in (*(stream.steps for stream in known), *(variant.steps for variant in variants)):
-        for step in steps:
-            found |= STEPS.code(step.name)
-    return found
+    codes = [ERRORS.code(stream.error.name) for stream in known if stream.error]
+    steps = [step for stream in known for step in stream.steps] + [step for v in variants for step in v.steps]
+    codes += [STEPS.code(step.name) for step in steps]
+    return {key: value for code in codes for key, value in code.items()}
 
 
 def fuse(variant: Variant, scores: Sequence[Values]) -> Values:
     """One score a frame from several: the only one, the elementwise largest, the product, or a weighted sum."""
-    if variant.kind == "single":
-        return scores[0]
     stacked = np.stack(scores)
+    if variant.kind == "single":
+        return np.asarray(stacked[0])
     if variant.kind == "max":
         return np.asarray(stacked.max(0))
     if variant.kind == "product":
@@ -121,18 +118,16 @@ def _apply(
     for number, step in enumerate(steps):
         if step.name != "fill":
             _require_scores(rows, index)
-        options = dict(step.options)
+        key, fitted = f"{place}/{number}-{step.name}", tuple[Values, ...]()
         if step.name in FITS:
-            key = f"{place}/{number}-{step.name}"
             if stored is None:
-                taken[key] = FITS[step.name](rows, **options)
-            elif key not in stored:
+                taken[key] = FITS[step.name](rows, **dict(step.options))
+            if key not in taken:
                 raise InputError(
                     f'the stored values of step "{key}" are missing; the model is damaged, run its entry again'
                 )
-            rows = STEPS[step.name](rows, index.spans, taken[key], **options)
-        else:
-            rows = STEPS[step.name](rows, index.spans, **options)
+            fitted = (taken[key],)
+        rows = STEPS.make(step, rows, index.spans, *fitted)
     _require_scores(rows, index)
     return rows
 
@@ -141,7 +136,7 @@ def _require_scores(rows: Values, index: FrameIndex) -> None:
     missing = np.asarray(np.isnan(rows).any(0))
     if not missing.any():
         return
-    first = int(np.flatnonzero(missing)[0])
+    first, count = int(np.flatnonzero(missing)[0]), int(missing.sum())
     span = next(span for span in index.spans if span.start <= first < span.stop)
     length = span.stop - span.start
     if missing[span].all():
@@ -149,8 +144,7 @@ def _require_scores(rows: Values, index: FrameIndex) -> None:
             f"video {index.video[first]} has {length} frame{'s' if length > 1 else ''}, too few for what its members look at "
             "at once (with break_at_gaps, too few without a gap); leave the video out, or begin the steps with {fill: 0}"
         )
-    more = int(missing.sum()) - 1
-    who, whose = (f"and {more:,} more have", "their") if more else ("has", "its")
+    who, whose = (f"and {count - 1:,} more have", "their") if count > 1 else ("has", "its")
     raise NoScore(
         f"frame {index.ids[first]} {who} no score, as {whose} members need the frames before; begin the "
         "steps with {fill: nearest} or {fill: 0}"

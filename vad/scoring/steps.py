@@ -25,8 +25,10 @@ FITS: dict[str, Callable[..., Values]] = {}
 COMBINING = {"mean", "median", "max"}
 
 
-def _per_video(values: Values, videos: Spans, work: Callable[[Values], Values]) -> Values:
-    return np.concatenate([work(values[:, video]) for video in videos], axis=1)
+def _per_video(values: Values, videos: Spans, work: Callable[[Values], Values], longer_than: int = 0) -> Values:
+    """Each video by itself; one of no more than `longer_than` frames stays as it is."""
+    parts = (values[:, video] for video in videos)
+    return np.concatenate([work(part) if part.shape[1] > longer_than else part for part in parts], axis=1)
 
 
 def _bounds(values: Values, percentile: float) -> Values:
@@ -173,9 +175,7 @@ def gaussian(values: Values, videos: Spans, *, sigma: Annotated[float, Within(lo
     """`scipy.ndimage.gaussian_filter1d` with its defaults; a sigma below 1/8 or a single frame changes nothing."""
     if sigma < 0.125:  # its window is one frame
         return values
-    return _per_video(
-        values, videos, lambda part: scipy.ndimage.gaussian_filter1d(part, sigma, axis=1) if part.shape[1] > 1 else part
-    )
+    return _per_video(values, videos, lambda part: scipy.ndimage.gaussian_filter1d(part, sigma, axis=1), longer_than=1)
 
 
 @STEPS.register("median_filter", version=1)
@@ -183,11 +183,7 @@ def median_filter(values: Values, videos: Spans, *, window: Annotated[int, Withi
     """`scipy.ndimage.median_filter` with its defaults; a video no longer than the window stays as it is."""
     if window == 1:
         return values
-    return _per_video(
-        values,
-        videos,
-        lambda part: scipy.ndimage.median_filter(part, size=(1, window)) if part.shape[1] > window else part,
-    )
+    return _per_video(values, videos, lambda part: scipy.ndimage.median_filter(part, size=(1, window)), window)
 
 
 @STEPS.register("ema", version=1)
@@ -215,8 +211,4 @@ def savgol(
     """
     if polyorder >= window:
         raise ValueError(f'step "savgol": polyorder {polyorder} must be below window {window}')
-    return _per_video(
-        values,
-        videos,
-        lambda part: scipy.signal.savgol_filter(part, window, polyorder, axis=1) if part.shape[1] > window else part,
-    )
+    return _per_video(values, videos, lambda part: scipy.signal.savgol_filter(part, window, polyorder, axis=1), window)

@@ -33,6 +33,8 @@ _APART = 0.25
 _FEATHER = 0.3
 _LAYOUT, _FRAME = 1, 2
 
+_Point = tuple[float, float]
+
 
 @dataclass(frozen=True)
 class _Stretch:
@@ -45,12 +47,12 @@ class _Stretch:
     start: int
     stop: int
     donor: int
-    places: tuple[tuple[float, float], ...]
+    places: tuple[_Point, ...]
     height: float
     scale: float
     aspect: float
-    begin: tuple[float, float]
-    end: tuple[float, float]
+    begin: _Point
+    end: _Point
 
 
 class PaintedSource:
@@ -71,11 +73,7 @@ class PaintedSource:
         self.labels: NDArray[np.bool_] = np.isin(np.arange(len(split)), list(self._stretch_of))
         self._patches: dict[_Stretch, Image] = {}
         self._cutting = Lock()
-        self._digest = hashlib.sha256(f"painted {PAINTING_CODE} {seed} {split.digest}".encode()).hexdigest()
-
-    @property
-    def digest(self) -> str:
-        return self._digest
+        self.digest = hashlib.sha256(f"painted {PAINTING_CODE} {seed} {split.digest}".encode()).hexdigest()
 
     def __len__(self) -> int:
         return len(self._split)
@@ -92,14 +90,9 @@ class PaintedSource:
         stretch = self._stretch_of.get(position)
         if stretch is None:
             return image
-        height, width = image.shape[:2]
-        high = max(2, round(stretch.height * height))
-        wide = min(max(2, round(high * stretch.aspect)), width)
         gone = (position - stretch.start) / max(1, stretch.stop - stretch.start - 1)
         x, y = (a + (b - a) * gone for a, b in zip(stretch.begin, stretch.end, strict=True))
-        left = min(max(0, round(x * width - wide / 2)), width - wide)
-        top = min(max(0, round(y * height - high / 2)), height - high)
-        return _paste(image, self._patch(stretch), left, top, wide, high)
+        return _paste(image, self._patch(stretch), _box(image, (x, y), stretch.height, stretch.aspect))
 
     def corrupt(self, position: int, image: Image) -> Image:
         """What befalls the frame at a position by the competition's law, its storage as JPEG included."""
@@ -118,16 +111,12 @@ class PaintedSource:
         for video, span in zip(self._split.videos, self.index.spans, strict=True):
             wanted = [stretch for stretch in self._stretches if span.start <= stretch.donor < span.stop]
             if video.images is not None:
-                for stretch in wanted:
-                    yield stretch, read_image(video.images[stretch.donor - span.start])
+                yield from ((stretch, read_image(video.images[stretch.donor - span.start])) for stretch in wanted)
             elif video.movie is not None and wanted:
-                last = max(video.numbers[stretch.donor - span.start] for stretch in wanted)
-                for number, image in enumerate(read_movie(video.movie)):
-                    for stretch in wanted:
-                        if video.numbers[stretch.donor - span.start] == number:
-                            yield stretch, image
-                    if number == last:
-                        break
+                numbers = [video.numbers[stretch.donor - span.start] for stretch in wanted]
+                movie = zip(range(max(numbers) + 1), read_movie(video.movie), strict=False)
+                images = {number: image for number, image in movie if number in numbers}
+                yield from ((stretch, images[number]) for stretch, number in zip(wanted, numbers, strict=True))
 
 
 def _plan(spans: tuple[slice, ...], generator: np.random.Generator) -> tuple[_Stretch, ...]:
@@ -166,8 +155,8 @@ def _stretch(run: tuple[int, int], spans: tuple[slice, ...], generator: np.rando
     own = next(span for span in spans if span.start <= start < span.stop)
     total = spans[-1].stop
     # From another video where there is one, else from outside the stretch, else from the stretch itself.
-    choices = [p for p in range(total) if not own.start <= p < own.stop]
-    choices = choices or [p for p in range(total) if not start <= p < stop] or list(range(total))
+    outside = [p for p in range(total) if not own.start <= p < own.stop]
+    choices = outside or [p for p in range(total) if not start <= p < stop] or list(range(total))
     height = float(generator.uniform(*HEIGHTS))
     scale = float(np.exp(generator.uniform(*np.log(SCALES))))
     margin = height / 2
@@ -179,7 +168,7 @@ def _stretch(run: tuple[int, int], spans: tuple[slice, ...], generator: np.rando
         start=start,
         stop=stop,
         donor=int(choices[int(generator.integers(len(choices)))]),
-        places=tuple(_elsewhere(begin, end, height / scale / 2, generator) for _ in range(_CANDIDATES)),
+        places=tuple(_elsewhere((begin, end), height / scale / 2, generator) for _ in range(_CANDIDATES)),
         height=height,
         scale=scale,
         aspect=float(generator.uniform(0.5, 1.3)),
@@ -192,40 +181,43 @@ def _within(value: float, margin: float) -> float:
     return min(max(value, margin), 1 - margin)
 
 
-def _point(margin: float, generator: np.random.Generator) -> tuple[float, float]:
+def _point(margin: float, generator: np.random.Generator) -> _Point:
     x, y = generator.uniform(margin, 1 - margin, 2).tolist()
     return x, y
 
 
-def _elsewhere(
-    begin: tuple[float, float], end: tuple[float, float], margin: float, generator: np.random.Generator
-) -> tuple[float, float]:
+def _elsewhere(path: tuple[_Point, _Point], margin: float, generator: np.random.Generator) -> _Point:
     """A place away from where the patch will be: the camera is fixed, and there it would change nothing."""
     tried = [_point(margin, generator) for _ in range(12)]
-    away = [min(math.dist(place, begin), math.dist(place, end)) for place in tried]
+    away = [min(math.dist(place, end) for end in path) for place in tried]
     return next((p for p, d in zip(tried, away, strict=True) if d >= _APART), tried[int(np.argmax(away))])
 
 
 def _cut(stretch: _Stretch, donor: Image) -> Image:
     """The patch, at the donor's own scale: of all candidates the one of most contrast, as bare walls show nothing."""
-    height, width = donor.shape[:2]
-    high = min(max(2, round(stretch.height / stretch.scale * height)), height)
-    wide = min(max(2, round(high * stretch.aspect)), width)
-    candidates = []
-    for x, y in stretch.places:
-        left = min(max(0, round(x * width - wide / 2)), width - wide)
-        top = min(max(0, round(y * height - high / 2)), height - high)
-        candidates.append(donor[top : top + high, left : left + wide])
+    height = stretch.height / stretch.scale
+    candidates = [donor[_box(donor, place, height, stretch.aspect)] for place in stretch.places]
     return max(candidates, key=lambda patch: float(patch.std())).copy()
 
 
-def _paste(image: Image, patch: Image, left: int, top: int, wide: int, high: int) -> Image:
+def _box(image: Image, middle: _Point, height: float, aspect: float) -> tuple[slice, slice]:
+    """The rows and columns of a patch with its middle there, moved so that it lies within the image."""
+    rows, columns = image.shape[:2]
+    high = min(max(2, round(height * rows)), rows)
+    wide = min(max(2, round(high * aspect)), columns)
+    left = min(max(0, round(middle[0] * columns - wide / 2)), columns - wide)
+    top = min(max(0, round(middle[1] * rows - high / 2)), rows - high)
+    return slice(top, top + high), slice(left, left + wide)
+
+
+def _paste(image: Image, patch: Image, place: tuple[slice, slice]) -> Image:
     """A copy of the image with the patch in that box, its edges feathered."""
+    painted = image.copy()
+    box = painted[place]
+    high, wide = box.shape[:2]
     way = cv2.INTER_AREA if patch.shape[0] > high else cv2.INTER_LINEAR
     scaled = np.asarray(cv2.resize(patch, (wide, high), interpolation=way), np.float32)
     x, y = np.linspace(-1, 1, wide)[None], np.linspace(-1, 1, high)[:, None]
     alpha = np.clip((1 - (x**4 + y**4) ** 0.25) / _FEATHER, 0, 1)[..., None].astype(np.float32)
-    painted = image.copy()
-    box = painted[top : top + high, left : left + wide]
     box[:] = np.rint(box + (scaled - box) * alpha).astype(np.uint8)
     return painted

@@ -1,5 +1,6 @@
 """The catalog of networks, and how one is built."""
 
+import math
 from collections.abc import Mapping
 from threading import Lock
 from typing import Any
@@ -28,9 +29,11 @@ def build(name: str, shape: Shape, options: Mapping[str, Any], seed: int, init: 
     Raises InputError for an unknown name, a wrong option, a shape that the network cannot take, or too large a network.
     """
     bound = NETWORKS.bind(name, options)
-    takes = getattr(NETWORKS[name], "takes", "frame")
+    takes, multiple = getattr(NETWORKS[name], "takes", "frame"), getattr(NETWORKS[name], "multiple", 1)
     if takes != shape.kind:
         raise InputError(f'model "{name}" takes {takes}s, but the input makes {shape.kind}s; choose another input')
+    if shape.size < multiple or shape.size % multiple:
+        raise InputError(f'model "{name}" needs a size that is a multiple of {multiple}, not {shape.size}')
     # The seed is the process's: of two threads that build, one waits.
     with _building, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -46,6 +49,13 @@ def build(name: str, shape: Shape, options: Mapping[str, Any], seed: int, init: 
         if init is not None:
             INITS.make(init, network)
         return network
+
+
+def bottleneck(maps: tuple[int, ...], latent: int) -> nn.Sequential:
+    """Maps of this shape (channels, ..., H, W) through a vector of `latent` numbers, LeakyReLU 0.2 on both sides of it."""
+    flat = math.prod(maps)
+    squeeze = (nn.Flatten(), nn.Linear(flat, latent), nn.LeakyReLU(0.2))
+    return nn.Sequential(*squeeze, nn.Linear(latent, flat), nn.LeakyReLU(0.2), nn.Unflatten(1, maps))
 
 
 def place(network: nn.Module, device: torch.device) -> None:

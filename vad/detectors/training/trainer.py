@@ -102,9 +102,7 @@ def train(
     threads, precision = limit(), for_training(recipe.precision, device)
     place(network, device)
     optimizer = OPTIMIZERS[recipe.optimizer](network.parameters(), recipe.lr, recipe.weight_decay)
-    schedule = None
-    if recipe.schedule is not None:
-        schedule = SCHEDULES.make(recipe.schedule, optimizer, recipe.epochs)
+    schedule = SCHEDULES.make(recipe.schedule, optimizer, recipe.epochs) if recipe.schedule else None
     progress, kept = Progress(precision, threads), _copy(network)
     if resume is not None and resume.exists():
         progress, kept = _take_up(resume, network, optimizer, schedule, device)
@@ -114,7 +112,8 @@ def train(
     network.train()
     step = make_step(network, recipe, optimizer, precision, device)
 
-    while len(progress.epochs) < recipe.epochs and not _exhausted(progress, recipe):
+    patience = math.inf if recipe.patience is None else recipe.patience
+    while len(progress.epochs) < recipe.epochs and progress.stale < patience:
         number = len(progress.epochs) + 1
         lr = float(optimizer.param_groups[0]["lr"])
         started = time.perf_counter()
@@ -154,10 +153,6 @@ def _trained(kept: State, progress: Progress, resumed_after: int) -> Trained:
 
 def _order(count: int, seed: int, epoch: int) -> Tensor:
     return torch.randperm(count, generator=torch.Generator().manual_seed(seed * 1_000_003 + epoch))
-
-
-def _exhausted(progress: Progress, recipe: Training) -> bool:
-    return recipe.patience is not None and progress.stale >= recipe.patience
 
 
 def _one_epoch(
