@@ -10,7 +10,7 @@ import math
 import types
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from vad.errors import InputError, nearest
 from vad.user_code import code_of
@@ -57,12 +57,15 @@ class Within:
         return None
 
 
-@dataclass(frozen=True)
-class Option:
+Count = Annotated[int, Within(low=1)]
+NotNegative = Annotated[float, Within(low=0)]
+
+
+class Option(NamedTuple):
     """One option of a block: its annotation and, where it has one, its default."""
 
     annotation: Any
-    default: Any = inspect.Parameter.empty
+    default: Any
 
     @property
     def required(self) -> bool:
@@ -107,9 +110,8 @@ class Catalog(Generic[Block]):
 
     def __getitem__(self, name: str) -> Block:
         if name not in self._blocks:
-            raise InputError(
-                f'unknown {self.kind} "{name}"{nearest(name, self.names())} (known: {", ".join(self.names())})'
-            )
+            known = ", ".join(self.names())
+            raise InputError(f'unknown {self.kind} "{name}"{nearest(name, self.names())} (known: {known})')
         return self._blocks[name]
 
     def options(self, name: str) -> dict[str, Option]:
@@ -128,10 +130,9 @@ class Catalog(Generic[Block]):
 
         Raises InputError with every fault of `given`, one a line.
         """
-        options = self.options(name)
-        faults = [fault for _, fault in self.faults(name, given)]
-        if faults:
+        if faults := [fault for _, fault in self.faults(name, given)]:
             raise InputError("\n".join(faults))
+        options = self.options(name)
         return {key: _exact(given.get(key, option.default), option.annotation) for key, option in options.items()}
 
     def named(self, name: str, given: Mapping[str, Any]) -> Named:
@@ -166,6 +167,9 @@ def _exact(value: Any, annotation: Any) -> Any:
     return float(value) if plain is float else value
 
 
+_PLAIN = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "null"}
+
+
 def mismatch(value: Any, annotation: Any) -> str | None:
     """What is wrong with `value` as an instance of `annotation`, or None.
 
@@ -181,15 +185,10 @@ def mismatch(value: Any, annotation: Any) -> str | None:
         return None if None in faults else " or ".join(fault for fault in faults if fault)
     if origin is Literal:
         return None if value in get_args(annotation) else f"must be one of {', '.join(map(str, get_args(annotation)))}"
-    if annotation is type(None):
-        return None if value is None else "must be null"
+    if annotation not in _PLAIN:
+        raise TypeError(f"an option cannot be annotated {annotation!r}")
     if annotation is float:
-        good = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-        return None if good else "must be a number"
-    if annotation is int:
-        return None if isinstance(value, int) and not isinstance(value, bool) else "must be a whole number"
-    if annotation is bool:
-        return None if isinstance(value, bool) else "must be true or false"
-    if annotation is str:
-        return None if isinstance(value, str) else "must be text"
-    raise TypeError(f"an option cannot be annotated {annotation!r}")
+        fits = isinstance(value, (int, float)) and math.isfinite(value)
+    else:
+        fits = isinstance(value, annotation)
+    return None if fits and (annotation is bool or not isinstance(value, bool)) else f"must be {_PLAIN[annotation]}"

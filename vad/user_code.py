@@ -32,9 +32,7 @@ _MODULES = {
     "vad.system": "files memory precision processes threads weights",
 }
 _PROJECT = {*_MODULES, *(f"{package}.{name}" for package, names in _MODULES.items() for name in names.split())}
-_LIBRARIES = tuple(
-    os.path.realpath(sysconfig.get_paths()[key]) for key in ("stdlib", "platstdlib", "purelib", "platlib")
-)
+_LIBRARIES = tuple(os.path.realpath(sysconfig.get_path(key)) for key in ("stdlib", "platstdlib", "purelib", "platlib"))
 
 
 @cache
@@ -51,15 +49,15 @@ def code_of(module: str, name: str) -> dict[str, str]:
         if path is None or _label(path) in found:
             continue
         tree = ast.parse(path.read_bytes())
-        whole = current not in _PROJECT
-        statements = tree.body if whole else _used(tree, name)
-        bare = [_Bare().visit(statement) for statement in statements]
-        text = "\n".join(ast.unparse(statement) for statement in bare if not _is_text(statement))
+        for node in ast.walk(tree):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+                node.body = [part for part in node.body if not _is_text(part)] or [ast.Pass()]
+        statements = _used(tree, name) if current in _PROJECT else tree.body
+        text = "\n".join(ast.unparse(statement) for statement in statements if not _is_text(statement))
         found[_label(path)] = hashlib.sha256(text.encode()).hexdigest()
         package = current if path.name == "__init__.py" else current.rpartition(".")[0]
-        waiting += [
-            found for statement in statements for found in _imports(statement, package) if found not in _PROJECT
-        ]
+        imported = [other for statement in statements for other in _imports(statement, package)]
+        waiting += [other for other in imported if other not in _PROJECT]
     return dict(sorted(found.items()))
 
 
@@ -122,12 +120,8 @@ def _used(tree: ast.Module, name: str) -> list[ast.stmt]:
     for statement in tree.body:
         for made in _makes(statement):
             makes.setdefault(made, []).append(statement)
-    names = (ast.FunctionDef, ast.ClassDef, ast.Assign)
-    waiting: list[ast.stmt] = [
-        s
-        for s in tree.body
-        if isinstance(s, names) and any(isinstance(n, ast.Constant) and n.value == name for n in _outside(s))
-    ]
+    named = [s for s in tree.body if any(isinstance(n, ast.Constant) and n.value == name for n in _outside(s))]
+    waiting: list[ast.stmt] = [s for s in named if isinstance(s, (ast.FunctionDef, ast.ClassDef, ast.Assign))]
     used: list[ast.stmt] = []
     while waiting:
         statement = waiting.pop()
@@ -155,18 +149,5 @@ def _makes(statement: ast.stmt) -> Iterator[str]:
 
 
 def _is_text(statement: ast.AST) -> bool:
-    return (
-        isinstance(statement, ast.Expr)
-        and isinstance(statement.value, ast.Constant)
-        and isinstance(statement.value.value, str)
-    )
-
-
-class _Bare(ast.NodeTransformer):
-    """Leaves out the docstrings."""
-
-    def generic_visit(self, node: ast.AST) -> ast.AST:
-        super().generic_visit(node)
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            node.body = [part for part in node.body if not _is_text(part)] or [ast.Pass()]
-        return node
+    value = statement.value if isinstance(statement, ast.Expr) else None
+    return isinstance(value, ast.Constant) and isinstance(value.value, str)

@@ -1,7 +1,7 @@
 """A data set as this project sees it: ordered frames of train and test videos, and labels if there are any."""
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -25,11 +25,14 @@ class Video:
     movie: Path | None
     contents: tuple[str, ...]
 
+    @property
+    def place(self) -> Path:
+        """Where it lies: the movie, or the folder of its images."""
+        return self.movie or self.images[0].parent  # type: ignore[index]
+
     def where(self, position: int) -> str:
         """How to name a frame to a person: its file, or the movie and the number in it."""
-        if self.images is not None:
-            return str(self.images[position])
-        return f"{self.movie}, frame {self.numbers[position]}"
+        return str(self.images[position]) if self.images else f"{self.movie}, frame {self.numbers[position]}"
 
 
 @dataclass(frozen=True)
@@ -65,11 +68,11 @@ class Split:
         videos = []
         for video in self.videos:
             part = keep.get(video.id, slice(None))
-            numbers = video.numbers[part]
-            if numbers:
-                images = video.images[part] if video.images is not None else None
-                contents = video.contents[part] if video.images is not None else video.contents
-                videos.append(Video(video.id, numbers, images, video.movie, contents))
+            if numbers := video.numbers[part]:
+                images, contents = video.images, video.contents
+                if images is not None:
+                    images, contents = images[part], contents[part]
+                videos.append(replace(video, numbers=numbers, images=images, contents=contents))
         return Split(self.name, tuple(videos))
 
 
@@ -104,8 +107,8 @@ class FrameSet:
     train: Split
     test: Split
     labels: Labels | None = None
-    notes: tuple[str, ...] = field(default=())
-    faults: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()
     home: Path | None = None
 
     @cached_property

@@ -152,9 +152,8 @@ def _grabbed(capture: cv2.VideoCapture, path: Path) -> Iterator[int]:
         there = f"gave {count} of its {claimed} frames" if exact else f"ends about {lost} frames too early"
         raise InputError(f"{path} {there}: it is cut off or damaged; restore or remove it")
     if exact and lost > 0 and (times[-1] > count - 0.5 or _ends_whole(path, claimed) or capture.grab()):
-        raise InputError(
-            f"{path} lost {lost} of its {claimed} frames before its end: it is damaged; restore or remove it"
-        )
+        some_lost = f"{path} lost {lost} of its {claimed} frames before its end"
+        raise InputError(f"{some_lost}: it is damaged; restore or remove it")
     if not exact and (gap := _gap(times)) is not None:
         raise InputError(
             f"{path} has no picture for a while behind frame {gap}: it is damaged, or the camera dropped some; restore it, "
@@ -174,9 +173,7 @@ def _ends_whole(path: Path, claimed: int) -> bool:
         if b"idx1" not in file.read():
             return False
     packets = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_FORMAT, -1])
-    count = 0
-    while packets.read()[0]:
-        count += 1
+    count = sum(1 for _ in iter(lambda: packets.read()[0], False))
     packets.release()
     return 0 < count < claimed
 

@@ -36,13 +36,12 @@ def _blur(images: Tensor) -> Tensor:
 @torch.inference_mode(False)  # what is made while scoring must serve training too
 def _band(size: int, device: torch.device) -> Tensor:
     """The symmetric matrix that blurs a vector of `size`, zeros beyond its ends."""
-    radius = SSIM_WINDOW // 2
-    window = [math.exp(-(offset**2) / (2 * SSIM_SIGMA**2)) for offset in range(-radius, radius + 1)]
+    offsets = range(-(SSIM_WINDOW // 2), SSIM_WINDOW // 2 + 1)
+    window = [math.exp(-(offset**2) / (2 * SSIM_SIGMA**2)) for offset in offsets]
     band = torch.zeros(size, size, dtype=torch.float64)
-    for offset, weight in zip(range(-radius, radius + 1), window, strict=True):
-        band += torch.diag(
-            torch.full((max(0, size - abs(offset)),), weight / sum(window), dtype=torch.float64), offset
-        )[:size, :size]
+    for offset, weight in zip(offsets, window, strict=True):
+        if abs(offset) < size:
+            band.diagonal(offset).fill_(weight / sum(window))
     return band.float().to(device)
 
 

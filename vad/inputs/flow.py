@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vad.data.frame_index import FrameIndex
-from vad.frames.store import Advance, Frames, reserve
+from vad.frames.store import Advance, Frames, holds, reserve
 from vad.images.decode import decoding_pool
 from vad.inputs.base import INPUTS, Batch, Input, Samples
 from vad.inputs.shape import Shape
@@ -66,7 +66,7 @@ class FlowSamples(Samples):
         """Compute the flow of all frames into a memory map, float16 of shape (N, size, size, 2), or open it."""
         path = place.with_name(f"{place.name}-flow{FLOW_CODE}-{self._joined}.npy")
         shape = (*self.array.shape[:3], 2)
-        if not _is_there(path, shape):
+        if not holds(path, shape, np.float16):
             with replacing(path) as temporary, decoding_pool() as pool:
                 flow = np.lib.format.open_memmap(temporary, "w+", np.float16, shape)
                 reserve(temporary, path)
@@ -94,14 +94,6 @@ class FlowSamples(Samples):
             hsv = np.stack([angle / 2, np.full_like(dx, 255), distance / most * 255], -1).astype(np.uint8)
             pictures.append(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB))
         return torch.from_numpy(np.stack(pictures))
-
-
-def _is_there(path: Path, shape: tuple[int, ...]) -> bool:
-    try:
-        kept = np.load(path, mmap_mode="r")
-    except (OSError, ValueError, EOFError):
-        return False
-    return bool(kept.shape == shape and kept.dtype == np.float16)
 
 
 @INPUTS.register("optical_flow", version=1)

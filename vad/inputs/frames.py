@@ -5,7 +5,7 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from vad.catalog import Within
+from vad.catalog import Count, Within
 from vad.inputs.base import INPUTS, Batch, Input, Samples
 from vad.inputs.shape import Shape
 from vad.inputs.windows import Positions, Window
@@ -63,12 +63,7 @@ class ClipSamples(FrameSamples):
 
 
 @INPUTS.register("clip", version=1)
-def clip(
-    *,
-    frames: Annotated[int, Within(low=2)] = 8,
-    stride: Annotated[int, Within(low=1)] = 1,
-    break_at_gaps: bool = False,
-) -> Input:
+def clip(*, frames: Annotated[int, Within(low=2)] = 8, stride: Count = 1, break_at_gaps: bool = False) -> Input:
     """Clips of `frames` colour frames in [-1, 1], (3, frames, size, size).
 
     Training takes every `stride`-th clip, scoring every one; a frame's score is the largest that a clip
@@ -87,7 +82,7 @@ class SequenceSamples(FrameSamples):
 
 
 @INPUTS.register("sequence", version=1)
-def sequence(*, frames: Annotated[int, Within(low=1)] = 8, break_at_gaps: bool = False) -> Input:
+def sequence(*, frames: Count = 8, break_at_gaps: bool = False) -> Input:
     """`frames` colour frames in [-1, 1], (frames, 3, size, size), and the next one, which gets the score.
 
     The first `frames` frames of a video get none.

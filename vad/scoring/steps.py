@@ -16,7 +16,7 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
-from vad.catalog import Catalog, Within
+from vad.catalog import Catalog, Count, NotNegative, Within
 from vad.data.frame_index import Values
 
 Spans = Sequence[slice]
@@ -87,7 +87,7 @@ FITS["rank"] = lambda values: np.sort(values, axis=1)
 
 
 @STEPS.register("fill", version=1)
-def fill(values: Values, videos: Spans, *, value: Annotated[float, Within(low=0)] | Literal["nearest"]) -> Values:
+def fill(values: Values, videos: Spans, *, value: NotNegative | Literal["nearest"]) -> Values:
     """Give a score to frames that have none (NaN), as the first of a video under an input that looks back.
 
     A number is that score; `nearest` takes the nearest frame's of the same video, of two the earlier. A
@@ -110,7 +110,7 @@ def _nearest(row: Values) -> Values:
 
 
 @STEPS.register("local_zscore", version=1)
-def local_zscore(values: Values, videos: Spans, *, radius: Annotated[int, Within(low=1)] = 5) -> Values:
+def local_zscore(values: Values, videos: Spans, *, radius: Count = 5) -> Values:
     """How unlike its neighbours a frame is: |v - mean| / (std + 1e-8) of up to `radius` frames on each side, itself left out.
 
     The deviation is that of the population; a frame with fewer than two neighbours gets 0.
@@ -136,7 +136,7 @@ def gaussian_residual(
     *,
     sigma: Annotated[float, Within(low=0.01, high=10_000)] = 3.0,
     spread: Annotated[float, Within(low=0.01, high=10_000)] = 6.0,
-    shortest: Annotated[int, Within(low=1)] = 5,
+    shortest: Count = 5,
 ) -> Values:
     """How far a score is from its smoothed course: d = |v - gaussian(v, sigma)|, then d / (gaussian(d, spread) + 1e-8).
 
@@ -179,7 +179,7 @@ def gaussian(values: Values, videos: Spans, *, sigma: Annotated[float, Within(lo
 
 
 @STEPS.register("median_filter", version=1)
-def median_filter(values: Values, videos: Spans, *, window: Annotated[int, Within(low=1)]) -> Values:
+def median_filter(values: Values, videos: Spans, *, window: Count) -> Values:
     """`scipy.ndimage.median_filter` with its defaults; a video no longer than the window stays as it is."""
     if window == 1:
         return values

@@ -6,8 +6,9 @@ stretch of others where it does not belong; then every frame passes the competit
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from threading import Lock
 
 import cv2
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from vad.data.frame_index import FrameIndex
 from vad.data.frameset import Split
-from vad.frames.store import SplitSource
+from vad.frames.store import SplitSource, Task
 from vad.images.decode import Image, decode_image, read_image, read_movie
 from vad.synthetic.corruption import as_jpeg, corrupt, draw_kinds
 
@@ -78,10 +79,10 @@ class PaintedSource:
     def __len__(self) -> int:
         return len(self._split)
 
-    def tasks(self) -> list[Callable[[], Iterator[tuple[int, Image]]]]:
-        return [lambda task=task: self._run(task) for task in self._frames.tasks()]  # type: ignore[misc]
+    def tasks(self) -> list[Task]:
+        return [partial(self._run, task) for task in self._frames.tasks()]
 
-    def _run(self, task: Callable[[], Iterator[tuple[int, Image]]]) -> Iterator[tuple[int, Image]]:
+    def _run(self, task: Task) -> Iterator[tuple[int, Image]]:
         for position, image in task():
             yield position, self.corrupt(position, self.paint(position, image))
 

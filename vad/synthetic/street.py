@@ -25,7 +25,7 @@ from vad.synthetic.corruption import Kind, as_jpeg, corrupt, draw_kinds
 from vad.synthetic.street_drawing import HEIGHT, WIDTH, draw_scenery, paint, photograph
 from vad.synthetic.street_figures import Pixels
 from vad.synthetic.street_scenes import Clip, test_clips, training_clips
-from vad.system.files import unfinished
+from vad.system.files import folder_beside, unfinished
 
 # Raise this when a change to the drawing or the scenes changes a file.
 VERSION = 2
@@ -54,20 +54,17 @@ def make_street(folder: Path) -> Path:
     if _is_complete(folder):
         return folder
     _refuse_foreign(folder)
-    temporary = _beside(folder)
     try:
-        temporary.mkdir(parents=True)
-        _build(temporary)
-        _publish(temporary, folder)
+        with folder_beside(_another(folder)) as temporary:
+            _build(temporary)
+            _publish(temporary, folder)
     except OSError as error:
         raise InputError(f"cannot make the demo street in {folder}: {error.strerror}; free or choose a place") from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return folder
 
 
-def _beside(folder: Path) -> Path:
-    return unfinished(folder.with_name(f"{folder.name}.{uuid.uuid4().hex[:12]}"))
+def _another(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.{uuid.uuid4().hex[:12]}")
 
 
 def _is_complete(folder: Path) -> bool:
@@ -85,8 +82,7 @@ def _is_complete(folder: Path) -> bool:
 def _refuse_foreign(folder: Path) -> None:
     """Raise InputError rather than replace what nobody made here."""
     try:
-        before = folder.stat().st_ino
-        names = os.listdir(folder)
+        before, names = folder.stat().st_ino, os.listdir(folder)
         # Another process may take a stale street away meanwhile, and empty it: then this listing says nothing.
         foreign = bool(names) and MARKER not in names and folder.stat().st_ino == before
     except FileNotFoundError:
@@ -103,18 +99,17 @@ def _publish(temporary: Path, folder: Path) -> None:
         if _is_complete(folder):
             return
         _refuse_foreign(folder)
-        stale = _beside(folder)
+        stale = unfinished(_another(folder))
         with contextlib.suppress(FileNotFoundError):
             os.rename(folder, stale)
         shutil.rmtree(stale, ignore_errors=True)
         try:
             os.rename(temporary, folder)
+            return
         except OSError as error:
             # Another process was faster by a hair: look again at what it left there.
             if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
                 raise
-        else:
-            return
     raise InputError(f"cannot replace {folder}: other processes keep writing to it; remove it and try again")
 
 
@@ -151,9 +146,7 @@ def _build(folder: Path) -> None:
             list(pool.map(write, drawn))
         (folder / MASKS).mkdir(parents=True)
         list(pool.map(lambda clip: _write_masks(folder / MASKS, clip, masks), tests))
-    labels = {
-        f"{video}_{number}": int(mask.any()) for (video, number), mask in sorted(masks.items(), key=lambda m: m[0])
-    }
+    labels = {f"{video}_{number}": int(masks[video, number].any()) for video, number in sorted(masks)}
     _write_table(folder / "labels.csv", "Label", labels)
     _write_table(folder / "sample_submission.csv", "Predicted", dict.fromkeys(labels, 0))
     (folder / MARKER).write_text(json.dumps(_MARK) + "\n", encoding="utf-8")

@@ -55,6 +55,17 @@ def unfinished(path: Path) -> Path:
     return made
 
 
+@contextlib.contextmanager
+def folder_beside(path: Path) -> Iterator[Path]:
+    """A folder on the disk on which `path` will lie; it goes with the block, unless it was moved."""
+    folder = unfinished(path)
+    try:
+        folder.mkdir(parents=True)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def abandon() -> None:
     """Remove all that this process left unfinished: a signal can come between a file's making and the block that tidies up."""
     while _under_way:

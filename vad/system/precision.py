@@ -3,7 +3,7 @@
 import functools
 import logging
 import os
-import time
+import timeit
 from typing import Literal
 
 import torch
@@ -74,15 +74,12 @@ def _tell_of_scoring() -> None:
 
 def slowdown(device: torch.device) -> float:
     """How many times longer a small convolution takes in bf16 than in fp32, measured now in a fraction of a second."""
-    maps, weight = torch.ones(1, 32, 16, 16, device=device), torch.ones(32, 32, 3, 3, device=device)
-    seconds = []
-    for dtype in (torch.bfloat16, torch.float32):
-        pair = (maps.to(dtype), weight.to(dtype))
-        functional.conv2d(*pair)
-        times = []
-        for _ in range(5):
-            started = time.perf_counter()
-            float(functional.conv2d(*pair).sum())  # waits for a GPU
-            times.append(time.perf_counter() - started)
-        seconds.append(min(times))
-    return seconds[0] / seconds[1]
+
+    def seconds(dtype: torch.dtype) -> float:
+        maps = torch.ones(1, 32, 16, 16, device=device, dtype=dtype)
+        weight = torch.ones(32, 32, 3, 3, device=device, dtype=dtype)
+        return min(
+            timeit.repeat(lambda: float(functional.conv2d(maps, weight).sum()), number=1, repeat=6)
+        )  # waits for a GPU
+
+    return seconds(torch.bfloat16) / seconds(torch.float32)

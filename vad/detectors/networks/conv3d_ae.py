@@ -1,12 +1,12 @@
 """The reference's autoencoder of clips: convolutions in space and time."""
 
 from itertools import pairwise
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from vad.catalog import Within
+from vad.catalog import Count
 from vad.detectors.networks.base import NETWORKS, bottleneck
 from vad.errors import InputError
 from vad.inputs.shape import Kind, Shape
@@ -29,7 +29,7 @@ class Conv3dAutoencoder(nn.Module):
     takes: ClassVar[Kind] = "clip"
     multiple: ClassVar[int] = 16
 
-    def __init__(self, shape: Shape, *, latent: Annotated[int, Within(low=1)] = 256):
+    def __init__(self, shape: Shape, *, latent: Count = 256):
         super().__init__()
         if shape.frames % 8:
             raise InputError(f'model "conv3d_ae" needs clips of 8, 16, 24, ... frames, not {shape.frames}')

@@ -1,11 +1,11 @@
 """The reference's convolutional autoencoder with a linear bottleneck."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
-from vad.catalog import Within
+from vad.catalog import Count
 from vad.detectors.networks.base import NETWORKS
 from vad.detectors.networks.halving import decoder, encoder
 from vad.inputs.shape import Kind, Shape
@@ -28,13 +28,7 @@ class ConvAutoencoder(nn.Module):
     takes: ClassVar[Kind] = "frame"
     multiple: ClassVar[int] = 32
 
-    def __init__(
-        self,
-        shape: Shape,
-        *,
-        latent: Annotated[int, Within(low=1)],
-        expand_activation: Literal["leaky_relu", "none"] = "leaky_relu",
-    ):
+    def __init__(self, shape: Shape, *, latent: Count, expand_activation: Literal["leaky_relu", "none"] = "leaky_relu"):
         super().__init__()
         grid = shape.size // 32
         self.encoder = encoder(shape.channels, _WIDTHS)

@@ -1,11 +1,11 @@
 """The reference's predictor of the next frame: a convolutional LSTM between an encoder and a decoder."""
 
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from vad.catalog import Within
+from vad.catalog import Count
 from vad.detectors.networks.base import NETWORKS
 from vad.detectors.networks.halving import decoder, encoder
 from vad.inputs.shape import Kind, Shape
@@ -28,7 +28,7 @@ class ConvLSTM(nn.Module):
     takes: ClassVar[Kind] = "sequence"
     multiple: ClassVar[int] = 16
 
-    def __init__(self, shape: Shape, *, hidden: Annotated[int, Within(low=1)] = 64):
+    def __init__(self, shape: Shape, *, hidden: Count = 64):
         super().__init__()
         self.encoder = encoder(shape.channels, _WIDTHS)
         self.gates = nn.Conv2d(_WIDTHS[-1] + hidden, 4 * hidden, 3, 1, 1)

@@ -97,10 +97,9 @@ def _apply(maps: Tensor, layer: Halve | Double, doubling: bool) -> Tensor:
 
 def pytorch_gradient(large: Tensor, small: Tensor, weight: Tensor) -> Tensor:
     """The gradient of the weight between maps and gradients, by PyTorch's own kernel: that of a transposed convolution."""
-    _, gradient, _ = torch.ops.aten.convolution_backward(
-        small, large, weight, None, [2, 2], [1, 1], [1, 1], False, [0, 0], 1, [False, True, False]
-    )
-    return torch.as_tensor(gradient)
+    geometry = ([2, 2], [1, 1], [1, 1], False, [0, 0], 1)
+    found = torch.ops.aten.convolution_backward(small, large, weight, None, *geometry, [False, True, False])
+    return torch.as_tensor(found[1])
 
 
 def product_gradient(large: Tensor, small: Tensor, weight: Tensor) -> Tensor:
@@ -108,8 +107,7 @@ def product_gradient(large: Tensor, small: Tensor, weight: Tensor) -> Tensor:
     batch, wide, height, width = large.shape
     padded = functional.pad(large.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1)).contiguous()
     image, row, pixel, _ = padded.stride()
-    windows = padded.as_strided(
-        (batch, height // 2, width // 2, 4, 4 * wide), (image, 2 * row, 2 * pixel, row, 1)
-    ).reshape(-1, 16 * wide)
+    shape, strides = (batch, height // 2, width // 2, 4, 4 * wide), (image, 2 * row, 2 * pixel, row, 1)
+    windows = padded.as_strided(shape, strides).reshape(-1, 16 * wide)
     pixels = small.permute(0, 2, 3, 1).reshape(-1, small.shape[1])
     return (pixels.t() @ windows).view(weight.shape[0], 4, 4, wide).permute(0, 3, 1, 2)

@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from vad.catalog import Within
+from vad.catalog import Count
 from vad.detectors.networks.base import NETWORKS, bottleneck
 from vad.detectors.networks.halving import Double, Halve
 from vad.inputs.shape import Kind, Shape
@@ -32,7 +32,7 @@ class UNetAutoencoder(nn.Module):
     takes: ClassVar[Kind] = "frame"
     multiple: ClassVar[int] = 32
 
-    def __init__(self, shape: Shape, *, latent: Annotated[int, Within(low=1)] = 512):
+    def __init__(self, shape: Shape, *, latent: Count = 512):
         super().__init__()
         grid = shape.size // 32
         self.down = nn.ModuleList(

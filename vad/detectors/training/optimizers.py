@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import torch
 from torch import nn
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import (
     CosineAnnealingLR,
     CosineAnnealingWarmRestarts,
@@ -13,21 +14,21 @@ from torch.optim.lr_scheduler import (
     StepLR,
 )
 
-from vad.catalog import Catalog, Within
+from vad.catalog import Catalog, Count, NotNegative, Within
 
 Parameters = Iterable[nn.Parameter]
-OPTIMIZERS: Catalog[Callable[..., torch.optim.Optimizer]] = Catalog("optimizer")
+OPTIMIZERS: Catalog[Callable[..., Optimizer]] = Catalog("optimizer")
 SCHEDULES: Catalog[Callable[..., LRScheduler]] = Catalog("schedule")
 
 
 @OPTIMIZERS.register("adam", version=1)
-def adam(parameters: Parameters, lr: float, weight_decay: float) -> torch.optim.Optimizer:
+def adam(parameters: Parameters, lr: float, weight_decay: float) -> Optimizer:
     """Adam with PyTorch's betas; weight decay is added to the gradient (L2)."""
     return torch.optim.Adam(weight_decay=weight_decay, **_fused(parameters, lr))
 
 
 @OPTIMIZERS.register("adamw", version=1)
-def adamw(parameters: Parameters, lr: float, weight_decay: float) -> torch.optim.Optimizer:
+def adamw(parameters: Parameters, lr: float, weight_decay: float) -> Optimizer:
     """Adam with decoupled weight decay."""
     return torch.optim.AdamW(weight_decay=weight_decay, **_fused(parameters, lr))
 
@@ -42,25 +43,14 @@ def _fused(parameters: Parameters, lr: float) -> dict[str, Any]:
 
 
 @SCHEDULES.register("cosine", version=1)
-def cosine(
-    optimizer: torch.optim.Optimizer,
-    epochs: int,
-    *,
-    t_max: Annotated[int, Within(low=1)] | None = None,
-    eta_min: Annotated[float, Within(low=0)] = 0.0,
-) -> LRScheduler:
+def cosine(optimizer: Optimizer, epochs: int, *, t_max: Count | None = None, eta_min: NotNegative = 0.0) -> LRScheduler:
     """Cosine annealing from lr to `eta_min` over `t_max` epochs (all of them by default), stepped once an epoch."""
     return CosineAnnealingLR(optimizer, T_max=t_max or epochs, eta_min=eta_min)
 
 
 @SCHEDULES.register("warm_restarts", version=1)
 def warm_restarts(
-    optimizer: torch.optim.Optimizer,
-    epochs: int,
-    *,
-    t_0: Annotated[int, Within(low=1)],
-    t_mult: Annotated[int, Within(low=1)] = 1,
-    eta_min: Annotated[float, Within(low=0)] = 0.0,
+    optimizer: Optimizer, epochs: int, *, t_0: Count, t_mult: Count = 1, eta_min: NotNegative = 0.0
 ) -> LRScheduler:
     """Cosine annealing that begins anew after `t_0` epochs, then after `t_mult` times as many, and so on."""
     return CosineAnnealingWarmRestarts(optimizer, t_0, t_mult, eta_min)
@@ -68,11 +58,7 @@ def warm_restarts(
 
 @SCHEDULES.register("step", version=1)
 def step(
-    optimizer: torch.optim.Optimizer,
-    epochs: int,
-    *,
-    step_size: Annotated[int, Within(low=1)],
-    gamma: Annotated[float, Within(above=0, high=1)] = 0.1,
+    optimizer: Optimizer, epochs: int, *, step_size: Count, gamma: Annotated[float, Within(above=0, high=1)] = 0.1
 ) -> LRScheduler:
     """lr times `gamma` after every `step_size` epochs."""
     return StepLR(optimizer, step_size, gamma)
@@ -80,7 +66,7 @@ def step(
 
 @SCHEDULES.register("plateau", version=1)
 def plateau(
-    optimizer: torch.optim.Optimizer,
+    optimizer: Optimizer,
     epochs: int,
     *,
     factor: Annotated[float, Within(above=0, high=0.999)] = 0.1,

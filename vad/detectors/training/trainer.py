@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from vad.detectors.member import Training
@@ -27,6 +28,7 @@ from vad.system.threads import limit
 from vad.system.weights import fit_weights, load_tensors, save_tensors
 
 State = dict[str, Tensor]
+OnBatch = Callable[[int, Tensor], None]
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def train(
     seed: int,
     device: torch.device,
     *,
-    on_batch: Callable[[int, Tensor], None] | None = None,
+    on_batch: OnBatch | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
     resume: Path | None = None,
 ) -> Trained:
@@ -105,7 +107,7 @@ def train(
     schedule = SCHEDULES.make(recipe.schedule, optimizer, recipe.epochs) if recipe.schedule else None
     progress, kept = Progress(precision, threads), _copy(network)
     if resume is not None and resume.exists():
-        progress, kept = _take_up(resume, network, optimizer, schedule, device)
+        progress, kept = _take_up(resume, network, optimizer, schedule)
         progress.precision, progress.threads = precision, threads
     resumed_after = len(progress.epochs)
     samples.settle()
@@ -117,7 +119,7 @@ def train(
         number = len(progress.epochs) + 1
         lr = float(optimizer.param_groups[0]["lr"])
         started = time.perf_counter()
-        loss = _one_epoch(samples, recipe, step, _order(len(samples), seed, number), on_batch)
+        loss = _one_epoch(samples, step, _order(len(samples), seed, number), on_batch)
         if not math.isfinite(loss):
             raise Diverged(number, _trained(kept, progress, resumed_after) if progress.kept_epoch else None)
         epoch = Epoch(number, loss, lr, time.perf_counter() - started)
@@ -145,34 +147,28 @@ def so_far(resume: Path) -> Trained:
 
 
 def _trained(kept: State, progress: Progress, resumed_after: int) -> Trained:
-    loss = progress.epochs[progress.kept_epoch - 1].loss
-    return Trained(
-        kept, progress.kept_epoch, loss, tuple(progress.epochs), progress.precision, progress.threads, resumed_after
-    )
+    loss, epochs = progress.epochs[progress.kept_epoch - 1].loss, tuple(progress.epochs)
+    return Trained(kept, progress.kept_epoch, loss, epochs, progress.precision, progress.threads, resumed_after)
 
 
 def _order(count: int, seed: int, epoch: int) -> Tensor:
     return torch.randperm(count, generator=torch.Generator().manual_seed(seed * 1_000_003 + epoch))
 
 
-def _one_epoch(
-    samples: Samples, recipe: Training, step: Step, order: Tensor, on_batch: Callable[[int, Tensor], None] | None
-) -> float:
-    total, batches = torch.zeros((), dtype=torch.float64, device=step.device), 0
-    for positions in torch.split(order, recipe.batch_size):
+def _one_epoch(samples: Samples, step: Step, order: Tensor, on_batch: OnBatch | None) -> float:
+    total = torch.zeros((), dtype=torch.float64, device=step.device)
+    parts = torch.split(order, step.recipe.batch_size)
+    for positions in parts:
         try:
             loss = step(samples.batch(positions.numpy()))
         except ValueError as error:
             # Batch normalisation over 1 x 1 maps needs two samples.
-            raise InputError(
-                f"a batch of {len(positions)} ({len(order):,} samples in batches of {recipe.batch_size}) is too small: "
-                f"{error}; choose another batch_size"
-            ) from None
+            batch = f"a batch of {len(positions)} ({len(order):,} samples in batches of {step.recipe.batch_size})"
+            raise InputError(f"{batch} is too small: {error}; choose another batch_size") from None
         total += loss
-        batches += 1
         if on_batch:
             on_batch(len(positions), loss)
-    return float(total) / batches
+    return float(total) / len(parts)
 
 
 def _step(schedule: LRScheduler | None, loss: float) -> None:
@@ -186,9 +182,7 @@ def _copy(network: nn.Module) -> State:
     return {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in network.state_dict().items()}
 
 
-def _put_down(
-    path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, kept: State, progress: Progress
-) -> None:
+def _put_down(path: Path, network: nn.Module, optimizer: Optimizer, kept: State, progress: Progress) -> None:
     """Write the state after an epoch. The kept weights are left out where they are the present ones."""
     tensors = {f"now/{name}": tensor for name, tensor in network.state_dict().items()}
     if progress.kept_epoch != len(progress.epochs):
@@ -199,11 +193,7 @@ def _put_down(
 
 
 def _take_up(
-    path: Path,
-    network: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    schedule: LRScheduler | None,
-    device: torch.device,
+    path: Path, network: nn.Module, optimizer: Optimizer, schedule: LRScheduler | None
 ) -> tuple[Progress, State]:
     """Go on where `_put_down` stood. The schedule has no state of its own: it is stepped through the past losses."""
     parts, progress = _read(path)
