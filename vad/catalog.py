@@ -10,7 +10,7 @@ import math
 import types
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
 
 from vad.errors import InputError, nearest
 from vad.user_code import code_of
@@ -116,14 +116,8 @@ class Catalog(Generic[Block]):
 
     def options(self, name: str) -> dict[str, Option]:
         """The options of a block, in the order of its signature."""
-        block = self[name]
-        target = block.__init__ if inspect.isclass(block) else block
-        hints = get_type_hints(target, include_extras=True)
-        return {
-            parameter.name: Option(hints[parameter.name], parameter.default)
-            for parameter in inspect.signature(block).parameters.values()
-            if parameter.kind is inspect.Parameter.KEYWORD_ONLY
-        }
+        parameters = inspect.signature(self[name], eval_str=True).parameters.values()
+        return {p.name: Option(p.annotation, p.default) for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
 
     def bind(self, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
         """`given` checked and completed with the defaults, so that it decides the block's behaviour.

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from vad.data.frame_index import FrameIndex
+from vad.data.frame_index import Flags, FrameIndex
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ class Labels:
     passed over.
     """
 
-    values: NDArray[np.bool_]
+    values: Flags
     source: str
     first_frame: int | None = None
     notes: tuple[str, ...] = ()

@@ -13,6 +13,7 @@ from typing import Literal
 
 from vad.data.frameset import FrameSet, Split, Video
 from vad.errors import InputError
+from vad.images.decode import count_movie_frames
 from vad.images.digest_cache import DigestCache, Size
 from vad.system.files import names_in
 
@@ -135,7 +136,7 @@ class _Reading:
 
     def _movie(self, path: Path, number: int) -> Video:
         try:
-            count = self._memory.movie_frames(path)
+            count = int(self._memory.remember("frames", path, count_movie_frames))
         except InputError:
             if self._strict:
                 raise

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vad.errors import InputError
-from vad.images.decode import count_movie_frames, read_movie
+from vad.images.decode import read_movie
 from vad.system.files import reading, replacing, require_plain, sha256
 from vad.system.threads import available
 
@@ -32,10 +32,6 @@ class DigestCache:
     def digests(self, paths: Sequence[Path]) -> tuple[str, ...]:
         """The SHA-256 of each file's bytes. Raises InputError for one that is unreadable or empty."""
         return tuple(self._each("sha256", paths, _sha256))
-
-    def movie_frames(self, path: Path) -> int:
-        """How many frames a video file holds."""
-        return int(self._each("frames", [path], count_movie_frames)[0])
 
     def size(self, path: Path, *, movie: bool) -> Size | None:
         """Width and height of an image, by its header, or of a movie's first frame; None where that cannot be read."""

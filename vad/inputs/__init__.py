@@ -6,6 +6,6 @@ frame looks at consecutive frames of one video, never across two.
 
 from vad.inputs import flow, frames
 from vad.inputs.base import INPUTS, Batch, Input, Samples, fold_frames
-from vad.inputs.windows import Positions, Window, windows
+from vad.inputs.shape import Positions, Window, windows
 
 __all__ = ["INPUTS", "Batch", "Input", "Positions", "Samples", "Window", "flow", "fold_frames", "frames", "windows"]

@@ -15,8 +15,7 @@ from vad.catalog import Catalog
 from vad.data.frame_index import FrameIndex
 from vad.frames.store import Advance, Frames
 from vad.inputs.device_cache import on_device
-from vad.inputs.shape import Shape
-from vad.inputs.windows import Positions, Window
+from vad.inputs.shape import Positions, Shape, Window
 
 
 class Batch(NamedTuple):

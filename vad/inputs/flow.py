@@ -14,8 +14,7 @@ from vad.data.frame_index import FrameIndex
 from vad.frames.store import Advance, Frames, holds, reserve
 from vad.images.decode import decoding_pool
 from vad.inputs.base import INPUTS, Batch, Input, Samples
-from vad.inputs.shape import Shape
-from vad.inputs.windows import Positions, Window, firsts
+from vad.inputs.shape import Positions, Shape, Window, firsts
 from vad.system.files import replacing
 
 # Pixels at which flow is cut off; it becomes 1.

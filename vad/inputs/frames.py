@@ -7,8 +7,7 @@ from torch import Tensor
 
 from vad.catalog import Count, Within
 from vad.inputs.base import INPUTS, Batch, Input, Samples
-from vad.inputs.shape import Shape
-from vad.inputs.windows import Positions, Window
+from vad.inputs.shape import Positions, Shape, Window
 
 # ITU-R BT.601, as OpenCV's RGB2GRAY has it.
 _LUMA = (0.299, 0.587, 0.114)

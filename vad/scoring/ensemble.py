@@ -111,14 +111,12 @@ def identity(ensemble: Ensemble, member_digests: Mapping[str, str]) -> str:
 def save(ensemble: Ensemble, folder: Path, about: Mapping[str, Any]) -> None:
     """Write the ensemble into an empty folder, its weights as copies. `about` is kept for people to read."""
     (folder / "weights").mkdir(parents=True)
-    digests = {}
     for name, path in ensemble.weights.items():
-        target = folder / "weights" / f"{name}.safetensors"
-        target.write_bytes(path.read_bytes())
-        digests[f"weights/{name}.safetensors"] = sha256(target)
+        (folder / "weights" / f"{name}.safetensors").write_bytes(path.read_bytes())
     tensors = {key: torch.from_numpy(values.copy()) for key, values in ensemble.fitted.items()}
     save_tensors(folder / "fitted.safetensors", tensors, {})
-    digests["fitted.safetensors"] = sha256(folder / "fitted.safetensors")
+    files = [*(f"weights/{name}.safetensors" for name in ensemble.weights), "fitted.safetensors"]
+    digests = {name: sha256(folder / name) for name in files}
     members = {name: asdict(member) for name, member in ensemble.members.items()}
     content = {"about": dict(about), "code": SCORING_CODE, "members": members, **_recipe(ensemble), "sha256": digests}
     (folder / "ensemble.json").write_text(json.dumps(content, indent=2))

@@ -58,9 +58,9 @@ def score(
             for error, values in results.items():
                 found = ERRORS.make(error, output, target)[: len(frames)].double().cpu().numpy()
                 if not np.isfinite(found).all():
-                    culprit = int(frames[np.flatnonzero(~np.isfinite(found))[0]])
+                    culprit = f"test frame {int(frames[np.argmin(np.isfinite(found))]) + 1} of {count}"
                     raise InputError(
-                        f"the {error.name} error of test frame {culprit + 1} of {count} is not finite; train.precision=fp32 may help"
+                        f"the {error.name} error of {culprit} is not finite; train.precision=fp32 may help"
                     )
                 np.fmax.at(values, frames, found)
             if on_batch:

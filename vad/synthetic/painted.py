@@ -165,17 +165,10 @@ def _stretch(run: tuple[int, int], spans: tuple[slice, ...], generator: np.rando
     angle, step = generator.uniform((0.0, 0.004), (2 * math.pi, 0.020)).tolist()
     way = step * (stop - start - 1)
     end = _within(begin[0] + way * math.cos(angle), margin), _within(begin[1] + way * math.sin(angle), margin)
-    return _Stretch(
-        start=start,
-        stop=stop,
-        donor=int(choices[int(generator.integers(len(choices)))]),
-        places=tuple(_elsewhere((begin, end), height / scale / 2, generator) for _ in range(_CANDIDATES)),
-        height=height,
-        scale=scale,
-        aspect=float(generator.uniform(0.5, 1.3)),
-        begin=begin,
-        end=end,
-    )
+    donor = int(choices[int(generator.integers(len(choices)))])
+    places = tuple(_elsewhere((begin, end), height / scale / 2, generator) for _ in range(_CANDIDATES))
+    aspect = float(generator.uniform(0.5, 1.3))
+    return _Stretch(start, stop, donor, places, height, scale, aspect, begin, end)
 
 
 def _within(value: float, margin: float) -> float:

@@ -47,11 +47,11 @@ class Figure:
     x: float
     y: float
     scale: float
-    heading: float = 0.0
-    phase: float = 0.0
-    light: float = 1.0
-    blur: float = 0.0
-    anomalous: bool = False
+    heading: float
+    phase: float
+    light: float
+    blur: float
+    anomalous: bool
 
 
 @dataclass(frozen=True)
@@ -281,3 +281,8 @@ def _draw_bicycle(pen: _Pen, along: float) -> None:
 def _dim(colour: Colour, tone: float) -> Colour:
     red, green, blue = (round(value * tone) for value in colour)
     return red, green, blue
+
+
+def palette(text: str) -> tuple[Colour, ...]:
+    """Colours in hexadecimal."""
+    return tuple((int(c[:2], 16), int(c[2:4], 16), int(c[4:], 16)) for c in text.split())

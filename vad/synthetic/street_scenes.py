@@ -5,13 +5,13 @@ Times are in frames of a clip, RATE a second; places in metres: x to the right o
 
 import cmath
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from vad.synthetic.street_drawing import CAMERA, FOCAL, HORIZON, WIDTH
-from vad.synthetic.street_figures import GAITS, Act, Colour, Figure, Look, Thing, hand
+from vad.synthetic.street_figures import GAITS, Act, Colour, Figure, Look, Thing, hand, palette
 
 RATE = 15.0
 
@@ -49,35 +49,25 @@ class Actor:
         rests = time > self.halt or speed == 0
         act: Act = self.then if time > self.halt else self.act
         gone = time / RATE if rests else moved * speed
-        return Figure(
-            look=self.look,
-            act=act,
-            x=x,
-            y=HORIZON + CAMERA * scale,
-            scale=scale,
-            heading=math.atan2(-self.vz, self.vx),
-            phase=self.phase + 2 * math.pi * gone / GAITS[act].stride,
-            light=0.42 if scale < _SHADE_SCALE else 0.95,
-            blur=0.4 * abs(self.vx) * scale / RATE if act in ("run", "cycle") else 0.0,
-            anomalous=self.anomalous,
-        )
+        y, heading = HORIZON + CAMERA * scale, math.atan2(-self.vz, self.vx)
+        phase = self.phase + 2 * math.pi * gone / GAITS[act].stride
+        light = 0.42 if scale < _SHADE_SCALE else 0.95
+        blur = 0.4 * abs(self.vx) * scale / RATE if act in ("run", "cycle") else 0.0
+        return Figure(self.look, act, x, y, scale, heading, phase, light, blur, self.anomalous)
 
 
 @dataclass(frozen=True)
 class Throw:
-    """What an actor throws from the time `start` on: sheets of paper, or a bag that is caught and tossed again."""
+    """What an actor throws from the time `start` on; `flying` tells what is in the air so many seconds later."""
 
     actor: Actor
-    what: Literal["sheets", "bag"]
+    flying: Callable[[Figure, float], list[Thing]]
     start: float
 
     def at(self, time: float) -> list[Thing]:
         """What is in the air at a time."""
         thrower = self.actor.at(time)
-        if thrower is None or time < self.start:
-            return []
-        seconds = (time - self.start) / RATE
-        return [_bag(thrower, seconds)] if self.what == "bag" else _sheets(thrower, seconds)
+        return [] if thrower is None or time < self.start else self.flying(thrower, (time - self.start) / RATE)
 
 
 @dataclass(frozen=True)
@@ -115,7 +105,7 @@ def test_clips(frames: int, generator: np.random.Generator) -> list[Clip]:
     stranger = Actor(_look(generator, red), "walk", -3.4, 7.7, 1.15, -0.85, start=33, anomalous=True)
     intruder = Actor(_look(generator, (74, 70, 78)), "walk", -0.75, 3.9, -1.05, anomalous=True)
     tosser = Actor(_look(generator, blue), "walk", 5.2, 10.8, -1.5, start=8, halt=46, then="throw")
-    papers, bag = Throw(thrower, "sheets", 42), Throw(tosser, "bag", 47)
+    papers, bag = Throw(thrower, _sheets, 42), Throw(tosser, _bag, 47)
     events: list[tuple[set[int], tuple[Actor, ...], tuple[Throw, ...]]] = [
         ({17}, (runner,), ()),
         ({41}, (), ()),
@@ -152,40 +142,32 @@ def _walkers(generator: np.random.Generator, frames: int) -> list[Actor]:
     return actors
 
 
-def _palette(text: str) -> tuple[Colour, ...]:
-    return tuple((int(c[:2], 16), int(c[2:4], 16), int(c[4:], 16)) for c in text.split())
-
-
-_COATS = _palette("222634 302c2e 565654 7e8088 465470 7a3030 a09a90 3a4e40 785c42 2e4270 8f7440 603654 3c6474 aaa69e")
-_TROUSERS = _palette("1e2028 30364c 404e70 685e50 968a74 323030")
-_SKINS = _palette("d0aa8e bc9274 966c50 624636 debaa0")
-_HAIRS = _palette("1c1816 2c221c 543c28 18181c 787068")
-_SHOES = _palette("1e1c1c 3c3028 989690")
-_BAGS = _palette("28282c 6e2c28 3c4860 60543c")
+_COATS = palette("222634 302c2e 565654 7e8088 465470 7a3030 a09a90 3a4e40 785c42 2e4270 8f7440 603654 3c6474 aaa69e")
+_TROUSERS, _SKINS = (
+    palette("1e2028 30364c 404e70 685e50 968a74 323030"),
+    palette("d0aa8e bc9274 966c50 624636 debaa0"),
+)
+_HAIRS, _SHOES = palette("1c1816 2c221c 543c28 18181c 787068"), palette("1e1c1c 3c3028 989690")
+_BAGS = palette("28282c 6e2c28 3c4860 60543c")
 
 
 def _look(generator: np.random.Generator, coat: Colour | None = None) -> Look:
     def one(colours: tuple[Colour, ...]) -> Colour:
         return colours[int(generator.integers(len(colours)))]
 
-    return Look(
-        height=float(generator.uniform(1.56, 1.84)),
-        coat=coat or one(_COATS),
-        trousers=one(_TROUSERS),
-        skin=one(_SKINS),
-        hair=one(_HAIRS),
-        shoes=one(_SHOES),
-        bag=one(_BAGS) if generator.random() < 0.35 else None,
-    )
+    height, coat = float(generator.uniform(1.56, 1.84)), coat or one(_COATS)
+    trousers, skin, hair, shoes = (one(colours) for colours in (_TROUSERS, _SKINS, _HAIRS, _SHOES))
+    bag = one(_BAGS) if generator.random() < 0.35 else None
+    return Look(height, coat, trousers, skin, hair, shoes, bag)
 
 
-def _bag(thrower: Figure, seconds: float) -> Thing:
-    """A bag that turns as it flies up from a hand and falls back."""
+def _bag(thrower: Figure, seconds: float) -> list[Thing]:
+    """A bag that turns as it flies up from a hand, falls back, and is tossed again."""
     flown = seconds % _TOSS
     place = hand(thrower) - 4.9j * flown * (_TOSS - flown) * thrower.scale
     outline = np.array([-1.0 - 0.6j, -0.6 - 0.9j, 0.6 - 0.9j, 1.0 - 0.6j, 0.9 + 0.9j, -0.9 + 0.9j])
     corners = place + outline * cmath.rect(0.19 * thrower.scale, 7 * flown)
-    return Thing(corners, (178, 56, 48), thrower.scale + 0.5)
+    return [Thing(corners, (178, 56, 48), thrower.scale + 0.5)]
 
 
 def _sheets(thrower: Figure, seconds: float) -> list[Thing]:

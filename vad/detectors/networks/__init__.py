@@ -6,8 +6,6 @@ the kind of sample that it takes, and import it here.
 """
 
 from vad.detectors.networks import conv3d_ae, conv_ae, convlstm, fully_conv_ae, unet_ae  # noqa: F401
-from vad.detectors.networks.base import NETWORKS, build, parameter_count, place
-from vad.detectors.networks.folding import fold_batch_norm
-from vad.detectors.networks.init import INITS
+from vad.detectors.networks.base import INITS, NETWORKS, build, fold_batch_norm, parameter_count, place
 
 __all__ = ["INITS", "NETWORKS", "build", "fold_batch_norm", "parameter_count", "place"]

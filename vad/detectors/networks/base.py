@@ -1,15 +1,17 @@
-"""The catalog of networks, and how one is built."""
+"""The catalogs of networks and of ways to draw their first weights; how a network is built, placed and folded."""
 
+import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from itertools import pairwise
 from threading import Lock
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from vad.catalog import Catalog, Named
-from vad.detectors.networks.init import INITS
 from vad.errors import InputError
 from vad.inputs.shape import Shape
 
@@ -17,6 +19,10 @@ _building = Lock()
 # What PyTorch says of a tensor that is larger than memory, or than a number of bytes can be.
 _TOO_LARGE = ("allocate memory", "overflow")
 NETWORKS: Catalog[type[nn.Module]] = Catalog("model")
+INITS: Catalog[Callable[..., None]] = Catalog("init")
+
+_TRANSPOSED = (nn.ConvTranspose2d, nn.ConvTranspose3d)
+_CONVOLUTIONS = (nn.Conv2d, nn.Conv3d, *_TRANSPOSED)
 
 # MKL picks its kernel for tanh at the first call of a process. Were that call on two threads at once, each may
 # pick another, and half of a first batch would differ in its last bit from every later run. A call on one thread settles it.
@@ -68,3 +74,38 @@ def place(network: nn.Module, device: torch.device) -> None:
 def parameter_count(network: nn.Module) -> int:
     """How many numbers training can change."""
     return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
+
+
+def fold_batch_norm(network: nn.Module) -> nn.Module:
+    """A copy of `network` in evaluation mode that computes the same with one pass over memory less for each batch norm.
+
+    A norm is folded where it follows a convolution in an `nn.Sequential`; `network` itself stays as it is.
+    """
+    folded = copy.deepcopy(network).eval()
+    for block in [module for module in folded.modules() if isinstance(module, nn.Sequential)]:
+        for number, (layer, following) in enumerate(pairwise(list(block))):
+            if isinstance(layer, _CONVOLUTIONS) and isinstance(following, (nn.BatchNorm2d, nn.BatchNorm3d)):
+                block[number] = fuse_conv_bn_eval(layer, following, isinstance(layer, _TRANSPOSED))
+                block[number + 1] = nn.Identity()
+    return folded
+
+
+@INITS.register("kaiming_normal", version=1)
+def kaiming_normal(
+    network: nn.Module,
+    *,
+    linear: Literal["kaiming", "xavier"] = "kaiming",
+    linear_bias: Literal["zero", "default"] = "zero",
+) -> None:
+    """Convolutions, transposed ones too: normal, He's gain, by fan-out. Linear layers: normal, by He or by Glorot.
+
+    `linear_bias` sets the biases of linear layers to 0 or leaves PyTorch's. Biases of convolutions stay
+    PyTorch's; batch norm begins as 1 and 0.
+    """
+    for module in network.modules():
+        if isinstance(module, _CONVOLUTIONS):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="leaky_relu")
+        elif isinstance(module, nn.Linear):
+            (nn.init.kaiming_normal_ if linear == "kaiming" else nn.init.xavier_normal_)(module.weight)
+            if linear_bias == "zero":
+                nn.init.zeros_(module.bias)
