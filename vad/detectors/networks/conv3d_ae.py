@@ -16,10 +16,14 @@ _WIDTHS = (32, 64, 128, 256)
 
 @NETWORKS.register("conv3d_ae", version=1)
 class Conv3dAutoencoder(nn.Module):
-    """Four strided 3D convolutions down, a narrow vector, four transposed ones up; the last ends in tanh.
+    """Four strided 3D convolutions down, a narrow vector, four transposed ones up.
 
-    Input and output: (B, channels, frames, size, size) in [-1, 1]; `frames` is a multiple of 8. The first step down and
-    the last step up leave time as it is; the others halve or double it. Source: the reference's 3D network of phase 3.
+    Input and output: (B, channels, frames, size, size) in [-1, 1]; `size` is a multiple of 16, `frames`
+    of 8. The first step down and the last step up leave time as it is; the others halve or double it.
+    Down: 3 x 3 x 3, batch norm, LeakyReLU 0.2. Up: 4 in each direction that doubles (the first block 2 in
+    time), batch norm, ReLU; the last ends in tanh and is the only one with a bias. The vector passes LeakyReLU 0.2 on both sides.
+
+    Source: the reference's 3D network of phase 3.
     """
 
     takes: ClassVar[Kind] = "clip"

@@ -15,9 +15,13 @@ _WIDTHS = (32, 64, 128, 256, 512)
 
 @NETWORKS.register("conv_ae", version=1)
 class ConvAutoencoder(nn.Module):
-    """Five strided convolutions down, a linear latent vector, five transposed convolutions up; the last ends in tanh.
+    """Five strided convolutions down, a linear latent vector, five transposed convolutions up.
 
-    Input and output: (B, channels, size, size) in [-1, 1]. The vector that is spread out again passes `expand_activation`.
+    Input and output: (B, channels, size, size) in [-1, 1]; `size` is a multiple of 32. Every
+    convolution is 4 x 4, stride 2, padding 1. Down: batch norm and LeakyReLU 0.2. Up: batch norm and
+    ReLU; the last has neither and ends in tanh. The latent itself is linear; the vector that is
+    spread out again passes `expand_activation`. No dropout, no skip connections.
+
     Source: the reference's networks of phases 1 to 5; with two channels that of its flow stream.
     """
 

@@ -17,8 +17,11 @@ _WIDTHS = (32, 64, 128, 256)
 class ConvLSTM(nn.Module):
     """Each frame is encoded by itself; one ConvLSTM cell reads the codes in turn; its last state becomes a frame.
 
-    Input: (B, frames, channels, size, size) in [-1, 1]; output: the frame that comes next, (B, channels, size, size).
-    The cell has `hidden` channels, one convolution for its four gates, and begins at zero.
+    Input: (B, frames, channels, size, size) in [-1, 1]; output: the frame that comes next, (B, channels,
+    size, size); `size` is a multiple of 16. Down: four 4 x 4 convolutions of stride 2, batch norm, LeakyReLU 0.2. The
+    cell has `hidden` channels, one 3 x 3 convolution for its four gates, no peepholes, and begins at zero.
+    Up: a 3 x 3 convolution, then four 4 x 4 transposed ones of stride 2, batch norm, ReLU; the last ends in tanh.
+
     Source: the reference's ConvLSTM of phase 3 (the cell is that of Shi et al., 2015, without peepholes).
     """
 

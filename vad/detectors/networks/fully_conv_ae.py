@@ -17,7 +17,10 @@ _WIDTHS = (32, 64, 128)
 class FullyConvAutoencoder(nn.Module):
     """Three strided convolutions down, three transposed ones up; no linear layer, no batch norm.
 
-    Input and output: (B, channels, size, size). `output` ends the last: sigmoid for inputs in [0, 1], tanh for [-1, 1].
+    Input and output: (B, channels, size, size); `size` is a multiple of 8. Every convolution is 4 x 4,
+    stride 2, padding 1, followed by ReLU; the last by `output`: sigmoid for inputs in [0, 1], tanh for
+    [-1, 1].
+
     Source: the reference's baseline of phase 1 on frame differences.
     """
 
