@@ -14,7 +14,6 @@ import traceback
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from types import ModuleType
 
 _ROOT = Path(__file__).resolve().parent
 _MODULES = {
@@ -88,16 +87,12 @@ def _label(path: Path) -> str:
 
 def _file(module: str) -> Path | None:
     """A module's file, if it is Python and no library's."""
-    known = sys.modules.get(module)
-    if isinstance(known, ModuleType):
-        origin = getattr(known, "__file__", None)
-    else:
-        try:
-            spec = importlib.util.find_spec(module)
-        except (ImportError, ValueError):
-            return None
-        origin = spec.origin if spec else None
-    if not origin or not origin.endswith(".py") or not os.path.isfile(origin):
+    try:
+        known = sys.modules[module] if module in sys.modules else importlib.util.find_spec(module)
+    except (ImportError, ValueError):
+        return None
+    origin = getattr(known, "__file__", None) or getattr(known, "origin", None)
+    if not isinstance(origin, str) or not origin.endswith(".py") or not os.path.isfile(origin):
         return None
     path = Path(origin).resolve()
     return path if path.is_relative_to(_ROOT) or not str(path).startswith(_LIBRARIES) else None
@@ -109,8 +104,8 @@ def _imports(statement: ast.AST, package: str) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            above = package.split(".")[: len(package.split(".")) + 1 - node.level] if node.level else []
-            base = ".".join([*above, *([node.module] if node.module else [])])
+            name = "." * node.level + (node.module or "")
+            base = importlib.util.resolve_name(name, package) if node.level else name
             yield from (base, *(f"{base}.{alias.name}" for alias in node.names))
 
 

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vad.data.frameset import FrameSet, Video
+from vad.data.frameset import FrameSet, Split, Video
 from vad.errors import InputError
 from vad.frames.store import Advance
 from vad.images.decode import Image, count_movie_frames, decoding_pool, read_image, read_movie
@@ -111,11 +111,13 @@ def inspect_frames(frameset: FrameSet, advance: Advance | None = None) -> Report
                 advance(len(found))
     train = [look.small for video in frameset.train.videos for look in looks[id(video)] if isinstance(look, _Look)]
     median = np.median(np.stack(train), axis=0) if train else None
-    train_report, test_report = (
-        SplitReport(split.name, tuple(_report(video, looks[id(video)], median) for video in split.videos))
-        for split in (frameset.train, frameset.test)
+
+    def report(split: Split) -> SplitReport:
+        return SplitReport(split.name, tuple(_report(video, looks[id(video)], median) for video in split.videos))
+
+    return Report(
+        frameset.name, frameset.root, report(frameset.train), report(frameset.test), frameset.notes, frameset.faults
     )
-    return Report(frameset.name, frameset.root, train_report, test_report, frameset.notes, frameset.faults)
 
 
 def _report(video: Video, looks: list[_Look | Fault], median: NDArray[Any] | None) -> VideoReport:

@@ -1,7 +1,5 @@
 """Optical flow as input: how far each pixel moved since the frame before."""
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -53,7 +51,7 @@ class FlowSamples(Samples):
             flow = self._take(which)
         else:
             with decoding_pool() as pool:
-                flow = torch.from_numpy(np.stack(list(self._compute(pool, which)))).to(self._device)
+                flow = torch.from_numpy(np.stack(list(pool.map(self._compute, which.tolist())))).to(self._device)
         values = flow.permute(0, 3, 1, 2).float()
         return Batch(values, values)
 
@@ -69,17 +67,14 @@ class FlowSamples(Samples):
             with replacing(path) as temporary, decoding_pool() as pool:
                 flow = np.lib.format.open_memmap(temporary, "w+", np.float16, shape)
                 reserve(temporary, path)
-                for position, values in enumerate(self._compute(pool, np.arange(len(self), dtype=np.intp))):
+                for position, values in enumerate(pool.map(self._compute, range(len(self)))):
                     flow[position] = values
                     advance(1)
                 flow.flush()
         self.array, self._kept = np.load(path, mmap_mode="r"), True
 
-    def _compute(self, pool: ThreadPoolExecutor, which: Positions) -> Iterator[NDArray[np.float16]]:
-        # Rounded to half precision here, so that kept or not, a frame's flow is the same.
-        return pool.map(self._one, which.tolist())
-
-    def _one(self, position: int) -> NDArray[np.float16]:
+    def _compute(self, position: int) -> NDArray[np.float16]:
+        """The flow at a frame, rounded to half precision, so that kept or not it is the same."""
         if self._first[position]:
             return np.zeros((*self.array.shape[1:3], 2), np.float16)
         return farneback(self.array[position - 1], self.array[position]).astype(np.float16)

@@ -147,15 +147,12 @@ def load(folder: Path) -> Ensemble:
 
 
 def _recipe(ensemble: Ensemble) -> dict[str, Any]:
-    return {
-        "streams": {name: {**asdict(s), "error": _bare(s.error)} for name, s in ensemble.streams.items()},
-        "variant": {ensemble.variant_name: asdict(ensemble.variant)},
-    }
-
-
-def _bare(error: Named | None) -> Any:
-    """An error without options by its name alone, as the first models have it: an ensemble keeps its identity."""
-    return asdict(error) if error and error.options else error and error.name
+    # An error without options stands by its name alone, as the first models have it: an ensemble keeps its identity.
+    streams = {name: asdict(stream) for name, stream in ensemble.streams.items()}
+    for stream in streams.values():
+        if stream["error"] and not stream["error"]["options"]:
+            stream["error"] = stream["error"]["name"]
+    return {"streams": streams, "variant": {ensemble.variant_name: asdict(ensemble.variant)}}
 
 
 def _member(value: dict[str, Any]) -> Member:

@@ -138,9 +138,8 @@ def _runs(span: slice, generator: np.random.Generator) -> list[tuple[int, int]]:
     if covered == 0:
         return []
     count = max(1, round(covered / ((SHORTEST + LONGEST) / 2)))
-    shortest = min(SHORTEST, covered // count)
-    runs = np.full(count, shortest)
-    for _ in range(covered - shortest * count):
+    runs = np.full(count, min(SHORTEST, covered // count))
+    for _ in range(covered - int(runs.sum())):
         runs[generator.choice(np.flatnonzero(runs < LONGEST))] += 1
     # A few frames at least lie between two runs, the others anywhere, before and after them included.
     between = min(SHORTEST // 2, (length - covered) // (count + 1))
@@ -164,15 +163,11 @@ def _stretch(run: tuple[int, int], spans: tuple[slice, ...], generator: np.rando
     begin = _point(margin, generator)
     angle, step = generator.uniform((0.0, 0.004), (2 * math.pi, 0.020)).tolist()
     way = step * (stop - start - 1)
-    end = _within(begin[0] + way * math.cos(angle), margin), _within(begin[1] + way * math.sin(angle), margin)
+    x, y = np.clip(np.add(begin, (way * math.cos(angle), way * math.sin(angle))), margin, 1 - margin).tolist()
     donor = int(choices[int(generator.integers(len(choices)))])
-    places = tuple(_elsewhere((begin, end), height / scale / 2, generator) for _ in range(_CANDIDATES))
+    places = tuple(_elsewhere((begin, (x, y)), height / scale / 2, generator) for _ in range(_CANDIDATES))
     aspect = float(generator.uniform(0.5, 1.3))
-    return _Stretch(start, stop, donor, places, height, scale, aspect, begin, end)
-
-
-def _within(value: float, margin: float) -> float:
-    return min(max(value, margin), 1 - margin)
+    return _Stretch(start, stop, donor, places, height, scale, aspect, begin, (x, y))
 
 
 def _point(margin: float, generator: np.random.Generator) -> _Point:

@@ -119,9 +119,8 @@ def _build(folder: Path) -> None:
     training = training_clips(TRAIN_VIDEOS, TRAIN_FRAMES, generator)
     tests = test_clips(TEST_FRAMES, generator)
     kinds = iter(draw_kinds(TEST_VIDEOS * TEST_FRAMES, generator))
-    frames: list[tuple[str, Clip, int, Kind]] = [
-        (TRAIN, clip, number, "clean") for clip in training for number in clip.numbers
-    ]
+    frames: list[tuple[str, Clip, int, Kind]] = []
+    frames += [(TRAIN, clip, number, "clean") for clip in training for number in clip.numbers]
     frames += [(TEST, clip, number, next(kinds)) for clip in tests for number in clip.numbers]
     masks: dict[tuple[int, int], Image] = {}
 

@@ -26,9 +26,8 @@ def computes_in_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     limit = os.environ.get("ONEDNN_MAX_CPU_ISA") or os.environ.get("DNNL_MAX_CPU_ISA") or "DEFAULT"
-    if not limit.upper().startswith(_ISA_WITH_BF16):
-        return False
-    if torch.backends.cpu.get_cpu_capability() in ("DEFAULT", "NO AVX", "AVX2"):
+    capability = torch.backends.cpu.get_cpu_capability()
+    if not limit.upper().startswith(_ISA_WITH_BF16) or capability in ("DEFAULT", "NO AVX", "AVX2"):
         return False
     features = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(getattr(torch.cpu, name, lambda: False)() for name in features)
