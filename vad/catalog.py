@@ -1,8 +1,7 @@
 """Named building blocks: networks, losses, errors, steps, fusions, each under the field's name for it.
 
-A block is a function or a class whose keyword-only parameters are the options that an entry may
-set. Their annotations are the contract: a name that is not there, a missing one or a wrong type is
-found before anything runs, and no `**kwargs` stands between an entry and the code.
+A block is a function or a class whose keyword-only parameters are the options that an entry may set. Their annotations
+are checked before anything runs.
 """
 
 import inspect
@@ -81,7 +80,7 @@ class Catalog(Generic[Block]):
         self._versions: dict[str, int | None] = {}
 
     def register(self, name: str, *, version: int | None = None) -> Callable[[Block], Block]:
-        """Decorator: file a block under `name`. A second block of the same name is a mistake.
+        """Decorator: file a block under `name`.
 
         The project's own blocks have a `version`, to be raised where one gives anything else for the same settings.
         Without, the block is one's own, and known by its source.
@@ -120,10 +119,7 @@ class Catalog(Generic[Block]):
         return {p.name: Option(p.annotation, p.default) for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
 
     def bind(self, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
-        """`given` checked and completed with the defaults, so that it decides the block's behaviour.
-
-        Raises InputError with every fault of `given`, one a line.
-        """
+        """`given` checked and completed with the defaults. Raises InputError with every fault of `given`, one a line."""
         if faults := [fault for _, fault in self.faults(name, given)]:
             raise InputError("\n".join(faults))
         options = self.options(name)

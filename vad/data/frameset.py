@@ -79,8 +79,7 @@ class Split:
 class Labels:
     """Whether each test frame is anomalous: bool of shape (N,) in the order of the test index.
 
-    `first_frame` is the number of the frame that the first mask belongs to, where that was said; `notes` say what was
-    passed over.
+    `first_frame` is the frame of the first mask, where that was said; `notes` say what was passed over.
     """
 
     values: Flags

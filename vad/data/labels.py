@@ -52,11 +52,9 @@ def read_labels(
 ) -> Labels:
     """The labels of exactly the frames in `index`.
 
-    A frame is anomalous when its mask has a pixel above zero. The first mask of a video belongs to the
-    frame numbered `first_frame`, by default 0; where all videos begin at 1 it must be said. `movies` are
-    the files of those test videos that are movies, whose frames must be about as many as their masks.
-    Raises InputError for missing, extra or non-binary rows, for missing or short masks, and for labels
-    that are all the same.
+    The first mask of a video belongs to the frame numbered `first_frame`, by default 0; where all videos begin at 1 it must
+    be said. `movies` are the files of test videos that are movies, whose frames must be about as many as their masks.
+    Raises InputError for missing, extra or non-binary rows, missing or short masks, and labels that are all the same.
     """
     if not os.path.exists(path):  # False, too, for what can be no path
         raise InputError(f"LABELS={path} does not exist; give a CSV (Id,Label) or a folder of N_label.mat")

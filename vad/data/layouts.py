@@ -32,13 +32,9 @@ _FEW = 3
 def read_frameset(root: Path, memory_folder: Path, name: str | None = None, *, strict: bool = True) -> FrameSet:
     """Find and index the videos below `root`; what was learnt of the files is kept in `memory_folder`.
 
-    Raises InputError where the folder does not exist, has no data set or several, lacks one of its
-    two halves, has no frames, holds two files with one frame number, what is named as a video and is
-    none, videos of an orientation that only one half has, or an unreadable file.
-
-    Without `strict`, to look at data that may be at fault: all these go to `faults` where others can
-    be read, and of two the first counts; all digests of contents are empty; a movie that cannot be
-    decoded has no frames.
+    Raises InputError where there is no data set or several, and for what is wrong in one. Without `strict`, to look at data
+    that may be at fault: all that goes to `faults` where others can be read, and of two the first counts; all digests of
+    contents are empty; a movie that cannot be decoded has no frames.
     """
     home = find_videos(root)
     memory = DigestCache(memory_folder / f"{hashlib.sha256(str(home).encode()).hexdigest()[:16]}.json")

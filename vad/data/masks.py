@@ -1,7 +1,7 @@
 """Which frames have an anomalous pixel, out of a MATLAB file: the cell array of masks `volLabel`, one mask a frame.
 
-Read here byte by byte, as SciPy's reader can take the whole process down with a damaged file, and
-holds every mask of a file at once. A file of version 7.3 is HDF5, for which h5py is needed.
+Read here byte by byte: SciPy's reader can crash the process on a damaged file, and holds every mask of a file at once.
+A file of version 7.3 is HDF5, for which h5py is needed.
 """
 
 import io

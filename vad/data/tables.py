@@ -51,10 +51,7 @@ def read_table(path: Path, column: str, ids_alone: bool = False) -> Table:
 
     The header is `Id` and `column` (for `Predicted`, any second name), in any case. Commas, semicolons or tabs stand
     between columns; a nameless first column (pandas' index) is left out; `.gz` and `.zip` files (of one CSV) are unpacked.
-    With `ids_alone` the second column may hold anything, and the numbers are 0.
-
-    Raises InputError that names the file and the line for another header, an id of another form, a duplicate id, a number
-    that is not plain decimal and finite, or no rows.
+    With `ids_alone` the second column may hold anything, and the numbers are 0. Raises InputError that names file and line.
     """
     numbers: list[float] = []
     spelt: list[str] = []

@@ -1,8 +1,7 @@
 """What a data set holds, and what is wrong with it, before anyone trains on it.
 
-Every file is decoded once, as training decodes it. A frame looks upside
-down when it is more like the training frames turned over than like the training frames: a small
-picture of it is correlated with the median of theirs, upright and vertically flipped.
+A frame looks upside down when a small picture of it correlates better with the median of the training frames flipped
+vertically than with the median itself.
 """
 
 from collections.abc import Iterator
@@ -96,10 +95,9 @@ class _Look:
 
 
 def inspect_frames(frameset: FrameSet, advance: Advance | None = None) -> Report:
-    """Decode every frame of `frameset`, best one that was read with `strict=False`, and report on it.
+    """Decode every frame of `frameset`, best read with `strict=False`, and report on it, files that cannot be read included.
 
-    `advance` is told how many frames were looked at, as they are. Nothing is raised for a file that
-    cannot be read: it is in the report.
+    `advance` is told how many frames were looked at, as they are.
     """
     videos = (*frameset.train.videos, *frameset.test.videos)
     tasks = [(video, part) for video in videos for part in _parts(video)]

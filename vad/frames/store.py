@@ -1,8 +1,7 @@
 """Each file decoded once: all sizes of a split in one pass, into memory maps of bytes.
 
-A map is uint8 of shape (N, size, size, 3), RGB, in the order of the split's index. Its name holds the
-digest of the frames, the size and the filter, so a map that is there is right. It is written under
-a temporary name and renamed when it is complete.
+A map is uint8 of shape (N, size, size, 3), RGB, in the order of the split's index. Its name holds the digest of the
+frames, the size and the filter, and it gets that name when it is complete.
 """
 
 import contextlib
@@ -94,8 +93,7 @@ def open_frames(
 ) -> dict[int, Frames]:
     """The source's frames at each size, as read-only memory maps; decodes what is not there yet.
 
-    `advance` is told how many frames were decoded, as they are. Raises InputError that names the
-    first frame that cannot be decoded; then no map is left behind.
+    `advance` is told how many frames were decoded, as they are. Raises InputError for a frame that cannot be decoded.
     """
     paths = {size: map_path(folder, source, size) for size in sizes}
     missing = [size for size in paths if not holds(paths[size], (len(source), size, size, 3), np.uint8)]

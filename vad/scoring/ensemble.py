@@ -54,9 +54,8 @@ class Ensemble:
     ) -> Values:
         """Scores of the frames of `index`, float64 of shape (N,).
 
-        `frames` holds uint8 (N, size, size, 3) for each size of the ensemble. With `stored`, steps
-        that look at a whole test set use the values of the run that made the ensemble, so a video
-        alone scores as it did among the others; with `own` they take them from these frames.
+        `frames` holds uint8 (N, size, size, 3) for each size. Steps that look at a whole test set use the values of the run
+        that made the ensemble (`stored`), so a video alone scores as it did among the others, or of these frames (`own`).
         """
         member_scores: dict[tuple[str, Named], Values] = {}
         for name, member in self.members.items():

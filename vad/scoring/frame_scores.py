@@ -69,10 +69,9 @@ def score(
 
 
 def _chunk(samples: Samples) -> int:
-    """How many samples every pass has, whatever is left of them.
+    """How many samples every pass has, even the last.
 
-    Kernels differ between shapes, and in bf16 their rounding shows. So a frame's score is the same wherever it
-    stands and however few frames are asked for.
+    Kernels differ between shapes, and in bf16 their rounding shows; so a frame's score does not depend on its neighbours.
     """
     if not len(samples):
         return 1

@@ -1,7 +1,6 @@
 """Member scores to streams, streams to variants: pure functions on arrays, milliseconds long.
 
-A stream is one score a frame, made from a group of members or read from a predictions file. A
-variant is a way to a final score: streams fused, then steps. The order of steps is the entry's.
+A stream is one score a frame, made from members or read from a predictions file; a variant is streams fused, then steps.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

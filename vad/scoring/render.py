@@ -1,7 +1,6 @@
 """A video for people: the error as a heat map in each frame, the score as a curve with a moving cursor below it.
 
-Frames come in as RGB, uint8 of shape (H, W, 3); what is drawn is BGR, as OpenCV writes it. All that stays the
-same is drawn once, so a frame costs a few milliseconds.
+Frames come in as RGB, uint8 of shape (H, W, 3); what is drawn is BGR, as OpenCV writes it.
 """
 
 import os

@@ -1,12 +1,10 @@
 """Steps on scores, in whatever order an entry lists them.
 
-A step takes scores of shape (M, N), one row for each member, and the videos' spans, and gives (M, N)
-or, where it combines members, (1, N). What works in time works within a video and on the order of
-frames, not their numbers, with SciPy's defaults.
+A step takes scores of shape (M, N), one row for each member, and the videos' spans, and gives (M, N) or, where it combines
+members, (1, N). What works in time works within a video and on the order of frames, not their numbers.
 
-Some steps take values from the whole test set (a percentile, a ranking). Such a step is fitted
-first: `FITS[name]` gives the values, (M, K), and the step applies them. A registered model keeps
-what was fitted on its run, so that it can score a single video as it scored the whole.
+A step that takes values from the whole test set (a percentile, a ranking) is fitted first: `FITS[name]` gives the values,
+(M, K). A registered model keeps those of its run, so that it scores a single video as it scored the whole.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,7 +1,6 @@
 """Painted anomalies on held-out normal frames: something to measure where nobody gave labels.
 
-What is measured so is called proxy everywhere. A patch is cut from one frame, scaled, and moved through a
-stretch of others where it does not belong; then every frame passes the competition's corruption law.
+A patch is cut from one frame, scaled, and moved through a stretch of others; then every frame passes the corruption law.
 """
 
 import hashlib
@@ -56,17 +55,15 @@ class _Stretch:
     end: _Point
 
 
-class PaintedSource:
+class PaintedSource(SplitSource):
     """A split's frames with painted anomalies, as a Source; `labels` says which frames are painted.
 
-    All follows from the frames and the seed, and each frame from its position alone, so neither the order
-    of tasks nor their number matters. Of a single frame none is painted; of two or more, some and not all.
+    Each frame follows from the split, the seed and its position alone. Of a single frame none is painted; of more, some.
     """
 
     def __init__(self, split: Split, seed: int):
-        self._split = split
+        super().__init__(split)
         self._seeds = (seed, int(split.digest[:16], 16))
-        self._frames = SplitSource(split)
         self.index: FrameIndex = split.index
         generator = np.random.default_rng([*self._seeds, _LAYOUT])
         self._stretches = _plan(self.index.spans, generator)
@@ -76,11 +73,8 @@ class PaintedSource:
         self._cutting = Lock()
         self.digest = hashlib.sha256(f"painted {PAINTING_CODE} {seed} {split.digest}".encode()).hexdigest()
 
-    def __len__(self) -> int:
-        return len(self._split)
-
     def tasks(self) -> list[Task]:
-        return [partial(self._run, task) for task in self._frames.tasks()]
+        return [partial(self._run, task) for task in super().tasks()]
 
     def _run(self, task: Task) -> Iterator[tuple[int, Image]]:
         for position, image in task():

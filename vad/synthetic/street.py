@@ -1,8 +1,7 @@
 """The demo street: a small labelled data set, made once, for those who have no footage at hand.
 
-A fixed camera sees a walkway before a building. In training people walk across it; in the tests they also
-run, throw things, cycle, come the wrong way over the lawn or stand too close. The files lie as the
-competition's do, test frames pass its corruption law, and labels come as a CSV and as pixel masks.
+A fixed camera sees a walkway before a building. The files lie as the competition's do, test frames pass its corruption
+law, and labels come as a CSV and as pixel masks.
 """
 
 import contextlib
@@ -47,9 +46,8 @@ _TRIES = 5
 def make_street(folder: Path) -> Path:
     """The folder with the demo street in it, which is made there unless it is; always the same bytes.
 
-    A street of another version, or one that lacks files, is replaced. Several processes may do this at
-    once: each builds beside the folder, and the first one's work is taken. Raises InputError where the
-    folder holds something that is no demo street, or cannot be written.
+    A street of another version, or one that lacks files, is replaced. Several processes may do this at once: the first one's
+    work is taken. Raises InputError where the folder holds something that is no demo street, or cannot be written.
     """
     if _is_complete(folder):
         return folder

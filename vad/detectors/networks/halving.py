@@ -1,9 +1,8 @@
 """Convolutions that halve or double the side of a map: 4 x 4, stride 2, padding 1, as all networks here have them.
 
-The two are each other's transpose: `weight` is (channels of the small map, channels of the large one, 4, 4) in both, the backward
-pass of one is the forward pass of the other, and the gradient of the weight is the same sum. All but two sums are PyTorch's. On a CPU,
-oneDNN is slow at the gradient of a weight where maps are small and channels many, so there it is a matrix product
-(`python -m benchmarks.halving` compares them), and at the gradient of a bias, so that is a plain sum.
+The two are each other's transpose: `weight` is (channels of the small map, of the large one, 4, 4) in both, and the backward pass of
+one is the forward pass of the other. On a CPU, oneDNN is slow at the gradient of a weight where maps are small and channels
+many, so there it is a matrix product (`python -m benchmarks.halving`), and at that of a bias, so that is a plain sum.
 """
 
 from collections.abc import Sequence

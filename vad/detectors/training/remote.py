@@ -1,7 +1,6 @@
 """A member trained where nothing but values comes and goes: another process, perhaps on another machine.
 
-It is given the state of a training and tells the state after every epoch, so that who listens can
-let another process go on when this one is lost.
+It tells the state after every epoch, so that another process can continue when this one is lost.
 """
 
 import math

@@ -1,8 +1,7 @@
 """One member's training: epochs over all samples, early stopping on the training loss, best state restored.
 
-An epoch's loss is the unweighted mean of its batch losses in train mode, and the last, partial
-batch is kept, as the reference does; there is no validation split. The order of samples follows
-from the seed and the epoch alone, so a training that was cut off goes on exactly where it was.
+An epoch's loss is the unweighted mean of its batch losses in train mode, the last, partial batch included, as in the
+reference. The order of samples follows from seed and epoch alone, so a training that was cut off resumes exactly.
 """
 
 import math
@@ -96,9 +95,8 @@ def train(
 ) -> Trained:
     """Train `network` in place by `recipe`.
 
-    `on_batch` is told the number of samples and the loss of each batch, `on_epoch` each epoch. With
-    `resume`, the state after each epoch is kept in that file, and a state found there is taken up.
-    Raises Diverged where the loss is no longer finite.
+    `on_batch` is told the number of samples and the loss of each batch, `on_epoch` each epoch. The file `resume` keeps the
+    state after each epoch, and a state found there is taken up. Raises Diverged where the loss is no longer finite.
     """
     keep_freed_memory()
     threads, precision = limit(), for_training(recipe.precision, device)
