@@ -57,6 +57,7 @@ class Within:
 
 
 Count = Annotated[int, Within(low=1)]
+Whole = Annotated[int, Within(low=0)]
 NotNegative = Annotated[float, Within(low=0)]
 
 

@@ -113,9 +113,8 @@ def inspect_frames(frameset: FrameSet, advance: Advance | None = None) -> Report
     def report(split: Split) -> SplitReport:
         return SplitReport(split.name, tuple(_report(video, looks[id(video)], median) for video in split.videos))
 
-    return Report(
-        frameset.name, frameset.root, report(frameset.train), report(frameset.test), frameset.notes, frameset.faults
-    )
+    train_report, test_report = report(frameset.train), report(frameset.test)
+    return Report(frameset.name, frameset.root, train_report, test_report, frameset.notes, frameset.faults)
 
 
 def _report(video: Video, looks: list[_Look | Fault], median: NDArray[Any] | None) -> VideoReport:

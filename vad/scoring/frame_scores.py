@@ -59,9 +59,8 @@ def score(
                 found = ERRORS.make(error, output, target)[: len(frames)].double().cpu().numpy()
                 if not np.isfinite(found).all():
                     culprit = f"test frame {int(frames[np.argmin(np.isfinite(found))]) + 1} of {count}"
-                    raise InputError(
-                        f"the {error.name} error of {culprit} is not finite; train.precision=fp32 may help"
-                    )
+                    fault = f"the {error.name} error of {culprit} is not finite"
+                    raise InputError(f"{fault}; train.precision=fp32 may help")
                 np.fmax.at(values, frames, found)
             if on_batch:
                 on_batch(held)

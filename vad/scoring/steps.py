@@ -14,10 +14,12 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
-from vad.catalog import Catalog, Count, NotNegative, Within
+from vad.catalog import Catalog, Count, NotNegative, Whole, Within
 from vad.data.frame_index import Values
 
 Spans = Sequence[slice]
+_Percentile = Annotated[float, Within(above=0, high=100)]
+_Sigma = Annotated[float, Within(low=0.01, high=10_000)]
 STEPS: Catalog[Callable[..., Values]] = Catalog("step")
 FITS: dict[str, Callable[..., Values]] = {}
 COMBINING = {"mean", "median", "max"}
@@ -49,7 +51,7 @@ def normalize(
     videos: Spans,
     fitted: Values,
     *,
-    percentile: Annotated[float, Within(above=0, high=100)] = 100,
+    percentile: _Percentile = 100,
     scope: Literal["all", "video"] = "all",
 ) -> Values:
     """Clip to [0, percentile], then min-max to [0, 1]; 0.5 where all values are one.
@@ -119,9 +121,8 @@ def local_zscore(values: Values, videos: Spans, *, radius: Count = 5) -> Values:
 def _unlike(part: Values, radius: int) -> Values:
     if part.shape[1] < 3:
         return np.zeros_like(part)
-    windows = np.lib.stride_tricks.sliding_window_view(
-        np.pad(part, ((0, 0), (radius, radius)), constant_values=np.nan), 2 * radius + 1, axis=1
-    )
+    padded = np.pad(part, ((0, 0), (radius, radius)), constant_values=np.nan)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * radius + 1, axis=1)
     beside = np.delete(windows, radius, axis=2)
     unlike = np.abs(part - np.nanmean(beside, 2)) / (np.nanstd(beside, 2) + 1e-8)
     return np.where((~np.isnan(beside)).sum(2) < 2, 0.0, unlike)
@@ -129,12 +130,7 @@ def _unlike(part: Values, radius: int) -> Values:
 
 @STEPS.register("gaussian_residual", version=1)
 def gaussian_residual(
-    values: Values,
-    videos: Spans,
-    *,
-    sigma: Annotated[float, Within(low=0.01, high=10_000)] = 3.0,
-    spread: Annotated[float, Within(low=0.01, high=10_000)] = 6.0,
-    shortest: Count = 5,
+    values: Values, videos: Spans, *, sigma: _Sigma = 3.0, spread: _Sigma = 6.0, shortest: Count = 5
 ) -> Values:
     """How far a score is from its smoothed course: d = |v - gaussian(v, sigma)|, then d / (gaussian(d, spread) + 1e-8).
 
@@ -197,11 +193,7 @@ def ema(values: Values, videos: Spans, *, alpha: Annotated[float, Within(above=0
 
 @STEPS.register("savgol", version=1)
 def savgol(
-    values: Values,
-    videos: Spans,
-    *,
-    window: Annotated[int, Within(low=3, odd=True)],
-    polyorder: Annotated[int, Within(low=0)] = 2,
+    values: Values, videos: Spans, *, window: Annotated[int, Within(low=3, odd=True)], polyorder: Whole = 2
 ) -> Values:
     """`scipy.signal.savgol_filter` with its defaults; a video no longer than the window stays as it is.
 

@@ -23,7 +23,8 @@ _SHADE_SCALE = 62
 class Actor:
     """Somebody's way: at (x, depth) at the time `start`, and from then on with (vx, vz) metres a second.
 
-    After the time `halt` they stay where they are and do `then`.
+    After the time `halt` they stay where they are and do `then`. `throws` tells what is in the air so many seconds after
+    the time `thrown`.
     """
 
     look: Look
@@ -37,6 +38,8 @@ class Actor:
     then: Act = "stand"
     phase: float = 0.0
     anomalous: bool = False
+    throws: Callable[[Figure, float], list[Thing]] | None = None
+    thrown: float = 0.0
 
     def at(self, time: float) -> Figure | None:
         """The figure at a time, or None where it is out of the picture."""
@@ -57,33 +60,22 @@ class Actor:
 
 
 @dataclass(frozen=True)
-class Throw:
-    """What an actor throws from the time `start` on; `flying` tells what is in the air so many seconds later."""
-
-    actor: Actor
-    flying: Callable[[Figure, float], list[Thing]]
-    start: float
-
-    def at(self, time: float) -> list[Thing]:
-        """What is in the air at a time."""
-        thrower = self.actor.at(time)
-        return [] if thrower is None or time < self.start else self.flying(thrower, (time - self.start) / RATE)
-
-
-@dataclass(frozen=True)
 class Clip:
     """One video: its frames' numbers, of which the first has the time 0, and who is in it."""
 
     video: int
     numbers: tuple[int, ...]
     actors: tuple[Actor, ...]
-    throws: tuple[Throw, ...] = ()
 
     def at(self, number: int) -> tuple[list[Figure], list[Thing], float]:
         """Who and what is there in a frame, and the second that it is, which no two videos share."""
         time = float(number - self.numbers[0])
-        figures = [figure for actor in self.actors if (figure := actor.at(time))]
-        return figures, [thing for throw in self.throws for thing in throw.at(time)], 11 * self.video + time / RATE
+        seen = [(actor, figure) for actor in self.actors if (figure := actor.at(time))]
+        throwing = [
+            (actor.throws, figure, actor.thrown) for actor, figure in seen if actor.throws and time >= actor.thrown
+        ]
+        things = [thing for throws, figure, since in throwing for thing in throws(figure, (time - since) / RATE)]
+        return [figure for _, figure in seen], things, 11 * self.video + time / RATE
 
 
 def training_clips(videos: int, frames: int, generator: np.random.Generator) -> list[Clip]:
@@ -100,25 +92,22 @@ def test_clips(frames: int, generator: np.random.Generator) -> list[Clip]:
     red, yellow, blue, white = (196, 44, 42), (232, 200, 56), (72, 164, 214), (214, 214, 210)
 
     runner = Actor(_look(generator, yellow), "run", -4.3, 10.9, 4.3, start=38, anomalous=True)
-    thrower = Actor(_look(generator, white), "walk", -5.5, 10.4, 1.5, start=-6, halt=40, then="throw")
+    thrower = Actor(
+        _look(generator, white), "walk", -5.5, 10.4, 1.5, start=-6, halt=40, then="throw", throws=_sheets, thrown=42
+    )
     cyclist = Actor(_look(generator, blue), "cycle", 3.0, 10.6, -4.0, anomalous=True)
     stranger = Actor(_look(generator, red), "walk", -3.4, 7.7, 1.15, -0.85, start=33, anomalous=True)
     intruder = Actor(_look(generator, (74, 70, 78)), "walk", -0.75, 3.9, -1.05, anomalous=True)
-    tosser = Actor(_look(generator, blue), "walk", 5.2, 10.8, -1.5, start=8, halt=46, then="throw")
-    papers, bag = Throw(thrower, _sheets, 42), Throw(tosser, _bag, 47)
-    events: list[tuple[set[int], tuple[Actor, ...], tuple[Throw, ...]]] = [
-        ({17}, (runner,), ()),
-        ({41}, (), ()),
-        ({8, 33}, (thrower,), (papers,)),
-        (set(), (cyclist,), ()),
-        ({30}, (stranger,), ()),
-        ({25}, (intruder, tosser), (bag,)),
-    ]
+    tosser = Actor(
+        _look(generator, blue), "walk", 5.2, 10.8, -1.5, start=8, halt=46, then="throw", throws=_bag, thrown=47
+    )
+    events = (runner,), (), (thrower,), (cyclist,), (stranger,), (intruder, tosser)
+    missing = {17}, {41}, {8, 33}, set[int](), {30}, {25}
     clips = []
-    for video, (lost, actors, throws) in enumerate(events, 1):
+    for video, (actors, lost) in enumerate(zip(events, missing, strict=True), 1):
         first = 14 if video == 5 else 0
         numbers = tuple(n for n in range(first, first + frames + len(lost)) if n not in lost)
-        clips.append(Clip(video, numbers, (*_walkers(generator, frames), *actors), throws))
+        clips.append(Clip(video, numbers, (*_walkers(generator, frames), *actors)))
     return clips
 
 
@@ -143,10 +132,8 @@ def _walkers(generator: np.random.Generator, frames: int) -> list[Actor]:
 
 
 _COATS = palette("222634 302c2e 565654 7e8088 465470 7a3030 a09a90 3a4e40 785c42 2e4270 8f7440 603654 3c6474 aaa69e")
-_TROUSERS, _SKINS = (
-    palette("1e2028 30364c 404e70 685e50 968a74 323030"),
-    palette("d0aa8e bc9274 966c50 624636 debaa0"),
-)
+_TROUSERS = palette("1e2028 30364c 404e70 685e50 968a74 323030")
+_SKINS = palette("d0aa8e bc9274 966c50 624636 debaa0")
 _HAIRS, _SHOES = palette("1c1816 2c221c 543c28 18181c 787068"), palette("1e1c1c 3c3028 989690")
 _BAGS = palette("28282c 6e2c28 3c4860 60543c")
 

@@ -77,8 +77,7 @@ def slowdown(device: torch.device) -> float:
     def seconds(dtype: torch.dtype) -> float:
         maps = torch.ones(1, 32, 16, 16, device=device, dtype=dtype)
         weight = torch.ones(32, 32, 3, 3, device=device, dtype=dtype)
-        return min(
-            timeit.repeat(lambda: float(functional.conv2d(maps, weight).sum()), number=1, repeat=6)
-        )  # waits for a GPU
+        work = lambda: float(functional.conv2d(maps, weight).sum())  # noqa: E731  # the number waits for a GPU
+        return min(timeit.repeat(work, number=1, repeat=6))
 
     return seconds(torch.bfloat16) / seconds(torch.float32)

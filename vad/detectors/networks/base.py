@@ -48,10 +48,9 @@ def build(name: str, shape: Shape, options: Mapping[str, Any], seed: int, init: 
         except (RuntimeError, TypeError) as error:
             if not any(sign in str(error).lower() for sign in _TOO_LARGE):
                 raise
-            given = ", ".join(f"{key} {value}" for key, value in options.items())
-            raise InputError(
-                f'model "{name}" does not fit into memory at size {shape.size} with {given or "its defaults"}; make it smaller'
-            ) from None
+            given = ", ".join(f"{key} {value}" for key, value in options.items()) or "its defaults"
+            fault = f'model "{name}" does not fit into memory at size {shape.size} with {given}'
+            raise InputError(f"{fault}; make it smaller") from None
         if init is not None:
             INITS.make(init, network)
         return network

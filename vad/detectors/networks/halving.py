@@ -74,12 +74,9 @@ class _Convolve(torch.autograd.Function):
         large, small = (gradient, maps) if ctx.doubling else (maps, gradient)
         by = product_gradient if min(small.shape[2:]) <= _LARGEST_SIDE else pytorch_gradient
         wanted = ctx.needs_input_grad
-        return (
-            _convolve(gradient, weight, None, not ctx.doubling) if wanted[0] else None,
-            by(large, small, weight) if wanted[1] else None,
-            gradient.sum((0, 2, 3)) if wanted[2] else None,
-            None,
-        )
+        of_maps = _convolve(gradient, weight, None, not ctx.doubling) if wanted[0] else None
+        of_weight = by(large, small, weight) if wanted[1] else None
+        return of_maps, of_weight, gradient.sum((0, 2, 3)) if wanted[2] else None, None
 
 
 def _convolve(maps: Tensor, weight: Tensor, bias: Tensor | None, doubling: bool) -> Tensor:

@@ -35,18 +35,15 @@ class UNetAutoencoder(nn.Module):
     def __init__(self, shape: Shape, *, latent: Count = 512):
         super().__init__()
         grid = shape.size // 32
-        self.down = nn.ModuleList(
-            _block(Halve(wide_in, wide_out, bias=False), wide_out, partial(nn.LeakyReLU, 0.2))
-            for wide_in, wide_out in pairwise((shape.channels, *_WIDTHS))
-        )
+        leaky = partial(nn.LeakyReLU, 0.2)
+        down = [_block(Halve(a, b, bias=False), b, leaky) for a, b in pairwise((shape.channels, *_WIDTHS))]
+        self.down = nn.ModuleList(down)
         self.bottleneck = bottleneck((_WIDTHS[-1], grid, grid), latent)
         # What a block up gets: the block before it, and beside that, from the second on, the map of its size.
         given = (_WIDTHS[-1], *(2 * width for width in _WIDTHS[-2::-1]))
         made = (_WIDTHS[-2], *_WIDTHS[-3::-1], _WIDTHS[0])
-        self.up = nn.ModuleList(
-            _block(Double(wide_in, wide_out, bias=False), wide_out, nn.ReLU)
-            for wide_in, wide_out in zip(given, made, strict=True)
-        )
+        up = [_block(Double(a, b, bias=False), b, nn.ReLU) for a, b in zip(given, made, strict=True)]
+        self.up = nn.ModuleList(up)
         self.head = nn.Sequential(nn.Conv2d(_WIDTHS[0], shape.channels, 3, 1, 1), nn.Tanh())
 
     def forward(self, frames: Tensor) -> Tensor:
