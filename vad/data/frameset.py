@@ -43,9 +43,8 @@ class Split:
 
     @cached_property
     def index(self) -> FrameIndex:
-        video = np.concatenate([np.full(len(v.numbers), v.id, np.int64) for v in self.videos])
-        frame = np.concatenate([np.asarray(v.numbers, np.int64) for v in self.videos])
-        return FrameIndex(video, frame)
+        video = np.repeat(np.array([v.id for v in self.videos], np.int64), [len(v.numbers) for v in self.videos])
+        return FrameIndex(video, np.concatenate([np.asarray(v.numbers, np.int64) for v in self.videos]))
 
     @cached_property
     def digest(self) -> str:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
 from torch import nn
@@ -70,12 +70,10 @@ class Member:
         bound = NETWORKS.bind(self.model, dict(self.options))
         settings = {"model": self.model, **bound, "input": self.input.plain(), "size": self.size, "seed": self.seed}
         recipe = self.training
-        training = {field.name: getattr(recipe, field.name) for field in fields(recipe)}
-        training["loss"] = recipe.loss if isinstance(recipe.loss, str) else dict(recipe.loss)
-        training["schedule"] = recipe.schedule and recipe.schedule.plain()
-        training = {key: value for key, value in training.items() if value is not None or key not in _LATER}
-        init = {"init": self.init.plain()} if self.init else {}
-        return {**settings, **init, **training}
+        settings |= {"init": self.init.plain()} if self.init else {}
+        settings |= {key: value for key, value in vars(recipe).items() if value is not None or key not in _LATER}
+        loss = recipe.loss if isinstance(recipe.loss, str) else dict(recipe.loss)
+        return settings | {"loss": loss, "schedule": recipe.schedule and recipe.schedule.plain()}
 
     def digest(self, train_digest: str) -> str:
         """Identity of the trained weights: settings, training frames, resize filter, version of the code, code of one's own."""

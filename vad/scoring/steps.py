@@ -12,7 +12,6 @@ from typing import Annotated, Literal
 
 import numpy as np
 import scipy
-from numpy.typing import NDArray
 
 from vad.catalog import Catalog, Count, NotNegative, Whole, Within
 from vad.data.frame_index import Values
@@ -74,13 +73,12 @@ def rank(values: Values, videos: Spans, fitted: Values) -> Values:
     Equal to pandas' `rank(pct=True)`. A value that was not among the fitted ones gets a rank between
     its neighbours'.
     """
-    return np.stack([_rank_among(row, known) for row, known in zip(values, fitted, strict=True)])
-
-
-def _rank_among(row: NDArray[np.float64], known: NDArray[np.float64]) -> Values:
-    ranks = scipy.stats.rankdata(known, "average") / len(known)
-    distinct, first = np.unique(known, return_index=True)
-    return np.asarray(np.interp(row, distinct, ranks[first]))
+    ranked = []
+    for row, known in zip(values, fitted, strict=True):
+        ranks = scipy.stats.rankdata(known, "average") / len(known)
+        distinct, first = np.unique(known, return_index=True)
+        ranked.append(np.interp(row, distinct, ranks[first]))
+    return np.stack(ranked)
 
 
 FITS["rank"] = lambda values: np.sort(values, axis=1)
@@ -115,17 +113,18 @@ def local_zscore(values: Values, videos: Spans, *, radius: Count = 5) -> Values:
 
     The deviation is that of the population; a frame with fewer than two neighbours gets 0.
     """
-    return _per_video(values, videos, lambda part: _unlike(part, min(radius, part.shape[1])))
 
+    def unlike(part: Values) -> Values:
+        if part.shape[1] < 3:
+            return np.zeros_like(part)
+        reach = min(radius, part.shape[1])
+        padded = np.pad(part, ((0, 0), (reach, reach)), constant_values=np.nan)
+        windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1, axis=1)
+        beside = np.delete(windows, reach, axis=2)
+        away = np.abs(part - np.nanmean(beside, 2)) / (np.nanstd(beside, 2) + 1e-8)
+        return np.where((~np.isnan(beside)).sum(2) < 2, 0.0, away)
 
-def _unlike(part: Values, radius: int) -> Values:
-    if part.shape[1] < 3:
-        return np.zeros_like(part)
-    padded = np.pad(part, ((0, 0), (radius, radius)), constant_values=np.nan)
-    windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * radius + 1, axis=1)
-    beside = np.delete(windows, radius, axis=2)
-    unlike = np.abs(part - np.nanmean(beside, 2)) / (np.nanstd(beside, 2) + 1e-8)
-    return np.where((~np.isnan(beside)).sum(2) < 2, 0.0, unlike)
+    return _per_video(values, videos, unlike)
 
 
 @STEPS.register("gaussian_residual", version=1)
