@@ -115,8 +115,12 @@ def _used(tree: ast.Module, name: str) -> list[ast.stmt]:
     for statement in tree.body:
         for made in _makes(statement):
             makes.setdefault(made, []).append(statement)
-    named = [s for s in tree.body if any(isinstance(n, ast.Constant) and n.value == name for n in _outside(s))]
-    waiting: list[ast.stmt] = [s for s in named if isinstance(s, (ast.FunctionDef, ast.ClassDef, ast.Assign))]
+    waiting: list[ast.stmt] = []
+    for statement in tree.body:
+        # What files a block: a decorator of it, or the target of an assignment.
+        filing = getattr(statement, "decorator_list", []) + getattr(statement, "targets", [])
+        if any(isinstance(n, ast.Constant) and n.value == name for part in filing for n in ast.walk(part)):
+            waiting.append(statement)
     used: list[ast.stmt] = []
     while waiting:
         statement = waiting.pop()
@@ -125,13 +129,6 @@ def _used(tree: ast.Module, name: str) -> list[ast.stmt]:
             loaded = [node.id for node in ast.walk(statement) if isinstance(node, ast.Name)]
             waiting += [other for known in loaded for other in makes.get(known, [])]
     return [statement for statement in tree.body if statement in used]
-
-
-def _outside(statement: ast.stmt) -> Iterator[ast.AST]:
-    """What files a block: its decorators, or the target of an assignment."""
-    parts = statement.targets if isinstance(statement, ast.Assign) else getattr(statement, "decorator_list", [])
-    for part in parts:
-        yield from ast.walk(part)
 
 
 def _makes(statement: ast.stmt) -> Iterator[str]:

@@ -6,6 +6,7 @@ vertically than with the median itself.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -100,7 +101,9 @@ def inspect_frames(frameset: FrameSet, advance: Advance | None = None) -> Report
     `advance` is told how many frames were looked at, as they are.
     """
     videos = (*frameset.train.videos, *frameset.test.videos)
-    tasks = [(video, part) for video in videos for part in _parts(video)]
+    # What is decoded at once: some of a video's images, or a whole movie.
+    starts = [(video, range(0, len(video.images), _CHUNK) if video.images else (0,)) for video in videos]
+    tasks = [(video, start) for video, places in starts for start in places]
     looks: dict[int, list[_Look | Fault]] = {id(video): [] for video in videos}
     with decoding_pool() as pool:
         for (video, _), found in zip(tasks, pool.map(lambda task: list(_look_at(*task)), tasks), strict=True):
@@ -145,17 +148,10 @@ def _standard(image: NDArray[Any]) -> NDArray[np.float64]:
     return np.asarray(centred / (centred.std() or 1.0))
 
 
-def _parts(video: Video) -> list[slice]:
-    """What is decoded at once: some of a video's images, or a whole movie."""
-    if video.images is None:
-        return [slice(None)]
-    return [slice(start, start + _CHUNK) for start in range(0, len(video.images), _CHUNK)]
-
-
-def _look_at(video: Video, part: slice) -> Iterator[_Look | Fault]:
+def _look_at(video: Video, start: int) -> Iterator[_Look | Fault]:
     if video.movie is not None:
         yield from _look_at_movie(video.movie, video.numbers)
-    for number, path in zip(video.numbers[part], (video.images or ())[part], strict=False):
+    for number, path in islice(zip(video.numbers, video.images or (), strict=False), start, start + _CHUNK):
         try:
             yield _look(number, read_image(path))
         except InputError as error:

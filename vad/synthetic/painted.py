@@ -74,11 +74,11 @@ class PaintedSource(SplitSource):
         self.digest = hashlib.sha256(f"painted {PAINTING_CODE} {seed} {split.digest}".encode()).hexdigest()
 
     def tasks(self) -> list[Task]:
-        return [partial(self._run, task) for task in super().tasks()]
+        def work(task: Task) -> Iterator[tuple[int, Image]]:
+            for position, image in task():
+                yield position, self.corrupt(position, self.paint(position, image))
 
-    def _run(self, task: Task) -> Iterator[tuple[int, Image]]:
-        for position, image in task():
-            yield position, self.corrupt(position, self.paint(position, image))
+        return [partial(work, task) for task in super().tasks()]
 
     def paint(self, position: int, image: Image) -> Image:
         """The frame at a position with its anomaly, or, where there is none, as it is; uint8 of shape (H, W, 3)."""
@@ -97,21 +97,22 @@ class PaintedSource(SplitSource):
 
     def _patch(self, stretch: _Stretch) -> Image:
         with self._cutting:
-            if not self._patches:
-                self._patches = {s: _cut(s, donor) for s, donor in self._donors()}
+            self._patches = self._patches or self._cut_all()
             return self._patches[stretch]
 
-    def _donors(self) -> Iterator[tuple[_Stretch, Image]]:
-        """Each stretch with the frame that its patch is cut from. A movie is read once more for this."""
+    def _cut_all(self) -> dict[_Stretch, Image]:
+        """The patch of each stretch. A movie is read once more for this."""
+        patches: dict[_Stretch, Image] = {}
         for video, span in zip(self._split.videos, self.index.spans, strict=True):
-            wanted = [stretch for stretch in self._stretches if span.start <= stretch.donor < span.stop]
+            wanted = {s: s.donor - span.start for s in self._stretches if span.start <= s.donor < span.stop}
             if video.images is not None:
-                yield from ((stretch, read_image(video.images[stretch.donor - span.start])) for stretch in wanted)
+                patches |= {s: _cut(s, read_image(video.images[place])) for s, place in wanted.items()}
             elif video.movie is not None and wanted:
-                numbers = [video.numbers[stretch.donor - span.start] for stretch in wanted]
-                movie = zip(range(max(numbers) + 1), read_movie(video.movie), strict=False)
-                images = {number: image for number, image in movie if number in numbers}
-                yield from ((stretch, images[number]) for stretch, number in zip(wanted, numbers, strict=True))
+                numbers = {s: video.numbers[place] for s, place in wanted.items()}
+                movie = zip(range(max(numbers.values()) + 1), read_movie(video.movie), strict=False)
+                images = {number: image for number, image in movie if number in numbers.values()}
+                patches |= {s: _cut(s, images[number]) for s, number in numbers.items()}
+        return patches
 
 
 def _plan(spans: tuple[slice, ...], generator: np.random.Generator) -> tuple[_Stretch, ...]:
