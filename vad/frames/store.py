@@ -29,8 +29,8 @@ _CHUNK = 8  # small enough that cores end together, large enough that nothing is
 class Source(Protocol):
     """Frames that can be had: `tasks` are independent, each yields (position, RGB image) in turn."""
 
-    @property
-    def digest(self) -> str: ...
+    digest: str
+
     def __len__(self) -> int: ...
     def tasks(self) -> list[Task]: ...
 

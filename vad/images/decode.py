@@ -36,26 +36,14 @@ _FEWER_AT_THE_END, _ESTIMATE_OFF = 2, 0.05
 _VARIES = 0.1
 
 
-def read_bytes(path: Path) -> bytes:
-    """Return a file's bytes. Raises InputError where it cannot be read or is empty."""
-    with reading(path):
-        require_plain(path)
-        data = path.read_bytes()
-    if not data:
-        raise InputError(f"{path} is empty (0 bytes); restore or remove it")
-    return data
-
-
 def decode_image(data: bytes, where: str) -> Image:
     """Decode a JPEG, PNG, BMP, TIFF or WebP to RGB, uint8 of shape (H, W, 3). EXIF orientation is ignored, as the reference does.
 
     Raises InputError that names `where` for what is damaged, holds several pictures or values of 16 bits, or claims to
     be huge (before it is decoded). A single flipped bit in a JPEG mostly decodes; it has no checksum.
     """
-    return _decode_jpeg(data, where) if data.startswith(_JPEG_START) else _decode_other(data, where)
-
-
-def _decode_jpeg(data: bytes, where: str) -> Image:
+    if not data.startswith(_JPEG_START):
+        return _decode_other(data, where)
     try:
         height, width, _, _ = simplejpeg.decode_jpeg_header(data)
         _require_few_pixels(height, width, where)
@@ -104,7 +92,12 @@ def _require_no_pointer(data: bytes, where: str) -> None:
 
 def read_image(path: Path) -> Image:
     """Read an image file as RGB, uint8 of shape (H, W, 3). Raises InputError with the path."""
-    return decode_image(read_bytes(path), str(path))
+    with reading(path):
+        require_plain(path)
+        data = path.read_bytes()
+    if not data:
+        raise InputError(f"{path} is empty (0 bytes); restore or remove it")
+    return decode_image(data, str(path))
 
 
 def read_movie(path: Path) -> Iterator[Image]:

@@ -50,10 +50,6 @@ class Outcome:
     fitted: Fitted = field(default_factory=dict)
 
 
-class NoScore(ValueError):
-    """Frames that no member scores reach a step that needs all."""
-
-
 def run_pipeline(
     streams: Mapping[str, Stream],
     variants: Mapping[str, Variant],
@@ -76,10 +72,7 @@ def run_pipeline(
         else:
             assert stream.error is not None
             rows = np.stack([member_scores[member, stream.error] for member in stream.members])
-        try:
-            rows = _apply(stream.steps, rows, index, taken, f"streams/{name}", fitted)
-        except NoScore as error:
-            raise InputError(f'stream "{name}": {error}') from None
+        rows = _apply(stream.steps, rows, index, taken, f"streams/{name}", fitted)
         if len(rows) != 1:
             raise InputError(f'stream "{name}" has {len(rows)} members and no step that combines them')
         stream_scores[name] = rows[0]
@@ -116,7 +109,7 @@ def _apply(
 ) -> Values:
     for number, step in enumerate(steps):
         if step.name != "fill":
-            _require_scores(rows, index)
+            _require_scores(rows, index, place)
         key, fitted = f"{place}/{number}-{step.name}", tuple[Values, ...]()
         if step.name in FITS:
             if stored is None:
@@ -126,24 +119,25 @@ def _apply(
                 raise InputError(f"{fault}; the model is damaged, run its entry again")
             fitted = (taken[key],)
         rows = STEPS.make(step, rows, index.spans, *fitted)
-    _require_scores(rows, index)
+    _require_scores(rows, index, place)
     return rows
 
 
-def _require_scores(rows: Values, index: FrameIndex) -> None:
+def _require_scores(rows: Values, index: FrameIndex, place: str) -> None:
+    """Raise InputError for frames that no member scores, where a step needs all."""
     missing = np.asarray(np.isnan(rows).any(0))
     if not missing.any():
         return
     first, count = int(np.flatnonzero(missing)[0]), int(missing.sum())
     span = next(span for span in index.spans if span.start <= first < span.stop)
-    length = span.stop - span.start
+    length, where = span.stop - span.start, f'stream "{place.removeprefix("streams/")}"'
     if missing[span].all():
-        raise NoScore(
-            f"video {index.video[first]} has {length} frame{'s' if length > 1 else ''}, too few for what its members look at "
+        raise InputError(
+            f"{where}: video {index.video[first]} has {length} frame{'s' if length > 1 else ''}, too few for what its members look at "
             "at once (with break_at_gaps, too few without a gap); leave the video out, or begin the steps with {fill: 0}"
         )
     who, whose = (f"and {count - 1:,} more have", "their") if count > 1 else ("has", "its")
-    raise NoScore(
-        f"frame {index.ids[first]} {who} no score, as {whose} members need the frames before; begin the "
+    raise InputError(
+        f"{where}: frame {index.ids[first]} {who} no score, as {whose} members need the frames before; begin the "
         "steps with {fill: nearest} or {fill: 0}"
     )

@@ -19,7 +19,7 @@ Points = NDArray[np.complex128]
 Pixels = NDArray[np.float32]
 
 _FINE, _BITS = 2, 4
-_CIRCLE = np.linspace(0, 2 * math.pi, 40)
+_CIRCLE, _HALF = np.linspace(0, 2 * math.pi, 40), np.linspace(-math.pi / 2, math.pi / 2, 9)
 
 
 @dataclass(frozen=True)
@@ -104,22 +104,15 @@ _HIPS, _SHOULDERS = 0.042, 0.098
 # The bicycle, in heights of its rider.
 _WHEEL, _AXLE, _CRANK = 0.19, 0.30, 0.075
 _SADDLE, _PEDALS, _GRIP = -0.10 + 0.545j, 0.185j, 0.25 + 0.60j
+_Leg = tuple[complex, complex, complex]  # knee, ankle, toe
+_Arm = tuple[complex, complex]  # elbow, hand
 _STEEL, _RED = (40, 42, 48), (170, 40, 34)
-
-
-class _Skeleton(NamedTuple):
-    """Points in body heights. A leg is knee, ankle, toe; an arm is elbow, hand; the left ones come first."""
-
-    hip: complex
-    neck: complex
-    head: complex
-    legs: tuple[tuple[complex, complex, complex], ...]
-    arms: tuple[tuple[complex, complex], ...]
 
 
 def draw_figure(figure: Figure, cloth: Pixels) -> Sprite:
     """The figure as a sprite; `cloth` is a brightness texture of at least its size."""
-    look, gait, bones = figure.look, GAITS[figure.act], _skeleton(figure)
+    look, gait = figure.look, GAITS[figure.act]
+    hips, shoulders, crown, legs, arms = _skeleton(figure)
     pen = _Pen(figure.x, figure.y, figure.scale * look.height, (gait.side, gait.above, _BELOW))
     along, across = math.cos(figure.heading), -math.sin(figure.heading)
 
@@ -128,8 +121,8 @@ def draw_figure(figure: Figure, cloth: Pixels) -> Sprite:
 
     def draw_arm(side: int, tone: float) -> None:
         out = _SHOULDERS if side == 0 else -_SHOULDERS
-        shoulder = flat(bones.neck, out) - 0.04j
-        elbow, palm = (flat(point, 1.1 * out) for point in bones.arms[side])
+        shoulder = flat(shoulders, out) - 0.04j
+        elbow, palm = (flat(point, 1.1 * out) for point in arms[side])
         pen.limb(shoulder, elbow, 0.038, 0.031, _dim(look.coat, tone))
         pen.limb(elbow, palm, 0.031, 0.023, _dim(look.coat, tone))
         pen.limb(palm, palm, 0.021, 0.021, look.skin)
@@ -141,11 +134,11 @@ def draw_figure(figure: Figure, cloth: Pixels) -> Sprite:
     draw_arm(far, 0.75)
     for side, tone in ((far, 0.75), (near, 1.0)):
         out = _HIPS if side == 0 else -_HIPS
-        hip, knee, ankle, toe = (flat(point, out) for point in (bones.hip, *bones.legs[side]))
+        hip, knee, ankle, toe = (flat(point, out) for point in (hips, *legs[side]))
         pen.limb(hip, knee, 0.052, 0.038, _dim(look.trousers, tone))
         pen.limb(knee, ankle, 0.038, 0.026, _dim(look.trousers, tone))
         pen.limb(ankle, toe, 0.024, 0.017, _dim(look.shoes, tone))
-    hip, neck, head = flat(bones.hip), flat(bones.neck), flat(bones.head)
+    hip, neck, head = flat(hips), flat(shoulders), flat(crown)
     if look.bag:
         back = hip - 0.09 * along + 0.21j
         pen.limb(back, back - 0.13j, 0.058, 0.058, look.bag)
@@ -155,8 +148,8 @@ def draw_figure(figure: Figure, cloth: Pixels) -> Sprite:
     pen.polygon(np.array([*right, *left]), look.coat)
     pen.limb(neck, head, 0.034, 0.030, _dim(look.skin, 0.85))
     pen.limb(head + 0.018j, head + 0.006 * along - 0.026j, 0.054, 0.042, look.skin)
-    crown = head - 0.016 * along
-    pen.limb(crown + 0.040j, crown - 0.020 * along + 0.020j, 0.047, 0.042, look.hair)
+    top = head - 0.016 * along
+    pen.limb(top + 0.040j, top - 0.020 * along + 0.020j, 0.047, 0.042, look.hair)
     draw_arm(near, 0.92)
     return pen.sprite(cloth, figure.light, figure.blur)
 
@@ -172,11 +165,12 @@ def draw_thing(thing: Thing, cloth: Pixels) -> Sprite:
 
 def hand(figure: Figure) -> complex:
     """Where a figure's throwing hand is, in pixels."""
-    size, palm = figure.scale * figure.look.height, _skeleton(figure).arms[0][1]
+    size, palm = figure.scale * figure.look.height, _skeleton(figure)[-1][0][1]
     return complex(figure.x + palm.real * math.cos(figure.heading) * size, figure.y - palm.imag * size)
 
 
-def _skeleton(figure: Figure) -> _Skeleton:
+def _skeleton(figure: Figure) -> tuple[complex, complex, complex, list[_Leg], list[_Arm]]:
+    """Hip, neck, head, legs and arms, the left ones first."""
     gait, riding, hip = GAITS[figure.act], figure.act == "cycle", _SADDLE
     phases = (figure.phase, figure.phase + math.pi)
     legs = [_pedal(phase) if riding else _step(gait, phase) for phase in phases]
@@ -197,7 +191,7 @@ def _skeleton(figure: Figure) -> _Skeleton:
         arms.append((elbow, _swing(elbow, upper + gait.elbow, _FORE)))
     if riding:
         arms = [((shoulder + _GRIP) / 2 - 0.02j, _GRIP)] * 2
-    return _Skeleton(hip, neck, head, tuple(legs), tuple(arms))
+    return hip, neck, head, legs, arms
 
 
 def _swing(start: complex, angle: float, length: float) -> complex:
@@ -205,7 +199,7 @@ def _swing(start: complex, angle: float, length: float) -> complex:
     return start + length * complex(math.sin(angle), -math.cos(angle))
 
 
-def _step(gait: Gait, phase: float) -> tuple[complex, complex, complex]:
+def _step(gait: Gait, phase: float) -> _Leg:
     """A leg that hangs from 0; its knee bends while the thigh swings forward."""
     thigh = gait.thigh * math.sin(phase) + gait.lean / 2
     shank = thigh - 0.08 - gait.knee * max(0.0, math.cos(phase))
@@ -214,7 +208,7 @@ def _step(gait: Gait, phase: float) -> tuple[complex, complex, complex]:
     return knee, ankle, _swing(ankle, math.pi / 2 + 0.7 * shank - 0.2, 0.085)
 
 
-def _pedal(phase: float) -> tuple[complex, complex, complex]:
+def _pedal(phase: float) -> _Leg:
     """A leg from the saddle to a pedal, its knee bent forward (the law of cosines)."""
     sole = _PEDALS + _CRANK * complex(math.sin(phase), math.cos(phase))
     ankle = sole - 0.03 + 0.04j
@@ -237,7 +231,7 @@ class _Pen:
 
     def limb(self, start: complex, end: complex, wide: float, narrow: float, colour: Colour) -> None:
         """A tapered limb with round ends; `wide` and `narrow` are half widths."""
-        turns = cmath.phase(end - start) + np.linspace(-math.pi / 2, math.pi / 2, 9)
+        turns = cmath.phase(end - start) + _HALF
         cap = np.cos(turns) + 1j * np.sin(turns)
         self.polygon(np.concatenate([start - wide * cap, end + narrow * cap]), colour)
 
