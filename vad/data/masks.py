@@ -91,10 +91,10 @@ class _Reader:
         data = data or self.take(size + -size % 8)[:size]
         return np.frombuffer(data, self._order + _TYPES[kind])
 
-    def matrix(self) -> tuple[int, tuple[int, ...], str]:
-        """What a matrix begins with: its class, its dimensions, its name."""
+    def matrix(self) -> tuple[int, int, str]:
+        """What a matrix begins with: its class, how many elements it has, its name."""
         flags, dimensions, name = self.numbers(), self.numbers(), self.numbers()
-        return int(flags[:1].sum()) & 0xFF, tuple(map(int, dimensions)), name.tobytes().decode("latin-1")
+        return int(flags[:1].sum()) & 0xFF, math.prod(map(int, dimensions)), name.tobytes().decode("latin-1")
 
     def mask(self) -> int:
         """The next matrix, looked at as a mask."""
@@ -104,14 +104,14 @@ class _Reader:
         if not size:
             return 0
         inner = _Reader(io.BytesIO(self.take(size)), self._order)
-        held, dimensions, _ = inner.matrix()
+        held, pixels, _ = inner.matrix()
         if held == _SPARSE:
             inner.numbers(), inner.numbers()  # where its values stand
         elif held not in _NUMBERS:
             raise ValueError("a mask must hold numbers")
         values = inner.numbers()
-        if held != _SPARSE and len(values) != math.prod(dimensions):
-            raise ValueError(f"a mask has {len(values):,} of {math.prod(dimensions):,} pixels")
+        if held != _SPARSE and len(values) != pixels:
+            raise ValueError(f"a mask has {len(values):,} of {pixels:,} pixels")
         return _anomalous(values)
 
 
@@ -137,11 +137,11 @@ def _search(file: IO[bytes], length: int) -> list[int] | None:
             kind, size, _ = _Reader(stream, order).tag()
         reader = _Reader(stream, order)
         if kind == _MATRIX and size:
-            held, dimensions, name = reader.matrix()
+            held, count, name = reader.matrix()
             if name == VARIABLE:
                 if held != _CELL:
                     raise ValueError(f"{VARIABLE} is no cell array of masks")
-                masks = [reader.mask() for _ in range(math.prod(dimensions))]
+                masks = [reader.mask() for _ in range(count)]
                 while stream is not file and stream.read(_BLOCK):  # to the end, where a checksum is
                     pass
                 return masks

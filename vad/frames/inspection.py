@@ -122,16 +122,12 @@ def inspect_frames(frameset: FrameSet, advance: Advance | None = None) -> Report
 
 def _report(video: Video, looks: list[_Look | Fault], median: NDArray[Any] | None) -> VideoReport:
     seen, numbers = [look for look in looks if isinstance(look, _Look)], video.numbers
-    return VideoReport(
-        id=video.id,
-        frames=len(numbers),
-        first=numbers[0] if numbers else None,
-        last=numbers[-1] if numbers else None,
-        missing=tuple(sorted({*range(numbers[0], numbers[-1])} - {*numbers})) if numbers else (),
-        sizes=tuple(sorted({look.size for look in seen})),
-        unreadable=tuple(look for look in looks if isinstance(look, Fault)),
-        upside_down=() if median is None else tuple(_upside_down(seen, median)),
-    )
+    first, last = (numbers[0], numbers[-1]) if numbers else (None, None)
+    missing = tuple(sorted({*range(numbers[0], numbers[-1])} - {*numbers})) if numbers else ()
+    sizes = tuple(sorted({look.size for look in seen}))
+    unreadable = tuple(look for look in looks if isinstance(look, Fault))
+    upside_down = () if median is None else tuple(_upside_down(seen, median))
+    return VideoReport(video.id, len(numbers), first, last, missing, sizes, unreadable, upside_down)
 
 
 def _upside_down(seen: list[_Look], median: NDArray[Any]) -> Iterator[int]:

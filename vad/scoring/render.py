@@ -38,19 +38,13 @@ class Scene:
     """One video's frames with their errors and scores: `draw` gives each as a picture of `size` (width, height)."""
 
     def __init__(
-        self,
-        shape: Sequence[int],
-        scores: Values,
-        labels: Flags | None,
-        names: Sequence[str],
-        made_by: str,
-        most: float,
+        self, shape: Sequence[int], scores: Values, labels: Flags | None, names: Sequence[str], maker: str, most: float
     ):
         """`shape` is that of a frame; `scores`, `labels` and `names` are of its N frames; an error of `most` is the hottest."""
         height, width = shape[:2]
         self._width = _even(min(max(width, _NARROWEST), _WIDEST))
         self._height = _even(height * self._width / width)
-        self._bar = _ScoreBar(self._width, scores, labels, names, made_by)
+        self._bar = _ScoreBar(self._width, scores, labels, names, maker)
         self._most = most
         self.size = self._width, self._height + self._bar.height
 
