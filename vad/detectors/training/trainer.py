@@ -73,13 +73,11 @@ class Diverged(RuntimeError):
     """The loss became NaN or infinite. `trained` holds the last good state, or None if there is none."""
 
     def __init__(self, epoch: int, trained: Trained | None):
-        super().__init__(f"the loss became NaN or infinite in epoch {epoch}")
-        self.epoch = epoch
-        self.trained = trained
+        super().__init__(epoch, trained)  # by which it is made again where it comes from another process
+        self.epoch, self.trained = epoch, trained
 
-    def __reduce__(self) -> tuple[type["Diverged"], tuple[int, Trained | None]]:
-        """So that it can come from another process: by what it is made from, not by its message."""
-        return Diverged, (self.epoch, self.trained)
+    def __str__(self) -> str:
+        return f"the loss became NaN or infinite in epoch {self.epoch}"
 
 
 def train(
