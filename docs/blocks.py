@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
 from vad.catalog import Catalog, Option, Within
-from vad.detectors.networks import NETWORKS
-from vad.detectors.networks.init import INITS
+from vad.detectors.networks import INITS, NETWORKS
 from vad.detectors.training.losses import LOSSES
 from vad.detectors.training.optimizers import OPTIMIZERS, SCHEDULES
 from vad.inputs import INPUTS

@@ -1,8 +1,7 @@
 """Named building blocks: networks, losses, errors, steps, fusions, each under the field's name for it.
 
-A block is a function or a class whose keyword-only parameters are the options that an entry may
-set. Their annotations are the contract: a name that is not there, a missing one or a wrong type is
-found before anything runs, and no `**kwargs` stands between an entry and the code.
+A block is a function or a class whose keyword-only parameters are the options that an entry may set. Their annotations
+are checked before anything runs.
 """
 
 import inspect
@@ -10,7 +9,7 @@ import math
 import types
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
 
 from vad.errors import InputError, nearest
 from vad.user_code import code_of
@@ -57,12 +56,16 @@ class Within:
         return None
 
 
-@dataclass(frozen=True)
-class Option:
+Count = Annotated[int, Within(low=1)]
+Whole = Annotated[int, Within(low=0)]
+NotNegative = Annotated[float, Within(low=0)]
+
+
+class Option(NamedTuple):
     """One option of a block: its annotation and, where it has one, its default."""
 
     annotation: Any
-    default: Any = inspect.Parameter.empty
+    default: Any
 
     @property
     def required(self) -> bool:
@@ -78,7 +81,7 @@ class Catalog(Generic[Block]):
         self._versions: dict[str, int | None] = {}
 
     def register(self, name: str, *, version: int | None = None) -> Callable[[Block], Block]:
-        """Decorator: file a block under `name`. A second block of the same name is a mistake.
+        """Decorator: file a block under `name`.
 
         The project's own blocks have a `version`, to be raised where one gives anything else for the same settings.
         Without, the block is one's own, and known by its source.
@@ -107,31 +110,20 @@ class Catalog(Generic[Block]):
 
     def __getitem__(self, name: str) -> Block:
         if name not in self._blocks:
-            raise InputError(
-                f'unknown {self.kind} "{name}"{nearest(name, self.names())} (known: {", ".join(self.names())})'
-            )
+            known = ", ".join(self.names())
+            raise InputError(f'unknown {self.kind} "{name}"{nearest(name, self.names())} (known: {known})')
         return self._blocks[name]
 
     def options(self, name: str) -> dict[str, Option]:
         """The options of a block, in the order of its signature."""
-        block = self[name]
-        target = block.__init__ if inspect.isclass(block) else block
-        hints = get_type_hints(target, include_extras=True)
-        return {
-            parameter.name: Option(hints[parameter.name], parameter.default)
-            for parameter in inspect.signature(block).parameters.values()
-            if parameter.kind is inspect.Parameter.KEYWORD_ONLY
-        }
+        parameters = inspect.signature(self[name], eval_str=True).parameters.values()
+        return {p.name: Option(p.annotation, p.default) for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
 
     def bind(self, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
-        """`given` checked and completed with the defaults, so that it decides the block's behaviour.
-
-        Raises InputError with every fault of `given`, one a line.
-        """
-        options = self.options(name)
-        faults = [fault for _, fault in self.faults(name, given)]
-        if faults:
+        """`given` checked and completed with the defaults. Raises InputError with every fault of `given`, one a line."""
+        if faults := [fault for _, fault in self.faults(name, given)]:
             raise InputError("\n".join(faults))
+        options = self.options(name)
         return {key: _exact(given.get(key, option.default), option.annotation) for key, option in options.items()}
 
     def named(self, name: str, given: Mapping[str, Any]) -> Named:
@@ -166,6 +158,9 @@ def _exact(value: Any, annotation: Any) -> Any:
     return float(value) if plain is float else value
 
 
+_PLAIN = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "null"}
+
+
 def mismatch(value: Any, annotation: Any) -> str | None:
     """What is wrong with `value` as an instance of `annotation`, or None.
 
@@ -181,15 +176,10 @@ def mismatch(value: Any, annotation: Any) -> str | None:
         return None if None in faults else " or ".join(fault for fault in faults if fault)
     if origin is Literal:
         return None if value in get_args(annotation) else f"must be one of {', '.join(map(str, get_args(annotation)))}"
-    if annotation is type(None):
-        return None if value is None else "must be null"
+    if annotation not in _PLAIN:
+        raise TypeError(f"an option cannot be annotated {annotation!r}")
     if annotation is float:
-        good = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-        return None if good else "must be a number"
-    if annotation is int:
-        return None if isinstance(value, int) and not isinstance(value, bool) else "must be a whole number"
-    if annotation is bool:
-        return None if isinstance(value, bool) else "must be true or false"
-    if annotation is str:
-        return None if isinstance(value, str) else "must be text"
-    raise TypeError(f"an option cannot be annotated {annotation!r}")
+        fits = isinstance(value, (int, float)) and math.isfinite(value)
+    else:
+        fits = isinstance(value, annotation)
+    return None if fits and (annotation is bool or not isinstance(value, bool)) else f"must be {_PLAIN[annotation]}"

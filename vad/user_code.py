@@ -14,27 +14,24 @@ import traceback
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from types import ModuleType
 
 _ROOT = Path(__file__).resolve().parent
 _MODULES = {
     "vad": "catalog errors user_code",
     "vad.data": "frame_index frameset labels layouts masks tables",
     "vad.detectors": "member",
-    "vad.detectors.networks": "base conv3d_ae conv_ae convlstm folding fully_conv_ae halving init unet_ae",
+    "vad.detectors.networks": "base conv3d_ae conv_ae convlstm fully_conv_ae halving unet_ae",
     "vad.detectors.training": "losses optimizers remote train_step trainer",
     "vad.frames": "inspection store",
     "vad.images": "decode digest_cache similarity",
-    "vad.inputs": "base device_cache flow frames shape windows",
+    "vad.inputs": "base device_cache flow frames shape",
     "vad.measures": "metrics",
     "vad.scoring": "ensemble frame_scores pipeline reconstruction_errors render steps",
     "vad.synthetic": "corruption painted street street_drawing street_figures street_scenes",
     "vad.system": "files memory precision processes threads weights",
 }
 _PROJECT = {*_MODULES, *(f"{package}.{name}" for package, names in _MODULES.items() for name in names.split())}
-_LIBRARIES = tuple(
-    os.path.realpath(sysconfig.get_paths()[key]) for key in ("stdlib", "platstdlib", "purelib", "platlib")
-)
+_LIBRARIES = tuple(os.path.realpath(sysconfig.get_path(key)) for key in ("stdlib", "platstdlib", "purelib", "platlib"))
 
 
 @cache
@@ -51,15 +48,15 @@ def code_of(module: str, name: str) -> dict[str, str]:
         if path is None or _label(path) in found:
             continue
         tree = ast.parse(path.read_bytes())
-        whole = current not in _PROJECT
-        statements = tree.body if whole else _used(tree, name)
-        bare = [_Bare().visit(statement) for statement in statements]
-        text = "\n".join(ast.unparse(statement) for statement in bare if not _is_text(statement))
+        for node in ast.walk(tree):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+                node.body = [part for part in node.body if not _is_text(part)] or [ast.Pass()]
+        statements = _used(tree, name) if current in _PROJECT else tree.body
+        text = "\n".join(ast.unparse(statement) for statement in statements if not _is_text(statement))
         found[_label(path)] = hashlib.sha256(text.encode()).hexdigest()
         package = current if path.name == "__init__.py" else current.rpartition(".")[0]
-        waiting += [
-            found for statement in statements for found in _imports(statement, package) if found not in _PROJECT
-        ]
+        imported = [other for statement in statements for other in _imports(statement, package)]
+        waiting += [other for other in imported if other not in _PROJECT]
     return dict(sorted(found.items()))
 
 
@@ -90,16 +87,12 @@ def _label(path: Path) -> str:
 
 def _file(module: str) -> Path | None:
     """A module's file, if it is Python and no library's."""
-    known = sys.modules.get(module)
-    if isinstance(known, ModuleType):
-        origin = getattr(known, "__file__", None)
-    else:
-        try:
-            spec = importlib.util.find_spec(module)
-        except (ImportError, ValueError):
-            return None
-        origin = spec.origin if spec else None
-    if not origin or not origin.endswith(".py") or not os.path.isfile(origin):
+    try:
+        known = sys.modules[module] if module in sys.modules else importlib.util.find_spec(module)
+    except (ImportError, ValueError):
+        return None
+    origin = getattr(known, "__file__", None) or getattr(known, "origin", None)
+    if not isinstance(origin, str) or not origin.endswith(".py") or not os.path.isfile(origin):
         return None
     path = Path(origin).resolve()
     return path if path.is_relative_to(_ROOT) or not str(path).startswith(_LIBRARIES) else None
@@ -111,8 +104,8 @@ def _imports(statement: ast.AST, package: str) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            above = package.split(".")[: len(package.split(".")) + 1 - node.level] if node.level else []
-            base = ".".join([*above, *([node.module] if node.module else [])])
+            name = "." * node.level + (node.module or "")
+            base = importlib.util.resolve_name(name, package) if node.level else name
             yield from (base, *(f"{base}.{alias.name}" for alias in node.names))
 
 
@@ -122,12 +115,12 @@ def _used(tree: ast.Module, name: str) -> list[ast.stmt]:
     for statement in tree.body:
         for made in _makes(statement):
             makes.setdefault(made, []).append(statement)
-    names = (ast.FunctionDef, ast.ClassDef, ast.Assign)
-    waiting: list[ast.stmt] = [
-        s
-        for s in tree.body
-        if isinstance(s, names) and any(isinstance(n, ast.Constant) and n.value == name for n in _outside(s))
-    ]
+    waiting: list[ast.stmt] = []
+    for statement in tree.body:
+        # What files a block: a decorator of it, or the target of an assignment.
+        filing = getattr(statement, "decorator_list", []) + getattr(statement, "targets", [])
+        if any(isinstance(n, ast.Constant) and n.value == name for part in filing for n in ast.walk(part)):
+            waiting.append(statement)
     used: list[ast.stmt] = []
     while waiting:
         statement = waiting.pop()
@@ -136,13 +129,6 @@ def _used(tree: ast.Module, name: str) -> list[ast.stmt]:
             loaded = [node.id for node in ast.walk(statement) if isinstance(node, ast.Name)]
             waiting += [other for known in loaded for other in makes.get(known, [])]
     return [statement for statement in tree.body if statement in used]
-
-
-def _outside(statement: ast.stmt) -> Iterator[ast.AST]:
-    """What files a block: its decorators, or the target of an assignment."""
-    parts = statement.targets if isinstance(statement, ast.Assign) else getattr(statement, "decorator_list", [])
-    for part in parts:
-        yield from ast.walk(part)
 
 
 def _makes(statement: ast.stmt) -> Iterator[str]:
@@ -155,18 +141,5 @@ def _makes(statement: ast.stmt) -> Iterator[str]:
 
 
 def _is_text(statement: ast.AST) -> bool:
-    return (
-        isinstance(statement, ast.Expr)
-        and isinstance(statement.value, ast.Constant)
-        and isinstance(statement.value.value, str)
-    )
-
-
-class _Bare(ast.NodeTransformer):
-    """Leaves out the docstrings."""
-
-    def generic_visit(self, node: ast.AST) -> ast.AST:
-        super().generic_visit(node)
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            node.body = [part for part in node.body if not _is_text(part)] or [ast.Pass()]
-        return node
+    value = statement.value if isinstance(statement, ast.Expr) else None
+    return isinstance(value, ast.Constant) and isinstance(value.value, str)

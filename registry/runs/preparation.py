@@ -22,7 +22,7 @@ from vad.detectors.member import SCORING_CODE, TRAINING_CODE, Member, digest_of,
 from vad.detectors.training.trainer import Diverged, train
 from vad.errors import InputError
 from vad.frames.store import SplitSource
-from vad.inputs import Batch, Positions, Samples
+from vad.inputs import Batch, Positions, Samples, Window
 
 PROXY_SEED = 20260101
 
@@ -137,7 +137,9 @@ class Noise(Samples):
     """Some batches of a member's shape, for the clock alone."""
 
     def __init__(self, member: Member, batch: int, device: torch.device):
-        super().__init__(np.empty(0, np.uint8), np.zeros((_BATCHES * batch, 1), np.intp), device)
+        count = _BATCHES * batch
+        index = FrameIndex(np.zeros(count, np.int64), np.arange(count))
+        super().__init__(np.empty(0, np.uint8), index, device, Window(), training=True)
         shape = member.kind_of_input().shape(member.size)
         self._given = torch.rand(batch, *shape.sides, device=device)
         frame = (shape.channels, shape.size, shape.size)

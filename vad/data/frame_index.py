@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Values = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,11 +23,9 @@ class FrameIndex:
         return len(self.video)
 
     def __eq__(self, other: object) -> bool:
-        return (
-            isinstance(other, FrameIndex)
-            and np.array_equal(self.video, other.video)
-            and np.array_equal(self.frame, other.frame)
-        )
+        if not isinstance(other, FrameIndex):
+            return False
+        return np.array_equal(self.video, other.video) and np.array_equal(self.frame, other.frame)
 
     @cached_property
     def spans(self) -> tuple[slice, ...]:

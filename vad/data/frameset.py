@@ -1,15 +1,14 @@
 """A data set as this project sees it: ordered frames of train and test videos, and labels if there are any."""
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from vad.data.frame_index import FrameIndex
+from vad.data.frame_index import Flags, FrameIndex
 
 
 @dataclass(frozen=True)
@@ -25,11 +24,14 @@ class Video:
     movie: Path | None
     contents: tuple[str, ...]
 
+    @property
+    def place(self) -> Path:
+        """Where it lies: the movie, or the folder of its images."""
+        return self.movie or self.images[0].parent  # type: ignore[index]
+
     def where(self, position: int) -> str:
         """How to name a frame to a person: its file, or the movie and the number in it."""
-        if self.images is not None:
-            return str(self.images[position])
-        return f"{self.movie}, frame {self.numbers[position]}"
+        return str(self.images[position]) if self.images else f"{self.movie}, frame {self.numbers[position]}"
 
 
 @dataclass(frozen=True)
@@ -41,9 +43,8 @@ class Split:
 
     @cached_property
     def index(self) -> FrameIndex:
-        video = np.concatenate([np.full(len(v.numbers), v.id, np.int64) for v in self.videos])
-        frame = np.concatenate([np.asarray(v.numbers, np.int64) for v in self.videos])
-        return FrameIndex(video, frame)
+        video = np.repeat(np.array([v.id for v in self.videos], np.int64), [len(v.numbers) for v in self.videos])
+        return FrameIndex(video, np.concatenate([np.asarray(v.numbers, np.int64) for v in self.videos]))
 
     @cached_property
     def digest(self) -> str:
@@ -65,11 +66,11 @@ class Split:
         videos = []
         for video in self.videos:
             part = keep.get(video.id, slice(None))
-            numbers = video.numbers[part]
-            if numbers:
-                images = video.images[part] if video.images is not None else None
-                contents = video.contents[part] if video.images is not None else video.contents
-                videos.append(Video(video.id, numbers, images, video.movie, contents))
+            if numbers := video.numbers[part]:
+                images, contents = video.images, video.contents
+                if images is not None:
+                    images, contents = images[part], contents[part]
+                videos.append(replace(video, numbers=numbers, images=images, contents=contents))
         return Split(self.name, tuple(videos))
 
 
@@ -77,11 +78,10 @@ class Split:
 class Labels:
     """Whether each test frame is anomalous: bool of shape (N,) in the order of the test index.
 
-    `first_frame` is the number of the frame that the first mask belongs to, where that was said; `notes` say what was
-    passed over.
+    `first_frame` is the frame of the first mask, where that was said; `notes` say what was passed over.
     """
 
-    values: NDArray[np.bool_]
+    values: Flags
     source: str
     first_frame: int | None = None
     notes: tuple[str, ...] = ()
@@ -104,8 +104,8 @@ class FrameSet:
     train: Split
     test: Split
     labels: Labels | None = None
-    notes: tuple[str, ...] = field(default=())
-    faults: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()
     home: Path | None = None
 
     @cached_property

@@ -6,15 +6,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from vad.data.frame_index import FrameIndex
+from vad.data.frame_index import Flags, FrameIndex
 from vad.data.frameset import Labels
 from vad.data.masks import anomalous_frames
 from vad.data.tables import read_table, require_same_frames
 from vad.errors import InputError
 from vad.images.digest_cache import DigestCache
-from vad.system.files import names_in, require_plain
+from vad.system.files import names_in, reading, require_plain
+
+Paths = Mapping[int, Path]
 
 # The demo street comes with both, made from one list; its CSV counts.
 DEMO_MARKER = "street.json"
@@ -38,31 +39,22 @@ def find_labels(root: Path, home: Path | None = None) -> Path | None:
     paths = [path for path in paths if path.name != MASKS.name or not (path.parents[1] / DEMO_MARKER).exists()]
     found = list({os.path.realpath(path): path for path in paths}.values())
     if len(found) > 1:
-        raise InputError(
-            f"any of {', '.join(map(str, found))} could be the labels; name one with LABELS=, or keep only it"
-        )
+        several = ", ".join(map(str, found))
+        raise InputError(f"any of {several} could be the labels; name one with LABELS=, or keep only it")
     for path in found:
-        try:
+        with reading(path):
             require_plain(path)
-        except OSError as error:
-            raise InputError(f"cannot read {path}: {error.strerror}") from None
     return found[0] if found else None
 
 
 def read_labels(
-    path: Path,
-    index: FrameIndex,
-    memory: DigestCache,
-    first_frame: int | None = None,
-    movies: Mapping[int, Path] | None = None,
+    path: Path, index: FrameIndex, memory: DigestCache, first_frame: int | None = None, movies: Paths | None = None
 ) -> Labels:
     """The labels of exactly the frames in `index`.
 
-    A frame is anomalous when its mask has a pixel above zero. The first mask of a video belongs to the
-    frame numbered `first_frame`, by default 0; where all videos begin at 1 it must be said. `movies` are
-    the files of those test videos that are movies, whose frames must be about as many as their masks.
-    Raises InputError for missing, extra or non-binary rows, for missing or short masks, and for labels
-    that are all the same.
+    The first mask of a video belongs to the frame numbered `first_frame`, by default 0; where all videos begin at 1 it must
+    be said. `movies` are the files of test videos that are movies, whose frames must be about as many as their masks.
+    Raises InputError for missing, extra or non-binary rows, missing or short masks, and labels that are all the same.
     """
     if not os.path.exists(path):  # False, too, for what can be no path
         raise InputError(f"LABELS={path} does not exist; give a CSV (Id,Label) or a folder of N_label.mat")
@@ -84,7 +76,7 @@ def read_labels(
     return labels
 
 
-def _from_csv(path: Path, index: FrameIndex) -> NDArray[np.bool_]:
+def _from_csv(path: Path, index: FrameIndex) -> Flags:
     table = read_table(path, "Label")
     given, values = table.index, table.values
     bad = np.flatnonzero((values != 0) & (values != 1))
@@ -111,13 +103,8 @@ def _find_masks(folder: Path) -> dict[int, Path]:
 
 
 def _from_masks(
-    folder: Path,
-    masks: Mapping[int, Path],
-    index: FrameIndex,
-    memory: DigestCache,
-    first_frame: int | None,
-    movies: Mapping[int, Path],
-) -> NDArray[np.bool_]:
+    folder: Path, masks: Paths, index: FrameIndex, memory: DigestCache, first_frame: int | None, movies: Paths
+) -> Flags:
     begins = {int(index.frame[span.start]) for span in index.spans}
     if first_frame is None and begins == {1}:
         raise InputError(
@@ -135,11 +122,10 @@ def _from_masks(
         if places[0] < 0:
             raise InputError(f"FIRST_FRAME={first}, but test video {video} has a frame {first - 1}; leave it out")
         if (last := int(places[-1])) >= len(anomalous):
-            hint = "; is it numbered from 1, as FFmpeg does? Then give FIRST_FRAME=1 (--first-frame 1)"
-            raise InputError(
-                f"{masks[video]} has {len(anomalous)} masks, but test video {video} has a frame {last + first}"
-                + hint * (not first and last == len(anomalous) and min(begins) >= 1)
-            )
+            fault = f"{masks[video]} has {len(anomalous)} masks, but test video {video} has a frame {last + first}"
+            if not first and last == len(anomalous) and min(begins) >= 1:
+                fault += "; is it numbered from 1, as FFmpeg does? Then give FIRST_FRAME=1 (--first-frame 1)"
+            raise InputError(fault)
         if video in movies and last + 1 < len(anomalous) - _FEWER:
             raise InputError(
                 f"{masks[video]} has {len(anomalous)} masks, but {movies[video]} only {last + 1} frames that can be decoded; "

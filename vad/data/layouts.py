@@ -1,18 +1,19 @@
 """Folders on disk to a FrameSet. Every layout ends here; nothing below knows where frames came from.
 
-TrainedMember: the competition's (`training_videos/01/frame_00700.jpg`), and CUHK Avenue as its authors
+Two layouts are known: the competition's (`training_videos/01/frame_00700.jpg`), and CUHK Avenue as its authors
 publish it (`training_videos/01.avi`), each at any depth below the folder that was named.
 """
 
 import hashlib
 import os
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Literal
 
 from vad.data.frameset import FrameSet, Split, Video
 from vad.errors import InputError
+from vad.images.decode import count_movie_frames
 from vad.images.digest_cache import DigestCache, Size
 from vad.system.files import names_in
 
@@ -31,13 +32,9 @@ _FEW = 3
 def read_frameset(root: Path, memory_folder: Path, name: str | None = None, *, strict: bool = True) -> FrameSet:
     """Find and index the videos below `root`; what was learnt of the files is kept in `memory_folder`.
 
-    Raises InputError where the folder does not exist, has no data set or several, lacks one of its
-    two halves, has no frames, holds two files with one frame number, what is named as a video and is
-    none, videos of an orientation that only one half has, or an unreadable file.
-
-    Without `strict`, to look at data that may be at fault: all these go to `faults` where others can
-    be read, and of two the first counts; all digests of contents are empty; a movie that cannot be
-    decoded has no frames.
+    Raises InputError where there is no data set or several, and for what is wrong in one. Without `strict`, to look at data
+    that may be at fault: all that goes to `faults` where others can be read, and of two the first counts; all digests of
+    contents are empty; a movie that cannot be decoded has no frames.
     """
     home = find_videos(root)
     memory = DigestCache(memory_folder / f"{hashlib.sha256(str(home).encode()).hexdigest()[:16]}.json")
@@ -103,14 +100,12 @@ class _Reading:
                 others[file] = digits.lstrip("0") or digits[:1]
             elif len(digits.lstrip("0")) > DIGITS:
                 self._fault(f"{path}: a video's number has {DIGITS} digits at most; rename it")
-            elif video := self._images(path, int(digits)) if folders else self._movie(path, int(digits)):
-                if video.id in videos:
-                    self._fault(f"{folder} holds video {video.id} twice: {path} and {_place(videos[video.id])}")
-                else:
-                    videos[video.id] = video
+            else:
+                video = self._images(path, int(digits)) if folders else self._movie(path, int(digits))
+                if video and (known := videos.setdefault(video.id, video)) is not video:
+                    self._fault(f"{folder} holds video {video.id} twice: {path} and {known.place}")
         form = f"a video is a folder of frames named by its number, or a movie such as 01.avi ({', '.join(MOVIES)})"
-        known = {str(number) for number in videos}
-        lost = [file for file, number in others.items() if number and number not in known]
+        lost = [file for file, number in others.items() if number and int(number) not in videos]
         if lost:
             self._fault(f"{folder} holds what is named as a video and cannot be read as one: {_some(lost)}; {form}")
         if about := [file for file in others if file not in lost]:
@@ -124,55 +119,40 @@ class _Reading:
     def compare_sizes(self) -> None:
         """Tell of videos of several sizes, by their first frames: all frames are squeezed into one square."""
         told = [f"{w} x {h} ({_some([str(path) for path in paths])})" for (w, h), paths in self._sizes.items()]
-        upright, wide = (
-            {
-                path.parent.name
-                for (width, height), paths in self._sizes.items()
-                if way * width < way * height
-                for path in paths
-            }
-            for way in (1, -1)
-        )
+        upright = {path.parent.name for (w, h), paths in self._sizes.items() if w < h for path in paths}
+        wide = {path.parent.name for (w, h), paths in self._sizes.items() if w > h for path in paths}
         if upright and wide and upright != wide:  # cameras of both kinds in both halves are no mistake
             self._fault(
                 f"some videos are wider than high, others higher than wide, and not in both halves: {', '.join(told)}; turn those that lie "
                 "on their side (a rotation tag in a file turns nothing here), or leave them out"
             )
         elif len(told) > 1:
-            self.notes.append(
-                f"videos have frames of {len(told)} sizes, all squeezed into one square: {', '.join(told)}"
-            )
+            sizes = f"videos have frames of {len(told)} sizes"
+            self.notes.append(f"{sizes}, all squeezed into one square: {', '.join(told)}")
 
     def _movie(self, path: Path, number: int) -> Video:
         try:
-            count = self._memory.movie_frames(path)
+            count = int(self._memory.remember("frames", path, count_movie_frames))
         except InputError:
             if self._strict:
                 raise
             count = 0
         self._measure(path, path, movie=True)
-        contents = self._memory.digests([path]) if self._strict else ("",)
-        return Video(number, tuple(range(count)), None, path, contents)
+        return Video(number, tuple(range(count)), None, path, self._digests([path]))
 
     def _images(self, folder: Path, video: int) -> Video | None:
         frames: dict[int, Path] = {}
         others = []
         try:
-            files = names_in(folder)
+            files = [file for file in names_in(folder) if not is_litter(file)]
         except InputError as error:
             self._fault(str(error))
             return None
         for file in files:
-            if is_litter(file):
-                continue
             if (match := _FRAME.fullmatch(file)) is None:
                 others.append(file)
-                continue
-            number = int(match[1])
-            if number in frames:
-                self._fault(f"{frames[number]} and {folder / file} have one frame number, {number}; remove one")
-            else:
-                frames[number] = folder / file
+            elif (known := frames.setdefault(int(match[1]), folder / file)) != folder / file:
+                self._fault(f"{known} and {folder / file} have one frame number, {int(match[1])}; remove one")
         if not frames:
             self._fault(f"{folder} is named as a video and holds no frame: {_reason(folder, others)}")
             return None
@@ -181,8 +161,10 @@ class _Reading:
         numbers = tuple(sorted(frames))
         images = tuple(frames[number] for number in numbers)
         self._measure(images[0], folder)
-        contents = self._memory.digests(images) if self._strict else ("",) * len(images)
-        return Video(video, numbers, images, None, contents)
+        return Video(video, numbers, images, None, self._digests(images))
+
+    def _digests(self, paths: Sequence[Path]) -> tuple[str, ...]:
+        return self._memory.digests(paths) if self._strict else ("",) * len(paths)
 
     def _measure(self, first: Path, video: Path, *, movie: bool = False) -> None:
         """Keep the size of a video's first frame; what cannot be read is told of where it is decoded."""
@@ -215,7 +197,3 @@ def _reason(folder: Path, files: Collection[str]) -> str:
 def _some(names: Collection[str]) -> str:
     shown = ", ".join(list(names)[:_FEW])
     return shown if len(names) <= _FEW else f"{shown} and {len(names) - _FEW:,} more"
-
-
-def _place(video: Video) -> Path:
-    return video.movie if video.images is None and video.movie else video.images[0].parent  # type: ignore[index]

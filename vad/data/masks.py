@@ -1,12 +1,11 @@
 """Which frames have an anomalous pixel, out of a MATLAB file: the cell array of masks `volLabel`, one mask a frame.
 
-Read here byte by byte, as SciPy's reader can take the whole process down with a damaged file, and
-holds every mask of a file at once. A file of version 7.3 is HDF5, for which h5py is needed.
+Read here byte by byte: SciPy's reader can crash the process on a damaged file, and holds every mask of a file at once.
+A file of version 7.3 is HDF5, for which h5py is needed.
 """
 
 import io
 import math
-import os
 import struct
 import zlib
 from pathlib import Path
@@ -16,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vad.errors import InputError
-from vad.system.files import require_plain
+from vad.system.files import reading, require_plain
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -34,14 +33,13 @@ _BLOCK = 1 << 20
 def anomalous_frames(path: Path) -> list[int]:
     """1 for each mask with a pixel that is not 0, else 0. Raises InputError that names the file and what is wrong with it."""
     try:
-        require_plain(path)
-        with path.open("rb") as file:
-            start = file.read(_HDF5_AT + len(_HDF5))
-            file.seek(0)
-            hdf5 = start.startswith(_HDF5) or start.endswith(_HDF5)
-            found = _from_hdf5(path) if hdf5 else _search(file, os.fstat(file.fileno()).st_size)
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from None
+        with reading(path):
+            require_plain(path)
+            with path.open("rb") as file:
+                start = file.read(_HDF5_AT + len(_HDF5))
+                file.seek(0)
+                hdf5 = start.startswith(_HDF5) or start.endswith(_HDF5)
+                found = _from_hdf5(path) if hdf5 else _search(file, path.stat().st_size)
     except (ValueError, KeyError, struct.error, zlib.error) as error:
         raise InputError(f"{path} is no MATLAB file (version 5 to 7.3) that can be read: {error}") from None
     if found is None:
@@ -50,7 +48,7 @@ def anomalous_frames(path: Path) -> list[int]:
 
 
 class _Inflated(io.RawIOBase):
-    """Compressed bytes as a stream, so that a few of them cannot fill the memory."""
+    """Compressed bytes as a stream, so that a few of them cannot fill the memory. Reading to the end checks their sum."""
 
     def __init__(self, data: bytes):
         self._inflate = zlib.decompressobj()
@@ -62,16 +60,11 @@ class _Inflated(io.RawIOBase):
     def readinto(self, buffer: "WriteableBuffer") -> int:
         place = memoryview(buffer).cast("B")
         made = self._inflate.decompress(self._rest, len(place))
+        if place and not made and not self._inflate.eof:
+            raise ValueError("it is truncated")
         self._rest = self._inflate.unconsumed_tail
         place[: len(made)] = made
         return len(made)
-
-    def require_whole(self) -> None:
-        """Raise an error where the bytes are not those that were compressed: their sum comes last."""
-        while self.read(_BLOCK):
-            pass
-        if not self._inflate.eof:
-            raise ValueError("it is truncated")
 
 
 class _Reader:
@@ -90,20 +83,18 @@ class _Reader:
         """Type and size of an element; one of up to four bytes is in its tag."""
         head = self.take(8)
         kind, size = struct.unpack(self._order + "II", head)
-        if kind >> 16:
-            return kind & 0xFFFF, kind >> 16, head[4 : 4 + (kind >> 16)]
-        return kind, size, b""
+        small = kind >> 16
+        return (kind & 0xFFFF, small, head[4 : 4 + small]) if small else (kind, size, b"")
 
     def numbers(self) -> NDArray[Any]:
         kind, size, data = self.tag()
-        if not data:
-            data = self.take(size + -size % 8)[:size]
+        data = data or self.take(size + -size % 8)[:size]
         return np.frombuffer(data, self._order + _TYPES[kind])
 
-    def matrix(self) -> tuple[int, tuple[int, ...], str]:
-        """What a matrix begins with: its class, its dimensions, its name."""
+    def matrix(self) -> tuple[int, int, str]:
+        """What a matrix begins with: its class, how many elements it has, its name."""
         flags, dimensions, name = self.numbers(), self.numbers(), self.numbers()
-        return int(flags[:1].sum()) & 0xFF, tuple(map(int, dimensions)), name.tobytes().decode("latin-1")
+        return int(flags[:1].sum()) & 0xFF, math.prod(map(int, dimensions)), name.tobytes().decode("latin-1")
 
     def mask(self) -> int:
         """The next matrix, looked at as a mask."""
@@ -113,44 +104,46 @@ class _Reader:
         if not size:
             return 0
         inner = _Reader(io.BytesIO(self.take(size)), self._order)
-        held, dimensions, _ = inner.matrix()
+        held, pixels, _ = inner.matrix()
         if held == _SPARSE:
             inner.numbers(), inner.numbers()  # where its values stand
         elif held not in _NUMBERS:
             raise ValueError("a mask must hold numbers")
         values = inner.numbers()
-        if held != _SPARSE and len(values) != math.prod(dimensions):
-            raise ValueError(f"a mask has {len(values):,} of {math.prod(dimensions):,} pixels")
-        if not np.isfinite(values).all():
-            raise ValueError("a pixel of a mask is not finite")
-        return int(values.any())
+        if held != _SPARSE and len(values) != pixels:
+            raise ValueError(f"a mask has {len(values):,} of {pixels:,} pixels")
+        return _anomalous(values)
+
+
+def _anomalous(values: NDArray[Any]) -> int:
+    if not np.isfinite(values).all():
+        raise ValueError("a pixel of a mask is not finite")
+    return int(values.any())
 
 
 def _search(file: IO[bytes], length: int) -> list[int] | None:
     """The variable's masks, reduced; None where it is not there."""
-    orders = {b"IM": "<", b"MI": ">"}
-    header = file.read(_HEADER)
-    if header[-2:] not in orders:
+    order = {b"IM": "<", b"MI": ">"}.get(file.read(_HEADER)[-2:])
+    if order is None:
         raise ValueError("its header is none")
-    order = orders[header[-2:]]
     while file.tell() < length:
         kind, size, _ = _Reader(file, order).tag()
         after = file.tell() + size
         if after > length:
             raise ValueError("it is truncated")
-        reader, inflated = _Reader(file, order), None
+        stream: IO[bytes] = file
         if kind == _COMPRESSED:
-            inflated = _Inflated(file.read(size))
-            reader = _Reader(io.BufferedReader(inflated), order)
-            kind, size, _ = reader.tag()
+            stream = io.BufferedReader(_Inflated(file.read(size)))
+            kind, size, _ = _Reader(stream, order).tag()
+        reader = _Reader(stream, order)
         if kind == _MATRIX and size:
-            held, dimensions, name = reader.matrix()
+            held, count, name = reader.matrix()
             if name == VARIABLE:
                 if held != _CELL:
                     raise ValueError(f"{VARIABLE} is no cell array of masks")
-                masks = [reader.mask() for _ in range(math.prod(dimensions))]
-                if inflated:
-                    inflated.require_whole()
+                masks = [reader.mask() for _ in range(count)]
+                while stream is not file and stream.read(_BLOCK):  # to the end, where a checksum is
+                    pass
                 return masks
         file.seek(after)
     return None
@@ -161,10 +154,8 @@ def _from_hdf5(path: Path) -> list[int] | None:
     try:
         import h5py
     except ImportError:
-        raise InputError(
-            f"{path} is a MATLAB file of version 7.3 (HDF5); to read it: pip install -e '.[hdf5]', "
-            "or save it in MATLAB with -v7"
-        ) from None
+        ways = "to read it: pip install -e '.[hdf5]', or save it in MATLAB with -v7"
+        raise InputError(f"{path} is a MATLAB file of version 7.3 (HDF5); {ways}") from None
     try:
         with h5py.File(path, "r", locking=False) as file:
             if VARIABLE not in file:
@@ -189,7 +180,4 @@ def _hdf5_mask(mask: Any) -> int:
         raise ValueError("a mask must hold numbers")
     if mask.size > _LARGEST // mask.dtype.itemsize:
         raise ValueError(f"a mask has {mask.size:,} pixels")
-    values = np.asarray(mask[()])
-    if not np.isfinite(values).all():
-        raise ValueError("a pixel of a mask is not finite")
-    return int(values.any())
+    return _anomalous(np.asarray(mask[()]))

@@ -21,8 +21,7 @@ from vad.errors import InputError
 from vad.system.files import replacing, require_plain
 
 _ID = re.compile(r"(\d{1,9})_(\d{1,9})", re.ASCII)
-_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
-_NOT_FINITE = re.compile(r"[-+]?(nan|inf|infinity)", re.IGNORECASE)
+_NUMBER = re.compile(r"[-+]?((\d+\.?\d*|\.\d+)(e[-+]?\d+)?|nan|inf|infinity)", re.ASCII | re.IGNORECASE)
 _LABEL_WORDS = {"true": "1", "false": "0"}
 _DELIMITERS = ",;\t"
 _LONGEST = 10_000  # characters of a line
@@ -52,13 +51,8 @@ def read_table(path: Path, column: str, ids_alone: bool = False) -> Table:
 
     The header is `Id` and `column` (for `Predicted`, any second name), in any case. Commas, semicolons or tabs stand
     between columns; a nameless first column (pandas' index) is left out; `.gz` and `.zip` files (of one CSV) are unpacked.
-    With `ids_alone` the second column may hold anything, and the numbers are 0.
-
-    Raises InputError that names the file and the line for another header, an id of another form, a duplicate id, a number
-    that is not plain decimal and finite, or no rows.
+    With `ids_alone` the second column may hold anything, and the numbers are 0. Raises InputError that names file and line.
     """
-    videos: list[int] = []
-    frames: list[int] = []
     numbers: list[float] = []
     spelt: list[str] = []
     lines: dict[tuple[int, int], int] = {}
@@ -83,8 +77,6 @@ def read_table(path: Path, column: str, ids_alone: bool = False) -> Table:
                 if frame in lines:
                     raise InputError(f"{where}: {cells[0]} is there twice; the first is in line {lines[frame]}")
                 lines[frame] = rows.line_num + first
-                videos.append(frame[0])
-                frames.append(frame[1])
                 numbers.append(0.0 if ids_alone else _number(cells[1], where, column))
                 spelt.append(cells[0])
     except UnicodeDecodeError:
@@ -97,7 +89,7 @@ def read_table(path: Path, column: str, ids_alone: bool = False) -> Table:
         raise InputError(f"{path} is no CSV text file: {error}") from None
     if not numbers:
         raise InputError(f"{path} has no rows below its header")
-    index, order = FrameIndex.sorted(videos, frames)
+    index, order = FrameIndex.sorted(*zip(*lines, strict=True))
     return Table(index, np.asarray(numbers, np.float64)[order], Form(delimiter, names, tuple(spelt)), order)
 
 
@@ -109,10 +101,8 @@ def _open(path: Path) -> Iterator[IO[str]]:
         with zipfile.ZipFile(path) as archive:
             names = [n for n in archive.namelist() if n.lower().endswith(".csv") and not n.startswith("__MACOSX/")]
             if len(names) != 1:
-                found = ", ".join(names[:5]) or "none"
-                raise InputError(
-                    f"{path} must hold one CSV file; it holds {found}; unpack it and name the one you mean"
-                )
+                found = f"it holds {', '.join(names[:5]) or 'none'}"
+                raise InputError(f"{path} must hold one CSV file; {found}; unpack it and name the one you mean")
             with archive.open(names[0]) as packed:
                 yield io.TextIOWrapper(packed, encoding="utf-8-sig", newline="")
     else:
@@ -125,9 +115,8 @@ def _lines(file: IO[str], path: Path) -> Iterator[tuple[int, str]]:
     """The lines of a file with their numbers. A packed file of a few kB can hold one line of many GB."""
     for number, line in enumerate(iter(lambda: file.readline(_LONGEST + 1), ""), 1):
         if len(line) > _LONGEST:
-            raise InputError(
-                f"{path}, line {number}: longer than {_LONGEST:,} characters; a row has an id and a number"
-            )
+            fault = f"longer than {_LONGEST:,} characters; a row has an id and a number"
+            raise InputError(f"{path}, line {number}: {fault}")
         yield number, line
 
 
@@ -147,13 +136,12 @@ def _header(line: str, path: Path, column: str) -> tuple[str, tuple[str, str], i
 def _number(text: str, where: str, column: str) -> float:
     if column == "Label":
         text = _LABEL_WORDS.get(text.casefold(), text)
-    if not _NUMBER.fullmatch(text) and not _NOT_FINITE.fullmatch(text):
+    if not _NUMBER.fullmatch(text):
         hint = "; write a decimal point" if _NUMBER.fullmatch(text.replace(",", ".")) else ""
         raise InputError(f"{where}: {column} is {text!r:.60}, which is no number{hint}")
-    number = float(text)
-    if not math.isfinite(number):
+    if not math.isfinite(float(text)):
         raise InputError(f"{where}: {column} is {text!r:.60}; it must be finite")
-    return number
+    return float(text)
 
 
 def read_scores(path: Path, expected: FrameIndex | None = None) -> tuple[FrameIndex, Values]:
@@ -173,14 +161,11 @@ def require_same_frames(given: FrameIndex, expected: FrameIndex, source: str, wh
     """Raise InputError unless `given` has exactly the frames of `expected`."""
     if given == expected:
         return
-    have, want = set(given.ids), set(expected.ids)
-    missing = [name for name in expected.ids if name not in have]
-    extra = [name for name in given.ids if name not in want]
-    parts = [
-        f"{len(names)} {word} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
-        for names, word in ((missing, "missing"), (extra, "too many"))
-        if names
-    ]
+    parts = []
+    for word, here, there in (("missing", expected, given), ("too many", given, expected)):
+        known = set(there.ids)
+        if names := [name for name in here.ids if name not in known]:
+            parts.append(f"{len(names)} {word} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})")
     raise InputError(f"{source} does not fit {what}: {' and '.join(parts)} of {len(expected)} frames")
 
 

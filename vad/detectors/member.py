@@ -3,12 +3,12 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal, cast
 
 from torch import nn
 
-from vad.catalog import Named
+from vad.catalog import Catalog, Named
 from vad.detectors.networks import INITS, NETWORKS, build
 from vad.detectors.training.losses import LOSSES, Weighted
 from vad.detectors.training.optimizers import OPTIMIZERS, SCHEDULES
@@ -70,12 +70,10 @@ class Member:
         bound = NETWORKS.bind(self.model, dict(self.options))
         settings = {"model": self.model, **bound, "input": self.input.plain(), "size": self.size, "seed": self.seed}
         recipe = self.training
-        training = {field.name: getattr(recipe, field.name) for field in fields(recipe)}
-        training["loss"] = recipe.loss if isinstance(recipe.loss, str) else dict(recipe.loss)
-        training["schedule"] = recipe.schedule and recipe.schedule.plain()
-        training = {key: value for key, value in training.items() if value is not None or key not in _LATER}
-        init = {"init": self.init.plain()} if self.init else {}
-        return {**settings, **init, **training}
+        settings |= {"init": self.init.plain()} if self.init else {}
+        settings |= {key: value for key, value in vars(recipe).items() if value is not None or key not in _LATER}
+        loss = recipe.loss if isinstance(recipe.loss, str) else dict(recipe.loss)
+        return settings | {"loss": loss, "schedule": recipe.schedule and recipe.schedule.plain()}
 
     def digest(self, train_digest: str) -> str:
         """Identity of the trained weights: settings, training frames, resize filter, version of the code, code of one's own."""
@@ -85,13 +83,12 @@ class Member:
     def code(self) -> dict[str, str]:
         """The code of its blocks, as `Catalog.code` gives it: network, input, loss, optimiser, schedule, first weights."""
         recipe = self.training
-        losses = [recipe.loss] if isinstance(recipe.loss, str) else [name for name, _ in recipe.loss]
-        found = NETWORKS.code(self.model) | INPUTS.code(self.input.name) | OPTIMIZERS.code(recipe.optimizer)
-        for loss in losses:
-            found |= LOSSES.code(loss)
-        if recipe.schedule:
-            found |= SCHEDULES.code(recipe.schedule.name)
-        return found | (INITS.code(self.init.name) if self.init else {})
+        blocks: list[tuple[Catalog[Any], str]] = [(NETWORKS, self.model), (INPUTS, self.input.name)]
+        blocks += [(OPTIMIZERS, recipe.optimizer)]
+        blocks += [(LOSSES, name) for name in ([recipe.loss] if isinstance(recipe.loss, str) else dict(recipe.loss))]
+        blocks += [(SCHEDULES, recipe.schedule.name)] if recipe.schedule else []
+        blocks += [(INITS, self.init.name)] if self.init else []
+        return {key: value for catalog, name in blocks for key, value in catalog.code(name).items()}
 
     def build(self) -> nn.Module:
         """The network before training. Raises InputError where the settings do not fit it."""
@@ -104,8 +101,7 @@ class Member:
 
     def kind_of_input(self) -> Input:
         """How samples for this member are made."""
-        made: Input = INPUTS.make(self.input)
-        return made
+        return cast(Input, INPUTS.make(self.input))
 
 
 def named_code(code: Mapping[str, str]) -> dict[str, Any]:

@@ -1,12 +1,12 @@
 """What a data set holds, and what is wrong with it, before anyone trains on it.
 
-Every file is decoded once, as training decodes it. A frame looks upside
-down when it is more like the training frames turned over than like the training frames: a small
-picture of it is correlated with the median of theirs, upright and vertically flipped.
+A frame looks upside down when a small picture of it correlates better with the median of the training frames flipped
+vertically than with the median itself.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -95,21 +95,18 @@ class _Look:
     small: Image
 
 
-_Looks = list[_Look | Fault]
-
-
 def inspect_frames(frameset: FrameSet, advance: Advance | None = None) -> Report:
-    """Decode every frame of `frameset`, best one that was read with `strict=False`, and report on it.
+    """Decode every frame of `frameset`, best read with `strict=False`, and report on it, files that cannot be read included.
 
-    `advance` is told how many frames were looked at, as they are. Nothing is raised for a file that
-    cannot be read: it is in the report.
+    `advance` is told how many frames were looked at, as they are.
     """
-    tasks = [
-        (video, task) for split in (frameset.train, frameset.test) for video in split.videos for task in _tasks(video)
-    ]
-    looks: dict[int, _Looks] = {id(video): [] for video, _ in tasks}
+    videos = (*frameset.train.videos, *frameset.test.videos)
+    # What is decoded at once: some of a video's images, or a whole movie.
+    starts = [(video, range(0, len(video.images), _CHUNK) if video.images else (0,)) for video in videos]
+    tasks = [(video, start) for video, places in starts for start in places]
+    looks: dict[int, list[_Look | Fault]] = {id(video): [] for video in videos}
     with decoding_pool() as pool:
-        for (video, _), found in zip(tasks, pool.map(lambda item: item[1](), tasks), strict=True):
+        for (video, _), found in zip(tasks, pool.map(lambda task: list(_look_at(*task)), tasks), strict=True):
             looks[id(video)] += found
             if advance:
                 advance(len(found))
@@ -119,24 +116,18 @@ def inspect_frames(frameset: FrameSet, advance: Advance | None = None) -> Report
     def report(split: Split) -> SplitReport:
         return SplitReport(split.name, tuple(_report(video, looks[id(video)], median) for video in split.videos))
 
-    return Report(
-        frameset.name, frameset.root, report(frameset.train), report(frameset.test), frameset.notes, frameset.faults
-    )
+    train_report, test_report = report(frameset.train), report(frameset.test)
+    return Report(frameset.name, frameset.root, train_report, test_report, frameset.notes, frameset.faults)
 
 
-def _report(video: Video, looks: _Looks, median: NDArray[Any] | None) -> VideoReport:
-    seen = [look for look in looks if isinstance(look, _Look)]
-    first, last = (video.numbers[0], video.numbers[-1]) if video.numbers else (None, None)
-    return VideoReport(
-        id=video.id,
-        frames=len(video.numbers),
-        first=first,
-        last=last,
-        missing=() if first is None else tuple(sorted(set(range(first, video.numbers[-1])) - set(video.numbers))),
-        sizes=tuple(sorted({look.size for look in seen})),
-        unreadable=tuple(look for look in looks if isinstance(look, Fault)),
-        upside_down=() if median is None else tuple(_upside_down(seen, median)),
-    )
+def _report(video: Video, looks: list[_Look | Fault], median: NDArray[Any] | None) -> VideoReport:
+    seen, numbers = [look for look in looks if isinstance(look, _Look)], video.numbers
+    first, last = (numbers[0], numbers[-1]) if numbers else (None, None)
+    missing = tuple(sorted({*range(numbers[0], numbers[-1])} - {*numbers})) if numbers else ()
+    sizes = tuple(sorted({look.size for look in seen}))
+    unreadable = tuple(look for look in looks if isinstance(look, Fault))
+    upside_down = () if median is None else tuple(_upside_down(seen, median))
+    return VideoReport(video.id, len(numbers), first, last, missing, sizes, unreadable, upside_down)
 
 
 def _upside_down(seen: list[_Look], median: NDArray[Any]) -> Iterator[int]:
@@ -153,35 +144,29 @@ def _standard(image: NDArray[Any]) -> NDArray[np.float64]:
     return np.asarray(centred / (centred.std() or 1.0))
 
 
-def _tasks(video: Video) -> list[Callable[[], _Looks]]:
-    if video.images is None:
-        return [lambda: _look_at_movie(video)]
-    pairs = list(zip(video.numbers, video.images, strict=True))
-    parts = [pairs[start : start + _CHUNK] for start in range(0, len(pairs), _CHUNK)]
-    return [lambda part=part: [_look_at_image(*pair) for pair in part] for part in parts]  # type: ignore[misc]
+def _look_at(video: Video, start: int) -> Iterator[_Look | Fault]:
+    if video.movie is not None:
+        yield from _look_at_movie(video.movie, video.numbers)
+    for number, path in islice(zip(video.numbers, video.images or (), strict=False), start, start + _CHUNK):
+        try:
+            yield _look(number, read_image(path))
+        except InputError as error:
+            yield Fault(path, str(error))
 
 
-def _look_at_image(number: int, path: Path) -> _Look | Fault:
+def _look_at_movie(movie: Path, numbers: tuple[int, ...]) -> Iterator[_Look | Fault]:
+    seen = 0
     try:
-        return _look(number, read_image(path))
+        if not numbers:
+            count_movie_frames(movie)
+        for number, image in zip(numbers, read_movie(movie), strict=False):
+            seen += 1
+            yield _look(number, image)
     except InputError as error:
-        return Fault(path, str(error))
-
-
-def _look_at_movie(video: Video) -> _Looks:
-    assert video.movie is not None
-    looks: _Looks = []
-    try:
-        if not video.numbers:
-            count_movie_frames(video.movie)
-        for number, image in zip(video.numbers, read_movie(video.movie), strict=False):
-            looks.append(_look(number, image))
-    except InputError as error:
-        return [*looks, Fault(video.movie, str(error))]
-    if len(looks) < len(video.numbers):
-        gave = f"{video.movie} gave {len(looks)} frames of {len(video.numbers)} this time; it may be damaged"
-        looks.append(Fault(video.movie, gave))
-    return looks
+        yield Fault(movie, str(error))
+    else:
+        if seen < len(numbers):
+            yield Fault(movie, f"{movie} gave {seen} frames of {len(numbers)} this time; it may be damaged")
 
 
 def _look(number: int, image: Image) -> _Look:

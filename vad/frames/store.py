@@ -1,14 +1,14 @@
 """Each file decoded once: all sizes of a split in one pass, into memory maps of bytes.
 
-A map is uint8 of shape (N, size, size, 3), RGB, in the order of the split's index. Its name holds the
-digest of the frames, the size and the filter, so a map that is there is right. It is written under
-a temporary name and renamed when it is complete.
+A map is uint8 of shape (N, size, size, 3), RGB, in the order of the split's index. Its name holds the digest of the
+frames, the size and the filter, and it gets that name when it is complete.
 """
 
 import contextlib
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -22,16 +22,17 @@ from vad.system.files import replacing
 
 Frames = NDArray[np.uint8]
 Advance = Callable[[int], None]
+Task = Callable[[], Iterator[tuple[int, Image]]]
 _CHUNK = 8  # small enough that cores end together, large enough that nothing is lost between two
 
 
 class Source(Protocol):
     """Frames that can be had: `tasks` are independent, each yields (position, RGB image) in turn."""
 
-    @property
-    def digest(self) -> str: ...
+    digest: str
+
     def __len__(self) -> int: ...
-    def tasks(self) -> list[Callable[[], Iterator[tuple[int, Image]]]]: ...
+    def tasks(self) -> list[Task]: ...
 
 
 class SplitSource:
@@ -40,24 +41,20 @@ class SplitSource:
     def __init__(self, split: Split):
         self._split = split
         self._shapes: dict[int, tuple[int, ...]] = {}
-
-    @property
-    def digest(self) -> str:
-        return self._split.digest
+        self.digest = split.digest
 
     def __len__(self) -> int:
         return len(self._split)
 
-    def tasks(self) -> list[Callable[[], Iterator[tuple[int, Image]]]]:
-        tasks: list[Callable[[], Iterator[tuple[int, Image]]]] = []
+    def tasks(self) -> list[Task]:
+        tasks: list[Task] = []
         start = 0
         for video in self._split.videos:
             if video.images is None:
-                tasks.append(lambda video=video, start=start: _read_whole_movie(video, start))  # type: ignore[misc]
+                tasks.append(partial(_read_whole_movie, video, start))
             else:
-                for first in range(0, len(video.images), _CHUNK):
-                    part = slice(first, first + _CHUNK)
-                    tasks.append(lambda video=video, start=start, part=part: self._read(video, start, part))  # type: ignore[misc]
+                parts = [slice(first, first + _CHUNK) for first in range(0, len(video.images), _CHUNK)]
+                tasks += [partial(self._read, video, start, part) for part in parts]
             start += len(video.numbers)
         return tasks
 
@@ -69,10 +66,9 @@ class SplitSource:
         for offset, path in enumerate(video.images[part]):
             image = read_image(path)
             if image.shape != shape:
-                raise InputError(
-                    f"{path} is {image.shape[1]} x {image.shape[0]}, but {video.images[0]} of the same video is "
-                    f"{shape[1]} x {shape[0]}; the frames of a video must have one size"
-                )
+                other = f"{video.images[0]} of the same video is {shape[1]} x {shape[0]}"
+                size = f"{image.shape[1]} x {image.shape[0]}"
+                raise InputError(f"{path} is {size}, but {other}; the frames of a video must have one size")
             yield start + part.start + offset, image
 
 
@@ -97,11 +93,10 @@ def open_frames(
 ) -> dict[int, Frames]:
     """The source's frames at each size, as read-only memory maps; decodes what is not there yet.
 
-    `advance` is told how many frames were decoded, as they are. Raises InputError that names the
-    first frame that cannot be decoded; then no map is left behind.
+    `advance` is told how many frames were decoded, as they are. Raises InputError for a frame that cannot be decoded.
     """
     paths = {size: map_path(folder, source, size) for size in sizes}
-    missing = [size for size in paths if not _complete(paths[size], len(source), size)]
+    missing = [size for size in paths if not holds(paths[size], (len(source), size, size, 3), np.uint8)]
     if missing:
         with contextlib.ExitStack() as stack:
             temporary = {size: stack.enter_context(replacing(paths[size])) for size in missing}
@@ -125,7 +120,7 @@ def _fill(source: Source, files: Mapping[int, BinaryIO], advance: Advance | None
     """
     starts = {size: file.tell() for size, file in files.items()}
 
-    def run(task: Callable[[], Iterator[tuple[int, Image]]]) -> int:
+    def run(task: Task) -> int:
         count = 0
         for position, image in task():
             for size, file in files.items():
@@ -154,15 +149,14 @@ def reserve(path: Path, wanted: Path) -> None:
         except AttributeError:  # not a system that can
             return
         except OSError as error:
-            gigabytes = path.stat().st_size / 1e9
-            raise InputError(
-                f"cannot write {wanted} ({gigabytes:.2f} GB): {error.strerror}; make room, or set VAD_HOME to another disk"
-            ) from None
+            fault = f"cannot write {wanted} ({path.stat().st_size / 1e9:.2f} GB): {error.strerror}"
+            raise InputError(f"{fault}; make room, or set VAD_HOME to another disk") from None
 
 
-def _complete(path: Path, count: int, size: int) -> bool:
+def holds(path: Path, shape: tuple[int, ...], dtype: type[np.generic]) -> bool:
+    """Whether there is a memory map of this shape and type."""
     try:
-        frames = np.load(path, mmap_mode="r")
+        array = np.load(path, mmap_mode="r")
     except (OSError, ValueError, EOFError):
         return False
-    return bool(frames.shape == (count, size, size, 3) and frames.dtype == np.uint8)
+    return bool(array.shape == shape and array.dtype == dtype)

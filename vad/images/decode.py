@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from vad.errors import InputError
-from vad.system.files import require_plain
+from vad.system.files import reading, require_plain
 from vad.system.threads import available
 
 # The triangle filter, widened with the scale: what PIL calls BILINEAR and the reference resizes with.
@@ -36,28 +36,14 @@ _FEWER_AT_THE_END, _ESTIMATE_OFF = 2, 0.05
 _VARIES = 0.1
 
 
-def read_bytes(path: Path) -> bytes:
-    """Return a file's bytes. Raises InputError where it cannot be read or is empty."""
-    try:
-        require_plain(path)
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from None
-    if not data:
-        raise InputError(f"{path} is empty (0 bytes); restore or remove it")
-    return data
-
-
 def decode_image(data: bytes, where: str) -> Image:
     """Decode a JPEG, PNG, BMP, TIFF or WebP to RGB, uint8 of shape (H, W, 3). EXIF orientation is ignored, as the reference does.
 
     Raises InputError that names `where` for what is damaged, holds several pictures or values of 16 bits, or claims to
     be huge (before it is decoded). A single flipped bit in a JPEG mostly decodes; it has no checksum.
     """
-    return _decode_jpeg(data, where) if data.startswith(_JPEG_START) else _decode_other(data, where)
-
-
-def _decode_jpeg(data: bytes, where: str) -> Image:
+    if not data.startswith(_JPEG_START):
+        return _decode_other(data, where)
     try:
         height, width, _, _ = simplejpeg.decode_jpeg_header(data)
         _require_few_pixels(height, width, where)
@@ -106,7 +92,12 @@ def _require_no_pointer(data: bytes, where: str) -> None:
 
 def read_image(path: Path) -> Image:
     """Read an image file as RGB, uint8 of shape (H, W, 3). Raises InputError with the path."""
-    return decode_image(read_bytes(path), str(path))
+    with reading(path):
+        require_plain(path)
+        data = path.read_bytes()
+    if not data:
+        raise InputError(f"{path} is empty (0 bytes); restore or remove it")
+    return decode_image(data, str(path))
 
 
 def read_movie(path: Path) -> Iterator[Image]:
@@ -154,9 +145,8 @@ def _grabbed(capture: cv2.VideoCapture, path: Path) -> Iterator[int]:
         there = f"gave {count} of its {claimed} frames" if exact else f"ends about {lost} frames too early"
         raise InputError(f"{path} {there}: it is cut off or damaged; restore or remove it")
     if exact and lost > 0 and (times[-1] > count - 0.5 or _ends_whole(path, claimed) or capture.grab()):
-        raise InputError(
-            f"{path} lost {lost} of its {claimed} frames before its end: it is damaged; restore or remove it"
-        )
+        some_lost = f"{path} lost {lost} of its {claimed} frames before its end"
+        raise InputError(f"{some_lost}: it is damaged; restore or remove it")
     if not exact and (gap := _gap(times)) is not None:
         raise InputError(
             f"{path} has no picture for a while behind frame {gap}: it is damaged, or the camera dropped some; restore it, "
@@ -176,9 +166,7 @@ def _ends_whole(path: Path, claimed: int) -> bool:
         if b"idx1" not in file.read():
             return False
     packets = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_FORMAT, -1])
-    count = 0
-    while packets.read()[0]:
-        count += 1
+    count = sum(1 for _ in iter(lambda: packets.read()[0], False))
     packets.release()
     return 0 < count < claimed
 

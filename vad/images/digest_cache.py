@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from vad.errors import InputError
-from vad.images.decode import count_movie_frames, read_movie
-from vad.system.files import replacing, require_plain, sha256
+from vad.images.decode import read_movie
+from vad.system.files import reading, replacing, require_plain, sha256
 from vad.system.threads import available
 
 Size = tuple[int, int]
@@ -33,14 +33,10 @@ class DigestCache:
         """The SHA-256 of each file's bytes. Raises InputError for one that is unreadable or empty."""
         return tuple(self._each("sha256", paths, _sha256))
 
-    def movie_frames(self, path: Path) -> int:
-        """How many frames a video file holds."""
-        return int(self._each("frames", [path], count_movie_frames)[0])
-
     def size(self, path: Path, *, movie: bool) -> Size | None:
         """Width and height of an image, by its header, or of a movie's first frame; None where that cannot be read."""
-        width, height = self._each("size", [path], _movie_size if movie else _image_size)[0]
-        return (width, height) if width and height else None
+        found = self._each("size", [path], _movie_size if movie else _image_size)[0]
+        return (found[0], found[1]) if found and all(found) else None
 
     def remember(self, fact: str, path: Path, find: Callable[[Path], Any]) -> Any:
         """`find(path)`, a JSON value, or what it was before if the file has not changed since."""
@@ -67,36 +63,31 @@ class DigestCache:
 
 def _status(path: Path) -> str:
     """What changes with a file's contents: tar and rsync keep size and modification time, not the time of change."""
-    try:
+    with reading(path):
         status = path.stat()
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from None
     return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
 
 
 def _sha256(path: Path) -> str:
-    try:
+    with reading(path):
         require_plain(path)
         if not path.stat().st_size:
             raise InputError(f"{path} is empty (0 bytes); restore or remove it")
         return sha256(path)
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from None
 
 
-def _image_size(path: Path) -> Size:
+def _image_size(path: Path) -> Size | None:
     from PIL import Image
 
-    try:
+    # Whatever is wrong with it is told where the image is decoded.
+    with suppress(Exception), warnings.catch_warnings(action="ignore"):
         require_plain(path)
-        with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
+        with Image.open(path) as image:
             return image.size
-    except Exception:  # whatever it is, it is told where the image is decoded
-        return 0, 0
+    return None
 
 
-def _movie_size(path: Path) -> Size:
-    try:
-        return next(((frame.shape[1], frame.shape[0]) for frame in read_movie(path)), (0, 0))
-    except InputError:
-        return 0, 0
+def _movie_size(path: Path) -> Size | None:
+    with suppress(InputError):
+        return next(((frame.shape[1], frame.shape[0]) for frame in read_movie(path)), None)
+    return None

@@ -19,30 +19,25 @@ def ssim_map(first: Tensor, second: Tensor) -> Tensor:
     continued by zeros.
     """
     both = torch.cat([first, second, first * first, second * second, first * second])
-    mean_1, mean_2, square_1, square_2, product = _blur(both).chunk(5)
+    # Two products with a band matrix are faster than a convolution of each channel.
+    rows, columns = (_band(size, both.device) for size in both.shape[-2:])
+    mean_1, mean_2, square_1, square_2, product = (rows @ both @ columns).chunk(5)
     variance_1, variance_2 = square_1 - mean_1 * mean_1, square_2 - mean_2 * mean_2
     covariance = product - mean_1 * mean_2
     likeness = (2 * mean_1 * mean_2 + _C1) * (2 * covariance + _C2)
     return likeness / ((mean_1 * mean_1 + mean_2 * mean_2 + _C1) * (variance_1 + variance_2 + _C2))
 
 
-def _blur(images: Tensor) -> Tensor:
-    """The Gaussian window along both sides. Two products with a band matrix are faster than a convolution of each channel."""
-    rows, columns = (_band(size, images.device) for size in images.shape[-2:])
-    return rows @ images @ columns
-
-
 @lru_cache
 @torch.inference_mode(False)  # what is made while scoring must serve training too
 def _band(size: int, device: torch.device) -> Tensor:
-    """The symmetric matrix that blurs a vector of `size`, zeros beyond its ends."""
-    radius = SSIM_WINDOW // 2
-    window = [math.exp(-(offset**2) / (2 * SSIM_SIGMA**2)) for offset in range(-radius, radius + 1)]
+    """The symmetric matrix of the Gaussian window over a vector of `size`, zeros beyond its ends."""
+    offsets = range(-(SSIM_WINDOW // 2), SSIM_WINDOW // 2 + 1)
+    window = [math.exp(-(offset**2) / (2 * SSIM_SIGMA**2)) for offset in offsets]
     band = torch.zeros(size, size, dtype=torch.float64)
-    for offset, weight in zip(range(-radius, radius + 1), window, strict=True):
-        band += torch.diag(
-            torch.full((max(0, size - abs(offset)),), weight / sum(window), dtype=torch.float64), offset
-        )[:size, :size]
+    for offset, weight in zip(offsets, window, strict=True):
+        if abs(offset) < size:
+            band.diagonal(offset).fill_(weight / sum(window))
     return band.float().to(device)
 
 

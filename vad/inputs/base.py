@@ -4,7 +4,7 @@ import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Protocol, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -15,9 +15,7 @@ from vad.catalog import Catalog
 from vad.data.frame_index import FrameIndex
 from vad.frames.store import Advance, Frames
 from vad.inputs.device_cache import on_device
-from vad.inputs.shape import Shape
-
-Positions = NDArray[np.intp]
+from vad.inputs.shape import Positions, Shape, Window
 
 
 class Batch(NamedTuple):
@@ -30,25 +28,26 @@ class Batch(NamedTuple):
 class Samples:
     """Samples of one split: how many there are, any of them as a batch, and the frames that each one scores.
 
-    `scored` holds positions in the index, of shape (W, K): sample w scores the K frames scored[w]. The target
-    of a batch is (B, C, size, size), or (B, C, K, size, size) where K > 1.
+    `windows` holds positions in the index, of shape (W, L): the frames that sample w is cut from. `scored`, (W, K), are
+    those of them that it scores. The target of a batch is (B, C, size, size), or (B, C, K, size, size) where K > 1.
     """
 
     slow: ClassVar[bool] = False
     """Whether making a sample takes so long that `keep` is worth its disk."""
 
-    def __init__(self, frames: Frames, scored: Positions, device: torch.device):
+    def __init__(self, frames: Frames, index: FrameIndex, device: torch.device, window: Window, training: bool):
         self.array: NDArray[Any] = frames
         """What batches are cut from: the frames, or what `keep` made of them."""
         self._device = device
         self._resident: Tensor | None = None
-        self.scored = scored
+        self.windows = window.positions(index, training)
+        self.scored = self.windows[:, window.scored_from :]
 
     def __len__(self) -> int:
         return len(self.scored)
 
     def batch(self, which: Positions) -> Batch:
-        """The samples at these places in `scored`, float32 on the device that computes."""
+        """The samples with these numbers, float32 on the device that computes."""
         raise NotImplementedError
 
     def keep(self, place: Path, advance: Advance) -> None:
@@ -78,27 +77,21 @@ class Samples:
         return taken.to(self._device, non_blocking=True)
 
 
-class MakeSamples(Protocol):
-    """Samples of stored frames; `training` leaves out those that an input trains without."""
-
-    def __call__(
-        self, frames: Frames, index: FrameIndex, device: torch.device, *, training: bool = False
-    ) -> Samples: ...
-
-
-class Reach(Protocol):
-    """The frames that each sample scores, positions of shape (W, K), without any frame being looked at."""
-
-    def __call__(self, index: FrameIndex, *, training: bool = False) -> Positions: ...
-
-
 @dataclass(frozen=True)
 class Input:
-    """A kind of input: the shape of a sample at a size, how samples are made, and which frames they score."""
+    """A kind of input: the shape of a sample at a size, the class of its samples, and the windows of frames they are cut from."""
 
     shape: Callable[[int], Shape]
-    samples: MakeSamples
-    reach: Reach
+    made: type[Samples]
+    window: Window
+
+    def samples(self, frames: Frames, index: FrameIndex, device: torch.device, *, training: bool = False) -> Samples:
+        """Samples of stored frames; `training` leaves out those that an input trains without."""
+        return self.made(frames, index, device, self.window, training)
+
+    def reach(self, index: FrameIndex, *, training: bool = False) -> Positions:
+        """The frames that each sample scores, positions of shape (W, K), without any frame being looked at."""
+        return self.window.positions(index, training)[:, self.window.scored_from :]
 
     def scored(self, index: FrameIndex) -> NDArray[np.bool_]:
         """Which frames of the index get a score at all, (N,)."""

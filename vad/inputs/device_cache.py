@@ -28,10 +28,7 @@ def on_device(array: NDArray[np.generic], device: torch.device) -> Tensor | None
     with _lock:
         place = array.__array_interface__["data"][0]
         key = (getattr(array, "filename", None), place, array.shape, str(device))
-        tensor = _held.get(key)
-        if tensor is None:
-            if array.nbytes > _SHARE * _room(device):
-                return None
+        if (tensor := _held.get(key)) is None and array.nbytes <= _SHARE * _room(device):
             tensor = _copy(array, device)
             if device.type == "cuda":  # whoever looks at it from another stream finds it there
                 torch.cuda.current_stream(device).synchronize()

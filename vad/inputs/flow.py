@@ -1,7 +1,5 @@
 """Optical flow as input: how far each pixel moved since the frame before."""
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -11,11 +9,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vad.data.frame_index import FrameIndex
-from vad.frames.store import Advance, Frames, reserve
+from vad.frames.store import Advance, Frames, holds, reserve
 from vad.images.decode import decoding_pool
-from vad.inputs.base import INPUTS, Batch, Input, Positions, Samples
-from vad.inputs.shape import Shape
-from vad.inputs.windows import firsts
+from vad.inputs.base import INPUTS, Batch, Input, Samples
+from vad.inputs.shape import Positions, Shape, Window, firsts
 from vad.system.files import replacing
 
 # Pixels at which flow is cut off; it becomes 1.
@@ -42,11 +39,11 @@ class FlowSamples(Samples):
 
     slow = True
 
-    def __init__(self, frames: Frames, index: FrameIndex, device: torch.device, break_at_gaps: bool):
-        super().__init__(frames, np.arange(len(index), dtype=np.intp)[:, None], device)
+    def __init__(self, frames: Frames, index: FrameIndex, device: torch.device, window: Window, training: bool):
+        super().__init__(frames, index, device, window, training)
         self._first = np.zeros(len(index), bool)
-        self._first[firsts(index, break_at_gaps)] = True
-        self._break_at_gaps = break_at_gaps
+        self._first[firsts(index, window.break_at_gaps)] = True
+        self._joined = "gaps" if window.break_at_gaps else "joined"
         self._kept = False
 
     def batch(self, which: Positions) -> Batch:
@@ -54,7 +51,7 @@ class FlowSamples(Samples):
             flow = self._take(which)
         else:
             with decoding_pool() as pool:
-                flow = torch.from_numpy(np.stack(list(self._compute(pool, which)))).to(self._device)
+                flow = torch.from_numpy(np.stack(list(pool.map(self._compute, which.tolist())))).to(self._device)
         values = flow.permute(0, 3, 1, 2).float()
         return Batch(values, values)
 
@@ -64,24 +61,20 @@ class FlowSamples(Samples):
 
     def keep(self, place: Path, advance: Advance) -> None:
         """Compute the flow of all frames into a memory map, float16 of shape (N, size, size, 2), or open it."""
-        joined = "gaps" if self._break_at_gaps else "joined"
-        path = place.with_name(f"{place.name}-flow{FLOW_CODE}-{joined}.npy")
+        path = place.with_name(f"{place.name}-flow{FLOW_CODE}-{self._joined}.npy")
         shape = (*self.array.shape[:3], 2)
-        if not _is_there(path, shape):
+        if not holds(path, shape, np.float16):
             with replacing(path) as temporary, decoding_pool() as pool:
                 flow = np.lib.format.open_memmap(temporary, "w+", np.float16, shape)
                 reserve(temporary, path)
-                for position, values in enumerate(self._compute(pool, np.arange(len(self), dtype=np.intp))):
+                for position, values in enumerate(pool.map(self._compute, range(len(self)))):
                     flow[position] = values
                     advance(1)
                 flow.flush()
         self.array, self._kept = np.load(path, mmap_mode="r"), True
 
-    def _compute(self, pool: ThreadPoolExecutor, which: Positions) -> Iterator[NDArray[np.float16]]:
-        # Rounded to half precision here, so that kept or not, a frame's flow is the same.
-        return pool.map(self._one, which.tolist())
-
-    def _one(self, position: int) -> NDArray[np.float16]:
+    def _compute(self, position: int) -> NDArray[np.float16]:
+        """The flow at a frame, rounded to half precision, so that kept or not it is the same."""
         if self._first[position]:
             return np.zeros((*self.array.shape[1:3], 2), np.float16)
         return farneback(self.array[position - 1], self.array[position]).astype(np.float16)
@@ -97,22 +90,7 @@ class FlowSamples(Samples):
         return torch.from_numpy(np.stack(pictures))
 
 
-def _is_there(path: Path, shape: tuple[int, ...]) -> bool:
-    try:
-        kept = np.load(path, mmap_mode="r")
-    except (OSError, ValueError, EOFError):
-        return False
-    return bool(kept.shape == shape and kept.dtype == np.float16)
-
-
 @INPUTS.register("optical_flow", version=1)
 def optical_flow(*, break_at_gaps: bool = False) -> Input:
     """Flow from the frame before (dx, dy) in [-1, 1], (2, size, size); zero for the first frame of a video."""
-
-    def reach(index: FrameIndex, *, training: bool = False) -> Positions:
-        return np.arange(len(index), dtype=np.intp)[:, None]
-
-    def samples(frames: Frames, index: FrameIndex, device: torch.device, *, training: bool = False) -> Samples:
-        return FlowSamples(frames, index, device, break_at_gaps)
-
-    return Input(lambda size: Shape("frame", 2, size), samples, reach)
+    return Input(lambda size: Shape("frame", 2, size), FlowSamples, Window(break_at_gaps=break_at_gaps))

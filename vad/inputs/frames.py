@@ -2,16 +2,12 @@
 
 from typing import Annotated
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from vad.catalog import Within
-from vad.data.frame_index import FrameIndex
-from vad.frames.store import Frames
-from vad.inputs.base import INPUTS, Batch, Input, Positions, Samples
-from vad.inputs.shape import Shape
-from vad.inputs.windows import windows
+from vad.catalog import Count, Within
+from vad.inputs.base import INPUTS, Batch, Input, Samples
+from vad.inputs.shape import Positions, Shape, Window
 
 # ITU-R BT.601, as OpenCV's RGB2GRAY has it.
 _LUMA = (0.299, 0.587, 0.114)
@@ -36,25 +32,14 @@ class FrameSamples(Samples):
 @INPUTS.register("rgb", version=1)
 def rgb() -> Input:
     """Single colour frames in [-1, 1], (3, size, size)."""
-
-    def reach(index: FrameIndex, *, training: bool = False) -> Positions:
-        return np.arange(len(index), dtype=np.intp)[:, None]
-
-    def samples(frames: Frames, index: FrameIndex, device: torch.device, *, training: bool = False) -> Samples:
-        return FrameSamples(frames, reach(index), device)
-
-    return Input(lambda size: Shape("frame", 3, size), samples, reach)
+    return Input(lambda size: Shape("frame", 3, size), FrameSamples, Window())
 
 
 class DifferenceSamples(Samples):
     """A frame's grey values less those of the frame before it, without their sign."""
 
-    def __init__(self, frames: Frames, pairs: Positions, device: torch.device):
-        super().__init__(frames, pairs[:, 1:], device)
-        self._pairs = pairs
-
     def batch(self, which: Positions) -> Batch:
-        grey = self._take(self._pairs[which]).float() @ (torch.tensor(_LUMA, device=self._device) / 255)
+        grey = self._take(self.windows[which]).float() @ (torch.tensor(_LUMA, device=self._device) / 255)
         change = (grey[:, 1] - grey[:, 0]).abs_()[:, None]
         return Batch(change, change)
 
@@ -65,77 +50,41 @@ class DifferenceSamples(Samples):
 @INPUTS.register("frame_difference", version=1)
 def frame_difference(*, break_at_gaps: bool = False) -> Input:
     """|I_t - I_(t-1)| of grey frames in [0, 1], (1, size, size). The first frame of a video gets no score."""
-
-    def pairs(index: FrameIndex) -> Positions:
-        return windows(index, 2, 1, break_at_gaps)
-
-    def reach(index: FrameIndex, *, training: bool = False) -> Positions:
-        return pairs(index)[:, 1:]
-
-    def samples(frames: Frames, index: FrameIndex, device: torch.device, *, training: bool = False) -> Samples:
-        return DifferenceSamples(frames, pairs(index), device)
-
-    return Input(lambda size: Shape("frame", 1, size), samples, reach)
+    return Input(lambda size: Shape("frame", 1, size), DifferenceSamples, Window(2, 1, break_at_gaps=break_at_gaps))
 
 
 class ClipSamples(FrameSamples):
     """Windows of frames, compared with themselves."""
 
     def batch(self, which: Positions) -> Batch:
-        clips = _scale(self._take(self.scored[which]).permute(0, 4, 1, 2, 3))
+        clips = _scale(self._take(self.windows[which]).permute(0, 4, 1, 2, 3))
         return Batch(clips, clips)
 
 
 @INPUTS.register("clip", version=1)
-def clip(
-    *,
-    frames: Annotated[int, Within(low=2)] = 8,
-    stride: Annotated[int, Within(low=1)] = 1,
-    break_at_gaps: bool = False,
-) -> Input:
+def clip(*, frames: Annotated[int, Within(low=2)] = 8, stride: Count = 1, break_at_gaps: bool = False) -> Input:
     """Clips of `frames` colour frames in [-1, 1], (3, frames, size, size).
 
     Training takes every `stride`-th clip, scoring every one; a frame's score is the largest that a clip
     gives it.
     """
-    length = frames
-
-    def reach(index: FrameIndex, *, training: bool = False) -> Positions:
-        return windows(index, length, stride if training else 1, break_at_gaps)
-
-    def samples(frames: Frames, index: FrameIndex, device: torch.device, *, training: bool = False) -> Samples:
-        return ClipSamples(frames, reach(index, training=training), device)
-
-    return Input(lambda size: Shape("clip", 3, size, length), samples, reach)
+    window = Window(frames, stride=stride, break_at_gaps=break_at_gaps)
+    return Input(lambda size: Shape("clip", 3, size, frames), ClipSamples, window)
 
 
 class SequenceSamples(FrameSamples):
     """Windows of frames and the frame that comes next, which is to be predicted."""
 
-    def __init__(self, frames: Frames, positions: Positions, device: torch.device):
-        super().__init__(frames, positions[:, -1:], device)
-        self._past = positions[:, :-1]
-
     def batch(self, which: Positions) -> Batch:
-        past = _scale(self._take(self._past[which]).permute(0, 1, 4, 2, 3))
+        past = _scale(self._take(self.windows[which][:, :-1]).permute(0, 1, 4, 2, 3))
         return Batch(past, super().batch(which).target)
 
 
 @INPUTS.register("sequence", version=1)
-def sequence(*, frames: Annotated[int, Within(low=1)] = 8, break_at_gaps: bool = False) -> Input:
+def sequence(*, frames: Count = 8, break_at_gaps: bool = False) -> Input:
     """`frames` colour frames in [-1, 1], (frames, 3, size, size), and the next one, which gets the score.
 
     The first `frames` frames of a video get none.
     """
-    length = frames
-
-    def positions(index: FrameIndex) -> Positions:
-        return windows(index, length + 1, 1, break_at_gaps)
-
-    def reach(index: FrameIndex, *, training: bool = False) -> Positions:
-        return positions(index)[:, -1:]
-
-    def samples(frames: Frames, index: FrameIndex, device: torch.device, *, training: bool = False) -> Samples:
-        return SequenceSamples(frames, positions(index), device)
-
-    return Input(lambda size: Shape("sequence", 3, size, length), samples, reach)
+    window = Window(frames + 1, frames, break_at_gaps=break_at_gaps)
+    return Input(lambda size: Shape("sequence", 3, size, frames), SequenceSamples, window)

@@ -1,8 +1,15 @@
-"""The shape of a sample."""
+"""The shape of a sample, and the windows of consecutive frames of one video that samples are cut from."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
+from vad.data.frame_index import FrameIndex
+
+Positions = NDArray[np.intp]
 Kind = Literal["frame", "clip", "sequence"]
 
 
@@ -23,6 +30,49 @@ class Shape:
     def sides(self) -> tuple[int, ...]:
         """The shape of one sample, without the batch."""
         frame = (self.channels, self.size, self.size)
-        return {"frame": frame, "clip": (self.channels, self.frames, *frame[1:]), "sequence": (self.frames, *frame)}[
-            self.kind
-        ]
+        of_kind = {"frame": frame, "clip": (self.channels, self.frames, *frame[1:]), "sequence": (self.frames, *frame)}
+        return of_kind[self.kind]
+
+
+@dataclass(frozen=True)
+class Window:
+    """The frames of a sample: `length` of one run, of which all from number `scored_from` on get a score.
+
+    Training takes every `stride`-th window, scoring every one.
+    """
+
+    length: int = 1
+    scored_from: int = 0
+    stride: int = 1
+    break_at_gaps: bool = False
+
+    def positions(self, index: FrameIndex, training: bool) -> Positions:
+        """All windows as positions in the index, (W, length)."""
+        return windows(index, self.length, self.stride if training else 1, self.break_at_gaps)
+
+
+def runs(index: FrameIndex, break_at_gaps: bool) -> list[slice]:
+    """Where frames follow one another: whole videos, or with `break_at_gaps` their parts without a missing number."""
+    if not break_at_gaps:
+        return list(index.spans)
+    found = []
+    for span in index.spans:
+        breaks = span.start + 1 + np.flatnonzero(np.diff(index.frame[span]) != 1)
+        edges = [span.start, *breaks.tolist(), span.stop]
+        found += [slice(a, b) for a, b in pairwise(edges)]
+    return found
+
+
+def windows(index: FrameIndex, length: int, stride: int = 1, break_at_gaps: bool = False) -> Positions:
+    """Every `stride`-th window of `length` frames in each run: positions in the index, (W, length).
+
+    A run that is shorter than a window has none.
+    """
+    starts = [np.arange(run.start, run.stop - length + 1, stride) for run in runs(index, break_at_gaps)]
+    first = np.concatenate([np.zeros(0, np.intp), *starts]).astype(np.intp)
+    return first[:, None] + np.arange(length)
+
+
+def firsts(index: FrameIndex, break_at_gaps: bool) -> Positions:
+    """The first frame of each run, (R,)."""
+    return np.asarray([run.start for run in runs(index, break_at_gaps)], np.intp)

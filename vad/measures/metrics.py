@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from vad.data.frame_index import FrameIndex, Values
+from vad.data.frame_index import Flags, FrameIndex, Values
 from vad.errors import InputError
 
 RESAMPLES = 1000
@@ -29,12 +29,11 @@ class Measured:
     videos: int
 
 
-@dataclass(frozen=True, eq=False)
-class Sampled:
+class Sampled(NamedTuple):
     """What was measured, with the `draws` of AP behind its interval, so that it can be compared with another."""
 
     measured: Measured
-    draws: NDArray[np.float64]
+    draws: Values
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class Difference:
     better: float
 
 
-def measure(scores: Values, labels: NDArray[np.bool_], index: FrameIndex) -> Measured:
+def measure(scores: Values, labels: Flags, index: FrameIndex) -> Measured:
     """AP and AUC by scikit-learn, with a percentile bootstrap interval (95 %) over whole videos.
 
     Raises InputError where all labels are one: neither figure exists then.
@@ -59,25 +58,17 @@ def measure(scores: Values, labels: NDArray[np.bool_], index: FrameIndex) -> Mea
     return sample(scores, labels, index).measured
 
 
-def sample(scores: Values, labels: NDArray[np.bool_], index: FrameIndex) -> Sampled:
+def sample(scores: Values, labels: Flags, index: FrameIndex) -> Sampled:
     """As `measure`, with the draws."""
     from sklearn.metrics import average_precision_score, roc_auc_score
 
     if labels.all() or not labels.any():
         raise InputError("all labels are the same; AP and AUC need normal and anomalous frames")
     draws = bootstrap_ap(scores, labels, index)
-    low, high = _middle(draws)
-    measured = Measured(
-        # Rounding may carry a perfect ranking a hair above 1.
-        ap=min(1.0, float(average_precision_score(labels, scores))),
-        low=min(1.0, low),
-        high=min(1.0, high),
-        auc=float(roc_auc_score(labels, scores)),
-        prevalence=float(labels.mean()),
-        frames=len(labels),
-        videos=len(index.spans),
-    )
-    return Sampled(measured, draws)
+    # Rounding may carry a perfect ranking a hair above 1.
+    ap, low, high = (min(1.0, value) for value in (float(average_precision_score(labels, scores)), *_middle(draws)))
+    auc, prevalence = float(roc_auc_score(labels, scores)), float(labels.mean())
+    return Sampled(Measured(ap, low, high, auc, prevalence, len(labels), len(index.spans)), draws)
 
 
 def difference(one: Sampled, other: Sampled) -> Difference:
@@ -91,7 +82,7 @@ def difference(one: Sampled, other: Sampled) -> Difference:
     return Difference(one.measured.ap - other.measured.ap, low, high, one.measured.videos, better)
 
 
-def shortfall(scores: Values, labels: NDArray[np.bool_]) -> Values:
+def shortfall(scores: Values, labels: Flags) -> Values:
     """What each frame costs: of shape (N,), and 1 less AP in sum.
 
     AP is the mean, over anomalous frames, of the share of anomalous frames among those that score as high or higher.
@@ -106,13 +97,13 @@ def shortfall(scores: Values, labels: NDArray[np.bool_]) -> Values:
     return cost
 
 
-def _middle(draws: NDArray[np.float64]) -> tuple[float, float]:
+def _middle(draws: Values) -> tuple[float, float]:
     """Between which values the middle 95 % of the draws lie."""
     low, high = np.quantile(draws, _ENDS)
     return float(low), float(high)
 
 
-def bootstrap_ap(scores: Values, labels: NDArray[np.bool_], index: FrameIndex) -> NDArray[np.float64]:
+def bootstrap_ap(scores: Values, labels: Flags, index: FrameIndex) -> Values:
     """AP of `RESAMPLES` draws of whole videos with replacement, from a fixed seed.
 
     The same seed and the same videos give the same draws, so two methods can be compared pair by pair.
@@ -124,8 +115,8 @@ def bootstrap_ap(scores: Values, labels: NDArray[np.bool_], index: FrameIndex) -
 
 
 def precision_band(
-    scores: Values, labels: NDArray[np.bool_], index: FrameIndex, points: int = 201
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    scores: Values, labels: Flags, index: FrameIndex, points: int = 201
+) -> tuple[Values, Values, Values]:
     """Recall, and between which precisions the middle 95 % of the bootstrap's draws lie there, each of shape (points,).
 
     The draws are those of `bootstrap_ap`. Recall goes from 0 to 1 in even steps; a draw's precision at a recall is
@@ -142,9 +133,7 @@ def precision_band(
     return recall, low, high
 
 
-def _draws(
-    scores: Values, labels: NDArray[np.bool_], index: FrameIndex
-) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+def _draws(scores: Values, labels: Flags, index: FrameIndex) -> Iterator[tuple[Values, Values]]:
     """`RESAMPLES` draws of whole videos: at each threshold, the highest first, the hits so far and the precision.
 
     A draw without an anomaly is drawn again.

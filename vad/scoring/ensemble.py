@@ -7,7 +7,7 @@ fitted.safetensors       what fitted steps took from the run's test frames
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -54,9 +54,8 @@ class Ensemble:
     ) -> Values:
         """Scores of the frames of `index`, float64 of shape (N,).
 
-        `frames` holds uint8 (N, size, size, 3) for each size of the ensemble. With `stored`, steps
-        that look at a whole test set use the values of the run that made the ensemble, so a video
-        alone scores as it did among the others; with `own` they take them from these frames.
+        `frames` holds uint8 (N, size, size, 3) for each size. Steps that look at a whole test set use the values of the run
+        that made the ensemble (`stored`), so a video alone scores as it did among the others, or of these frames (`own`).
         """
         member_scores: dict[tuple[str, Named], Values] = {}
         for name, member in self.members.items():
@@ -91,20 +90,13 @@ def select(
     """The ensemble of one variant: only the streams and members that it needs."""
     needed = {name: streams[name] for name in variant.streams}
     if files := [name for name, stream in needed.items() if stream.file]:
-        raise InputError(
-            f'variant "{variant_name}" reads predictions files ({", ".join(files)}); it cannot score frames'
-        )
+        read = ", ".join(files)
+        raise InputError(f'variant "{variant_name}" reads predictions files ({read}); it cannot score frames')
     names = sorted({member for stream in needed.values() for member in stream.members})
     prefixes = (*(f"streams/{name}/" for name in needed), f"variants/{variant_name}/")
     kept = {key: values for key, values in fitted.items() if key.startswith(prefixes)}
-    return Ensemble(
-        {name: members[name] for name in names},
-        {name: weights[name] for name in names},
-        needed,
-        variant_name,
-        variant,
-        kept,
-    )
+    own, paths = {name: members[name] for name in names}, {name: weights[name] for name in names}
+    return Ensemble(own, paths, needed, variant_name, variant, kept)
 
 
 def identity(ensemble: Ensemble, member_digests: Mapping[str, str]) -> str:
@@ -118,14 +110,12 @@ def identity(ensemble: Ensemble, member_digests: Mapping[str, str]) -> str:
 def save(ensemble: Ensemble, folder: Path, about: Mapping[str, Any]) -> None:
     """Write the ensemble into an empty folder, its weights as copies. `about` is kept for people to read."""
     (folder / "weights").mkdir(parents=True)
-    digests = {}
     for name, path in ensemble.weights.items():
-        target = folder / "weights" / f"{name}.safetensors"
-        target.write_bytes(path.read_bytes())
-        digests[f"weights/{name}.safetensors"] = sha256(target)
+        (folder / "weights" / f"{name}.safetensors").write_bytes(path.read_bytes())
     tensors = {key: torch.from_numpy(values.copy()) for key, values in ensemble.fitted.items()}
     save_tensors(folder / "fitted.safetensors", tensors, {})
-    digests["fitted.safetensors"] = sha256(folder / "fitted.safetensors")
+    files = [*(f"weights/{name}.safetensors" for name in ensemble.weights), "fitted.safetensors"]
+    digests = {name: sha256(folder / name) for name in files}
     members = {name: asdict(member) for name, member in ensemble.members.items()}
     content = {"about": dict(about), "code": SCORING_CODE, "members": members, **_recipe(ensemble), "sha256": digests}
     (folder / "ensemble.json").write_text(json.dumps(content, indent=2))
@@ -156,15 +146,12 @@ def load(folder: Path) -> Ensemble:
 
 
 def _recipe(ensemble: Ensemble) -> dict[str, Any]:
-    return {
-        "streams": {name: {**asdict(s), "error": _bare(s.error)} for name, s in ensemble.streams.items()},
-        "variant": {ensemble.variant_name: asdict(ensemble.variant)},
-    }
-
-
-def _bare(error: Named | None) -> Any:
-    """An error without options by its name alone, as the first models have it: an ensemble keeps its identity."""
-    return asdict(error) if error and error.options else error and error.name
+    # An error without options stands by its name alone, as the first models have it: an ensemble keeps its identity.
+    streams = {name: asdict(stream) for name, stream in ensemble.streams.items()}
+    for stream in streams.values():
+        if stream["error"] and not stream["error"]["options"]:
+            stream["error"] = stream["error"]["name"]
+    return {"streams": streams, "variant": {ensemble.variant_name: asdict(ensemble.variant)}}
 
 
 def _member(value: dict[str, Any]) -> Member:
@@ -183,10 +170,8 @@ def _stream(value: dict[str, Any]) -> Stream:
 
 
 def _variant(value: dict[str, Any]) -> Variant:
-    known = {field.name for field in fields(Variant)}
-    if set(value) != known:
-        raise ValueError(f"a variant has {sorted(known)}")
-    return Variant(value["kind"], tuple(value["streams"]), tuple(value["weights"]), _steps(value["steps"]))
+    given = {"streams": tuple(value["streams"]), "weights": tuple(value["weights"]), "steps": _steps(value["steps"])}
+    return Variant(**{**value, **given})
 
 
 def _steps(values: Sequence[dict[str, Any]]) -> tuple[Named, ...]:

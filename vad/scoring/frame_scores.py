@@ -58,10 +58,9 @@ def score(
             for error, values in results.items():
                 found = ERRORS.make(error, output, target)[: len(frames)].double().cpu().numpy()
                 if not np.isfinite(found).all():
-                    culprit = int(frames[np.flatnonzero(~np.isfinite(found))[0]])
-                    raise InputError(
-                        f"the {error.name} error of test frame {culprit + 1} of {count} is not finite; train.precision=fp32 may help"
-                    )
+                    culprit = f"test frame {int(frames[np.argmin(np.isfinite(found))]) + 1} of {count}"
+                    fault = f"the {error.name} error of {culprit} is not finite"
+                    raise InputError(f"{fault}; train.precision=fp32 may help")
                 np.fmax.at(values, frames, found)
             if on_batch:
                 on_batch(held)
@@ -69,10 +68,9 @@ def score(
 
 
 def _chunk(samples: Samples) -> int:
-    """How many samples every pass has, whatever is left of them.
+    """How many samples every pass has, even the last.
 
-    Kernels differ between shapes, and in bf16 their rounding shows. So a frame's score is the same wherever it
-    stands and however few frames are asked for.
+    Kernels differ between shapes, and in bf16 their rounding shows; so a frame's score does not depend on its neighbours.
     """
     if not len(samples):
         return 1

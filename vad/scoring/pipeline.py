@@ -1,7 +1,6 @@
 """Member scores to streams, streams to variants: pure functions on arrays, milliseconds long.
 
-A stream is one score a frame, made from a group of members or read from a predictions file. A
-variant is a way to a final score: streams fused, then steps. The order of steps is the entry's.
+A stream is one score a frame, made from members or read from a predictions file; a variant is streams fused, then steps.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -51,10 +50,6 @@ class Outcome:
     fitted: Fitted = field(default_factory=dict)
 
 
-class NoScore(ValueError):
-    """Frames that no member scores reach a step that needs all."""
-
-
 def run_pipeline(
     streams: Mapping[str, Stream],
     variants: Mapping[str, Variant],
@@ -65,9 +60,9 @@ def run_pipeline(
 ) -> Outcome:
     """Compute every variant for the frames of `index`.
 
-    `member_scores` holds, by (member, error), raw scores of shape (N,), NaN where a member has none; `files`
-    the scores of streams that are read from files. With `fitted`, fitted steps use those values, and one that is missing is an error; without, they take them
-    from these very frames (transductively) and the outcome reports them.
+    `member_scores` holds, by (member, error), raw scores of shape (N,), NaN where a member has none; `files` the scores of
+    streams that are read from files. With `fitted`, fitted steps use those values, and one that is missing is an error;
+    without, they take them from these very frames (transductively) and the outcome reports them.
     """
     taken: Fitted = {} if fitted is None else dict(fitted)
     stream_scores: dict[str, Values] = {}
@@ -77,10 +72,7 @@ def run_pipeline(
         else:
             assert stream.error is not None
             rows = np.stack([member_scores[member, stream.error] for member in stream.members])
-        try:
-            rows = _apply(stream.steps, rows, index, taken, f"streams/{name}", fitted)
-        except NoScore as error:
-            raise InputError(f'stream "{name}": {error}') from None
+        rows = _apply(stream.steps, rows, index, taken, f"streams/{name}", fitted)
         if len(rows) != 1:
             raise InputError(f'stream "{name}" has {len(rows)} members and no step that combines them')
         stream_scores[name] = rows[0]
@@ -94,20 +86,17 @@ def run_pipeline(
 def code_of_steps(streams: Iterable[Stream], variants: Iterable[Variant]) -> dict[str, str]:
     """The code of every error and step, as `Catalog.code` gives it."""
     known = list(streams)
-    found: dict[str, str] = {}
-    for error in (stream.error for stream in known if stream.error):
-        found |= ERRORS.code(error.name)
-    for steps in (*(stream.steps for stream in known), *(variant.steps for variant in variants)):
-        for step in steps:
-            found |= STEPS.code(step.name)
-    return found
+    codes = [ERRORS.code(stream.error.name) for stream in known if stream.error]
+    steps = [step for stream in known for step in stream.steps] + [step for v in variants for step in v.steps]
+    codes += [STEPS.code(step.name) for step in steps]
+    return {key: value for code in codes for key, value in code.items()}
 
 
 def fuse(variant: Variant, scores: Sequence[Values]) -> Values:
     """One score a frame from several: the only one, the elementwise largest, the product, or a weighted sum."""
-    if variant.kind == "single":
-        return scores[0]
     stacked = np.stack(scores)
+    if variant.kind == "single":
+        return np.asarray(stacked[0])
     if variant.kind == "max":
         return np.asarray(stacked.max(0))
     if variant.kind == "product":
@@ -120,38 +109,35 @@ def _apply(
 ) -> Values:
     for number, step in enumerate(steps):
         if step.name != "fill":
-            _require_scores(rows, index)
-        options = dict(step.options)
+            _require_scores(rows, index, place)
+        key, fitted = f"{place}/{number}-{step.name}", tuple[Values, ...]()
         if step.name in FITS:
-            key = f"{place}/{number}-{step.name}"
             if stored is None:
-                taken[key] = FITS[step.name](rows, **options)
-            elif key not in stored:
-                raise InputError(
-                    f'the stored values of step "{key}" are missing; the model is damaged, run its entry again'
-                )
-            rows = STEPS[step.name](rows, index.spans, taken[key], **options)
-        else:
-            rows = STEPS[step.name](rows, index.spans, **options)
-    _require_scores(rows, index)
+                taken[key] = FITS[step.name](rows, **dict(step.options))
+            if key not in taken:
+                fault = f'the stored values of step "{key}" are missing'
+                raise InputError(f"{fault}; the model is damaged, run its entry again")
+            fitted = (taken[key],)
+        rows = STEPS.make(step, rows, index.spans, *fitted)
+    _require_scores(rows, index, place)
     return rows
 
 
-def _require_scores(rows: Values, index: FrameIndex) -> None:
+def _require_scores(rows: Values, index: FrameIndex, place: str) -> None:
+    """Raise InputError for frames that no member scores, where a step needs all."""
     missing = np.asarray(np.isnan(rows).any(0))
     if not missing.any():
         return
-    first = int(np.flatnonzero(missing)[0])
+    first, count = int(np.flatnonzero(missing)[0]), int(missing.sum())
     span = next(span for span in index.spans if span.start <= first < span.stop)
-    length = span.stop - span.start
+    length, where = span.stop - span.start, f'stream "{place.removeprefix("streams/")}"'
     if missing[span].all():
-        raise NoScore(
-            f"video {index.video[first]} has {length} frame{'s' if length > 1 else ''}, too few for what its members look at "
+        raise InputError(
+            f"{where}: video {index.video[first]} has {length} frame{'s' if length > 1 else ''}, too few for what its members look at "
             "at once (with break_at_gaps, too few without a gap); leave the video out, or begin the steps with {fill: 0}"
         )
-    more = int(missing.sum()) - 1
-    who, whose = (f"and {more:,} more have", "their") if more else ("has", "its")
-    raise NoScore(
-        f"frame {index.ids[first]} {who} no score, as {whose} members need the frames before; begin the "
+    who, whose = (f"and {count - 1:,} more have", "their") if count > 1 else ("has", "its")
+    raise InputError(
+        f"{where}: frame {index.ids[first]} {who} no score, as {whose} members need the frames before; begin the "
         "steps with {fill: nearest} or {fill: 0}"
     )

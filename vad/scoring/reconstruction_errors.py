@@ -4,12 +4,11 @@ Each takes output and target, (B, C, H, W) twice, and gives (B,).
 """
 
 from collections.abc import Callable
-from typing import Annotated
 
 from torch import Tensor
 from torch.nn import functional
 
-from vad.catalog import Catalog, Within
+from vad.catalog import Catalog, Count
 from vad.images.similarity import gradients, ssim_map
 
 ERRORS: Catalog[Callable[..., Tensor]] = Catalog("error")
@@ -28,7 +27,7 @@ def max_error(output: Tensor, target: Tensor) -> Tensor:
 
 
 @ERRORS.register("patch", version=1)
-def patch_error(output: Tensor, target: Tensor, *, size: Annotated[int, Within(low=1)] = 16) -> Tensor:
+def patch_error(output: Tensor, target: Tensor, *, size: Count = 16) -> Tensor:
     """The largest mean squared error of one patch of `size` x `size` pixels; patches do not overlap.
 
     Where the frame's side is no multiple of `size`, the last patches are smaller.

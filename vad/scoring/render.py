@@ -1,15 +1,12 @@
 """A video for people: the error as a heat map in each frame, the score as a curve with a moving cursor below it.
 
-Frames come in as RGB, uint8 of shape (H, W, 3); what is drawn is BGR, as OpenCV writes it. All that stays the
-same is drawn once, so a frame costs a few milliseconds.
+Frames come in as RGB, uint8 of shape (H, W, 3); what is drawn is BGR, as OpenCV writes it.
 """
 
 import os
-import shutil
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
@@ -17,10 +14,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vad.data.frame_index import Values
+from vad.data.frame_index import Flags, Values
 from vad.errors import InputError
 from vad.images.decode import Image, decoding_pool
-from vad.system.files import replacing, unfinished
+from vad.system.files import folder_beside, replacing
 from vad.system.threads import available
 
 # The first that OpenCV can write is taken. VP9 is in its wheels, and browsers play it; H.264 is in few builds;
@@ -41,19 +38,13 @@ class Scene:
     """One video's frames with their errors and scores: `draw` gives each as a picture of `size` (width, height)."""
 
     def __init__(
-        self,
-        shape: Sequence[int],
-        scores: Values,
-        labels: NDArray[np.bool_] | None,
-        names: Sequence[str],
-        made_by: str,
-        most: float,
+        self, shape: Sequence[int], scores: Values, labels: Flags | None, names: Sequence[str], maker: str, most: float
     ):
         """`shape` is that of a frame; `scores`, `labels` and `names` are of its N frames; an error of `most` is the hottest."""
         height, width = shape[:2]
         self._width = _even(min(max(width, _NARROWEST), _WIDEST))
         self._height = _even(height * self._width / width)
-        self._bar = _ScoreBar(self._width, scores, labels, names, made_by)
+        self._bar = _ScoreBar(self._width, scores, labels, names, maker)
         self._most = most
         self.size = self._width, self._height + self._bar.height
 
@@ -66,18 +57,11 @@ class Scene:
         return np.concatenate([image, self._bar.draw(position)])
 
 
-def _heat() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """For each of 256 levels of error its colour, (256, 3), and how much it covers, (256,).
-
-    The darkest part of the colour map is left out: over a dark frame it would look like no error.
-    """
-    levels = np.linspace(80, 255, 256).astype(np.uint8)
-    colours = cv2.applyColorMap(levels[:, None], cv2.COLORMAP_INFERNO)[:, 0]
-    covers = _STRONGEST * np.clip((np.arange(256) / 255 - 0.06) / 0.5, 0, 1)
-    return colours.astype(np.float32), covers.astype(np.float32)
-
-
-_HEAT, _COVERS = _heat()
+# For each of 256 levels of error its colour, and how much of the frame it covers. The darkest part of the colour map is
+# left out: over a dark frame it would look like no error.
+_LEVELS = np.linspace(80, 255, 256).astype(np.uint8)
+_HEAT = cv2.applyColorMap(_LEVELS[:, None], cv2.COLORMAP_INFERNO)[:, 0].astype(np.float32)
+_COVERS = (_STRONGEST * np.clip((np.arange(256) / 255 - 0.06) / 0.5, 0, 1)).astype(np.float32)
 
 
 def burn_in(image: Image, error: NDArray[np.floating], most: float) -> Image:
@@ -91,9 +75,7 @@ def burn_in(image: Image, error: NDArray[np.floating], most: float) -> Image:
 class _ScoreBar:
     """The strip below a frame: the score over the whole video, where in it the frame is, and both in words."""
 
-    def __init__(
-        self, width: int, scores: Values, labels: NDArray[np.bool_] | None, names: Sequence[str], made_by: str
-    ):
+    def __init__(self, width: int, scores: Values, labels: Flags | None, names: Sequence[str], made_by: str):
         self._unit = width / 640
         self.height = _even(124 * self._unit)
         self._scores, self._labels, self._names = scores, labels, names
@@ -113,9 +95,11 @@ class _ScoreBar:
         self._write(ground, made_by, -(width - self._px(14)), self._px(22), 0.42, _FAINT, 0.44 * width)
         self._write(ground, "score", self._right + self._px(16), self._top + self._px(10), 0.4, _FAINT)
         self._ahead, self._passed = ground.copy(), ground.copy()
-        self._fill(self._passed)
+        line = np.stack([self._x, self._y], 1)
+        below = np.concatenate([line, [[self._x[-1], self._bottom], [self._x[0], self._bottom]]])
+        cv2.fillPoly(self._passed, [_fine(below)], _CURVE, cv2.LINE_AA, _BITS)
+        cv2.addWeighted(self._passed, 0.22, ground, 0.78, 0, self._passed)  # a tint below the curve
         for strip, colour, thick in ((self._ahead, _FAINT, 1), (self._passed, _CURVE, 2)):
-            line = np.stack([self._x, self._y], 1)
             cv2.polylines(strip, [_fine(line)], False, colour, self._px(thick), cv2.LINE_AA, _BITS)
 
     def draw(self, position: int) -> Image:
@@ -163,14 +147,6 @@ class _ScoreBar:
             area = strip[self._top : self._bottom, round(ends[0]) : max(round(ends[0]) + 2, round(ends[1]))]
             area[:] = 0.7 * area + 0.3 * np.asarray(_LABEL)
 
-    def _fill(self, strip: Image) -> None:
-        """A tint below the curve."""
-        area = strip.copy()
-        corners = [[self._x[-1], self._bottom], [self._x[0], self._bottom]]
-        shape = np.concatenate([np.stack([self._x, self._y], 1), corners])
-        cv2.fillPoly(area, [_fine(shape)], _CURVE, cv2.LINE_AA, _BITS)
-        cv2.addWeighted(area, 0.22, strip, 0.78, 0, strip)
-
 
 def _fine(points: NDArray[np.floating]) -> NDArray[np.int32]:
     """Coordinates as OpenCV takes them, with `_BITS` bits behind the point."""
@@ -187,9 +163,12 @@ def write_movie(path: Path, pictures: Iterable[Image], size: tuple[int, int], fp
 
     Raises InputError where no codec can be written, and where not all of it fits on the disk.
     """
-    with replacing(path) as temporary, _folder_beside(path) as folder:
+    with replacing(path) as temporary, folder_beside(path.with_name(f"{path.name}.parts")) as folder:
         whole = folder / "whole.mp4"  # OpenCV tells the format from the ending
-        code = _first_codec(whole, size, fps)
+        code = next((code for code in CODECS if _writer(whole, code, size, fps).isOpened()), None)
+        if code is None:
+            tried = f"OpenCV {cv2.__version__} can write no video here (tried {', '.join(CODECS.values())})"
+            raise InputError(f"{tried}; reinstall opencv-python-headless by pip")
         if code == "vp09":
             count = _encode_in_parts(folder, whole, iter(pictures), size, fps)
         else:
@@ -199,28 +178,6 @@ def write_movie(path: Path, pictures: Iterable[Image], size: tuple[int, int], fp
             raise InputError(f"cannot write {path}: of {count} frames {kept} arrived; make room on the disk")
         os.replace(whole, temporary)
     return CODECS[code]
-
-
-@contextmanager
-def _folder_beside(path: Path) -> Iterator[Path]:
-    """A folder on the disk on which `path` will lie; it goes with the block."""
-    folder = unfinished(path.with_name(f"{path.name}.parts"))
-    folder.mkdir()
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _first_codec(path: Path, size: tuple[int, int], fps: float) -> str:
-    """The first of `CODECS` that OpenCV can write here."""
-    for code in CODECS:
-        if _writer(path, code, size, fps).isOpened():
-            return code
-    names = ", ".join(CODECS.values())
-    raise InputError(
-        f"OpenCV {cv2.__version__} can write no video here (tried {names}); reinstall opencv-python-headless by pip"
-    )
 
 
 def _encode_in_parts(folder: Path, whole: Path, pictures: Iterator[Image], size: tuple[int, int], fps: float) -> int:

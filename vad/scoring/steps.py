@@ -1,12 +1,10 @@
 """Steps on scores, in whatever order an entry lists them.
 
-A step takes scores of shape (M, N), one row for each member, and the videos' spans, and gives (M, N)
-or, where it combines members, (1, N). What works in time works within a video and on the order of
-frames, not their numbers, with SciPy's defaults.
+A step takes scores of shape (M, N), one row for each member, and the videos' spans, and gives (M, N) or, where it combines
+members, (1, N). What works in time works within a video and on the order of frames, not their numbers.
 
-Some steps take values from the whole test set (a percentile, a ranking). Such a step is fitted
-first: `FITS[name]` gives the values, (M, K), and the step applies them. A registered model keeps
-what was fitted on its run, so that it can score a single video as it scored the whole.
+A step that takes values from the whole test set (a percentile, a ranking) is fitted first: `FITS[name]` gives the values,
+(M, K). A registered model keeps those of its run, so that it scores a single video as it scored the whole.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,19 +12,22 @@ from typing import Annotated, Literal
 
 import numpy as np
 import scipy
-from numpy.typing import NDArray
 
-from vad.catalog import Catalog, Within
+from vad.catalog import Catalog, Count, NotNegative, Whole, Within
 from vad.data.frame_index import Values
 
 Spans = Sequence[slice]
+_Percentile = Annotated[float, Within(above=0, high=100)]
+_Sigma = Annotated[float, Within(low=0.01, high=10_000)]
 STEPS: Catalog[Callable[..., Values]] = Catalog("step")
 FITS: dict[str, Callable[..., Values]] = {}
 COMBINING = {"mean", "median", "max"}
 
 
-def _per_video(values: Values, videos: Spans, work: Callable[[Values], Values]) -> Values:
-    return np.concatenate([work(values[:, video]) for video in videos], axis=1)
+def _per_video(values: Values, videos: Spans, work: Callable[[Values], Values], longer_than: int = 0) -> Values:
+    """Each video by itself; one of no more than `longer_than` frames stays as it is."""
+    parts = (values[:, video] for video in videos)
+    return np.concatenate([work(part) if part.shape[1] > longer_than else part for part in parts], axis=1)
 
 
 def _bounds(values: Values, percentile: float) -> Values:
@@ -49,7 +50,7 @@ def normalize(
     videos: Spans,
     fitted: Values,
     *,
-    percentile: Annotated[float, Within(above=0, high=100)] = 100,
+    percentile: _Percentile = 100,
     scope: Literal["all", "video"] = "all",
 ) -> Values:
     """Clip to [0, percentile], then min-max to [0, 1]; 0.5 where all values are one.
@@ -72,20 +73,19 @@ def rank(values: Values, videos: Spans, fitted: Values) -> Values:
     Equal to pandas' `rank(pct=True)`. A value that was not among the fitted ones gets a rank between
     its neighbours'.
     """
-    return np.stack([_rank_among(row, known) for row, known in zip(values, fitted, strict=True)])
-
-
-def _rank_among(row: NDArray[np.float64], known: NDArray[np.float64]) -> Values:
-    ranks = scipy.stats.rankdata(known, "average") / len(known)
-    distinct, first = np.unique(known, return_index=True)
-    return np.asarray(np.interp(row, distinct, ranks[first]))
+    ranked = []
+    for row, known in zip(values, fitted, strict=True):
+        ranks = scipy.stats.rankdata(known, "average") / len(known)
+        distinct, first = np.unique(known, return_index=True)
+        ranked.append(np.interp(row, distinct, ranks[first]))
+    return np.stack(ranked)
 
 
 FITS["rank"] = lambda values: np.sort(values, axis=1)
 
 
 @STEPS.register("fill", version=1)
-def fill(values: Values, videos: Spans, *, value: Annotated[float, Within(low=0)] | Literal["nearest"]) -> Values:
+def fill(values: Values, videos: Spans, *, value: NotNegative | Literal["nearest"]) -> Values:
     """Give a score to frames that have none (NaN), as the first of a video under an input that looks back.
 
     A number is that score; `nearest` takes the nearest frame's of the same video, of two the earlier. A
@@ -108,33 +108,28 @@ def _nearest(row: Values) -> Values:
 
 
 @STEPS.register("local_zscore", version=1)
-def local_zscore(values: Values, videos: Spans, *, radius: Annotated[int, Within(low=1)] = 5) -> Values:
+def local_zscore(values: Values, videos: Spans, *, radius: Count = 5) -> Values:
     """How unlike its neighbours a frame is: |v - mean| / (std + 1e-8) of up to `radius` frames on each side, itself left out.
 
     The deviation is that of the population; a frame with fewer than two neighbours gets 0.
     """
-    return _per_video(values, videos, lambda part: _unlike(part, min(radius, part.shape[1])))
 
+    def unlike(part: Values) -> Values:
+        if part.shape[1] < 3:
+            return np.zeros_like(part)
+        reach = min(radius, part.shape[1])
+        padded = np.pad(part, ((0, 0), (reach, reach)), constant_values=np.nan)
+        windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1, axis=1)
+        beside = np.delete(windows, reach, axis=2)
+        away = np.abs(part - np.nanmean(beside, 2)) / (np.nanstd(beside, 2) + 1e-8)
+        return np.where((~np.isnan(beside)).sum(2) < 2, 0.0, away)
 
-def _unlike(part: Values, radius: int) -> Values:
-    if part.shape[1] < 3:
-        return np.zeros_like(part)
-    windows = np.lib.stride_tricks.sliding_window_view(
-        np.pad(part, ((0, 0), (radius, radius)), constant_values=np.nan), 2 * radius + 1, axis=1
-    )
-    beside = np.delete(windows, radius, axis=2)
-    unlike = np.abs(part - np.nanmean(beside, 2)) / (np.nanstd(beside, 2) + 1e-8)
-    return np.where((~np.isnan(beside)).sum(2) < 2, 0.0, unlike)
+    return _per_video(values, videos, unlike)
 
 
 @STEPS.register("gaussian_residual", version=1)
 def gaussian_residual(
-    values: Values,
-    videos: Spans,
-    *,
-    sigma: Annotated[float, Within(low=0.01, high=10_000)] = 3.0,
-    spread: Annotated[float, Within(low=0.01, high=10_000)] = 6.0,
-    shortest: Annotated[int, Within(low=1)] = 5,
+    values: Values, videos: Spans, *, sigma: _Sigma = 3.0, spread: _Sigma = 6.0, shortest: Count = 5
 ) -> Values:
     """How far a score is from its smoothed course: d = |v - gaussian(v, sigma)|, then d / (gaussian(d, spread) + 1e-8).
 
@@ -173,21 +168,15 @@ def gaussian(values: Values, videos: Spans, *, sigma: Annotated[float, Within(lo
     """`scipy.ndimage.gaussian_filter1d` with its defaults; a sigma below 1/8 or a single frame changes nothing."""
     if sigma < 0.125:  # its window is one frame
         return values
-    return _per_video(
-        values, videos, lambda part: scipy.ndimage.gaussian_filter1d(part, sigma, axis=1) if part.shape[1] > 1 else part
-    )
+    return _per_video(values, videos, lambda part: scipy.ndimage.gaussian_filter1d(part, sigma, axis=1), longer_than=1)
 
 
 @STEPS.register("median_filter", version=1)
-def median_filter(values: Values, videos: Spans, *, window: Annotated[int, Within(low=1)]) -> Values:
+def median_filter(values: Values, videos: Spans, *, window: Count) -> Values:
     """`scipy.ndimage.median_filter` with its defaults; a video no longer than the window stays as it is."""
     if window == 1:
         return values
-    return _per_video(
-        values,
-        videos,
-        lambda part: scipy.ndimage.median_filter(part, size=(1, window)) if part.shape[1] > window else part,
-    )
+    return _per_video(values, videos, lambda part: scipy.ndimage.median_filter(part, size=(1, window)), window)
 
 
 @STEPS.register("ema", version=1)
@@ -203,11 +192,7 @@ def ema(values: Values, videos: Spans, *, alpha: Annotated[float, Within(above=0
 
 @STEPS.register("savgol", version=1)
 def savgol(
-    values: Values,
-    videos: Spans,
-    *,
-    window: Annotated[int, Within(low=3, odd=True)],
-    polyorder: Annotated[int, Within(low=0)] = 2,
+    values: Values, videos: Spans, *, window: Annotated[int, Within(low=3, odd=True)], polyorder: Whole = 2
 ) -> Values:
     """`scipy.signal.savgol_filter` with its defaults; a video no longer than the window stays as it is.
 
@@ -215,8 +200,4 @@ def savgol(
     """
     if polyorder >= window:
         raise ValueError(f'step "savgol": polyorder {polyorder} must be below window {window}')
-    return _per_video(
-        values,
-        videos,
-        lambda part: scipy.signal.savgol_filter(part, window, polyorder, axis=1) if part.shape[1] > window else part,
-    )
+    return _per_video(values, videos, lambda part: scipy.signal.savgol_filter(part, window, polyorder, axis=1), window)

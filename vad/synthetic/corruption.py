@@ -21,8 +21,6 @@ SIGN_SIZE = 0.05 * 255
 SIGN_BLUR = 0.55
 SIGN_CORRELATION = 0.5
 
-_Field = NDArray[np.float32]
-
 
 def draw_kinds(count: int, generator: np.random.Generator) -> list[Kind]:
     """What befalls each of `count` frames, independently, by the law's shares."""
@@ -42,26 +40,20 @@ def corrupt(image: Image, kind: Kind, generator: np.random.Generator) -> Image:
     if kind == "noise":
         return _add(image, generator.standard_normal(image.shape, np.float32) * np.float32(NOISE_SIGMA))
     if kind == "sign":
-        return _add(image, np.copysign(np.float32(SIGN_SIZE), _blobs(image.shape, generator)))
+        # A smooth Gaussian field a channel. Signs of two Gaussians of correlation r correlate by 2/pi * asin(r) (Sheppard),
+        # so r is solved from it.
+        common = math.sin(SIGN_CORRELATION * math.pi / 2)
+        fields = generator.standard_normal(image.shape, np.float32) * np.float32(math.sqrt(1 - common))
+        fields += generator.standard_normal((*image.shape[:2], 1), np.float32) * np.float32(math.sqrt(common))
+        smooth = np.asarray(cv2.GaussianBlur(fields, (0, 0), SIGN_BLUR, borderType=cv2.BORDER_REFLECT), np.float32)
+        return _add(image, np.copysign(np.float32(SIGN_SIZE), smooth))
     raise ValueError(f"no kind of corruption is called {kind!r}; there are {', '.join(KINDS)}")
 
 
 def as_jpeg(image: Image) -> bytes:
     """An RGB frame stored as the competition's were. It takes much of the noise in colour away with it."""
-    good, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    if not good:
-        raise ValueError(f"OpenCV cannot store an image of shape {image.shape} as JPEG")
-    return data.tobytes()
+    return cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
 
 
-def _blobs(shape: tuple[int, ...], generator: np.random.Generator) -> _Field:
-    """A smooth Gaussian field a channel whose signs agree between channels as the law wants."""
-    # Signs of two Gaussians of correlation r correlate by 2/pi * asin(r) (Sheppard), so r is solved from it.
-    common = math.sin(SIGN_CORRELATION * math.pi / 2)
-    fields = generator.standard_normal(shape, np.float32) * np.float32(math.sqrt(1 - common))
-    fields += generator.standard_normal((*shape[:2], 1), np.float32) * np.float32(math.sqrt(common))
-    return np.asarray(cv2.GaussianBlur(fields, (0, 0), SIGN_BLUR, borderType=cv2.BORDER_REFLECT), np.float32)
-
-
-def _add(image: Image, change: _Field) -> Image:
+def _add(image: Image, change: NDArray[np.float32]) -> Image:
     return np.asarray(np.clip(image + change, 0, 255), np.uint8)

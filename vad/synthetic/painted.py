@@ -1,13 +1,13 @@
 """Painted anomalies on held-out normal frames: something to measure where nobody gave labels.
 
-What is measured so is called proxy everywhere. A patch is cut from one frame, scaled, and moved through a
-stretch of others where it does not belong; then every frame passes the competition's corruption law.
+A patch is cut from one frame, scaled, and moved through a stretch of others; then every frame passes the corruption law.
 """
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from threading import Lock
 
 import cv2
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from vad.data.frame_index import FrameIndex
 from vad.data.frameset import Split
-from vad.frames.store import SplitSource
+from vad.frames.store import SplitSource, Task
 from vad.images.decode import Image, decode_image, read_image, read_movie
 from vad.synthetic.corruption import as_jpeg, corrupt, draw_kinds
 
@@ -33,6 +33,8 @@ _APART = 0.25
 _FEATHER = 0.3
 _LAYOUT, _FRAME = 1, 2
 
+_Point = tuple[float, float]
+
 
 @dataclass(frozen=True)
 class _Stretch:
@@ -45,25 +47,23 @@ class _Stretch:
     start: int
     stop: int
     donor: int
-    places: tuple[tuple[float, float], ...]
+    places: tuple[_Point, ...]
     height: float
     scale: float
     aspect: float
-    begin: tuple[float, float]
-    end: tuple[float, float]
+    begin: _Point
+    end: _Point
 
 
-class PaintedSource:
+class PaintedSource(SplitSource):
     """A split's frames with painted anomalies, as a Source; `labels` says which frames are painted.
 
-    All follows from the frames and the seed, and each frame from its position alone, so neither the order
-    of tasks nor their number matters. Of a single frame none is painted; of two or more, some and not all.
+    Each frame follows from the split, the seed and its position alone. Of a single frame none is painted; of more, some.
     """
 
     def __init__(self, split: Split, seed: int):
-        self._split = split
+        super().__init__(split)
         self._seeds = (seed, int(split.digest[:16], 16))
-        self._frames = SplitSource(split)
         self.index: FrameIndex = split.index
         generator = np.random.default_rng([*self._seeds, _LAYOUT])
         self._stretches = _plan(self.index.spans, generator)
@@ -71,35 +71,23 @@ class PaintedSource:
         self.labels: NDArray[np.bool_] = np.isin(np.arange(len(split)), list(self._stretch_of))
         self._patches: dict[_Stretch, Image] = {}
         self._cutting = Lock()
-        self._digest = hashlib.sha256(f"painted {PAINTING_CODE} {seed} {split.digest}".encode()).hexdigest()
+        self.digest = hashlib.sha256(f"painted {PAINTING_CODE} {seed} {split.digest}".encode()).hexdigest()
 
-    @property
-    def digest(self) -> str:
-        return self._digest
+    def tasks(self) -> list[Task]:
+        def work(task: Task) -> Iterator[tuple[int, Image]]:
+            for position, image in task():
+                yield position, self.corrupt(position, self.paint(position, image))
 
-    def __len__(self) -> int:
-        return len(self._split)
-
-    def tasks(self) -> list[Callable[[], Iterator[tuple[int, Image]]]]:
-        return [lambda task=task: self._run(task) for task in self._frames.tasks()]  # type: ignore[misc]
-
-    def _run(self, task: Callable[[], Iterator[tuple[int, Image]]]) -> Iterator[tuple[int, Image]]:
-        for position, image in task():
-            yield position, self.corrupt(position, self.paint(position, image))
+        return [partial(work, task) for task in super().tasks()]
 
     def paint(self, position: int, image: Image) -> Image:
         """The frame at a position with its anomaly, or, where there is none, as it is; uint8 of shape (H, W, 3)."""
         stretch = self._stretch_of.get(position)
         if stretch is None:
             return image
-        height, width = image.shape[:2]
-        high = max(2, round(stretch.height * height))
-        wide = min(max(2, round(high * stretch.aspect)), width)
         gone = (position - stretch.start) / max(1, stretch.stop - stretch.start - 1)
         x, y = (a + (b - a) * gone for a, b in zip(stretch.begin, stretch.end, strict=True))
-        left = min(max(0, round(x * width - wide / 2)), width - wide)
-        top = min(max(0, round(y * height - high / 2)), height - high)
-        return _paste(image, self._patch(stretch), left, top, wide, high)
+        return _paste(image, self._patch(stretch), _box(image, (x, y), stretch.height, stretch.aspect))
 
     def corrupt(self, position: int, image: Image) -> Image:
         """What befalls the frame at a position by the competition's law, its storage as JPEG included."""
@@ -109,25 +97,22 @@ class PaintedSource:
 
     def _patch(self, stretch: _Stretch) -> Image:
         with self._cutting:
-            if not self._patches:
-                self._patches = {s: _cut(s, donor) for s, donor in self._donors()}
+            self._patches = self._patches or self._cut_all()
             return self._patches[stretch]
 
-    def _donors(self) -> Iterator[tuple[_Stretch, Image]]:
-        """Each stretch with the frame that its patch is cut from. A movie is read once more for this."""
+    def _cut_all(self) -> dict[_Stretch, Image]:
+        """The patch of each stretch. A movie is read once more for this."""
+        patches: dict[_Stretch, Image] = {}
         for video, span in zip(self._split.videos, self.index.spans, strict=True):
-            wanted = [stretch for stretch in self._stretches if span.start <= stretch.donor < span.stop]
+            wanted = {s: s.donor - span.start for s in self._stretches if span.start <= s.donor < span.stop}
             if video.images is not None:
-                for stretch in wanted:
-                    yield stretch, read_image(video.images[stretch.donor - span.start])
+                patches |= {s: _cut(s, read_image(video.images[place])) for s, place in wanted.items()}
             elif video.movie is not None and wanted:
-                last = max(video.numbers[stretch.donor - span.start] for stretch in wanted)
-                for number, image in enumerate(read_movie(video.movie)):
-                    for stretch in wanted:
-                        if video.numbers[stretch.donor - span.start] == number:
-                            yield stretch, image
-                    if number == last:
-                        break
+                numbers = {s: video.numbers[place] for s, place in wanted.items()}
+                movie = zip(range(max(numbers.values()) + 1), read_movie(video.movie), strict=False)
+                images = {number: image for number, image in movie if number in numbers.values()}
+                patches |= {s: _cut(s, images[number]) for s, number in numbers.items()}
+        return patches
 
 
 def _plan(spans: tuple[slice, ...], generator: np.random.Generator) -> tuple[_Stretch, ...]:
@@ -148,9 +133,8 @@ def _runs(span: slice, generator: np.random.Generator) -> list[tuple[int, int]]:
     if covered == 0:
         return []
     count = max(1, round(covered / ((SHORTEST + LONGEST) / 2)))
-    shortest = min(SHORTEST, covered // count)
-    runs = np.full(count, shortest)
-    for _ in range(covered - shortest * count):
+    runs = np.full(count, min(SHORTEST, covered // count))
+    for _ in range(covered - int(runs.sum())):
         runs[generator.choice(np.flatnonzero(runs < LONGEST))] += 1
     # A few frames at least lie between two runs, the others anywhere, before and after them included.
     between = min(SHORTEST // 2, (length - covered) // (count + 1))
@@ -166,66 +150,58 @@ def _stretch(run: tuple[int, int], spans: tuple[slice, ...], generator: np.rando
     own = next(span for span in spans if span.start <= start < span.stop)
     total = spans[-1].stop
     # From another video where there is one, else from outside the stretch, else from the stretch itself.
-    choices = [p for p in range(total) if not own.start <= p < own.stop]
-    choices = choices or [p for p in range(total) if not start <= p < stop] or list(range(total))
+    outside = [p for p in range(total) if not own.start <= p < own.stop]
+    choices = outside or [p for p in range(total) if not start <= p < stop] or list(range(total))
     height = float(generator.uniform(*HEIGHTS))
     scale = float(np.exp(generator.uniform(*np.log(SCALES))))
     margin = height / 2
     begin = _point(margin, generator)
     angle, step = generator.uniform((0.0, 0.004), (2 * math.pi, 0.020)).tolist()
     way = step * (stop - start - 1)
-    end = _within(begin[0] + way * math.cos(angle), margin), _within(begin[1] + way * math.sin(angle), margin)
-    return _Stretch(
-        start=start,
-        stop=stop,
-        donor=int(choices[int(generator.integers(len(choices)))]),
-        places=tuple(_elsewhere(begin, end, height / scale / 2, generator) for _ in range(_CANDIDATES)),
-        height=height,
-        scale=scale,
-        aspect=float(generator.uniform(0.5, 1.3)),
-        begin=begin,
-        end=end,
-    )
+    x, y = np.clip(np.add(begin, (way * math.cos(angle), way * math.sin(angle))), margin, 1 - margin).tolist()
+    donor = int(choices[int(generator.integers(len(choices)))])
+    places = tuple(_elsewhere((begin, (x, y)), height / scale / 2, generator) for _ in range(_CANDIDATES))
+    aspect = float(generator.uniform(0.5, 1.3))
+    return _Stretch(start, stop, donor, places, height, scale, aspect, begin, (x, y))
 
 
-def _within(value: float, margin: float) -> float:
-    return min(max(value, margin), 1 - margin)
-
-
-def _point(margin: float, generator: np.random.Generator) -> tuple[float, float]:
+def _point(margin: float, generator: np.random.Generator) -> _Point:
     x, y = generator.uniform(margin, 1 - margin, 2).tolist()
     return x, y
 
 
-def _elsewhere(
-    begin: tuple[float, float], end: tuple[float, float], margin: float, generator: np.random.Generator
-) -> tuple[float, float]:
+def _elsewhere(path: tuple[_Point, _Point], margin: float, generator: np.random.Generator) -> _Point:
     """A place away from where the patch will be: the camera is fixed, and there it would change nothing."""
     tried = [_point(margin, generator) for _ in range(12)]
-    away = [min(math.dist(place, begin), math.dist(place, end)) for place in tried]
+    away = [min(math.dist(place, end) for end in path) for place in tried]
     return next((p for p, d in zip(tried, away, strict=True) if d >= _APART), tried[int(np.argmax(away))])
 
 
 def _cut(stretch: _Stretch, donor: Image) -> Image:
     """The patch, at the donor's own scale: of all candidates the one of most contrast, as bare walls show nothing."""
-    height, width = donor.shape[:2]
-    high = min(max(2, round(stretch.height / stretch.scale * height)), height)
-    wide = min(max(2, round(high * stretch.aspect)), width)
-    candidates = []
-    for x, y in stretch.places:
-        left = min(max(0, round(x * width - wide / 2)), width - wide)
-        top = min(max(0, round(y * height - high / 2)), height - high)
-        candidates.append(donor[top : top + high, left : left + wide])
+    height = stretch.height / stretch.scale
+    candidates = [donor[_box(donor, place, height, stretch.aspect)] for place in stretch.places]
     return max(candidates, key=lambda patch: float(patch.std())).copy()
 
 
-def _paste(image: Image, patch: Image, left: int, top: int, wide: int, high: int) -> Image:
+def _box(image: Image, middle: _Point, height: float, aspect: float) -> tuple[slice, slice]:
+    """The rows and columns of a patch with its middle there, moved so that it lies within the image."""
+    rows, columns = image.shape[:2]
+    high = min(max(2, round(height * rows)), rows)
+    wide = min(max(2, round(high * aspect)), columns)
+    left = min(max(0, round(middle[0] * columns - wide / 2)), columns - wide)
+    top = min(max(0, round(middle[1] * rows - high / 2)), rows - high)
+    return slice(top, top + high), slice(left, left + wide)
+
+
+def _paste(image: Image, patch: Image, place: tuple[slice, slice]) -> Image:
     """A copy of the image with the patch in that box, its edges feathered."""
+    painted = image.copy()
+    box = painted[place]
+    high, wide = box.shape[:2]
     way = cv2.INTER_AREA if patch.shape[0] > high else cv2.INTER_LINEAR
     scaled = np.asarray(cv2.resize(patch, (wide, high), interpolation=way), np.float32)
     x, y = np.linspace(-1, 1, wide)[None], np.linspace(-1, 1, high)[:, None]
     alpha = np.clip((1 - (x**4 + y**4) ** 0.25) / _FEATHER, 0, 1)[..., None].astype(np.float32)
-    painted = image.copy()
-    box = painted[top : top + high, left : left + wide]
     box[:] = np.rint(box + (scaled - box) * alpha).astype(np.uint8)
     return painted

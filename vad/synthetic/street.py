@@ -1,8 +1,7 @@
 """The demo street: a small labelled data set, made once, for those who have no footage at hand.
 
-A fixed camera sees a walkway before a building. In training people walk across it; in the tests they also
-run, throw things, cycle, come the wrong way over the lawn or stand too close. The files lie as the
-competition's do, test frames pass its corruption law, and labels come as a CSV and as pixel masks.
+A fixed camera sees a walkway before a building. The files lie as the competition's do, test frames pass its corruption
+law, and labels come as a CSV and as pixel masks.
 """
 
 import contextlib
@@ -12,7 +11,6 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -23,10 +21,10 @@ from vad.data.layouts import TEST, TRAIN
 from vad.errors import InputError
 from vad.images.decode import Image, decoding_pool
 from vad.synthetic.corruption import Kind, as_jpeg, corrupt, draw_kinds
-from vad.synthetic.street_drawing import HEIGHT, WIDTH, Scenery, draw_scenery, paint, photograph
+from vad.synthetic.street_drawing import HEIGHT, WIDTH, draw_scenery, paint, photograph
 from vad.synthetic.street_figures import Pixels
 from vad.synthetic.street_scenes import Clip, test_clips, training_clips
-from vad.system.files import unfinished
+from vad.system.files import folder_beside, unfinished
 
 # Raise this when a change to the drawing or the scenes changes a file.
 VERSION = 2
@@ -48,48 +46,41 @@ _TRIES = 5
 def make_street(folder: Path) -> Path:
     """The folder with the demo street in it, which is made there unless it is; always the same bytes.
 
-    A street of another version, or one that lacks files, is replaced. Several processes may do this at
-    once: each builds beside the folder, and the first one's work is taken. Raises InputError where the
-    folder holds something that is no demo street, or cannot be written.
+    A street of another version, or one that lacks files, is replaced. Several processes may do this at once: the first one's
+    work is taken. Raises InputError where the folder holds something that is no demo street, or cannot be written.
     """
     if _is_complete(folder):
         return folder
     _refuse_foreign(folder)
-    temporary = _beside(folder)
     try:
-        temporary.mkdir(parents=True)
-        _build(temporary)
-        _publish(temporary, folder)
+        with folder_beside(_another(folder)) as temporary:
+            _build(temporary)
+            _publish(temporary, folder)
     except OSError as error:
         raise InputError(f"cannot make the demo street in {folder}: {error.strerror}; free or choose a place") from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return folder
 
 
-def _beside(folder: Path) -> Path:
-    return unfinished(folder.with_name(f"{folder.name}.{uuid.uuid4().hex[:12]}"))
+def _another(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.{uuid.uuid4().hex[:12]}")
 
 
 def _is_complete(folder: Path) -> bool:
+    expected = {folder / "Dataset" / half / f"{video:02d}": frames
+                for half, (videos, frames) in _VIDEOS.items() for video in range(1, videos + 1)}  # fmt: skip
     try:
-        if json.loads((folder / MARKER).read_text(encoding="utf-8")) != _MARK:
-            return False
-        whole = all((folder / name).is_file() for name in ("labels.csv", "sample_submission.csv"))
-        whole = whole and len(os.listdir(folder / MASKS)) >= TEST_VIDEOS
-        for half, (videos, frames) in _VIDEOS.items():
-            for video in range(1, videos + 1):
-                whole = whole and len(os.listdir(folder / "Dataset" / half / f"{video:02d}")) == frames
+        made = json.loads((folder / MARKER).read_text(encoding="utf-8")) == _MARK
+        tables = all((folder / name).is_file() for name in ("labels.csv", "sample_submission.csv"))
+        masks = len(os.listdir(folder / MASKS)) >= TEST_VIDEOS
+        return made and tables and masks and all(len(os.listdir(path)) == count for path, count in expected.items())
     except (OSError, ValueError):
         return False
-    return whole
 
 
 def _refuse_foreign(folder: Path) -> None:
     """Raise InputError rather than replace what nobody made here."""
     try:
-        before = folder.stat().st_ino
-        names = os.listdir(folder)
+        before, names = folder.stat().st_ino, os.listdir(folder)
         # Another process may take a stale street away meanwhile, and empty it: then this listing says nothing.
         foreign = bool(names) and MARKER not in names and folder.stat().st_ino == before
     except FileNotFoundError:
@@ -106,18 +97,17 @@ def _publish(temporary: Path, folder: Path) -> None:
         if _is_complete(folder):
             return
         _refuse_foreign(folder)
-        stale = _beside(folder)
+        stale = unfinished(_another(folder))
         with contextlib.suppress(FileNotFoundError):
             os.rename(folder, stale)
         shutil.rmtree(stale, ignore_errors=True)
         try:
             os.rename(temporary, folder)
+            return
         except OSError as error:
             # Another process was faster by a hair: look again at what it left there.
             if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
                 raise
-        else:
-            return
     raise InputError(f"cannot replace {folder}: other processes keep writing to it; remove it and try again")
 
 
@@ -127,38 +117,36 @@ def _build(folder: Path) -> None:
     training = training_clips(TRAIN_VIDEOS, TRAIN_FRAMES, generator)
     tests = test_clips(TEST_FRAMES, generator)
     kinds = iter(draw_kinds(TEST_VIDEOS * TEST_FRAMES, generator))
-    jobs: list[tuple[str, Clip, int, Kind]] = []
-    jobs += [(TRAIN, clip, number, "clean") for clip in training for number in clip.numbers]
-    jobs += [(TEST, clip, number, next(kinds)) for clip in tests for number in clip.numbers]
-    for half, clip in [*((TRAIN, clip) for clip in training), *((TEST, clip) for clip in tests)]:
-        (folder / "Dataset" / half / f"{clip.video:02d}").mkdir(parents=True)
-    (folder / MASKS).mkdir(parents=True)
-
+    frames: list[tuple[str, Clip, int, Kind]] = []
+    frames += [(TRAIN, clip, number, "clean") for clip in training for number in clip.numbers]
+    frames += [(TEST, clip, number, next(kinds)) for clip in tests for number in clip.numbers]
     masks: dict[tuple[int, int], Image] = {}
+
+    def write(job: tuple[Path, Pixels, float, Kind, np.random.Generator]) -> None:
+        path, canvas, seconds, kind, random = job
+        path.write_bytes(as_jpeg(corrupt(photograph(scenery, canvas, seconds, random), kind, random)))
+
     with decoding_pool() as pool:
         # Figures are thousands of small calls: threads would spend their time handing the interpreter's
         # lock around. So a batch is drawn by one thread, and then noise and encoding are done by all.
-        for start in range(0, len(jobs), _BATCH):
-            waiting = []
-            for half, clip, number, kind in jobs[start : start + _BATCH]:
+        for start in range(0, len(frames), _BATCH):
+            drawn = []
+            for half, clip, number, kind in frames[start : start + _BATCH]:
                 figures, things, seconds = clip.at(number)
                 canvas, mask = paint(scenery, figures, things)
                 if half == TEST:
                     masks[clip.video, number] = mask if np.count_nonzero(mask) >= _SEEN else np.zeros_like(mask)
                 path = folder / "Dataset" / half / f"{clip.video:02d}" / f"frame_{number:05d}.jpg"
+                path.parent.mkdir(parents=True, exist_ok=True)
                 random = np.random.default_rng([SEED, half == TEST, clip.video, number])
-                waiting.append((path, scenery, canvas, seconds, kind, random))
-            list(pool.map(_write_frame, *zip(*waiting, strict=True)))
+                drawn.append((path, canvas, seconds, kind, random))
+            list(pool.map(write, drawn))
+        (folder / MASKS).mkdir(parents=True)
         list(pool.map(lambda clip: _write_masks(folder / MASKS, clip, masks), tests))
-    _write_table(folder / "labels.csv", "Label", masks, lambda mask: int(mask.any()))
-    _write_table(folder / "sample_submission.csv", "Predicted", masks, lambda _: 0)
+    labels = {f"{video}_{number}": int(masks[video, number].any()) for video, number in sorted(masks)}
+    _write_table(folder / "labels.csv", "Label", labels)
+    _write_table(folder / "sample_submission.csv", "Predicted", dict.fromkeys(labels, 0))
     (folder / MARKER).write_text(json.dumps(_MARK) + "\n", encoding="utf-8")
-
-
-def _write_frame(
-    path: Path, scenery: Scenery, canvas: Pixels, seconds: float, kind: Kind, generator: np.random.Generator
-) -> None:
-    path.write_bytes(as_jpeg(corrupt(photograph(scenery, canvas, seconds, generator), kind, generator)))
 
 
 def _write_masks(folder: Path, clip: Clip, masks: dict[tuple[int, int], Image]) -> None:
@@ -178,6 +166,5 @@ def _write_masks(folder: Path, clip: Clip, masks: dict[tuple[int, int], Image]) 
     (folder / f"{clip.video}_label.mat").write_bytes(file.getvalue())
 
 
-def _write_table(path: Path, column: str, masks: dict[tuple[int, int], Image], value: Callable[[Image], int]) -> None:
-    rows: Iterable[str] = (f"{video}_{number},{value(mask)}\n" for (video, number), mask in sorted(masks.items()))
-    path.write_text(f"Id,{column}\n" + "".join(rows), encoding="utf-8")
+def _write_table(path: Path, column: str, values: dict[str, int]) -> None:
+    path.write_text(f"Id,{column}\n" + "".join(f"{name},{value}\n" for name, value in values.items()), encoding="utf-8")

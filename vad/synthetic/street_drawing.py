@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vad.images.decode import Image
-from vad.synthetic.street_figures import Colour, Figure, Pixels, Sprite, Thing, draw_figure, draw_thing
+from vad.synthetic.street_figures import Colour, Figure, Pixels, Sprite, Thing, draw_figure, draw_thing, palette
 
 WIDTH, HEIGHT = 640, 360
 HORIZON, CAMERA, FOCAL = 130.0, 1.5, 900.0
@@ -116,9 +116,8 @@ def _ground(generator: np.random.Generator) -> Pixels:
     shape = 2 * HEIGHT, 2 * WIDTH
     row = np.arange(shape[0], dtype=np.float32)[:, None] / 2
     scale = np.maximum(row - HORIZON, 1) / CAMERA
-    depth = FOCAL / scale
     x = (np.arange(shape[1], dtype=np.float32)[None] / 2 - WIDTH / 2) / scale
-    depth = np.broadcast_to(depth, x.shape)
+    depth = np.broadcast_to(FOCAL / scale, x.shape)
 
     slanted = (depth < 7.95) | (x > 1.9 + 0.25 * (depth - 8))
     along = np.where(slanted, 0.707 * (x + depth), x)
@@ -128,8 +127,7 @@ def _ground(generator: np.random.Generator) -> Pixels:
     tones = generator.standard_normal((64, 64)).astype(np.float32)
     tone = tones[course.astype(int) % 64, np.floor(shifted).astype(int) % 64]
     joint = np.minimum(_edge(across / 0.22) * 0.22, _edge(shifted) * 0.44)
-    image = np.empty((*shape, 3), np.float32)
-    image[:] = (158, 153, 147)
+    image = np.full((*shape, 3), (158, 153, 147), np.float32)
     # Far away the bricks are finer than pixels, so their contrast fades as a lens would have it.
     image *= 1 + 0.045 * (tone * np.clip((scale - 50) / 60, 0, 1))[..., None]
     _mix(image, (112, 107, 103), np.clip(1.3 - joint / 0.012, 0, 1) * np.clip((scale - 50) / 70, 0, 1))
@@ -139,8 +137,7 @@ def _ground(generator: np.random.Generator) -> Pixels:
     lawn = (depth < 7.9) & (x < edge)
     kerb = (depth < 8.06) & (x < edge + 0.10) & ~lawn
     _mix(image, (196, 194, 188), kerb.astype(np.float32))
-    grass = np.empty((*shape, 3), np.float32)
-    grass[:] = (134, 132, 82)
+    grass = np.full((*shape, 3), (134, 132, 82), np.float32)
     _mix(grass, (166, 152, 104), np.clip(0.4 + 0.5 * _noise(generator, shape, (30, 90)), 0, 1))
     grass *= 1 + 0.11 * _noise(generator, shape, (2, 4, 9))[..., None]
     _mix(image, (0, 0, 0), 0.25 * ((depth < 7.93) & (depth > 7.86) & (x < edge)))
@@ -162,36 +159,24 @@ def _edge(value: NDArray[np.floating]) -> Pixels:
     return np.asarray(np.abs(value - np.rint(value)), np.float32)
 
 
-# Left, top, right, bottom in pixels of the frame, and a colour: doors, panes and panels of the facade.
-_PANELS: tuple[tuple[int, int, int, int, Colour], ...] = (
-    (0, 36, 640, 208, (46, 52, 62)),
-    (0, 60, 92, 208, (40, 44, 42)),
-    (96, 40, 120, 208, (58, 62, 70)),
-    (176, 62, 236, 198, (96, 116, 150)),
-    (184, 70, 206, 150, (120, 140, 172)),
-    (240, 44, 288, 208, (158, 138, 106)),
-    (290, 50, 352, 208, (104, 108, 118)),
-    (300, 60, 344, 128, (136, 144, 160)),
-    (300, 136, 344, 196, (84, 88, 98)),
-    (384, 44, 416, 208, (150, 130, 96)),
-    (418, 40, 492, 208, (38, 44, 62)),
-    (500, 54, 516, 208, (120, 100, 66)),
-    (540, 64, 596, 206, (64, 56, 42)),
-    (548, 72, 588, 204, (150, 132, 98)),
-    (600, 44, 640, 208, (52, 60, 80)),
-    (612, 96, 632, 126, (150, 156, 166)),
-    (20, 52, 92, 66, (150, 150, 140)),
-    (76, 54, 90, 64, (190, 40, 32)),
-    (434, 120, 452, 146, (170, 172, 176)),
-)
+def _rectangles(text: str) -> list[tuple[int, int, int, int, Colour]]:
+    """Left, top, right, bottom in pixels of the frame, and a colour, of each."""
+    rows = [part.split() for part in text.split(",")]
+    return [(int(a), int(b), int(c), int(d), palette(colour)[0]) for a, b, c, d, colour in rows]
 
-_NOTICE: tuple[tuple[int, int, int, int, Colour], ...] = (
-    (144, 114, 179, 121, (90, 110, 140)),
-    (145, 125, 159, 141, (120, 140, 120)),
-    (163, 125, 178, 135, (170, 130, 110)),
-    (163, 139, 178, 157, (110, 104, 96)),
-    (145, 145, 159, 157, (150, 158, 170)),
-)
+
+# Doors, panes and panels of the facade, and the notice on a pillar.
+_PANELS = _rectangles("""
+    0 36 640 208 2e343e,  0 60 92 208 282c2a,  96 40 120 208 3a3e46,  176 62 236 198 607496,
+    184 70 206 150 788cac,  240 44 288 208 9e8a6a,  290 50 352 208 686c76,  300 60 344 128 8890a0,
+    300 136 344 196 545862,  384 44 416 208 968260,  418 40 492 208 262c3e,  500 54 516 208 786442,
+    540 64 596 206 40382a,  548 72 588 204 968462,  600 44 640 208 343c50,  612 96 632 126 969ca6,
+    20 52 92 66 96968c,  76 54 90 64 be2820,  434 120 452 146 aaacb0
+""")
+_NOTICE = _rectangles("""
+    144 114 179 121 5a6e8c,  145 125 159 141 788c78,  163 125 178 135 aa826e,  163 139 178 157 6e6860,
+    145 145 159 157 969eaa
+""")
 
 
 def _facade(generator: np.random.Generator) -> Pixels:

@@ -1,13 +1,13 @@
 """The demo street's figures: people that walk, run, ride or throw, and what they throw, as sprites.
 
-A body is a skeleton of points (forward, up) in units of its height with the foot at (0, 0), which a
+A body is a skeleton of points, forward + up * 1j, in units of its height with the foot at 0, which a
 heading turns and a pen draws at twice the frame's resolution.
 """
 
+import cmath
 import math
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 Colour = tuple[int, int, int]
 Act = Literal["walk", "run", "stand", "throw", "cycle"]
-Point = tuple[float, float]
+Points = NDArray[np.complex128]
 Pixels = NDArray[np.float32]
 
 _FINE, _BITS = 2, 4
-_CIRCLE = np.stack([np.cos(np.linspace(0, 2 * math.pi, 40)), np.sin(np.linspace(0, 2 * math.pi, 40))], 1)
+_CIRCLE, _HALF = np.linspace(0, 2 * math.pi, 40), np.linspace(-math.pi / 2, math.pi / 2, 9)
 
 
 @dataclass(frozen=True)
@@ -47,18 +47,18 @@ class Figure:
     x: float
     y: float
     scale: float
-    heading: float = 0.0
-    phase: float = 0.0
-    light: float = 1.0
-    blur: float = 0.0
-    anomalous: bool = False
+    heading: float
+    phase: float
+    light: float
+    blur: float
+    anomalous: bool
 
 
 @dataclass(frozen=True)
 class Thing:
     """What flies: a polygon of one colour, in pixels, at the depth of `scale`. It is always anomalous."""
 
-    corners: tuple[Point, ...]
+    corners: Points
     colour: Colour
     scale: float
 
@@ -72,117 +72,113 @@ class Sprite:
     top: int
 
 
-@dataclass(frozen=True)
-class _Gait:
-    """Amplitudes in radians: thighs, knees, lean of the trunk, elbows, upper arms; and how high it leaps."""
+class Gait(NamedTuple):
+    """How an act looks. Amplitudes in radians: thighs, knees, lean of the trunk, elbows, upper arms.
+
+    In body heights: how high it leaps, and how far it reaches to each side of the foot and above it. `stride` is the
+    metres, or where it stays in its place the seconds, of two steps.
+    """
 
     thigh: float
     knee: float
     lean: float
     elbow: float
     arm: float
-    leap: float = 0.0
+    leap: float
+    side: float
+    above: float
+    stride: float
 
 
-@dataclass(frozen=True)
-class _Skeleton:
-    """Points (forward, up) in body heights. A leg is knee, ankle, toe; an arm is elbow, hand."""
-
-    hip: Point
-    neck: Point
-    head: Point
-    legs: tuple[tuple[Point, Point, Point], ...]
-    arms: tuple[tuple[Point, Point], ...]
-
-
-_GAITS: dict[Act, _Gait] = {
-    "walk": _Gait(0.42, 0.75, 0.04, 0.25, 0.40),
-    "run": _Gait(0.90, 1.60, 0.30, 1.50, 0.95, 0.04),
-    "stand": _Gait(0.06, 0.05, 0.00, 0.20, 0.05),
-    "throw": _Gait(0.12, 0.05, -0.08, 0.20, 0.05),
-    "cycle": _Gait(0.00, 0.00, 0.55, 0.30, 0.00),
+GAITS: dict[Act, Gait] = {
+    "walk": Gait(0.42, 0.75, 0.04, 0.25, 0.40, 0.00, 0.36, 1.04, 1.45),
+    "run": Gait(0.90, 1.60, 0.30, 1.50, 0.95, 0.04, 0.60, 1.08, 2.6),
+    "stand": Gait(0.06, 0.05, 0.00, 0.20, 0.05, 0.00, 0.30, 1.04, 4.0),
+    "throw": Gait(0.12, 0.05, -0.08, 0.20, 0.05, 0.00, 0.36, 1.34, 1.1),
+    "cycle": Gait(0.00, 0.00, 0.55, 0.30, 0.00, 0.00, 0.56, 1.08, 4.4),
 }
-# How far a figure reaches to each side of its foot, above and below it.
-_REACH: dict[Act, tuple[float, float, float]] = {
-    "walk": (0.36, 1.04, 0.06),
-    "run": (0.60, 1.08, 0.06),
-    "stand": (0.30, 1.04, 0.06),
-    "throw": (0.36, 1.34, 0.06),
-    "cycle": (0.56, 1.08, 0.06),
-}
+_BELOW = 0.06
 _THIGH, _SHANK, _TRUNK, _UPPER, _FORE = 0.245, 0.245, 0.31, 0.165, 0.15
 _HIPS, _SHOULDERS = 0.042, 0.098
 
 # The bicycle, in heights of its rider.
 _WHEEL, _AXLE, _CRANK = 0.19, 0.30, 0.075
-_SADDLE: Point = (-0.10, 0.545)
-_PEDALS: Point = (0.0, 0.185)
-_GRIP: Point = (0.25, 0.60)
-_STEEL: Colour = (40, 42, 48)
+_SADDLE, _PEDALS, _GRIP = -0.10 + 0.545j, 0.185j, 0.25 + 0.60j
+_Leg = tuple[complex, complex, complex]  # knee, ankle, toe
+_Arm = tuple[complex, complex]  # elbow, hand
+_STEEL, _RED = (40, 42, 48), (170, 40, 34)
 
 
 def draw_figure(figure: Figure, cloth: Pixels) -> Sprite:
     """The figure as a sprite; `cloth` is a brightness texture of at least its size."""
-    look, bones = figure.look, _skeleton(figure)
-    pen = _Pen(figure.x, figure.y, figure.scale * look.height, _REACH[figure.act])
+    look, gait = figure.look, GAITS[figure.act]
+    hips, shoulders, crown, legs, arms = _skeleton(figure)
+    pen = _Pen(figure.x, figure.y, figure.scale * look.height, (gait.side, gait.above, _BELOW))
     along, across = math.cos(figure.heading), -math.sin(figure.heading)
 
-    def flat(point: Point, sideways: float = 0.0) -> Point:
-        return point[0] * along + sideways * across, point[1]
+    def flat(point: complex, sideways: float = 0.0) -> complex:
+        return complex(point.real * along + sideways * across, point.imag)
+
+    def draw_arm(side: int, tone: float) -> None:
+        out = _SHOULDERS if side == 0 else -_SHOULDERS
+        shoulder = flat(shoulders, out) - 0.04j
+        elbow, palm = (flat(point, 1.1 * out) for point in arms[side])
+        pen.limb(shoulder, elbow, 0.038, 0.031, _dim(look.coat, tone))
+        pen.limb(elbow, palm, 0.031, 0.023, _dim(look.coat, tone))
+        pen.limb(palm, palm, 0.021, 0.021, look.skin)
 
     # The body's left side, number 0, is the far one where it goes to the right.
     far, near = (0, 1) if along >= 0 else (1, 0)
     if figure.act == "cycle":
         _draw_bicycle(pen, along)
-    _draw_arm(pen, bones, far, flat, look, 0.75)
+    draw_arm(far, 0.75)
     for side, tone in ((far, 0.75), (near, 1.0)):
         out = _HIPS if side == 0 else -_HIPS
-        hip, knee, ankle, toe = (flat(point, out) for point in (bones.hip, *bones.legs[side]))
+        hip, knee, ankle, toe = (flat(point, out) for point in (hips, *legs[side]))
         pen.limb(hip, knee, 0.052, 0.038, _dim(look.trousers, tone))
         pen.limb(knee, ankle, 0.038, 0.026, _dim(look.trousers, tone))
         pen.limb(ankle, toe, 0.024, 0.017, _dim(look.shoes, tone))
-    hip, neck, head = flat(bones.hip), flat(bones.neck), flat(bones.head)
+    hip, neck, head = flat(hips), flat(shoulders), flat(crown)
     if look.bag:
-        back = hip[0] - 0.09 * along, hip[1] + 0.21
-        pen.limb(back, (back[0], back[1] - 0.13), 0.058, 0.058, look.bag)
+        back = hip - 0.09 * along + 0.21j
+        pen.limb(back, back - 0.13j, 0.058, 0.058, look.bag)
     chest, waist = 0.070 * abs(along) + 0.108 * abs(across), 0.062 * abs(along) + 0.084 * abs(across)
-    right = [(hip, -0.06, waist), (hip, 0.08, waist), (neck, -0.07, chest), (neck, 0.0, 0.55 * chest)]
-    left = [(joint, up, -out) for joint, up, out in reversed(right)]
-    pen.polygon([(joint[0] + out, joint[1] + up) for joint, up, out in (*right, *left)], look.coat)
+    right = [hip + waist - 0.06j, hip + waist + 0.08j, neck + chest - 0.07j, neck + 0.55 * chest]
+    left = [neck - 0.55 * chest, neck - chest - 0.07j, hip - waist + 0.08j, hip - waist - 0.06j]
+    pen.polygon(np.array([*right, *left]), look.coat)
     pen.limb(neck, head, 0.034, 0.030, _dim(look.skin, 0.85))
-    pen.limb((head[0], head[1] + 0.018), (head[0] + 0.006 * along, head[1] - 0.026), 0.054, 0.042, look.skin)
-    crown = head[0] - 0.016 * along
-    pen.limb((crown, head[1] + 0.040), (crown - 0.020 * along, head[1] + 0.020), 0.047, 0.042, look.hair)
-    _draw_arm(pen, bones, near, flat, look, 0.92)
+    pen.limb(head + 0.018j, head + 0.006 * along - 0.026j, 0.054, 0.042, look.skin)
+    top = head - 0.016 * along
+    pen.limb(top + 0.040j, top - 0.020 * along + 0.020j, 0.047, 0.042, look.hair)
+    draw_arm(near, 0.92)
     return pen.sprite(cloth, figure.light, figure.blur)
 
 
 def draw_thing(thing: Thing, cloth: Pixels) -> Sprite:
     """What flies, as a sprite."""
-    x, y = np.mean(thing.corners, 0).tolist()
-    reach = max(math.dist(corner, (x, y)) for corner in thing.corners) + 2
-    pen = _Pen(x, y, 1.0, (reach, reach, reach))
-    pen.polygon([(cx - x, y - cy) for cx, cy in thing.corners], thing.colour)
+    middle = complex(thing.corners.mean())
+    reach = float(np.abs(thing.corners - middle).max()) + 2
+    pen = _Pen(middle.real, middle.imag, 1.0, (reach, reach, reach))
+    pen.polygon((thing.corners - middle).conj(), thing.colour)
     return pen.sprite(cloth, 1.0, 3.0)
 
 
-def hand(figure: Figure) -> Point:
+def hand(figure: Figure) -> complex:
     """Where a figure's throwing hand is, in pixels."""
-    forward, up = _skeleton(figure).arms[0][1]
-    size = figure.scale * figure.look.height
-    return figure.x + forward * math.cos(figure.heading) * size, figure.y - up * size
+    size, palm = figure.scale * figure.look.height, _skeleton(figure)[-1][0][1]
+    return complex(figure.x + palm.real * math.cos(figure.heading) * size, figure.y - palm.imag * size)
 
 
-def _skeleton(figure: Figure) -> _Skeleton:
-    gait, riding = _GAITS[figure.act], figure.act == "cycle"
-    hip = _SADDLE if riding else (0.0, 0.0)
+def _skeleton(figure: Figure) -> tuple[complex, complex, complex, list[_Leg], list[_Arm]]:
+    """Hip, neck, head, legs and arms, the left ones first."""
+    gait, riding, hip = GAITS[figure.act], figure.act == "cycle", _SADDLE
     phases = (figure.phase, figure.phase + math.pi)
-    legs = [_pedal(hip, phase) if riding else _step(gait, phase) for phase in phases]
+    legs = [_pedal(phase) if riding else _step(gait, phase) for phase in phases]
     if not riding:
         # The lower foot stands on the ground, so the body bobs as bodies do.
-        lift = 0.02 - min(min(ankle[1], toe[1]) for _, ankle, toe in legs) + gait.leap * abs(math.cos(figure.phase))
-        hip = (0.0, lift)
-        legs = [((a[0], a[1] + lift), (b[0], b[1] + lift), (c[0], c[1] + lift)) for a, b, c in legs]
+        lowest = min(point.imag for leg in legs for point in leg[1:])
+        hip = complex(0.0, 0.02 - lowest + gait.leap * abs(math.cos(figure.phase)))
+        legs = [(knee + hip, ankle + hip, toe + hip) for knee, ankle, toe in legs]
     neck = _swing(hip, math.pi - gait.lean, _TRUNK)
     head = _swing(neck, math.pi - 0.6 * gait.lean - 0.1, 0.095)
     shoulder = _swing(neck, -gait.lean, 0.035)
@@ -194,37 +190,32 @@ def _skeleton(figure: Figure) -> _Skeleton:
         elbow = _swing(shoulder, upper, _UPPER)
         arms.append((elbow, _swing(elbow, upper + gait.elbow, _FORE)))
     if riding:
-        middle = (shoulder[0] + _GRIP[0]) / 2, (shoulder[1] + _GRIP[1]) / 2 - 0.02
-        arms = [(middle, _GRIP), (middle, _GRIP)]
-    return _Skeleton(hip, neck, head, tuple(legs), tuple(arms))
+        arms = [((shoulder + _GRIP) / 2 - 0.02j, _GRIP)] * 2
+    return hip, neck, head, legs, arms
 
 
-def _swing(start: Point, angle: float, length: float) -> Point:
+def _swing(start: complex, angle: float, length: float) -> complex:
     """The end of a bone that hangs from `start`, `angle` radians forward of straight down."""
-    return start[0] + length * math.sin(angle), start[1] - length * math.cos(angle)
+    return start + length * complex(math.sin(angle), -math.cos(angle))
 
 
-def _step(gait: _Gait, phase: float) -> tuple[Point, Point, Point]:
-    """A leg that hangs from (0, 0); its knee bends while the thigh swings forward."""
+def _step(gait: Gait, phase: float) -> _Leg:
+    """A leg that hangs from 0; its knee bends while the thigh swings forward."""
     thigh = gait.thigh * math.sin(phase) + gait.lean / 2
     shank = thigh - 0.08 - gait.knee * max(0.0, math.cos(phase))
-    knee = _swing((0.0, 0.0), thigh, _THIGH)
+    knee = _swing(0, thigh, _THIGH)
     ankle = _swing(knee, shank, _SHANK)
     return knee, ankle, _swing(ankle, math.pi / 2 + 0.7 * shank - 0.2, 0.085)
 
 
-def _pedal(hip: Point, phase: float) -> tuple[Point, Point, Point]:
+def _pedal(phase: float) -> _Leg:
     """A leg from the saddle to a pedal, its knee bent forward (the law of cosines)."""
-    sole = _PEDALS[0] + _CRANK * math.sin(phase), _PEDALS[1] + _CRANK * math.cos(phase)
-    ankle = sole[0] - 0.03, sole[1] + 0.04
-    reach = min(math.dist(hip, ankle), 0.999 * (_THIGH + _SHANK))
+    sole = _PEDALS + _CRANK * complex(math.sin(phase), math.cos(phase))
+    ankle = sole - 0.03 + 0.04j
+    away = ankle - _SADDLE
+    reach = min(abs(away), 0.999 * (_THIGH + _SHANK))
     bend = math.acos((_THIGH**2 + reach**2 - _SHANK**2) / (2 * _THIGH * reach))
-    knee = _swing(hip, math.atan2(ankle[0] - hip[0], hip[1] - ankle[1]) + bend, _THIGH)
-    return knee, ankle, (sole[0] + 0.05, sole[1] + 0.01)
-
-
-# A point of a body (forward, up), and how far aside of its plane, to the page.
-_Flat = Callable[[Point, float], Point]
+    return _swing(_SADDLE, math.atan2(away.real, -away.imag) + bend, _THIGH), ankle, sole + 0.05 + 0.01j
 
 
 class _Pen:
@@ -233,87 +224,59 @@ class _Pen:
     def __init__(self, x: float, y: float, unit: float, reach: tuple[float, float, float]):
         side, above, below = (value * unit for value in reach)
         self._left, self._top = math.floor(x - side), math.floor(y - above)
-        self._origin = x - self._left, y - self._top
+        self._origin = complex(x - self._left, y - self._top)
         self._unit = unit
-        self._shape = math.ceil(y + below) - self._top, math.ceil(x + side) - self._left
-        self._limbs: list[tuple[float, ...]] = []
-        # In order: a colour, a limb's number or an outline, and the width of a line or 0 to fill.
-        self._strokes: list[tuple[Colour, NDArray[np.int32] | int, float]] = []
+        self._high, self._wide = math.ceil(y + below) - self._top, math.ceil(x + side) - self._left
+        self._sheet = np.zeros((self._high * _FINE, self._wide * _FINE, 4), np.uint8)
 
-    def limb(self, start: Point, end: Point, wide: float, narrow: float, colour: Colour) -> None:
+    def limb(self, start: complex, end: complex, wide: float, narrow: float, colour: Colour) -> None:
         """A tapered limb with round ends; `wide` and `narrow` are half widths."""
-        self._strokes.append((colour, len(self._limbs), 0.0))
-        self._limbs.append((*start, *end, wide, narrow))
+        turns = cmath.phase(end - start) + _HALF
+        cap = np.cos(turns) + 1j * np.sin(turns)
+        self.polygon(np.concatenate([start - wide * cap, end + narrow * cap]), colour)
 
-    def polygon(self, points: Sequence[Point], colour: Colour) -> None:
-        self._strokes.append((colour, self._fixed(np.asarray(points)), 0.0))
+    def polygon(self, points: Points, colour: Colour) -> None:
+        cv2.fillPoly(self._sheet, [self._fixed(points)], (*colour, 255), cv2.LINE_AA, _BITS)
 
-    def ring(self, centre: Point, wide: float, high: float, line: float, colour: Colour) -> None:
-        self._strokes.append((colour, self._fixed(_CIRCLE * (wide, high) + centre), line))
+    def ring(self, centre: complex, wide: float, high: float, line: float, colour: Colour) -> None:
+        points = self._fixed(wide * np.cos(_CIRCLE) + high * 1j * np.sin(_CIRCLE) + centre)
+        thickness = max(2, round(line * self._unit * _FINE))
+        cv2.polylines(self._sheet, [points], True, (*colour, 255), thickness, cv2.LINE_AA, _BITS)
 
     def sprite(self, cloth: Pixels, light: float, blur: float) -> Sprite:
         """What was drawn, at the frame's own resolution, lit from the left and smeared by its motion."""
-        high, wide = self._shape
-        sheet = np.zeros((high * _FINE, wide * _FINE, 4), np.uint8)
-        outlines = self._outlines()
-        for colour, stroke, line in self._strokes:
-            points = outlines[stroke] if isinstance(stroke, int) else stroke
-            if line:
-                thickness = max(2, round(line * self._unit * _FINE))
-                cv2.polylines(sheet, [points], True, (*colour, 255), thickness, cv2.LINE_AA, _BITS)
-            else:
-                cv2.fillPoly(sheet, [points], (*colour, 255), cv2.LINE_AA, _BITS)
-        small = cv2.resize(sheet, (wide, high), interpolation=cv2.INTER_AREA)
-        side = np.linspace(1.3 * light, 0.6 * light, wide, dtype=np.float32)
-        shaded = np.asarray(small * cv2.cvtColor(cloth[:high, :wide] * side, cv2.COLOR_GRAY2RGBA), np.float32)
+        small = cv2.resize(self._sheet, (self._wide, self._high), interpolation=cv2.INTER_AREA)
+        side = np.linspace(1.3 * light, 0.6 * light, self._wide, dtype=np.float32)
+        shade = cv2.cvtColor(cloth[: self._high, : self._wide] * side, cv2.COLOR_GRAY2RGBA)
+        shaded = np.asarray(small * shade, np.float32)
         smeared = cv2.blur(shaded, (round(blur), 1)) if blur >= 2 else shaded
         return Sprite(np.asarray(smeared, np.float32), self._left, self._top)
 
-    def _outlines(self) -> NDArray[np.int32]:
-        """All limbs as polygons (limbs, points, 2) at once: half a circle around each end."""
-        limbs = np.asarray(self._limbs, np.float64).reshape(-1, 6)
-        start, end, wide, narrow = limbs[:, None, :2], limbs[:, None, 2:4], limbs[:, None, 4:5], limbs[:, None, 5:]
-        along = np.arctan2(*(end - start)[..., ::-1].transpose(2, 0, 1))
-        turns = along + np.linspace(-math.pi / 2, math.pi / 2, 9)
-        cap = np.stack([np.cos(turns), np.sin(turns)], 2)
-        return self._fixed(np.concatenate([start - wide * cap, end + narrow * cap], 1))
-
-    def _fixed(self, points: NDArray[np.float64]) -> NDArray[np.int32]:
-        places = points * (self._unit, -self._unit) + self._origin
-        return np.asarray(np.rint(places * (_FINE << _BITS)), np.int32)
-
-
-def _draw_arm(pen: _Pen, bones: _Skeleton, side: int, flat: _Flat, look: Look, tone: float) -> None:
-    out = _SHOULDERS if side == 0 else -_SHOULDERS
-    neck = flat(bones.neck, out)
-    shoulder = neck[0], neck[1] - 0.04
-    elbow, palm = (flat(point, 1.1 * out) for point in bones.arms[side])
-    pen.limb(shoulder, elbow, 0.038, 0.031, _dim(look.coat, tone))
-    pen.limb(elbow, palm, 0.031, 0.023, _dim(look.coat, tone))
-    pen.limb(palm, palm, 0.021, 0.021, look.skin)
+    def _fixed(self, points: Points) -> NDArray[np.int32]:
+        """Points as OpenCV takes them: (N, 2), whole numbers of which the last `_BITS` bits are a fraction."""
+        places = points.conj() * self._unit + self._origin
+        return np.asarray(np.rint(np.stack([places.real, places.imag], 1) * (_FINE << _BITS)), np.int32)
 
 
 def _draw_bicycle(pen: _Pen, along: float) -> None:
-    def flat(x: float, y: float) -> Point:
-        return x * along, y
+    def turned(point: complex) -> complex:
+        return complex(point.real * along, point.imag)
 
     for x in (-_AXLE, _AXLE):
-        pen.ring(flat(x, _WHEEL), _WHEEL * max(0.1, abs(along)), _WHEEL, 0.022, _STEEL)
-    red = (170, 40, 34)
-    saddle, rear, front, head = (-0.09, 0.47), (-_AXLE, _WHEEL), (_AXLE, _WHEEL), (0.22, 0.47)
-    for start, end in (
-        (rear, _PEDALS),
-        (rear, saddle),
-        (_PEDALS, saddle),
-        (saddle, head),
-        (_PEDALS, head),
-        (head, front),
-    ):
-        pen.limb(flat(*start), flat(*end), 0.011, 0.011, red)
-    pen.limb(flat(*head), flat(*_GRIP), 0.010, 0.010, _STEEL)
-    pen.limb(flat(-0.15, 0.48), flat(-0.03, 0.49), 0.018, 0.012, _STEEL)
+        pen.ring(turned(x + _WHEEL * 1j), _WHEEL * max(0.1, abs(along)), _WHEEL, 0.022, _STEEL)
+    saddle, rear, front, head = -0.09 + 0.47j, -_AXLE + _WHEEL * 1j, _AXLE + _WHEEL * 1j, 0.22 + 0.47j
+    starts, ends = (rear, rear, _PEDALS, saddle, _PEDALS, head), (_PEDALS, saddle, saddle, head, head, front)
+    for start, end in zip(starts, ends, strict=True):
+        pen.limb(turned(start), turned(end), 0.011, 0.011, _RED)
+    pen.limb(turned(head), turned(_GRIP), 0.010, 0.010, _STEEL)
+    pen.limb(turned(-0.15 + 0.48j), turned(-0.03 + 0.49j), 0.018, 0.012, _STEEL)
 
 
 def _dim(colour: Colour, tone: float) -> Colour:
     red, green, blue = (round(value * tone) for value in colour)
     return red, green, blue
+
+
+def palette(text: str) -> tuple[Colour, ...]:
+    """Colours in hexadecimal."""
+    return tuple((int(c[:2], 16), int(c[2:4], 16), int(c[4:], 16)) for c in text.split())

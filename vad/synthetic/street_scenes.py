@@ -3,18 +3,18 @@
 Times are in frames of a clip, RATE a second; places in metres: x to the right of the camera's axis, and depth.
 """
 
+import cmath
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from vad.synthetic.street_drawing import CAMERA, FOCAL, HORIZON, WIDTH
-from vad.synthetic.street_figures import Act, Colour, Figure, Look, Point, Thing, hand
+from vad.synthetic.street_figures import GAITS, Act, Colour, Figure, Look, Thing, hand, palette
 
 RATE = 15.0
 
-_STRIDE: dict[Act, float] = {"walk": 1.45, "run": 2.6, "stand": 4.0, "throw": 1.1, "cycle": 4.4}
 _TOSS = 0.9
 _SHADE_SCALE = 62
 
@@ -23,7 +23,8 @@ _SHADE_SCALE = 62
 class Actor:
     """Somebody's way: at (x, depth) at the time `start`, and from then on with (vx, vz) metres a second.
 
-    After the time `halt` they stay where they are and do `then`.
+    After the time `halt` they stay where they are and do `then`. `throws` tells what is in the air so many seconds after
+    the time `thrown`.
     """
 
     look: Look
@@ -37,6 +38,8 @@ class Actor:
     then: Act = "stand"
     phase: float = 0.0
     anomalous: bool = False
+    throws: Callable[[Figure, float], list[Thing]] | None = None
+    thrown: float = 0.0
 
     def at(self, time: float) -> Figure | None:
         """The figure at a time, or None where it is out of the picture."""
@@ -49,57 +52,35 @@ class Actor:
         rests = time > self.halt or speed == 0
         act: Act = self.then if time > self.halt else self.act
         gone = time / RATE if rests else moved * speed
-        return Figure(
-            look=self.look,
-            act=act,
-            x=x,
-            y=HORIZON + CAMERA * scale,
-            scale=scale,
-            heading=math.atan2(-self.vz, self.vx),
-            phase=self.phase + 2 * math.pi * gone / _STRIDE[act],
-            light=0.42 if scale < _SHADE_SCALE else 0.95,
-            blur=0.4 * abs(self.vx) * scale / RATE if act in ("run", "cycle") else 0.0,
-            anomalous=self.anomalous,
-        )
-
-
-@dataclass(frozen=True)
-class Throw:
-    """What an actor throws from the time `start` on: sheets of paper, or a bag that is caught and tossed again."""
-
-    actor: Actor
-    what: Literal["sheets", "bag"]
-    start: float
-
-    def at(self, time: float) -> list[Thing]:
-        """What is in the air at a time."""
-        thrower = self.actor.at(time)
-        if thrower is None or time < self.start:
-            return []
-        seconds = (time - self.start) / RATE
-        return [_bag(thrower, seconds)] if self.what == "bag" else _sheets(thrower, seconds)
+        y, heading = HORIZON + CAMERA * scale, math.atan2(-self.vz, self.vx)
+        phase = self.phase + 2 * math.pi * gone / GAITS[act].stride
+        light = 0.42 if scale < _SHADE_SCALE else 0.95
+        blur = 0.4 * abs(self.vx) * scale / RATE if act in ("run", "cycle") else 0.0
+        return Figure(self.look, act, x, y, scale, heading, phase, light, blur, self.anomalous)
 
 
 @dataclass(frozen=True)
 class Clip:
-    """One video: its frames' numbers, who is in it, and the number that a time of 0 has."""
+    """One video: its frames' numbers, of which the first has the time 0, and who is in it."""
 
     video: int
     numbers: tuple[int, ...]
-    first: int
     actors: tuple[Actor, ...]
-    throws: tuple[Throw, ...] = ()
 
     def at(self, number: int) -> tuple[list[Figure], list[Thing], float]:
         """Who and what is there in a frame, and the second that it is, which no two videos share."""
-        time = float(number - self.first)
-        figures = [figure for actor in self.actors if (figure := actor.at(time))]
-        return figures, [thing for throw in self.throws for thing in throw.at(time)], 11 * self.video + time / RATE
+        time = float(number - self.numbers[0])
+        seen = [(actor, figure) for actor in self.actors if (figure := actor.at(time))]
+        throwing = [
+            (actor.throws, figure, actor.thrown) for actor, figure in seen if actor.throws and time >= actor.thrown
+        ]
+        things = [thing for throws, figure, since in throwing for thing in throws(figure, (time - since) / RATE)]
+        return [figure for _, figure in seen], things, 11 * self.video + time / RATE
 
 
 def training_clips(videos: int, frames: int, generator: np.random.Generator) -> list[Clip]:
     """Clips with nothing but people who walk across, or stand."""
-    return [Clip(v, tuple(range(frames)), 0, tuple(_walkers(generator, frames))) for v in range(1, videos + 1)]
+    return [Clip(v, tuple(range(frames)), tuple(_walkers(generator, frames))) for v in range(1, videos + 1)]
 
 
 def test_clips(frames: int, generator: np.random.Generator) -> list[Clip]:
@@ -110,27 +91,23 @@ def test_clips(frames: int, generator: np.random.Generator) -> list[Clip]:
     """
     red, yellow, blue, white = (196, 44, 42), (232, 200, 56), (72, 164, 214), (214, 214, 210)
 
-    def look(coat: Colour) -> Look:
-        return _look(generator, coat)
-
-    runner = Actor(look(yellow), "run", -4.3, 10.9, 4.3, start=38, anomalous=True)
-    thrower = Actor(look(white), "walk", -5.5, 10.4, 1.5, start=-6, halt=40, then="throw")
-    cyclist = Actor(look(blue), "cycle", 3.0, 10.6, -4.0, start=0, anomalous=True)
-    stranger = Actor(look(red), "walk", -3.4, 7.7, 1.15, -0.85, start=33, anomalous=True)
-    intruder = Actor(look((74, 70, 78)), "walk", -0.75, 3.9, -1.05, start=0, anomalous=True)
-    tosser = Actor(look(blue), "walk", 5.2, 10.8, -1.5, start=8, halt=46, then="throw")
-    events: list[tuple[int, set[int], tuple[Actor, ...], tuple[Throw, ...]]] = [
-        (0, {17}, (runner,), ()),
-        (0, {41}, (), ()),
-        (0, {8, 33}, (thrower,), (Throw(thrower, "sheets", 42),)),
-        (0, set(), (cyclist,), ()),
-        (14, {30}, (stranger,), ()),
-        (0, {25}, (intruder, tosser), (Throw(tosser, "bag", 47),)),
-    ]
+    runner = Actor(_look(generator, yellow), "run", -4.3, 10.9, 4.3, start=38, anomalous=True)
+    thrower = Actor(
+        _look(generator, white), "walk", -5.5, 10.4, 1.5, start=-6, halt=40, then="throw", throws=_sheets, thrown=42
+    )
+    cyclist = Actor(_look(generator, blue), "cycle", 3.0, 10.6, -4.0, anomalous=True)
+    stranger = Actor(_look(generator, red), "walk", -3.4, 7.7, 1.15, -0.85, start=33, anomalous=True)
+    intruder = Actor(_look(generator, (74, 70, 78)), "walk", -0.75, 3.9, -1.05, anomalous=True)
+    tosser = Actor(
+        _look(generator, blue), "walk", 5.2, 10.8, -1.5, start=8, halt=46, then="throw", throws=_bag, thrown=47
+    )
+    events = (runner,), (), (thrower,), (cyclist,), (stranger,), (intruder, tosser)
+    missing = {17}, {41}, {8, 33}, set[int](), {30}, {25}
     clips = []
-    for video, (first, lost, actors, throws) in enumerate(events, 1):
+    for video, (actors, lost) in enumerate(zip(events, missing, strict=True), 1):
+        first = 14 if video == 5 else 0
         numbers = tuple(n for n in range(first, first + frames + len(lost)) if n not in lost)
-        clips.append(Clip(video, numbers, first, (*_walkers(generator, frames), *actors), throws))
+        clips.append(Clip(video, numbers, (*_walkers(generator, frames), *actors)))
     return clips
 
 
@@ -154,47 +131,36 @@ def _walkers(generator: np.random.Generator, frames: int) -> list[Actor]:
     return actors
 
 
-def _palette(text: str) -> tuple[Colour, ...]:
-    return tuple((int(c[:2], 16), int(c[2:4], 16), int(c[4:], 16)) for c in text.split())
-
-
-_COATS = _palette("222634 302c2e 565654 7e8088 465470 7a3030 a09a90 3a4e40 785c42 2e4270 8f7440 603654 3c6474 aaa69e")
-_TROUSERS = _palette("1e2028 30364c 404e70 685e50 968a74 323030")
-_SKINS = _palette("d0aa8e bc9274 966c50 624636 debaa0")
-_HAIRS = _palette("1c1816 2c221c 543c28 18181c 787068")
-_SHOES = _palette("1e1c1c 3c3028 989690")
-_BAGS = _palette("28282c 6e2c28 3c4860 60543c")
+_COATS = palette("222634 302c2e 565654 7e8088 465470 7a3030 a09a90 3a4e40 785c42 2e4270 8f7440 603654 3c6474 aaa69e")
+_TROUSERS = palette("1e2028 30364c 404e70 685e50 968a74 323030")
+_SKINS = palette("d0aa8e bc9274 966c50 624636 debaa0")
+_HAIRS, _SHOES = palette("1c1816 2c221c 543c28 18181c 787068"), palette("1e1c1c 3c3028 989690")
+_BAGS = palette("28282c 6e2c28 3c4860 60543c")
 
 
 def _look(generator: np.random.Generator, coat: Colour | None = None) -> Look:
     def one(colours: tuple[Colour, ...]) -> Colour:
         return colours[int(generator.integers(len(colours)))]
 
-    return Look(
-        height=float(generator.uniform(1.56, 1.84)),
-        coat=coat or one(_COATS),
-        trousers=one(_TROUSERS),
-        skin=one(_SKINS),
-        hair=one(_HAIRS),
-        shoes=one(_SHOES),
-        bag=one(_BAGS) if generator.random() < 0.35 else None,
-    )
+    height, coat = float(generator.uniform(1.56, 1.84)), coat or one(_COATS)
+    trousers, skin, hair, shoes = (one(colours) for colours in (_TROUSERS, _SKINS, _HAIRS, _SHOES))
+    bag = one(_BAGS) if generator.random() < 0.35 else None
+    return Look(height, coat, trousers, skin, hair, shoes, bag)
 
 
-def _bag(thrower: Figure, seconds: float) -> Thing:
-    """A bag that turns as it flies up from a hand and falls back."""
+def _bag(thrower: Figure, seconds: float) -> list[Thing]:
+    """A bag that turns as it flies up from a hand, falls back, and is tossed again."""
     flown = seconds % _TOSS
-    x, y = hand(thrower)
-    up = 4.9 * flown * (_TOSS - flown) * thrower.scale
-    outline = [(-1.0, -0.6), (-0.6, -0.9), (0.6, -0.9), (1.0, -0.6), (0.9, 0.9), (-0.9, 0.9)]
-    corners = _placed(outline, (x, y - up), 0.19 * thrower.scale, 7 * flown)
-    return Thing(corners, (178, 56, 48), thrower.scale + 0.5)
+    place = hand(thrower) - 4.9j * flown * (_TOSS - flown) * thrower.scale
+    outline = np.array([-1.0 - 0.6j, -0.6 - 0.9j, 0.6 - 0.9j, 1.0 - 0.6j, 0.9 + 0.9j, -0.9 + 0.9j])
+    corners = place + outline * cmath.rect(0.19 * thrower.scale, 7 * flown)
+    return [Thing(corners, (178, 56, 48), thrower.scale + 0.5)]
 
 
 def _sheets(thrower: Figure, seconds: float) -> list[Thing]:
     """Sheets of paper that burst from a hand, are slowed by the air, and flutter down."""
-    x, y = hand(thrower)
-    low = 0.03 - (thrower.y - y) / thrower.scale
+    place = hand(thrower)
+    low = 0.03 - (thrower.y - place.imag) / thrower.scale
     random, sheets = np.random.default_rng(13), []
     for _ in range(13):
         vx, vy, spin, drag = random.uniform((-2.4, 1.2, -6.0, 1.4), (2.4, 4.0, 6.0, 2.2)).tolist()
@@ -202,14 +168,9 @@ def _sheets(thrower: Figure, seconds: float) -> list[Thing]:
         across = vx * slowed + 0.10 * math.sin(4 * seconds + spin)
         up = max(low, vy * slowed - 1.1 * (seconds - slowed))
         tilt = 0.3 + 0.7 * abs(math.sin(spin * seconds + vx))
-        outline = [(-1.0, -0.8 * tilt), (1.0, -0.6 * tilt), (0.95, 0.8 * tilt), (-1.05, 0.6 * tilt)]
-        place = x + across * thrower.scale, y - up * thrower.scale
-        corners = _placed(outline, place, 0.16 * thrower.scale, 0.6 * spin * seconds + vx)
+        outline = np.array([-1.0, 1.0, 0.95, -1.05]) + 1j * tilt * np.array([-0.8, -0.6, 0.8, 0.6])
+        corners = outline * cmath.rect(0.16 * thrower.scale, 0.6 * spin * seconds + vx)
         tone = round(190 + 50 * tilt)
-        sheets.append(Thing(corners, (tone, tone, tone), thrower.scale + 0.5))
+        moved = place + thrower.scale * complex(across, -up)
+        sheets.append(Thing(moved + corners, (tone, tone, tone), thrower.scale + 0.5))
     return sheets
-
-
-def _placed(outline: list[Point], place: Point, size: float, turn: float) -> tuple[Point, ...]:
-    cosine, sine = size * math.cos(turn), size * math.sin(turn)
-    return tuple((place[0] + x * cosine - y * sine, place[1] + x * sine + y * cosine) for x, y in outline)

@@ -14,7 +14,6 @@ from pathlib import Path
 from vad.errors import InputError
 from vad.system.processes import gone, own_mark
 
-_BLOCK = 1 << 20
 # Seconds after which nobody of another machine, of whose processes nothing is known here, is still writing.
 _LONG = 7 * 86400
 # What this process has under way, for `abandon`.
@@ -31,14 +30,14 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         os.replace(temporary, path)
+    except InputError:
+        raise
     except Exception as error:  # safetensors passes the system's error on in words alone
         number = error.errno if isinstance(error, OSError) else None
-        full = number in (errno.ENOSPC, errno.EDQUOT) or os.strerror(errno.ENOSPC) in str(error)
-        if isinstance(error, InputError) or not full:
+        if number not in (errno.ENOSPC, errno.EDQUOT) and os.strerror(errno.ENOSPC) not in str(error):
             raise
-        raise InputError(
-            f"cannot write {path}: the disk is full; make room, and run the same command again to resume"
-        ) from None
+        full = "the disk is full; make room, and run the same command again to resume"
+        raise InputError(f"cannot write {path}: {full}") from None
     finally:
         temporary.unlink(missing_ok=True)
         _under_way.discard(temporary.absolute())
@@ -56,6 +55,17 @@ def unfinished(path: Path) -> Path:
     return made
 
 
+@contextlib.contextmanager
+def folder_beside(path: Path) -> Iterator[Path]:
+    """A folder on the disk on which `path` will lie; it goes with the block, unless it was moved."""
+    folder = unfinished(path)
+    try:
+        folder.mkdir(parents=True)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def abandon() -> None:
     """Remove all that this process left unfinished: a signal can come between a file's making and the block that tidies up."""
     while _under_way:
@@ -64,11 +74,10 @@ def abandon() -> None:
 
 def left_behind(path: Path) -> bool:
     """Whether a path is of `unfinished`, and nobody will finish it."""
-    *_, mark, ending = ("", *path.name.split("."))
-    if ending != "part" or not path.name.startswith("."):
+    if not path.name.startswith(".") or path.suffix != ".part":
         return False
     try:
-        return gone(mark) or path.stat().st_mtime < time.time() - _LONG
+        return gone(path.stem.rpartition(".")[2]) or path.stat().st_mtime < time.time() - _LONG
     except FileNotFoundError:
         return False
 
@@ -115,12 +124,13 @@ def _temporary(path: Path) -> Path:
     return temporary
 
 
-def names_in(folder: Path) -> list[str]:
-    """What lies in a folder, sorted. Raises InputError where it cannot be read."""
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Say by InputError which path the system would not read, and why."""
     try:
-        return sorted(os.listdir(folder))
+        yield
     except OSError as error:
-        raise InputError(f"cannot read {folder}: {error.strerror}") from None
+        raise InputError(f"cannot read {path}: {error.strerror}") from None
 
 
 def require_plain(path: Path) -> None:
@@ -130,10 +140,13 @@ def require_plain(path: Path) -> None:
         raise InputError(f"{path} is a pipe or a device, not a file; remove it")
 
 
+def names_in(folder: Path) -> list[str]:
+    """What lies in a folder, sorted. Raises InputError where it cannot be read."""
+    with reading(folder):
+        return sorted(os.listdir(folder))
+
+
 def sha256(path: Path) -> str:
     """The SHA-256 of a file's bytes, in hexadecimal."""
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()

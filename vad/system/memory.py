@@ -11,10 +11,9 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
 def keep_freed_memory() -> bool:
     """Let this process keep the memory that tensors free, for the next ones. Return whether that could be had.
 
-    Every batch takes and frees the same hundreds of megabytes. glibc gives them back to the system each time and takes
-    them page by page the next time, which costs up to half of a training step on a virtual machine. The process stays at its
-    peak, which does not rise. A thread that allocated before the first call keeps its own heap, so a process that trains
-    in a thread starts with `MALLOC_ARENA_MAX=1`. Other C libraries are left alone.
+    glibc gives a batch's memory back to the system and takes it page by page for the next batch, which costs up to half of a
+    training step on a virtual machine. A thread that allocated before the first call keeps its own heap, so a process that
+    trains in a thread starts with `MALLOC_ARENA_MAX=1`. Other C libraries are left alone.
     """
     try:
         tell = ctypes.CDLL(None).mallopt

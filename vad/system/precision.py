@@ -3,7 +3,7 @@
 import functools
 import logging
 import os
-import time
+import timeit
 from typing import Literal
 
 import torch
@@ -26,9 +26,8 @@ def computes_in_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     limit = os.environ.get("ONEDNN_MAX_CPU_ISA") or os.environ.get("DNNL_MAX_CPU_ISA") or "DEFAULT"
-    if not limit.upper().startswith(_ISA_WITH_BF16):
-        return False
-    if torch.backends.cpu.get_cpu_capability() in ("DEFAULT", "NO AVX", "AVX2"):
+    capability = torch.backends.cpu.get_cpu_capability()
+    if not limit.upper().startswith(_ISA_WITH_BF16) or capability in ("DEFAULT", "NO AVX", "AVX2"):
         return False
     features = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(getattr(torch.cpu, name, lambda: False)() for name in features)
@@ -74,15 +73,11 @@ def _tell_of_scoring() -> None:
 
 def slowdown(device: torch.device) -> float:
     """How many times longer a small convolution takes in bf16 than in fp32, measured now in a fraction of a second."""
-    maps, weight = torch.ones(1, 32, 16, 16, device=device), torch.ones(32, 32, 3, 3, device=device)
-    seconds = []
-    for dtype in (torch.bfloat16, torch.float32):
-        pair = (maps.to(dtype), weight.to(dtype))
-        functional.conv2d(*pair)
-        times = []
-        for _ in range(5):
-            started = time.perf_counter()
-            float(functional.conv2d(*pair).sum())  # waits for a GPU
-            times.append(time.perf_counter() - started)
-        seconds.append(min(times))
-    return seconds[0] / seconds[1]
+
+    def seconds(dtype: torch.dtype) -> float:
+        maps = torch.ones(1, 32, 16, 16, device=device, dtype=dtype)
+        weight = torch.ones(32, 32, 3, 3, device=device, dtype=dtype)
+        work = lambda: float(functional.conv2d(maps, weight).sum())  # noqa: E731  # the number waits for a GPU
+        return min(timeit.repeat(work, number=1, repeat=6))
+
+    return seconds(torch.bfloat16) / seconds(torch.float32)

@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -46,29 +46,20 @@ def _quotas() -> Iterator[float]:
     with suppress(OSError):
         for line in _PROC.read_text().splitlines():
             _, controllers, path = line.split(":", 2)
-            if not controllers:
-                yield from _quotas_up(_CGROUPS, path, _v2)
-            elif "cpu" in controllers.split(","):
-                for name in (controllers, "cpu"):
-                    yield from _quotas_up(_CGROUPS / name, path, _v1)
+            roots = [_CGROUPS] if not controllers else []
+            if "cpu" in controllers.split(","):
+                roots = [_CGROUPS / controllers, _CGROUPS / "cpu"]
+            for root in roots:
+                group = root / path.lstrip("/")
+                for folder in (group, *group.parents):
+                    if folder.is_relative_to(root):
+                        yield from _quota(folder)
 
 
-def _quotas_up(root: Path, path: str, read: Callable[[Path], tuple[float, float]]) -> Iterator[float]:
-    group = root / path.lstrip("/")
-    for folder in (group, *group.parents):
-        if not folder.is_relative_to(root):
-            return
-        with suppress(OSError, ValueError, ZeroDivisionError):
-            quota, period = read(folder)
-            if quota > 0:
-                yield quota / period
-
-
-def _v2(folder: Path) -> tuple[float, float]:
-    quota, period = (folder / "cpu.max").read_text().split()  # "max" is no number, and no quota
-    return float(quota), float(period)
-
-
-def _v1(folder: Path) -> tuple[float, float]:
-    quota, period = ((folder / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
-    return float(quota), float(period)
+def _quota(folder: Path) -> Iterator[float]:
+    """The quota of one group in processors, if it has one."""
+    with suppress(OSError, ValueError, ZeroDivisionError):  # in cpu.max "max" is no number, and no quota
+        files = ["cpu.max"] if (folder / "cpu.max").exists() else ["cpu.cfs_quota_us", "cpu.cfs_period_us"]
+        quota, period = map(float, " ".join((folder / name).read_text() for name in files).split())
+        if quota > 0:
+            yield quota / period

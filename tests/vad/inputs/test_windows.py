@@ -8,7 +8,7 @@ import torch
 
 from vad.data.frame_index import FrameIndex
 from vad.inputs import INPUTS, windows
-from vad.inputs.windows import firsts
+from vad.inputs.shape import firsts
 
 
 @pytest.fixture

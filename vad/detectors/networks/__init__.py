@@ -5,25 +5,7 @@ an `nn.Module` below `@NETWORKS.register("name")` whose options are keyword-only
 the kind of sample that it takes, and import it here.
 """
 
-from vad.detectors.networks.base import NETWORKS, build, parameter_count, place
-from vad.detectors.networks.conv3d_ae import Conv3dAutoencoder
-from vad.detectors.networks.conv_ae import ConvAutoencoder
-from vad.detectors.networks.convlstm import ConvLSTM
-from vad.detectors.networks.folding import fold_batch_norm
-from vad.detectors.networks.fully_conv_ae import FullyConvAutoencoder
-from vad.detectors.networks.init import INITS
-from vad.detectors.networks.unet_ae import UNetAutoencoder
+from vad.detectors.networks import conv3d_ae, conv_ae, convlstm, fully_conv_ae, unet_ae  # noqa: F401
+from vad.detectors.networks.base import INITS, NETWORKS, build, fold_batch_norm, parameter_count, place
 
-__all__ = [
-    "INITS",
-    "NETWORKS",
-    "Conv3dAutoencoder",
-    "ConvAutoencoder",
-    "ConvLSTM",
-    "FullyConvAutoencoder",
-    "UNetAutoencoder",
-    "build",
-    "fold_batch_norm",
-    "parameter_count",
-    "place",
-]
+__all__ = ["INITS", "NETWORKS", "build", "fold_batch_norm", "parameter_count", "place"]

@@ -1,12 +1,13 @@
 """The reference's autoencoder of clips: convolutions in space and time."""
 
-from typing import Annotated, ClassVar
+from itertools import pairwise
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from vad.catalog import Within
-from vad.detectors.networks.base import NETWORKS
+from vad.catalog import Count
+from vad.detectors.networks.base import NETWORKS, bottleneck
 from vad.errors import InputError
 from vad.inputs.shape import Kind, Shape
 
@@ -26,40 +27,25 @@ class Conv3dAutoencoder(nn.Module):
     """
 
     takes: ClassVar[Kind] = "clip"
+    multiple: ClassVar[int] = 16
 
-    def __init__(self, shape: Shape, *, latent: Annotated[int, Within(low=1)] = 256):
+    def __init__(self, shape: Shape, *, latent: Count = 256):
         super().__init__()
-        if shape.size < 16 or shape.size % 16:
-            raise InputError(f'model "conv3d_ae" needs a size that is a multiple of 16, not {shape.size}')
         if shape.frames % 8:
             raise InputError(f'model "conv3d_ae" needs clips of 8, 16, 24, ... frames, not {shape.frames}')
         grid, deep = shape.size // 16, shape.frames // 8
         down: list[nn.Module] = []
-        for number, (wide_in, wide_out) in enumerate(zip((shape.channels, *_WIDTHS), _WIDTHS, strict=False)):
+        for number, (wide_in, wide_out) in enumerate(pairwise((shape.channels, *_WIDTHS))):
             stride = (1, 2, 2) if number == 0 else (2, 2, 2)
-            down += [
-                nn.Conv3d(wide_in, wide_out, 3, stride, 1, bias=False),
-                nn.BatchNorm3d(wide_out),
-                nn.LeakyReLU(0.2),
-            ]
+            convolution = nn.Conv3d(wide_in, wide_out, 3, stride, 1, bias=False)
+            down += [convolution, nn.BatchNorm3d(wide_out), nn.LeakyReLU(0.2)]
         self.encoder = nn.Sequential(*down)
-        flat = _WIDTHS[-1] * deep * grid * grid
-        self.bottleneck = nn.Sequential(
-            nn.Flatten(),
-            nn.Linear(flat, latent),
-            nn.LeakyReLU(0.2),
-            nn.Linear(latent, flat),
-            nn.LeakyReLU(0.2),
-            nn.Unflatten(1, (_WIDTHS[-1], deep, grid, grid)),
-        )
+        self.bottleneck = bottleneck((_WIDTHS[-1], deep, grid, grid), latent)
         up: list[nn.Module] = []
-        for number, (wide_in, wide_out) in enumerate(zip(_WIDTHS[:0:-1], _WIDTHS[-2::-1], strict=True)):
+        for number, (wide_in, wide_out) in enumerate(pairwise(reversed(_WIDTHS))):
             kernel, padding = ((2, 4, 4), (0, 1, 1)) if number == 0 else ((4, 4, 4), (1, 1, 1))
-            up += [
-                nn.ConvTranspose3d(wide_in, wide_out, kernel, 2, padding, bias=False),
-                nn.BatchNorm3d(wide_out),
-                nn.ReLU(),
-            ]
+            doubling = nn.ConvTranspose3d(wide_in, wide_out, kernel, 2, padding, bias=False)
+            up += [doubling, nn.BatchNorm3d(wide_out), nn.ReLU()]
         up += [nn.ConvTranspose3d(_WIDTHS[0], shape.channels, (1, 4, 4), (1, 2, 2), (0, 1, 1)), nn.Tanh()]
         self.decoder = nn.Sequential(*up)
 

@@ -1,14 +1,13 @@
 """The reference's convolutional autoencoder with a linear bottleneck."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
-from vad.catalog import Within
+from vad.catalog import Count
 from vad.detectors.networks.base import NETWORKS
-from vad.detectors.networks.halving import Double, Halve
-from vad.errors import InputError
+from vad.detectors.networks.halving import decoder, encoder
 from vad.inputs.shape import Kind, Shape
 
 _WIDTHS = (32, 64, 128, 256, 512)
@@ -27,31 +26,17 @@ class ConvAutoencoder(nn.Module):
     """
 
     takes: ClassVar[Kind] = "frame"
+    multiple: ClassVar[int] = 32
 
-    def __init__(
-        self,
-        shape: Shape,
-        *,
-        latent: Annotated[int, Within(low=1)],
-        expand_activation: Literal["leaky_relu", "none"] = "leaky_relu",
-    ):
+    def __init__(self, shape: Shape, *, latent: Count, expand_activation: Literal["leaky_relu", "none"] = "leaky_relu"):
         super().__init__()
-        if shape.size < 32 or shape.size % 32:
-            raise InputError(f'model "conv_ae" needs a size that is a multiple of 32, not {shape.size}')
         grid = shape.size // 32
-        down: list[nn.Module] = []
-        for wide_in, wide_out in zip((shape.channels, *_WIDTHS), _WIDTHS, strict=False):
-            down += [Halve(wide_in, wide_out), nn.BatchNorm2d(wide_out), nn.LeakyReLU(0.2)]
-        self.encoder = nn.Sequential(*down)
+        self.encoder = encoder(shape.channels, _WIDTHS)
         self.compress = nn.Linear(_WIDTHS[-1] * grid * grid, latent)
         self.expand = nn.Linear(latent, _WIDTHS[-1] * grid * grid)
         self.expand_activation = nn.LeakyReLU(0.2) if expand_activation == "leaky_relu" else nn.Identity()
         self.unflatten = nn.Unflatten(1, (_WIDTHS[-1], grid, grid))
-        up: list[nn.Module] = []
-        for wide_in, wide_out in zip(_WIDTHS[:0:-1], _WIDTHS[-2::-1], strict=True):
-            up += [Double(wide_in, wide_out), nn.BatchNorm2d(wide_out), nn.ReLU()]
-        up += [Double(_WIDTHS[0], shape.channels), nn.Tanh()]
-        self.decoder = nn.Sequential(*up)
+        self.decoder = decoder(_WIDTHS, shape.channels)
 
     def forward(self, frames: Tensor) -> Tensor:
         """Reconstruct `frames`."""

@@ -1,14 +1,13 @@
 """The reference's predictor of the next frame: a convolutional LSTM between an encoder and a decoder."""
 
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from vad.catalog import Within
+from vad.catalog import Count
 from vad.detectors.networks.base import NETWORKS
-from vad.detectors.networks.halving import Double, Halve
-from vad.errors import InputError
+from vad.detectors.networks.halving import decoder, encoder
 from vad.inputs.shape import Kind, Shape
 
 _WIDTHS = (32, 64, 128, 256)
@@ -27,22 +26,15 @@ class ConvLSTM(nn.Module):
     """
 
     takes: ClassVar[Kind] = "sequence"
+    multiple: ClassVar[int] = 16
 
-    def __init__(self, shape: Shape, *, hidden: Annotated[int, Within(low=1)] = 64):
+    def __init__(self, shape: Shape, *, hidden: Count = 64):
         super().__init__()
-        if shape.size < 16 or shape.size % 16:
-            raise InputError(f'model "convlstm" needs a size that is a multiple of 16, not {shape.size}')
-        down: list[nn.Module] = []
-        for wide_in, wide_out in zip((shape.channels, *_WIDTHS), _WIDTHS, strict=False):
-            down += [Halve(wide_in, wide_out), nn.BatchNorm2d(wide_out), nn.LeakyReLU(0.2)]
-        self.encoder = nn.Sequential(*down)
+        self.encoder = encoder(shape.channels, _WIDTHS)
         self.gates = nn.Conv2d(_WIDTHS[-1] + hidden, 4 * hidden, 3, 1, 1)
         self.hidden = hidden
-        up: list[nn.Module] = [nn.Conv2d(hidden, _WIDTHS[-1], 3, 1, 1), nn.BatchNorm2d(_WIDTHS[-1]), nn.ReLU()]
-        for wide_in, wide_out in zip(_WIDTHS[:0:-1], _WIDTHS[-2::-1], strict=True):
-            up += [Double(wide_in, wide_out), nn.BatchNorm2d(wide_out), nn.ReLU()]
-        up += [Double(_WIDTHS[0], shape.channels), nn.Tanh()]
-        self.decoder = nn.Sequential(*up)
+        first = (nn.Conv2d(hidden, _WIDTHS[-1], 3, 1, 1), nn.BatchNorm2d(_WIDTHS[-1]), nn.ReLU())
+        self.decoder = decoder(_WIDTHS, shape.channels, *first)
 
     def forward(self, sequences: Tensor) -> Tensor:
         """Predict the frame after each of `sequences`."""

@@ -1,5 +1,6 @@
 """The reference's small autoencoder of frame differences: convolutions only."""
 
+from itertools import pairwise
 from typing import ClassVar, Literal
 
 import torch
@@ -7,7 +8,6 @@ from torch import Tensor, nn
 
 from vad.detectors.networks.base import NETWORKS
 from vad.detectors.networks.halving import Double, Halve
-from vad.errors import InputError
 from vad.inputs.shape import Kind, Shape
 
 _WIDTHS = (32, 64, 128)
@@ -25,15 +25,14 @@ class FullyConvAutoencoder(nn.Module):
     """
 
     takes: ClassVar[Kind] = "frame"
+    multiple: ClassVar[int] = 8
 
     def __init__(self, shape: Shape, *, output: Literal["sigmoid", "tanh"] = "sigmoid"):
         super().__init__()
-        if shape.size < 8 or shape.size % 8:
-            raise InputError(f'model "fully_conv_ae" needs a size that is a multiple of 8, not {shape.size}')
         layers: list[nn.Module] = []
-        for wide_in, wide_out in zip((shape.channels, *_WIDTHS), _WIDTHS, strict=False):
+        for wide_in, wide_out in pairwise((shape.channels, *_WIDTHS)):
             layers += [Halve(wide_in, wide_out), nn.ReLU()]
-        for wide_in, wide_out in zip(_WIDTHS[::-1], (*_WIDTHS[-2::-1], shape.channels), strict=True):
+        for wide_in, wide_out in pairwise((*_WIDTHS[::-1], shape.channels)):
             layers += [Double(wide_in, wide_out), nn.ReLU()]
         layers[-1] = nn.Sigmoid() if output == "sigmoid" else nn.Tanh()
         self.layers = nn.Sequential(*layers)

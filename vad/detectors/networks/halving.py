@@ -1,11 +1,12 @@
 """Convolutions that halve or double the side of a map: 4 x 4, stride 2, padding 1, as all networks here have them.
 
-The two are each other's transpose: `weight` is (channels of the small map, channels of the large one, 4, 4) in both, the backward
-pass of one is the forward pass of the other, and the gradient of the weight is the same sum. All but two sums are PyTorch's. On a CPU,
-oneDNN is slow at the gradient of a weight where maps are small and channels many, so there it is a matrix product
-(`python -m benchmarks.halving` compares them), and at the gradient of a bias, so that is a plain sum.
+The two are each other's transpose: `weight` is (channels of the small map, of the large one, 4, 4) in both, and the backward pass of
+one is the forward pass of the other. On a CPU, oneDNN is slow at the gradient of a weight where maps are small and channels
+many, so there it is a matrix product (`python -m benchmarks.halving`), and at that of a bias, so that is a plain sum.
 """
 
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -26,8 +27,7 @@ class Halve(nn.Conv2d):
     def forward(self, maps: Tensor) -> Tensor:
         if maps.device.type != "cpu" or maps.shape[-2] % 2 or maps.shape[-1] % 2:
             return super().forward(maps)
-        made: Tensor = _Convolve.apply(*_in_one_format(maps, self.weight, self.bias), False)  # type: ignore[no-untyped-call]
-        return made
+        return _apply(maps, self, doubling=False)
 
 
 class Double(nn.ConvTranspose2d):
@@ -39,8 +39,23 @@ class Double(nn.ConvTranspose2d):
     def forward(self, maps: Tensor, output_size: list[int] | None = None) -> Tensor:
         if maps.device.type != "cpu" or output_size is not None:
             return super().forward(maps, output_size)
-        made: Tensor = _Convolve.apply(*_in_one_format(maps, self.weight, self.bias), True)  # type: ignore[no-untyped-call]
-        return made
+        return _apply(maps, self, doubling=True)
+
+
+def encoder(wide_in: int, widths: Sequence[int]) -> nn.Sequential:
+    """Halve the map once for each of `widths`; each time batch norm and LeakyReLU 0.2 follow."""
+    layers: list[nn.Module] = []
+    for before, after in pairwise((wide_in, *widths)):
+        layers += [Halve(before, after), nn.BatchNorm2d(after), nn.LeakyReLU(0.2)]
+    return nn.Sequential(*layers)
+
+
+def decoder(widths: Sequence[int], wide_out: int, *first: nn.Module) -> nn.Sequential:
+    """After the layers of `first`, double the map back through `widths`, with batch norm and ReLU; tanh ends the last."""
+    layers = list(first)
+    for before, after in pairwise(reversed(widths)):
+        layers += [Double(before, after), nn.BatchNorm2d(after), nn.ReLU()]
+    return nn.Sequential(*layers, Double(widths[0], wide_out), nn.Tanh())
 
 
 class _Convolve(torch.autograd.Function):
@@ -57,46 +72,38 @@ class _Convolve(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         maps, weight = ctx.saved_tensors
         large, small = (gradient, maps) if ctx.doubling else (maps, gradient)
+        by = product_gradient if min(small.shape[2:]) <= _LARGEST_SIDE else pytorch_gradient
         wanted = ctx.needs_input_grad
-        return (
-            _convolve(gradient, weight, None, not ctx.doubling) if wanted[0] else None,
-            _weight_gradient(large, small, weight) if wanted[1] else None,
-            gradient.sum((0, 2, 3)) if wanted[2] else None,
-            None,
-        )
+        of_maps = _convolve(gradient, weight, None, not ctx.doubling) if wanted[0] else None
+        of_weight = by(large, small, weight) if wanted[1] else None
+        return of_maps, of_weight, gradient.sum((0, 2, 3)) if wanted[2] else None, None
 
 
 def _convolve(maps: Tensor, weight: Tensor, bias: Tensor | None, doubling: bool) -> Tensor:
     return (functional.conv_transpose2d if doubling else functional.conv2d)(maps, weight, bias, 2, 1)
 
 
-def _in_one_format(maps: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
+def _apply(maps: Tensor, layer: Halve | Double, doubling: bool) -> Tensor:
     """All in the format that autocast asks for, as it would have done for PyTorch's own convolutions."""
     dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else maps.dtype
-    return maps.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
-
-
-def _weight_gradient(large: Tensor, small: Tensor, weight: Tensor) -> Tensor:
-    """The gradient of the weight that takes `large` to maps whose gradient is `small`, or the other way round."""
-    by = product_gradient if min(small.shape[2:]) <= _LARGEST_SIDE else pytorch_gradient
-    return by(large, small, weight)
+    bias = None if layer.bias is None else layer.bias.to(dtype)
+    made: Tensor = _Convolve.apply(maps.to(dtype), layer.weight.to(dtype), bias, doubling)  # type: ignore[no-untyped-call]
+    return made
 
 
 def pytorch_gradient(large: Tensor, small: Tensor, weight: Tensor) -> Tensor:
-    """By PyTorch's own kernel: that of a transposed convolution."""
-    _, gradient, _ = torch.ops.aten.convolution_backward(
-        small, large, weight, None, [2, 2], [1, 1], [1, 1], False, [0, 0], 1, [False, True, False]
-    )
-    return torch.as_tensor(gradient)
+    """The gradient of the weight between maps and gradients, by PyTorch's own kernel: that of a transposed convolution."""
+    geometry = ([2, 2], [1, 1], [1, 1], False, [0, 0], 1)
+    found = torch.ops.aten.convolution_backward(small, large, weight, None, *geometry, [False, True, False])
+    return torch.as_tensor(found[1])
 
 
 def product_gradient(large: Tensor, small: Tensor, weight: Tensor) -> Tensor:
-    """As the product of the small map's pixels, (S, B * H * W), and the windows seen there, (B * H * W, 16 * L)."""
+    """The same as the product of the small map's pixels, (S, B * H * W), and the windows seen there, (B * H * W, 16 * L)."""
     batch, wide, height, width = large.shape
     padded = functional.pad(large.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1)).contiguous()
     image, row, pixel, _ = padded.stride()
-    windows = padded.as_strided(
-        (batch, height // 2, width // 2, 4, 4 * wide), (image, 2 * row, 2 * pixel, row, 1)
-    ).reshape(-1, 16 * wide)
+    shape, strides = (batch, height // 2, width // 2, 4, 4 * wide), (image, 2 * row, 2 * pixel, row, 1)
+    windows = padded.as_strided(shape, strides).reshape(-1, 16 * wide)
     pixels = small.permute(0, 2, 3, 1).reshape(-1, small.shape[1])
     return (pixels.t() @ windows).view(weight.shape[0], 4, 4, wide).permute(0, 3, 1, 2)

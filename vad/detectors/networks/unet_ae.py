@@ -1,14 +1,16 @@
 """The reference's U-Net: an autoencoder whose decoder sees the encoder's maps."""
 
-from typing import Annotated, ClassVar
+from collections.abc import Callable
+from functools import partial
+from itertools import pairwise
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from vad.catalog import Within
-from vad.detectors.networks.base import NETWORKS
+from vad.catalog import Count
+from vad.detectors.networks.base import NETWORKS, bottleneck
 from vad.detectors.networks.halving import Double, Halve
-from vad.errors import InputError
 from vad.inputs.shape import Kind, Shape
 
 _WIDTHS = (64, 128, 256, 512, 512)
@@ -28,28 +30,20 @@ class UNetAutoencoder(nn.Module):
     """
 
     takes: ClassVar[Kind] = "frame"
+    multiple: ClassVar[int] = 32
 
-    def __init__(self, shape: Shape, *, latent: Annotated[int, Within(low=1)] = 512):
+    def __init__(self, shape: Shape, *, latent: Count = 512):
         super().__init__()
-        if shape.size < 32 or shape.size % 32:
-            raise InputError(f'model "unet_ae" needs a size that is a multiple of 32, not {shape.size}')
         grid = shape.size // 32
-        flat = _WIDTHS[-1] * grid * grid
-        self.down = nn.ModuleList(
-            _down(wide_in, wide_out) for wide_in, wide_out in zip((shape.channels, *_WIDTHS), _WIDTHS, strict=False)
-        )
-        self.bottleneck = nn.Sequential(
-            nn.Flatten(),
-            nn.Linear(flat, latent),
-            nn.LeakyReLU(0.2),
-            nn.Linear(latent, flat),
-            nn.LeakyReLU(0.2),
-            nn.Unflatten(1, (_WIDTHS[-1], grid, grid)),
-        )
+        leaky = partial(nn.LeakyReLU, 0.2)
+        down = [_block(Halve(a, b, bias=False), b, leaky) for a, b in pairwise((shape.channels, *_WIDTHS))]
+        self.down = nn.ModuleList(down)
+        self.bottleneck = bottleneck((_WIDTHS[-1], grid, grid), latent)
         # What a block up gets: the block before it, and beside that, from the second on, the map of its size.
         given = (_WIDTHS[-1], *(2 * width for width in _WIDTHS[-2::-1]))
         made = (_WIDTHS[-2], *_WIDTHS[-3::-1], _WIDTHS[0])
-        self.up = nn.ModuleList(_up(wide_in, wide_out) for wide_in, wide_out in zip(given, made, strict=True))
+        up = [_block(Double(a, b, bias=False), b, nn.ReLU) for a, b in zip(given, made, strict=True)]
+        self.up = nn.ModuleList(up)
         self.head = nn.Sequential(nn.Conv2d(_WIDTHS[0], shape.channels, 3, 1, 1), nn.Tanh())
 
     def forward(self, frames: Tensor) -> Tensor:
@@ -65,15 +59,7 @@ class UNetAutoencoder(nn.Module):
         return torch.as_tensor(self.head(x))
 
 
-def _down(wide_in: int, wide_out: int) -> nn.Sequential:
-    return nn.Sequential(
-        *(Halve(wide_in, wide_out, bias=False), nn.BatchNorm2d(wide_out), nn.LeakyReLU(0.2)),
-        *(nn.Conv2d(wide_out, wide_out, 3, 1, 1, bias=False), nn.BatchNorm2d(wide_out), nn.LeakyReLU(0.2)),
-    )
-
-
-def _up(wide_in: int, wide_out: int) -> nn.Sequential:
-    return nn.Sequential(
-        *(Double(wide_in, wide_out, bias=False), nn.BatchNorm2d(wide_out), nn.ReLU()),
-        *(nn.Conv2d(wide_out, wide_out, 3, 1, 1, bias=False), nn.BatchNorm2d(wide_out), nn.ReLU()),
-    )
+def _block(change: nn.Module, wide: int, activation: Callable[[], nn.Module]) -> nn.Sequential:
+    """A change of the map's side, then a 3 x 3 convolution, each with batch norm and the activation."""
+    convolution = nn.Conv2d(wide, wide, 3, 1, 1, bias=False)
+    return nn.Sequential(change, nn.BatchNorm2d(wide), activation(), convolution, nn.BatchNorm2d(wide), activation())

@@ -1,7 +1,6 @@
 """A member trained where nothing but values comes and goes: another process, perhaps on another machine.
 
-It is given the state of a training and tells the state after every epoch, so that who listens can
-let another process go on when this one is lost.
+It tells the state after every epoch, so that another process can continue when this one is lost.
 """
 
 import math
@@ -9,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
@@ -25,11 +25,9 @@ from vad.inputs import Samples
 from vad.system.threads import using
 
 # Seconds from one word about batches to the next: often enough for a progress bar, and a GPU seldom waits.
+_EVERY = 0.5
 # Bytes of a process that has loaded PyTorch.
 _PROCESS = 700_000_000
-
-
-_EVERY = 0.5
 
 
 @dataclass(frozen=True)
@@ -92,10 +90,8 @@ def _train(member: Member, samples: Samples, state: bytes, device: torch.device,
         resume = Path(folder) / "state"
         if state:
             resume.write_bytes(state)
-        train(
-            member.build(), samples, member.training, member.seed, device,
-            on_batch=on_batch, on_epoch=on_epoch, resume=resume,
-        )  # fmt: skip
+        listen = partial(train, on_batch=on_batch, on_epoch=on_epoch, resume=resume)
+        listen(member.build(), samples, member.training, member.seed, device)
 
 
 def memory(member: Member) -> int:

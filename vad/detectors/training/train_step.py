@@ -1,5 +1,6 @@
 """One training step: a batch in, its loss out, the weights changed. On a GPU it is recorded once and played back."""
 
+from dataclasses import dataclass
 from threading import Lock
 
 import torch
@@ -16,34 +17,29 @@ _WARM_UP = 3
 _recording = Lock()
 
 
+@dataclass
 class Step:
     """Forward and backward pass and the optimiser's step, one after the other."""
 
-    def __init__(
-        self,
-        network: nn.Module,
-        recipe: Training,
-        optimizer: torch.optim.Optimizer,
-        precision: Precision,
-        device: torch.device,
-    ):
-        self.device = device
-        self._network = network
-        self._recipe = recipe
-        self._precision = precision
-        self._optimizer = optimizer
-        self._measure = weighted_loss(recipe.loss)
+    network: nn.Module
+    recipe: Training
+    optimizer: torch.optim.Optimizer
+    precision: Precision
+    device: torch.device
+
+    def __post_init__(self) -> None:
+        self._measure = weighted_loss(self.recipe.loss)
 
     def __call__(self, batch: Batch) -> Tensor:
         """The loss of the batch, before the step, on the device."""
-        with autocast(self._precision, self.device):
-            output = self._network(batch.given)
+        with autocast(self.precision, self.device):
+            output = self.network(batch.given)
         loss = self._measure(fold_frames(output.float()), fold_frames(batch.target))
-        self._optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        if self._recipe.grad_clip is not None:
-            nn.utils.clip_grad_norm_(self._network.parameters(), self._recipe.grad_clip)
-        self._optimizer.step()
+        if self.recipe.grad_clip is not None:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.grad_clip)
+        self.optimizer.step()
         return loss.detach()
 
 
@@ -55,23 +51,16 @@ class RecordedStep(Step):
     Source: PyTorch's notes on CUDA graphs, "whole network capture".
     """
 
-    def __init__(
-        self,
-        network: nn.Module,
-        recipe: Training,
-        optimizer: torch.optim.Optimizer,
-        precision: Precision,
-        device: torch.device,
-    ):
-        super().__init__(network, recipe, optimizer, precision, device)
-        self._side = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._side = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
         self._warm = 0
         self._graph: torch.cuda.CUDAGraph | None = None
         self._batch: Batch
         self._loss: Tensor
 
     def __call__(self, batch: Batch) -> Tensor:
-        if len(batch.given) != self._recipe.batch_size:
+        if len(batch.given) != self.recipe.batch_size:
             return super().__call__(batch)
         if self._warm < _WARM_UP:
             self._warm += 1
@@ -97,7 +86,7 @@ class RecordedStep(Step):
         given = batch.given.clone()
         self._batch = Batch(given, given if batch.target is batch.given else batch.target.clone())
         graph = torch.cuda.CUDAGraph()
-        self._optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad(set_to_none=True)
         with _recording, torch.cuda.graph(graph, capture_error_mode="thread_local"):
             self._loss = super().__call__(self._batch)
         self._graph = graph

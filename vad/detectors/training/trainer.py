@@ -1,8 +1,7 @@
 """One member's training: epochs over all samples, early stopping on the training loss, best state restored.
 
-An epoch's loss is the unweighted mean of its batch losses in train mode, and the last, partial
-batch is kept, as the reference does; there is no validation split. The order of samples follows
-from the seed and the epoch alone, so a training that was cut off goes on exactly where it was.
+An epoch's loss is the unweighted mean of its batch losses in train mode, the last, partial batch included, as in the
+reference. The order of samples follows from seed and epoch alone, so a training that was cut off resumes exactly.
 """
 
 import math
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from vad.detectors.member import Training
@@ -27,6 +27,7 @@ from vad.system.threads import limit
 from vad.system.weights import fit_weights, load_tensors, save_tensors
 
 State = dict[str, Tensor]
+OnBatch = Callable[[int, Tensor], None]
 
 
 @dataclass(frozen=True)
@@ -72,13 +73,11 @@ class Diverged(RuntimeError):
     """The loss became NaN or infinite. `trained` holds the last good state, or None if there is none."""
 
     def __init__(self, epoch: int, trained: Trained | None):
-        super().__init__(f"the loss became NaN or infinite in epoch {epoch}")
-        self.epoch = epoch
-        self.trained = trained
+        super().__init__(epoch, trained)  # by which it is made again where it comes from another process
+        self.epoch, self.trained = epoch, trained
 
-    def __reduce__(self) -> tuple[type["Diverged"], tuple[int, Trained | None]]:
-        """So that it can come from another process: by what it is made from, not by its message."""
-        return Diverged, (self.epoch, self.trained)
+    def __str__(self) -> str:
+        return f"the loss became NaN or infinite in epoch {self.epoch}"
 
 
 def train(
@@ -88,37 +87,35 @@ def train(
     seed: int,
     device: torch.device,
     *,
-    on_batch: Callable[[int, Tensor], None] | None = None,
+    on_batch: OnBatch | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
     resume: Path | None = None,
 ) -> Trained:
     """Train `network` in place by `recipe`.
 
-    `on_batch` is told the number of samples and the loss of each batch, `on_epoch` each epoch. With
-    `resume`, the state after each epoch is kept in that file, and a state found there is taken up.
-    Raises Diverged where the loss is no longer finite.
+    `on_batch` is told the number of samples and the loss of each batch, `on_epoch` each epoch. The file `resume` keeps the
+    state after each epoch, and a state found there is taken up. Raises Diverged where the loss is no longer finite.
     """
     keep_freed_memory()
     threads, precision = limit(), for_training(recipe.precision, device)
     place(network, device)
     optimizer = OPTIMIZERS[recipe.optimizer](network.parameters(), recipe.lr, recipe.weight_decay)
-    schedule = None
-    if recipe.schedule is not None:
-        schedule = SCHEDULES.make(recipe.schedule, optimizer, recipe.epochs)
+    schedule = SCHEDULES.make(recipe.schedule, optimizer, recipe.epochs) if recipe.schedule else None
     progress, kept = Progress(precision, threads), _copy(network)
     if resume is not None and resume.exists():
-        progress, kept = _take_up(resume, network, optimizer, schedule, device)
+        progress, kept = _take_up(resume, network, optimizer, schedule)
         progress.precision, progress.threads = precision, threads
     resumed_after = len(progress.epochs)
     samples.settle()
     network.train()
     step = make_step(network, recipe, optimizer, precision, device)
 
-    while len(progress.epochs) < recipe.epochs and not _exhausted(progress, recipe):
+    patience = math.inf if recipe.patience is None else recipe.patience
+    while len(progress.epochs) < recipe.epochs and progress.stale < patience:
         number = len(progress.epochs) + 1
         lr = float(optimizer.param_groups[0]["lr"])
         started = time.perf_counter()
-        loss = _one_epoch(samples, recipe, step, _order(len(samples), seed, number), on_batch)
+        loss = _one_epoch(samples, step, _order(len(samples), seed, number), on_batch)
         if not math.isfinite(loss):
             raise Diverged(number, _trained(kept, progress, resumed_after) if progress.kept_epoch else None)
         epoch = Epoch(number, loss, lr, time.perf_counter() - started)
@@ -146,38 +143,28 @@ def so_far(resume: Path) -> Trained:
 
 
 def _trained(kept: State, progress: Progress, resumed_after: int) -> Trained:
-    loss = progress.epochs[progress.kept_epoch - 1].loss
-    return Trained(
-        kept, progress.kept_epoch, loss, tuple(progress.epochs), progress.precision, progress.threads, resumed_after
-    )
+    loss, epochs = progress.epochs[progress.kept_epoch - 1].loss, tuple(progress.epochs)
+    return Trained(kept, progress.kept_epoch, loss, epochs, progress.precision, progress.threads, resumed_after)
 
 
 def _order(count: int, seed: int, epoch: int) -> Tensor:
     return torch.randperm(count, generator=torch.Generator().manual_seed(seed * 1_000_003 + epoch))
 
 
-def _exhausted(progress: Progress, recipe: Training) -> bool:
-    return recipe.patience is not None and progress.stale >= recipe.patience
-
-
-def _one_epoch(
-    samples: Samples, recipe: Training, step: Step, order: Tensor, on_batch: Callable[[int, Tensor], None] | None
-) -> float:
-    total, batches = torch.zeros((), dtype=torch.float64, device=step.device), 0
-    for positions in torch.split(order, recipe.batch_size):
+def _one_epoch(samples: Samples, step: Step, order: Tensor, on_batch: OnBatch | None) -> float:
+    total = torch.zeros((), dtype=torch.float64, device=step.device)
+    parts = torch.split(order, step.recipe.batch_size)
+    for positions in parts:
         try:
             loss = step(samples.batch(positions.numpy()))
         except ValueError as error:
             # Batch normalisation over 1 x 1 maps needs two samples.
-            raise InputError(
-                f"a batch of {len(positions)} ({len(order):,} samples in batches of {recipe.batch_size}) is too small: "
-                f"{error}; choose another batch_size"
-            ) from None
+            batch = f"a batch of {len(positions)} ({len(order):,} samples in batches of {step.recipe.batch_size})"
+            raise InputError(f"{batch} is too small: {error}; choose another batch_size") from None
         total += loss
-        batches += 1
         if on_batch:
             on_batch(len(positions), loss)
-    return float(total) / batches
+    return float(total) / len(parts)
 
 
 def _step(schedule: LRScheduler | None, loss: float) -> None:
@@ -191,9 +178,7 @@ def _copy(network: nn.Module) -> State:
     return {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in network.state_dict().items()}
 
 
-def _put_down(
-    path: Path, network: nn.Module, optimizer: torch.optim.Optimizer, kept: State, progress: Progress
-) -> None:
+def _put_down(path: Path, network: nn.Module, optimizer: Optimizer, kept: State, progress: Progress) -> None:
     """Write the state after an epoch. The kept weights are left out where they are the present ones."""
     tensors = {f"now/{name}": tensor for name, tensor in network.state_dict().items()}
     if progress.kept_epoch != len(progress.epochs):
@@ -204,11 +189,7 @@ def _put_down(
 
 
 def _take_up(
-    path: Path,
-    network: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    schedule: LRScheduler | None,
-    device: torch.device,
+    path: Path, network: nn.Module, optimizer: Optimizer, schedule: LRScheduler | None
 ) -> tuple[Progress, State]:
     """Go on where `_put_down` stood. The schedule has no state of its own: it is stepped through the past losses."""
     parts, progress = _read(path)

@@ -4,8 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from vad.detectors.networks import build
-from vad.detectors.networks.folding import fold_batch_norm
+from vad.detectors.networks import build, fold_batch_norm
 from vad.inputs.shape import Shape
 
 CASES = {
