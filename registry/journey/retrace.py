@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Literal
 
 from registry.data.datasets import Dataset, open_frames_of
-from registry.entries.loading import default_profile
-from registry.journey.reference import FILE, Claim, Reference, read_reference
+from registry.entries.loading import default_profile, journey_file
+from registry.journey.reference import Claim, Reference, read_reference
 from registry.store.score_table import TEST, stored_table
 from registry.store.tracking import Found, Tracking
 from vad.data.frame_index import Values
@@ -100,7 +100,7 @@ def retrace(asked: Asked, home: Path) -> Journey:
             f"{data.name} has no labels, and without them there is no AP to set beside the reference's; "
             "give LABELS=path (a CSV with Id,Label or a folder of N_label.mat)"
         )
-    journey = Journey(read_reference(FILE), data.name, asked)
+    journey = Journey(read_reference(journey_file()), data.name, asked)
     runs = tracking.find("experiment", tags={"vad.protocol": data.protocol()})
     elsewhere: dict[tuple[str, str], list[str]] = {}
     for entry, variants in journey.reference.entries().items():
