@@ -8,7 +8,7 @@ from matplotlib.artist import Artist
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from registry.pictures.style import BLACK, BLUE, INK, VERMILLION, sheet, wrapped
+from registry.pictures.style import BLUE, CHANCE, INK, VERMILLION, sheet, wrapped
 from vad.measures.metrics import CONFIDENCE, Measured
 
 
@@ -31,7 +31,7 @@ def variant_bars(
         if stated:
             at, values = zip(*stated, strict=True)
             axes.plot(values, at, ls="", marker="D", ms=7, color=VERMILLION, mec="w", mew=1, zorder=4)
-        axes.axvline(prevalence, color=BLACK, lw=1.2, ls=(0, (4, 2.5)))
+        axes.axvline(prevalence, **CHANCE)
         right = max([*highs, *found, *(value for _, value in stated), prevalence])
         axes.set(xlim=(0, min(1.0, 1.05 * right) or 1.0), ylim=(len(names) - 0.5, -0.6), xlabel=figure_name)
         axes.set_yticks(rows, [wrapped(name, 30) for name in names])
@@ -45,7 +45,7 @@ def variant_bars(
             axes.text(1.02, row, text, transform=axes.get_yaxis_transform(), va="center")
         handles: list[Artist] = [
             Patch(color=BLUE, label="best"),
-            Line2D([], [], color=BLACK, lw=1.2, ls=(0, (4, 2.5)), label=f"chance, {prevalence:.3f}"),
+            Line2D([], [], **CHANCE, label=f"chance, {prevalence:.3f}"),
         ]
         if several:
             handles.append(Line2D([], [], color=INK, lw=1.4, label=f"{CONFIDENCE:.0%} interval over videos"))

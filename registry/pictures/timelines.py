@@ -1,7 +1,8 @@
-"""Scores over frames, a panel a video, the worst frames marked."""
+"""Scores over frames: a panel a video with the worst frames marked, and all videos end to end."""
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -13,11 +14,13 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from registry.console import plural
-from registry.pictures.style import BLACK, BLUE, FAINT, ORANGE, VERMILLION, sheet, wrapped
+from registry.pictures.style import BLACK, BLUE, FAINT, INK, ORANGE, VERMILLION, sheet, wrapped
 from vad.data.frame_index import FrameIndex, Values
 
 WORST, APART = 10, 15
 MOST_PANELS = 120
+_MOST_NAMES = 24  # of videos below an overview
+_SHADE: dict[str, Any] = {"color": ORANGE, "alpha": 0.3, "lw": 0}
 
 
 def worst_positions(
@@ -87,7 +90,7 @@ def timelines(
                 label = f"worst {plural(len(marks), one)}"
                 handles.append(Line2D([], [], color=colour, ls="", marker=marker, ms=6, mec="w", mew=0.5, label=label))
         if labels is not None and labels.any():
-            handles.append(Patch(color=ORANGE, alpha=0.3, lw=0, label="labelled anomalous"))
+            handles.append(Patch(**_SHADE, label="labelled anomalous"))
         figure.legend(handles=handles, loc="outside upper center", ncols=3, columnspacing=1.6)
         if len(spans) < len(index.spans):
             figure.suptitle(f"the first {len(spans)} of {len(index.spans)} videos", fontsize=9.5)
@@ -109,15 +112,18 @@ def _timeline(
             axes.plot(np.tile(np.append(x, np.nan), len(others)), np.concatenate(ends), color=FAINT, lw=0.5)
         axes.plot(x, scores[piece], color=BLUE, lw=1.3, marker="o" if len(piece) == 1 else "", ms=3.5)
         if labels is not None:
-            edges = np.flatnonzero(np.diff(labels[piece].astype(np.int8), prepend=0, append=0)).reshape(-1, 2)
-            bars = [(x[a] - 0.5, x[b - 1] - x[a] + 1.0) for a, b in edges]
-            axes.broken_barh(
-                bars, (0, 1), transform=axes.get_xaxis_transform(), color=ORANGE, alpha=0.3, lw=0, zorder=0
-            )
+            _shade(axes, x, labels[piece])
     axes.set_xlim(frames[0] - 0.5, frames[-1] + 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.set_title(f"video {index.video[span.start]}")
     axes.grid(axis="y")
+
+
+def _shade(axes: Axes, x: NDArray[Any], labels: NDArray[np.bool_]) -> None:
+    """Shade the anomalous ones of frames whose middles lie at `x`."""
+    edges = np.flatnonzero(np.diff(labels.astype(np.int8), prepend=0, append=0)).reshape(-1, 2)
+    bars = [(x[a] - 0.5, x[b - 1] - x[a] + 1.0) for a, b in edges]
+    axes.broken_barh(bars, (0, 1), transform=axes.get_xaxis_transform(), **_SHADE, zorder=0)
 
 
 def _fitted(values: Values, onto: Values) -> Values:
@@ -125,3 +131,27 @@ def _fitted(values: Values, onto: Values) -> Values:
     stretch = onto.std() / values.std() if np.ptp(values) > 0 else 0.0
     fitted: Values = (values - values.mean()) * stretch + onto.mean()
     return fitted
+
+
+def overview(path: Path, index: FrameIndex, scores: Values, variant: str, labels: NDArray[np.bool_] | None) -> None:
+    """The scores of one variant, video after video; labelled frames are shaded.
+
+    It is small: descriptions in MLflow's UI show a picture in its own size.
+    """
+    with sheet(path, 2.0, width=6.4, dpi=100) as figure:
+        axes = figure.subplots()
+        low, high = float(scores.min()), float(scores.max())
+        margin = 0.08 * (high - low) or 0.5
+        axes.set(xlim=(0, len(scores)), ylim=(low - margin, high + margin), xlabel="video", ylabel="score")
+        for span in index.spans:
+            axes.plot(np.arange(span.start, span.stop), scores[span], color=BLUE, lw=1.0)
+            if span.start:
+                axes.axvline(span.start, color=INK, lw=0.6, alpha=0.5)
+        handles: list[Artist] = [Line2D([], [], color=BLUE, lw=1.4, label=variant)]
+        if labels is not None and labels.any():
+            _shade(axes, np.arange(len(labels)) + 0.5, labels)
+            handles.append(Patch(**_SHADE, label="labelled anomalous"))
+        shown = index.spans if len(index.spans) <= _MOST_NAMES else []
+        axes.set_xticks([(s.start + s.stop) / 2 for s in shown], [str(index.video[s.start]) for s in shown])
+        axes.tick_params(axis="x", length=0)
+        figure.legend(handles=handles, loc="outside upper left", ncols=2, columnspacing=1.6)
