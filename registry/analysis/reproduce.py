@@ -19,7 +19,7 @@ import torch
 import yaml
 from torch import Tensor
 
-from registry.analysis.differences import plan_changes
+from registry.analysis.changes import FEW, plan_changes
 from registry.console import Console, plural, table
 from registry.data.datasets import DEMO, NO_LABELS, Dataset, first_frame_of, open_frames_of
 from registry.provenance import checkout
@@ -34,7 +34,6 @@ from vad.system.weights import load_tensors
 
 _PROJECT = Path(__file__).resolve().parents[2]
 _STOPPED = 130
-_FEW = 12
 
 
 @dataclass(frozen=True)
@@ -54,50 +53,58 @@ class Repeated:
         return self.predictions and all(self.members.values()) and all(d == 0 for d in self.variants.values())
 
 
+@dataclass(frozen=True)
+class _Store:
+    """A store of runs, and where what is fetched from it lies."""
+
+    tracking: Tracking
+    home: Path
+
+    def file(self, run: Found, name: str) -> Path:
+        """An artifact, checked against its SHA-256. Raises InputError where it is gone or was altered."""
+        found = self.tracking.fetch(run.run_id, name, self.home / "fetched" / run.run_id)
+        if found is None:
+            raise InputError(f"{name} of run {run.run_id} is gone; bring it back, or run the experiment again")
+        return found
+
+    def weights(self, member: Found) -> dict[str, Tensor]:
+        return load_tensors(self.file(member, f"{member.tags['vad.checkpoint']}/weights.safetensors"))[0]
+
+    def members(self, run: Found) -> dict[str, Found]:
+        """The members that a run used, by name, wherever they were trained."""
+        results = json.loads(self.file(run, "results.json").read_text(encoding="utf-8"))
+        return {name: self.tracking.get(run_id) for name, run_id in results["members"].items()}
+
+
 def reproduce(run: Found, data: str | None, tracking: Tracking, home: Path, console: Console) -> Repeated:
     """Run a finished run again and compare.
 
     `data` is where its frames lie now, if not where they lay then. Raises InputError where its record is gone or was
     altered, for data that are not the same, and where the run does not end.
     """
-    record = _Record(run, tracking, home)
+    store = _Store(tracking, home)
+    entry = store.file(run, "entry.yaml").read_text(encoding="utf-8")
     identity = stored_identity(tracking, run, home)
     if identity is None:
         raise InputError(f"run {run.run_id} has no record of what it was made from: it is older than such records")
-    _require_whole(record, run, tracking, home)
-    place = _data(run, identity, data, home)
+    for owner in (run, *store.members(run).values()):  # what will be compared: before hours of training, not after them
+        for path in recorded(owner.tags):
+            store.file(owner, path)
+    options = ["--profile", identity["profile"], *_data(run, identity, data, home)]
+    for setting in [*identity["set"], *_files(run, entry, identity)]:
+        options += ["--set", setting]
     home.mkdir(parents=True, exist_ok=True)
     notes: list[str] = []
     with tempfile.TemporaryDirectory(dir=home, prefix=".reproduce-") as work, _code(identity, notes) as code:
         folder = Path(work).resolve()
         (folder / "experiments").mkdir()
-        (folder / "experiments" / f"{identity['name']}.yaml").write_text(record.read("entry.yaml"), encoding="utf-8")
-        command = [
-            sys.executable,
-            "-m",
-            "registry.cli",
-            "run",
-            identity["name"],
-            "--profile",
-            identity["profile"],
-            *place,
-        ]
-        for setting in [*identity["set"], *_files(run, record.read("entry.yaml"), identity)]:
-            command += ["--set", setting]
+        (folder / "experiments" / f"{identity['name']}.yaml").write_text(entry, encoding="utf-8")
         console.say(f"run {run.run_id} ({identity['name']}) once more:")
         for note in notes:
             console.say(f"  note: {note}")
+        command = [sys.executable, "-m", "registry.cli", "run", identity["name"], *options]
         _run(command, folder, code, identity, notes)
-        return _compare(run, tracking, home, identity, folder, notes)
-
-
-def _require_whole(record: "_Record", run: Found, tracking: Tracking, home: Path) -> None:
-    """Raise InputError where a file that will be compared is gone or was altered: before hours of training, not after them."""
-    members = json.loads(record.read("results.json"))["members"].values()
-    for owner in (run, *(tracking.get(member) for member in members)):
-        for path in recorded(owner.tags):
-            if tracking.fetch(owner.run_id, path, home / "fetched" / owner.run_id) is None:
-                raise InputError(f"{path} of run {owner.run_id} is gone; bring it back, or run the experiment again")
+        return _compare(run, store, identity, folder, notes)
 
 
 def as_text(found: Repeated) -> str:
@@ -112,22 +119,6 @@ def as_text(found: Repeated) -> str:
     parts += [f"note: {note}" for note in found.notes]
     verdict = "reproduced: bit for bit the same" if found.same else "not reproduced: see above"
     return "\n\n".join([*parts, f"run {found.run_id}: {verdict}"])
-
-
-class _Record:
-    """The artifacts of a run, checked against their SHA-256."""
-
-    def __init__(self, run: Found, tracking: Tracking, home: Path):
-        self._run, self._tracking, self._home = run, tracking, home
-
-    def path(self, name: str) -> Path:
-        found = self._tracking.fetch(self._run.run_id, name, self._home / "fetched" / self._run.run_id)
-        if found is None:
-            raise InputError(f"run {self._run.run_id} has lost {name}, without which it cannot be repeated")
-        return found
-
-    def read(self, name: str) -> str:
-        return self.path(name).read_text(encoding="utf-8")
 
 
 def _data(run: Found, identity: Mapping[str, Any], data: str | None, home: Path) -> list[str]:
@@ -155,7 +146,7 @@ def _require_same(identity: Mapping[str, Any], now: Dataset, run: Found) -> None
     for split in ("train", "test"):
         if lines := changed_frames(identity, videos, split):
             raise InputError(
-                f"{now.place} is not the data of run {run.run_id}: {split} frames differ: {'; '.join(lines[:_FEW])}"
+                f"{now.place} is not the data of run {run.run_id}: {split} frames differ: {'; '.join(lines[:FEW])}"
             )
     if now.labels is not None and now.labels.digest != identity["data"]["judge"]:
         raise InputError(f"{now.labels.source} does not hold the labels of run {run.run_id}")
@@ -179,21 +170,18 @@ def _code(identity: Mapping[str, Any], notes: list[str]) -> Iterator[Path]:
     Changes of this one that are not committed count for a run alone that had such itself.
     """
     then, here = identity["code"], checkout()
+    commit = then.get("commit")
     if then.get("dirty") == "yes":
-        notes.append(
-            f"files were not committed when it was run: commit {then['commit'][:12]} may not be all of its code"
-        )
-    as_it_was = then.get("commit") == here["commit"] and (here["dirty"] != "yes" or then.get("dirty") == "yes")
-    if as_it_was or not then.get("commit"):
+        notes.append(f"files were not committed when it was run: commit {commit[:12]} may not be all of its code")
+    as_it_was = commit == here["commit"] and (here["dirty"] != "yes" or then.get("dirty") == "yes")
+    if as_it_was or not commit:
         yield _PROJECT
         return
     with tempfile.TemporaryDirectory() as work:
         folder = Path(work) / "code"
-        made = _git("worktree", "add", "--detach", str(folder), then["commit"])
-        if made:
-            notes.append(
-                f"its commit is not here ({made}): it ran with the code of {here['commit'][:12] or 'this place'}"
-            )
+        if complaint := _git("worktree", "add", "--detach", str(folder), commit):
+            this = here["commit"][:12] or "this place"
+            notes.append(f"its commit is not here ({complaint}): it ran with the code of {this}")
             yield _PROJECT
             return
         try:
@@ -227,31 +215,23 @@ def _run(command: list[str], folder: Path, code: Path, identity: Mapping[str, An
         raise InputError("; ".join(["the run did not come to its end this time (see above)", *notes]))
 
 
-def _compare(
-    run: Found, tracking: Tracking, home: Path, identity: Mapping[str, Any], folder: Path, notes: list[str]
-) -> Repeated:
-    again = Tracking(sqlite_uri(folder / "mlflow.db"))
-    record = _Record(run, tracking, home)
-    (parent,) = again.find("experiment")
-    new = _Record(parent, again, folder)
-    plan = stored_identity(again, parent, folder)
-    notes += [f"{change}" for change in plan_changes(identity["plan"], plan["plan"])] if plan else []
-    trained = {member.name: member for member in again.find("member")}
+def _compare(run: Found, store: _Store, identity: Mapping[str, Any], folder: Path, notes: list[str]) -> Repeated:
+    again = _Store(Tracking(sqlite_uri(folder / "mlflow.db")), folder)
+    (repeated,) = again.tracking.find("experiment")
+    if plan := stored_identity(again.tracking, repeated, folder):
+        notes += map(str, plan_changes(identity["plan"], plan["plan"]))
+    trained = {member.name: member for member in again.tracking.find("member")}
     members = {}
-    for name, run_id in yaml.safe_load(record.read("results.json"))["members"].items():
-        original, repeated = tracking.get(run_id), trained.get(name)
-        members[name] = repeated is not None and _equal(
-            _weights(original, tracking, home), _weights(repeated, again, folder)
-        )
-        ways = [_computed(member) for member in (original, repeated) if member is not None]
+    for name, original in store.members(run).items():
+        new = trained.get(name)
+        members[name] = new is not None and _equal(store.weights(original), again.weights(new))
+        ways = [_computed(member) for member in (original, new) if member is not None]
         if len(set(ways)) == 2 and all(ways):
-            notes.append(
-                f"{name} was trained in {ways[0]} and this time in {ways[1]}; that alone changes its last digits"
-            )
-    then, now = read_table(record.path(TEST)), read_table(new.path(TEST))
-    name = f"predictions-{run.params['best_variant']}.csv"
-    best_now = f"predictions-{parent.params['best_variant']}.csv"
-    same_file = name == best_now and record.path(name).read_bytes() == new.path(name).read_bytes()
+            how = f"{name} was trained in {ways[0]} and this time in {ways[1]}"
+            notes.append(f"{how}; that alone changes its last digits")
+    then, now = read_table(store.file(run, TEST)), read_table(again.file(repeated, TEST))
+    names = [f"predictions-{one.params['best_variant']}.csv" for one in (run, repeated)]
+    same_file = names[0] == names[1] and sha256(store.file(run, names[0])) == sha256(again.file(repeated, names[1]))
     return Repeated(run.run_id, members, _differences(then, now), same_file, notes)
 
 
@@ -259,11 +239,6 @@ def _computed(member: Found) -> str:
     """In which precision, on how many threads a member was trained; empty for one that is older than such records."""
     precision, threads = member.tags.get("vad.precision"), member.tags.get("vad.threads")
     return f"{precision} on {plural(int(threads), 'thread')}" if precision and threads else ""
-
-
-def _weights(member: Found, tracking: Tracking, home: Path) -> dict[str, Tensor]:
-    path = _Record(member, tracking, home).path(f"{member.tags['vad.checkpoint']}/weights.safetensors")
-    return load_tensors(path)[0]
 
 
 def _equal(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:

@@ -8,8 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from registry.analysis.changed import code_changes, data_changes, entry_changes, identity_of
-from registry.analysis.differences import changes
+from registry.analysis.changes import as_lines, changes, identity_of, run_changes
 from registry.console import Console, plural, table
 from registry.runs.context import Request, RunContext
 from registry.runs.executor import find_device, finished
@@ -61,18 +60,18 @@ def why(request: Request, console: Console) -> Why:
     def changed(member: Member) -> str:
         return _against(member, trained(), now, tracking, request.home) or _changed(member, before, now, last)
 
-    reasons = [_reason(work, member, store, changed) for member in work.plan.members.values()]
+    entry, data, code = run_changes(before, now, ("last time", "now")) if before else ([], [], [])
     return Why(
-        work.plan.name,
-        work.data.name,
-        work.loaded.profile,
-        done.run_id if done else None,
-        last.run_id if last else None,
-        time.strftime("%Y-%m-%d %H:%M", time.localtime(last.started)) if last else "",
-        entry_changes(before, now) if before else [],
-        data_changes(before, now) if before else [],
-        code_changes(before, now, ("last time", "now")) if before else [],
-        reasons,
+        entry=work.plan.name,
+        data=work.data.name,
+        profile=work.loaded.profile,
+        done=done.run_id if done else None,
+        last=last.run_id if last else None,
+        last_when=time.strftime("%Y-%m-%d %H:%M", time.localtime(last.started)) if last else "",
+        entry_changes=entry,
+        data_changes=data,
+        code_changes=code,
+        members=[_reason(work, member, store, changed) for member in work.plan.members.values()],
     )
 
 
@@ -91,13 +90,7 @@ def as_text(found: Why) -> str:
         parts.append("there is no finished run of this experiment to compare with")
     else:
         parts.append(f"since run {found.last[:8]} of {found.last_when}")
-        for title, lines in (
-            ("entry", found.entry_changes),
-            ("data", found.data_changes),
-            ("code", found.code_changes),
-        ):
-            parts.append(f"  {title:<6} {lines[0] if lines else 'the same'}")
-            parts += [f"         {line}" for line in lines[1:]]
+        parts += [f"  {line}" for line in as_lines(found.entry_changes, found.data_changes, found.code_changes)]
     if found.members and not found.done:
         rows = [[r.member, r.action, r.why] for r in found.members]
         parts += ["", table(["member", "", "why"], rows)]
@@ -112,20 +105,17 @@ def _last(work: RunContext, tracking: Tracking) -> Found | None:
 
 def _reason(work: RunContext, member: Member, store: MemberStore, changed: Callable[[Member], str]) -> Reason:
     digest = member.digest(work.train.digest if work.train else "")
+    resume = work.request.home / "resume" / f"{digest}.safetensors"
     if work.request.force:
         return Reason(member.name, "to train", "FORCE=1")
     if known := store.find(member, digest):
         target = work.targets[0].source.digest if work.targets else ""
         scored = all(store.stored_scores(known, target, error) is not None for error in work.plan.errors(member.name))
-        scores = "" if scored else "; its scores of these test frames are new"
-        return Reason(
-            member.name, "reused", f"from run {known.run_id[:8]} ({known.trained_for}, epoch {known.epoch}){scores}"
-        )
-    resume = work.request.home / "resume" / f"{digest}.safetensors"
+        source = f"from run {known.run_id[:8]} ({known.trained_for}, epoch {known.epoch})"
+        return Reason(member.name, "reused", source if scored else f"{source}; its scores of these test frames are new")
     if resume.exists():
-        return Reason(
-            member.name, "to train", f"resumes after epoch {len(so_far(resume).epochs)}, where it was interrupted"
-        )
+        interrupted = f"resumes after epoch {len(so_far(resume).epochs)}, where it was interrupted"
+        return Reason(member.name, "to train", interrupted)
     return Reason(member.name, "to train", changed(member))
 
 
