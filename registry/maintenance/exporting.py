@@ -2,34 +2,23 @@
 
 import re
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
 
 import mlflow
 
 from registry.analysis.choose import LEAST
 from registry.maintenance import repair as mending
-from registry.maintenance.parcel import (
-    Parcel,
-    RunRecord,
-    VersionRecord,
-    packing,
-    points,
-    read_json,
-    require,
-    seal,
-)
+from registry.maintenance.contents import PARENT, all_runs
+from registry.maintenance.parcel import Parcel, RunRecord, VersionRecord, packing, points, read_json, require, seal
 from registry.models.packaging import FACT, require_listed
 from registry.models.versions import NAME, Version, Versions
 from registry.store.address import sqlite_path
 from registry.store.record import recorded
-from registry.store.tracking import Kind, Tracking
+from registry.store.tracking import Tracking
 from vad.errors import InputError
 
-_KIND, _PARENT = "vad.kind", "mlflow.parentRunId"
 _RESULTS, _MODEL_FILE = "results.json", "MLmodel"
-_STATUSES = ("FINISHED", "FAILED", "KILLED", "RUNNING")
 
 
 @dataclass(frozen=True)
@@ -103,12 +92,11 @@ class _Export:
     def run_with_all(self, run_id: str) -> None:
         """A run, its children, and the members that it reused from other runs."""
         self._run(run_id)
-        for kind in get_args(Kind):
-            for child in self._tracking.find(kind, statuses=_STATUSES, tags={_PARENT: run_id}):
-                if child.status == "RUNNING":
-                    self._note(f"run {child.run_id} ({child.name}) is still running, and stays behind")
-                else:
-                    self._run(child.run_id)
+        for child in all_runs(self._tracking, {PARENT: run_id}):
+            if child.status == "RUNNING":
+                self._note(f"run {child.run_id} ({child.name}) is still running, and stays behind")
+            else:
+                self._run(child.run_id)
         results = self.parcel.artifacts(run_id) / _RESULTS
         members = read_json(results, f"run {run_id}")["members"] if results.exists() else {}
         for name, member in members.items():
@@ -130,11 +118,10 @@ class _Export:
         weights = read_json(files / about, version.uri)["sha256"]
         require(version.uri, (files / about).parent, weights, model.artifact_location)
         require_listed(files, version.tags.get(FACT, ""), version.uri)  # which leaves what the list names
-        record = VersionRecord(
+        self.parcel.version = VersionRecord(
             version.number, found.description or "", version.run_id, version.tags, model.model_id, model.name,
             model.model_type, dict(model.tags), dict(model.params), points(model.metrics or ()),
         )  # fmt: skip
-        self.parcel = replace(self.parcel, version=record)
 
     def _run(self, run_id: str) -> None:
         self._tracking.get(run_id)  # which says so where there is none
@@ -145,7 +132,7 @@ class _Export:
             run_id, info.run_name, experiment.name, dict(experiment.tags), info.status, info.start_time, info.end_time,
             dict(run.data.params), dict(run.data.tags), metrics,
         )  # fmt: skip
-        if _KIND not in record.tags:
+        if "vad.kind" not in record.tags:
             raise InputError(f"{record} was not made by `vad`; export one that `vad leaderboard --all` lists")
         if record.status == "RUNNING":
             raise InputError(f"{record} is still running; export it when it has ended")

@@ -12,13 +12,8 @@ import yaml
 from mlflow.entities import LoggedModelOutput, Metric
 from mlflow.exceptions import MlflowException
 
-from registry.maintenance.parcel import (
-    Parcel,
-    Point,
-    RunRecord,
-    VersionRecord,
-    unpack,
-)
+from registry.maintenance.contents import PARENT, STATUSES
+from registry.maintenance.parcel import Parcel, Point, RunRecord, VersionRecord, unpack
 from registry.models.packaging import FACT, LISTING, listed
 from registry.models.production import Production
 from registry.models.versions import PRODUCTION, Version, Versions
@@ -29,9 +24,8 @@ from registry.store.tracking import Tracking
 from vad.errors import InputError
 from vad.system.files import sha256
 
-_KIND, _ORIGIN, _PARENT, _VERSION = "vad.kind", "vad.imported_from", "mlflow.parentRunId", "vad.version"
+_KIND, _ORIGIN, _VERSION = "vad.kind", "vad.imported_from", "vad.version"
 _NOTE, _RESULTS, _MODEL_FILE = "mlflow.note.content", "results.json", "MLmodel"
-_STATUSES = ("FINISHED", "FAILED", "KILLED", "RUNNING")
 # Tags of a run and of a version that are true of the other store only.
 _HERE = ("vad.host", "vad.pid", "vad.process", "vad.alive", "vad.taken_up", "vad.force", "vad.logged_model")
 _DECISION = ("vad.decision", "vad.decided")
@@ -118,7 +112,7 @@ class _Import:
             if self._active(run_id):
                 self._ids[record.run_id] = run_id
                 return
-        found = self._tracking.find(kind, statuses=_STATUSES, tags={_ORIGIN: origin})  # type: ignore[arg-type]
+        found = self._tracking.find(kind, statuses=STATUSES, tags={_ORIGIN: origin})  # type: ignore[arg-type]
         if found:
             run_id = found[0].run_id
         else:
@@ -141,7 +135,7 @@ class _Import:
     def _fill(self, record: RunRecord) -> None:
         """Log all that a record holds; what is there already stays or is written over."""
         run_id = self._ids[record.run_id]
-        own = (*_HERE, _PARENT, _VERSION)
+        own = (*_HERE, PARENT, _VERSION)
         tags = {key: value for key, value in record.tags.items() if key not in own and not is_record(key)}
         log = self._tracking.reopen(run_id)
         log.params({key: value for key, value in record.params.items() if not key.startswith(_HERE)})
@@ -189,9 +183,9 @@ class _Import:
         tags = {}
         if told := record.tags.get(_NOTE):
             tags[_NOTE] = self._with_new_ids(told)
-        if parent := record.tags.get(_PARENT):
+        if parent := record.tags.get(PARENT):
             if parent in self._ids:
-                tags[_PARENT] = self._ids[parent]
+                tags[PARENT] = self._ids[parent]
             elif new:
                 self._done.notes.append(f"{record} stands alone here: its experiment, run {parent}, did not come along")
         if old := record.tags.get(_VERSION):
@@ -213,30 +207,23 @@ class _Import:
     def _version(self, record: VersionRecord) -> str:
         """The number that the version has here, registered if it is not there."""
         same = ("vad.ensemble", "vad.protocol")
-        known = [
-            version
-            for version in self._versions.all()
-            if all(version.tags.get(key) == record.tags.get(key) for key in same) and self._versions.whole(version)
-        ]
-        version = known[0] if known else self._register(record)
-        if known and _DECISION[0] in version.tags:
+        known = [v for v in self._versions.all() if all(v.tags.get(key) == record.tags.get(key) for key in same)]
+        version = next((v for v in known if self._versions.whole(v)), None)
+        if version and _DECISION[0] in version.tags:
             self._done.version = f"is {version.uri} already"
             return version.number
+        version = version or self._register(record)
         Production(self._versions, self._tracking, self._home).receive(version, "imported")
         production = self._versions.alias(PRODUCTION)
-        stays = (
-            f"production stays {production.uri}"
-            if production
-            else f"`vad promote v{version.number}` makes it production"
-        )
+        stays = f"`vad promote v{version.number}` makes it production"
+        stays = f"production stays {production.uri}" if production else stays
         self._done.version = f"imported as {version.uri}; {stays}"
         return version.number
 
     def _register(self, record: VersionRecord) -> Version:
         run_id = self._ids[record.run_id]
         model_id = self._model(record, run_id)
-        tags = {key: value for key, value in record.tags.items() if key not in _DECISION}
-        tags = {key: run_id if key == "vad.run_id" else value for key, value in tags.items()}
+        tags = {key: value for key, value in record.tags.items() if key not in _DECISION} | {"vad.run_id": run_id}
         return self._versions.add(f"models:/{model_id}", model_id, run_id, tags, self._with_new_ids(record.description))
 
     def _model(self, record: VersionRecord, run_id: str) -> str:

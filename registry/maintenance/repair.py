@@ -9,7 +9,7 @@ import re
 import shutil
 import sqlite3
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -107,21 +107,15 @@ def useless(home: Path, ids: Collection[str], finished: Collection[str]) -> Iter
 
     `ids` are those of the runs that there are, `finished` the digests of members that are done.
     """
-    for path in sorted(home.rglob(".*.part")):
-        if left_behind(path):
-            yield path, "half-written; its writer is gone"
-    for path in sorted((home / "frames").glob("*.npy")):
-        if not _fits(path):
-            yield path, "its size does not fit its shape"
-    for path in sorted((home / "resume").glob("*.safetensors")):
-        if path.stem in finished:
-            yield path, "the state of a training that is finished"
-    for path in sorted((home / "fetched").glob("*")):
-        if path.name not in ids:
-            yield path, "fetched from a run that is gone"
-    for path in sorted((home / "index").glob("*.json")):
-        if not _is_table(path):
-            yield path, "unreadable"
+    kinds: tuple[tuple[str, Callable[[Path], bool], str], ...] = (
+        ("**/.*.part", left_behind, "half-written; its writer is gone"),
+        ("frames/*.npy", lambda path: not _fits(path), "its size does not fit its shape"),
+        ("resume/*.safetensors", lambda path: path.stem in finished, "the state of a training that is finished"),
+        ("fetched/*", lambda path: path.name not in ids, "fetched from a run that is gone"),
+        ("index/*.json", lambda path: not _is_table(path), "unreadable"),
+    )
+    for pattern, is_useless, why in kinds:
+        yield from ((path, why) for path in sorted(home.glob(pattern)) if is_useless(path))
 
 
 def _fits(path: Path) -> bool:
@@ -141,13 +135,19 @@ def _is_table(path: Path) -> bool:
 
 def remove(path: Path, lock: Path | None) -> None:
     """Remove a file or a folder, unless a living process holds its lock or has just written it."""
-    with free(lock) as nobody:
+    with _free(lock) as nobody:
         if nobody and settled(path):
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
+def idle(path: Path, lock: Path | None) -> bool:
+    """Whether a file or folder could be removed now: no process holds its lock or has just written it."""
+    with _free(lock) as nobody:
+        return nobody and settled(path)
+
+
 @contextmanager
-def free(lock: Path | None) -> Iterator[bool]:
+def _free(lock: Path | None) -> Iterator[bool]:
     """Whether no process holds this lock; until the end of the block none can take it."""
     if lock is None or not lock.exists():
         yield True
