@@ -55,8 +55,7 @@ def examine(uri: str, home: Path) -> Report:
         findings, runs, versions = check(store, uri, home), len(store.runs), len(store.versions)
         if store.database is None:
             return Report(findings, [], runs, versions, None, mending.size(home), _LEFT_OUT)
-        artifacts = store.database.with_name(mending.ARTIFACTS)
-        return Report(findings, [], runs, versions, mending.size(artifacts), mending.size(home))
+        return Report(findings, [], runs, versions, mending.size(store.artifacts), mending.size(home))
 
 
 def mend(report: Report, uri: str, home: Path) -> Report:

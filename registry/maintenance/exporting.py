@@ -1,5 +1,6 @@
 """A run or a model version from a store into a folder, with all that belongs to it."""
 
+import json
 import re
 import shutil
 from dataclasses import dataclass
@@ -10,15 +11,13 @@ import mlflow
 from registry.analysis.choose import LEAST
 from registry.maintenance import repair as mending
 from registry.maintenance.contents import PARENT, all_runs
-from registry.maintenance.parcel import Parcel, RunRecord, VersionRecord, packing, points, read_json, require, seal
+from registry.maintenance.parcel import Parcel, RunRecord, VersionRecord, packing, points, require, seal
 from registry.models.packaging import FACT, require_listed
 from registry.models.versions import NAME, Version, Versions
 from registry.store.address import sqlite_path
 from registry.store.record import recorded
 from registry.store.tracking import Tracking
 from vad.errors import InputError
-
-_RESULTS, _MODEL_FILE = "results.json", "MLmodel"
 
 
 @dataclass(frozen=True)
@@ -60,9 +59,10 @@ def _full_id(run: str, tracking: Tracking) -> str:
         raise InputError(f"--run {run}: give a run's id, or its first {LEAST} or more digits (0-9, a-f)")
     experiments = [found.experiment_id for found in tracking.client.search_experiments()]
     found = tracking.client.search_runs(experiments, f"attributes.run_id LIKE '{run}%'")
-    if len(found) != 1:
-        several = f"several runs whose ids begin with {run}; give more digits"
-        raise InputError(f"there are {several}" if found else f"there is no run {run} in {tracking.uri}")
+    if not found:
+        raise InputError(f"there is no run {run} in {tracking.shown}")
+    if len(found) > 1:
+        raise InputError(f"there are several runs whose ids begin with {run}; give more digits")
     return str(found[0].info.run_id)
 
 
@@ -71,13 +71,11 @@ def moved(tracking_uri: str, location: str) -> Path | None:
 
     None where the location is as it should be, or the files are not there either.
     """
-    place = mending.local(location)
-    database = sqlite_path(tracking_uri)
+    place, database = mending.local(location), sqlite_path(tracking_uri)
     if place is None or place.exists() or database is None:
         return None
-    here = database.resolve().parent / mending.ARTIFACTS
-    found = mending.find_moved([location], here).get(location)
-    return mending.local(found) if found else None
+    found = mending.find_moved([location], database.resolve().with_name(mending.ARTIFACTS))
+    return mending.local(found[location]) if found else None
 
 
 class _Export:
@@ -97,8 +95,8 @@ class _Export:
                 self._note(f"run {child.run_id} ({child.name}) is still running, and stays behind")
             else:
                 self._run(child.run_id)
-        results = self.parcel.artifacts(run_id) / _RESULTS
-        members = read_json(results, f"run {run_id}")["members"] if results.exists() else {}
+        results = self.parcel.artifacts(run_id) / "results.json"
+        members = json.loads(results.read_text())["members"] if results.exists() else {}
         for name, member in members.items():
             if member not in self.parcel.runs:
                 self._run(member)
@@ -110,14 +108,8 @@ class _Export:
         if not version.source.startswith("models:/m-"):
             raise InputError(f"{version.uri} has no logged model; run {version.tags.get('vad.entry')} again")
         model = self._client.get_logged_model(version.source.removeprefix("models:/"))
-        files = self.parcel.model
-        self._copy(model.artifact_location, files)
-        (files / "registered_model_meta").unlink(missing_ok=True)  # name and number; MLflow writes them on loading
-        about = "artifacts/ensemble/ensemble.json"
-        require(version.uri, files, {_MODEL_FILE: None, about: None}, model.artifact_location)
-        weights = read_json(files / about, version.uri)["sha256"]
-        require(version.uri, (files / about).parent, weights, model.artifact_location)
-        require_listed(files, version.tags.get(FACT, ""), version.uri)  # which leaves what the list names
+        self._copy(model.artifact_location, self.parcel.model)
+        require_listed(self.parcel.model, version.tags.get(FACT, ""), version.uri)  # which leaves what the list names
         self.parcel.version = VersionRecord(
             version.number, found.description or "", version.run_id, version.tags, model.model_id, model.name,
             model.model_type, dict(model.tags), dict(model.params), points(model.metrics or ()),
@@ -159,9 +151,8 @@ class _Export:
             return
         if elsewhere := moved(self._tracking.uri, location):
             self._note(f"the store says that its files lie in {mending.root(location)}; `vad doctor --fix` mends that")
-            place = elsewhere
-        if place.is_dir():
-            shutil.copytree(place, target, ignore=shutil.ignore_patterns("__pycache__"))
+        if (elsewhere or place).is_dir():
+            shutil.copytree(elsewhere or place, target, ignore=shutil.ignore_patterns("__pycache__"))
 
     def _note(self, text: str) -> None:
         self.notes[text] = None

@@ -62,6 +62,12 @@ class Store:
     moved: Mapping[str, str] = field(default_factory=dict)
     folders: Sequence[Path] = ()
 
+    @property
+    def artifacts(self) -> Path:
+        """The folder of the artifacts of a SQLite store."""
+        assert self.database is not None
+        return self.database.with_name(mending.ARTIFACTS)
+
     @cached_property
     def whole(self) -> set[str]:
         """Finished runs, by id, and versions, by name, that have the file without which they are of no use."""
@@ -80,10 +86,9 @@ def _moved(store: Store) -> Iterator[Finding]:
     """Addresses that were right before somebody moved or copied the folder."""
     if store.database and store.moved:
         roots = ", ".join(sorted({str(mending.root(address)) for address in store.moved}))
-        here = store.database.with_name(mending.ARTIFACTS)
         yield Finding(
             str(store.database),
-            f"{len(store.moved)} addresses lead to {roots}, but the files lie in {here}",
+            f"{len(store.moved)} addresses lead to {roots}, but the files lie in {store.artifacts}",
             "set right, after a copy of the database beside it",
             partial(mending.set_right, store.database, store.moved),
         )
@@ -177,13 +182,12 @@ def _orphans(store: Store) -> Iterator[Finding]:
     """Artifacts of runs and logged models that the database does not know."""
     when = time.strftime("%Y%m%d-%H%M%S")
     for folder in sorted(store.folders):
-        if store.database and folder.name not in store.ids and mending.settled(folder):
-            artifacts = store.database.with_name(mending.ARTIFACTS)
+        if folder.name not in store.ids and mending.settled(folder):
             yield Finding(
                 str(folder),
                 f"{mending.megabytes(mending.size(folder))} of artifacts that no run of this database owns",
-                f"moved to {artifacts / mending.ASIDE}",
-                partial(mending.set_aside, folder, artifacts, when),
+                f"moved to {store.artifacts / mending.ASIDE}",
+                partial(mending.set_aside, folder, store.artifacts, when),
             )
 
 

@@ -10,14 +10,12 @@ from typing import Any
 
 import yaml
 from mlflow.entities import LoggedModelOutput, Metric
-from mlflow.exceptions import MlflowException
 
 from registry.maintenance.contents import PARENT, STATUSES
 from registry.maintenance.parcel import Parcel, Point, RunRecord, VersionRecord, unpack
 from registry.models.packaging import FACT, LISTING, listed
 from registry.models.production import Production
 from registry.models.versions import PRODUCTION, Version, Versions
-from registry.store.connection import absent
 from registry.store.record import is_record, recorded
 from registry.store.search import equals
 from registry.store.tracking import Tracking
@@ -109,7 +107,7 @@ class _Import:
         """Find the run here that stands for a record, or make it; what was cut off counts as new."""
         origin, kind = record.tags.get(_ORIGIN, record.run_id), record.tags[_KIND]
         for run_id in (record.run_id, origin):
-            if self._active(run_id):
+            if self._is_here(run_id):
                 self._ids[record.run_id] = run_id
                 return
         found = self._tracking.find(kind, statuses=STATUSES, tags={_ORIGIN: origin})  # type: ignore[arg-type]
@@ -124,13 +122,9 @@ class _Import:
         if not found or (found[0].status == "RUNNING" and "vad.host" not in found[0].tags):
             self._done.runs[record.run_id] = run_id
 
-    def _active(self, run_id: str) -> bool:
-        try:
-            return bool(self._client.get_run(run_id).info.lifecycle_stage == "active")
-        except MlflowException as error:
-            if not absent(error):
-                raise
-            return False
+    def _is_here(self, run_id: str) -> bool:
+        experiments = [found.experiment_id for found in self._client.search_experiments()]
+        return bool(self._client.search_runs(experiments, equals("attributes.run_id", run_id)))
 
     def _fill(self, record: RunRecord) -> None:
         """Log all that a record holds; what is there already stays or is written over."""

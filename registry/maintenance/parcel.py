@@ -171,14 +171,6 @@ def points(metrics: Iterable[Any]) -> list[Point]:
     return [Point(m.key, m.value, m.timestamp, m.step) for m in metrics]
 
 
-def read_json(path: Path, what: str) -> dict[str, Any]:
-    """An object that `what` has as JSON. Raises InputError where it was altered."""
-    try:
-        return dict(json.loads(path.read_text()))
-    except (ValueError, TypeError) as error:
-        raise InputError(f"{what} cannot be exported: its {path.name} was altered ({error}); bring it back") from None
-
-
 def require(what: str, folder: Path, files: Mapping[str, str | None], location: str) -> None:
     """Raise InputError where files are missing or altered."""
     if missing := [name for name in files if not (folder / name).is_file()]:
