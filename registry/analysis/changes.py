@@ -153,8 +153,8 @@ def _data_changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
 def _code_changes(old: dict[str, Any], new: dict[str, Any], names: tuple[str, str]) -> list[str]:
     """Versions of the code, the commit, and which of the two had files that were not committed."""
     words = {"training": "version of the training code", "scoring": "version of the scoring code", "commit": "commit"}
-    both = [key for key in words if key in old and key in new]
-    lines = [f"{words[key]}: {old[key]} -> {new[key]}" for key in both if old[key] != new[key]]
+    both = {key: word for key, word in words.items() if key in old and key in new}
+    lines = [f"{word}: {old[key]} -> {new[key]}" for key, word in both.items() if old[key] != new[key]]
     lines += changed_code(old, new)
     if dirty := [name for name, side in zip(names, (old, new), strict=True) if side.get("dirty") == "yes"]:
         lines.append(f"{' and '.join(dirty)} had files that were not committed")

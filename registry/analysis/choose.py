@@ -9,7 +9,6 @@ from vad.errors import InputError, nearest
 
 LEAST = 8
 """So many digits of a run's id name it; tables show as many."""
-_ENDED_BADLY = ("RUNNING", "FAILED", "KILLED")
 
 
 def choose_run(text: str, tracking: Tracking) -> tuple[Found, str]:
@@ -18,10 +17,7 @@ def choose_run(text: str, tracking: Tracking) -> tuple[Found, str]:
     An experiment's name stands for its newest finished run, a version for the run that made it; without a variant
     the best one is meant, of a version its own. Raises InputError that says what there is.
     """
-    if text.startswith("models:/") or text.startswith(f"{NAME}"):
-        name, variant = text, ""
-    else:
-        name, _, variant = text.partition(":")
+    name, _, variant = (text, "", "") if text.startswith(("models:/", NAME)) else text.partition(":")
     runs = tracking.find("experiment")
     if not runs:
         raise InputError("there is no finished run yet; start with: make run EXP=phase5_multiscale")
@@ -69,11 +65,10 @@ def _ways(entries: list[str]) -> str:
 
 def _unfit(name: str, tracking: Tracking) -> str:
     """What the run of this id is, where it is not a finished one of an experiment."""
-    for run in tracking.find("experiment", statuses=_ENDED_BADLY):
-        if run.run_id.startswith(name):
-            return f": the run of {run.tags.get('vad.entry')} is {run.status}"
     for kind in get_args(Kind):
-        for run in tracking.find(kind, statuses=("FINISHED", *_ENDED_BADLY)):
+        for run in tracking.find(kind, statuses=("FINISHED", "RUNNING", "FAILED", "KILLED")):
+            if run.run_id.startswith(name) and kind == "experiment":
+                return f": the run of {run.tags.get('vad.entry')} is {run.status}"
             if run.run_id.startswith(name):
                 of = run.tags.get("mlflow.parentRunId", "")[:LEAST]
                 return f": it is a {kind}, {run.name}{f', of run {of}' if of else ''}; compare the runs of experiments"

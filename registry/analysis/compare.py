@@ -99,7 +99,7 @@ def as_text(found: Comparison) -> str:
     if found.difference is None:
         return "\n".join([*parts, f"No difference in {name}: {found.why_not}."])
     body: list[list[object]] = [
-        [v.video, v.frames, v.anomalous, _number(v.a), _number(v.b), f"{v.share:+z.4f}"]
+        [v.video, v.frames, v.anomalous, *("-" if ap is None else f"{ap:.4f}" for ap in (v.a, v.b)), f"{v.share:+z.4f}"]
         for v in sorted(found.videos, key=lambda v: -v.share)
     ]
     header = ["video", "frames", "anomalous", f"{name} of A", f"{name} of B", "share of the difference"]
@@ -117,6 +117,8 @@ def _verdict(found: Difference, name: str) -> str:
 
 
 def _videos(scores: ScoreTable, a: Values, b: Values) -> list[VideoShare]:
+    from sklearn.metrics import average_precision_score
+
     labels = scores.labels
     assert labels is not None
     gained = shortfall(a, labels) - shortfall(b, labels)
@@ -124,16 +126,10 @@ def _videos(scores: ScoreTable, a: Values, b: Values) -> list[VideoShare]:
     for span in scores.index.spans:
         inside = labels[span]
         mixed = inside.any() and not inside.all()
-        own = [_ap(values[span], inside) if mixed else None for values in (a, b)]
+        own = [float(average_precision_score(inside, values[span])) if mixed else None for values in (a, b)]
         video, share = int(scores.index.video[span.start]), float(gained[span].sum())
         shares.append(VideoShare(video, len(inside), int(inside.sum()), own[0], own[1], share))
     return shares
-
-
-def _ap(values: Values, labels: Any) -> float:
-    from sklearn.metrics import average_precision_score
-
-    return float(average_precision_score(labels, values))
 
 
 def _variant_change(before: dict[str, Any], now: dict[str, Any], a: str, b: str) -> list[str]:
@@ -146,7 +142,3 @@ def _variant_change(before: dict[str, Any], now: dict[str, Any], a: str, b: str)
 
 def _figures(measured: Measured | None) -> list[str]:
     return ["-", "-"] if measured is None else [f"{measured.ap:.4f}", interval(measured)]
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"

@@ -5,6 +5,7 @@ It runs in a folder and a store of its own, trains every member anew, and touche
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -123,21 +124,21 @@ def as_text(found: Repeated) -> str:
 
 def _data(run: Found, identity: Mapping[str, Any], data: str | None, home: Path) -> list[str]:
     """The options that name a run's data, once they were found to be what they were."""
-    first_frame = first_frame_of(run.tags)
+    first_frame, labels = first_frame_of(run.tags), run.tags.get("vad.labels", NO_LABELS)
     first = [] if first_frame is None else ["--first-frame", str(first_frame)]
     if not identity["videos"]:
-        labels = run.tags.get("vad.labels", NO_LABELS)
         return ["--labels", labels if labels == NO_LABELS else str(Path(labels).resolve()), *first]
-    demo = identity["data"]["name"] == DEMO and data is None
-    place = None if demo else data or run.tags.get("vad.data", "")
-    if place is not None and not Path(place).exists():
+    if identity["data"]["name"] == DEMO and data is None:
+        _require_same(identity, open_frames_of(None, None, home, first_frame), run)
+        return first
+    place = data or run.tags.get("vad.data", "")
+    if not Path(place).exists():
         raise InputError(f"the data of run {run.run_id} ({place or 'unknown'}) is not here; give --data FOLDER")
-    labels = run.tags.get("vad.labels", NO_LABELS)
     found_in_data = data is not None and labels != NO_LABELS and not Path(labels).exists()
-    now = open_frames_of(place, None if demo or found_in_data else labels, home, first_frame)
+    now = open_frames_of(place, None if found_in_data else labels, home, first_frame)
     _require_same(identity, now, run)
-    options = first if demo else [*first, "--data", str(Path(str(place)).resolve())]
-    return options + ([] if demo else ["--labels", str(Path(now.labels.source).resolve()) if now.labels else NO_LABELS])
+    judge = str(Path(now.labels.source).resolve()) if now.labels else NO_LABELS
+    return [*first, "--data", str(Path(place).resolve()), "--labels", judge]
 
 
 def _require_same(identity: Mapping[str, Any], now: Dataset, run: Found) -> None:
@@ -145,9 +146,8 @@ def _require_same(identity: Mapping[str, Any], now: Dataset, run: Found) -> None
     videos = {"videos": {"train": videos_of(now.frames.train), "test": videos_of(now.frames.test)}}
     for split in ("train", "test"):
         if lines := changed_frames(identity, videos, split):
-            raise InputError(
-                f"{now.place} is not the data of run {run.run_id}: {split} frames differ: {'; '.join(lines[:FEW])}"
-            )
+            what = f"{split} frames differ: {'; '.join(lines[:FEW])}"
+            raise InputError(f"{now.place} is not the data of run {run.run_id}: {what}")
     if now.labels is not None and now.labels.digest != identity["data"]["judge"]:
         raise InputError(f"{now.labels.source} does not hold the labels of run {run.run_id}")
 
@@ -165,7 +165,7 @@ def _files(run: Found, entry: str, identity: Mapping[str, Any]) -> Iterator[str]
 
 @contextmanager
 def _code(identity: Mapping[str, Any], notes: list[str]) -> Iterator[Path]:
-    """The project as it was at the run's commit: a checkout of it, or this one where it is the same or that is gone.
+    """The project as it was at the run's commit: a copy of it, or this one where it is the same or that is gone.
 
     Changes of this one that are not committed count for a run alone that had such itself.
     """
@@ -178,16 +178,14 @@ def _code(identity: Mapping[str, Any], notes: list[str]) -> Iterator[Path]:
         yield _PROJECT
         return
     with tempfile.TemporaryDirectory() as work:
-        folder = Path(work) / "code"
-        if complaint := _git("worktree", "add", "--detach", str(folder), commit):
+        packed, folder = Path(work) / "code.tar", Path(work) / "code"
+        if complaint := _git("archive", f"--output={packed}", commit):
             this = here["commit"][:12] or "this place"
             notes.append(f"its commit is not here ({complaint}): it ran with the code of {this}")
             yield _PROJECT
-            return
-        try:
+        else:
+            shutil.unpack_archive(packed, folder)
             yield folder
-        finally:
-            _git("worktree", "remove", "--force", str(folder))
 
 
 def _git(*arguments: str) -> str:
@@ -200,12 +198,8 @@ def _git(*arguments: str) -> str:
 
 
 def _run(command: list[str], folder: Path, code: Path, identity: Mapping[str, Any], notes: list[str]) -> None:
-    given = {key: value for key, value in os.environ.items() if key not in ("MLFLOW_TRACKING_URI", "VAD_HOME")}
-    given |= {
-        "PYTHONPATH": str(code),
-        "MLFLOW_TRACKING_URI": sqlite_uri(folder / "mlflow.db"),
-        "MLFLOW_REGISTRY_URI": "",
-    }
+    given = {key: value for key, value in os.environ.items() if key not in ("MLFLOW_REGISTRY_URI", "VAD_HOME")}
+    given |= {"PYTHONPATH": str(code), "MLFLOW_TRACKING_URI": sqlite_uri(folder / "mlflow.db")}
     if threads := identity.get("threads"):
         given["OMP_NUM_THREADS"] = str(threads)
     done = subprocess.run(command, cwd=folder, env=given, stdout=subprocess.PIPE, text=True)
@@ -225,9 +219,9 @@ def _compare(run: Found, store: _Store, identity: Mapping[str, Any], folder: Pat
     for name, original in store.members(run).items():
         new = trained.get(name)
         members[name] = new is not None and _equal(store.weights(original), again.weights(new))
-        ways = [_computed(member) for member in (original, new) if member is not None]
-        if len(set(ways)) == 2 and all(ways):
-            how = f"{name} was trained in {ways[0]} and this time in {ways[1]}"
+        before, after = _computed(original), _computed(new) if new else ""
+        if before and after and before != after:
+            how = f"{name} was trained in {before} and this time in {after}"
             notes.append(f"{how}; that alone changes its last digits")
     then, now = read_table(store.file(run, TEST)), read_table(again.file(repeated, TEST))
     names = [f"predictions-{one.params['best_variant']}.csv" for one in (run, repeated)]

@@ -3,6 +3,7 @@
 import ast
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -85,15 +86,12 @@ def as_text(found: Why) -> str:
         head = f"{where}: no member would be trained; scores that are new, fusion and figures would be computed"
     else:
         head = f"{where}: {len(training)} of {plural(len(found.members), 'member')} would be trained"
-    parts = [head]
-    if found.last is None:
-        parts.append("there is no finished run of this experiment to compare with")
-    else:
-        parts.append(f"since run {found.last[:8]} of {found.last_when}")
-        parts += [f"  {line}" for line in as_lines(found.entry_changes, found.data_changes, found.code_changes)]
+    parts = [head, "there is no finished run of this experiment to compare with"]
+    if found.last:
+        lines = as_lines(found.entry_changes, found.data_changes, found.code_changes)
+        parts[1:] = [f"since run {found.last[:8]} of {found.last_when}", *(f"  {line}" for line in lines)]
     if found.members and not found.done:
-        rows = [[r.member, r.action, r.why] for r in found.members]
-        parts += ["", table(["member", "", "why"], rows)]
+        parts += ["", table(["member", "", "why"], [[r.member, r.action, r.why] for r in found.members])]
     return "\n".join(parts)
 
 
@@ -114,8 +112,8 @@ def _reason(work: RunContext, member: Member, store: MemberStore, changed: Calla
         source = f"from run {known.run_id[:8]} ({known.trained_for}, epoch {known.epoch})"
         return Reason(member.name, "reused", source if scored else f"{source}; its scores of these test frames are new")
     if resume.exists():
-        interrupted = f"resumes after epoch {len(so_far(resume).epochs)}, where it was interrupted"
-        return Reason(member.name, "to train", interrupted)
+        epochs = len(so_far(resume).epochs)
+        return Reason(member.name, "to train", f"resumes after epoch {epochs}, where it was interrupted")
     return Reason(member.name, "to train", changed(member))
 
 
@@ -152,12 +150,10 @@ def _against(
 
 def _settings(run: Found) -> dict[str, Any]:
     """The settings of a member as it logged them, each as text."""
-    settings: dict[str, Any] = {}
+    settings: dict[str, Any] = dict(run.params)
     for key, text in run.params.items():
-        try:
+        with suppress(ValueError, SyntaxError):  # a bare word, as a loss's name
             settings[key] = ast.literal_eval(text)
-        except (ValueError, SyntaxError):  # a bare word, as a loss's name
-            settings[key] = text
     settings.pop("parameters", None)  # their number, which the network decides
     return settings
 

@@ -26,6 +26,12 @@ class Row(_Strict):
     ap: Probability | Range | None = None
     why: str | None = None
 
+    @property
+    def stated(self) -> str:
+        """What the reference reports: a figure, a range, or a dash."""
+        ends = self.ap if isinstance(self.ap, list) else [] if self.ap is None else [self.ap]
+        return " to ".join(f"{ap:.4f}" for ap in ends) or "-"
+
 
 class Table(_Strict):
     title: str

@@ -96,10 +96,8 @@ def retrace(asked: Asked, home: Path) -> Journey:
     tracking = Tracking()
     data = open_frames_of(asked.data, asked.labels, home, asked.first_frame)
     if data.labels is None:
-        raise InputError(
-            f"{data.name} has no labels, and without them there is no AP to set beside the reference's; "
-            "give LABELS=path (a CSV with Id,Label or a folder of N_label.mat)"
-        )
+        no_ap = f"{data.name} has no labels, and without them there is no AP to set beside the reference's"
+        raise InputError(f"{no_ap}; give LABELS=path (a CSV with Id,Label or a folder of N_label.mat)")
     journey = Journey(read_reference(journey_file()), data.name, asked)
     runs = tracking.find("experiment", tags={"vad.protocol": data.protocol()})
     elsewhere: dict[tuple[str, str], list[str]] = {}

@@ -3,12 +3,11 @@
 Runs go with their artifacts, and nothing goes that others are made of.
 """
 
-import filecmp
 import json
 import os
 import re
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -22,7 +21,7 @@ from registry.store.address import sqlite_path
 from registry.store.record import Altered
 from registry.store.tracking import Found, Tracking
 from vad.errors import InputError
-from vad.system.files import share
+from vad.system.files import sha256, share
 
 _DAY = 86400
 # Kinds of caches by their folder in VAD_HOME.
@@ -58,13 +57,13 @@ def caches(home: Path, uri: str, days: float, most: int | None) -> list[Waste]:
         for path in sorted((home / folder).glob("[!.]*")):
             used, size = last_used(path), mending.size(path)
             if used < before and mending.settled(path):
-                found.append(Waste(f"{what}, not used for {days:g} days", size, partial(mending.remove, path, None)))
+                found.append(Waste(f"{what}, not used for {days:g} days", size, partial(mending.remove, path)))
             else:
                 kept.append((used, what, path, size))
     total = sum(size for *_, size in kept)
     for _, what, path, size in sorted(kept):
         if most is not None and total > most and mending.settled(path):
-            found.append(Waste(f"{what}, used least", size, partial(mending.remove, path, None)))
+            found.append(Waste(f"{what}, used least", size, partial(mending.remove, path)))
             total -= size
     database = sqlite_path(uri)
     if database is None or database.exists():
@@ -98,26 +97,19 @@ def _locks(home: Path, before: float) -> Iterator[Waste]:
 
 def _twins(artifacts: Path) -> Iterator[tuple[Path, Path]]:
     """Yield files of weights that hold the same bytes on the disk, the second of which may become a link to the first."""
-    by_size: dict[int, list[Path]] = {}
-    for path in sorted(artifacts.rglob("*.safetensors")):
-        if path.is_file() and not path.is_symlink() and (size := path.stat().st_size) > _LITTLE:
-            by_size.setdefault(size, []).append(path)
-    for paths in by_size.values():
-        firsts: list[Path] = []
-        for path in paths:
-            if one := next((first for first in firsts if filecmp.cmp(first, path, shallow=False)), None):
-                if not one.samefile(path):
-                    yield one, path
-            else:
-                firsts.append(path)
+    paths = [path for path in sorted(artifacts.rglob("*.safetensors")) if path.is_file() and not path.is_symlink()]
+    sizes = Counter(path.stat().st_size for path in paths)
+    firsts: dict[str, Path] = {}
+    for path in paths:
+        size = path.stat().st_size
+        if size > _LITTLE and sizes[size] > 1 and not (one := firsts.setdefault(sha256(path), path)).samefile(path):
+            yield one, path
 
 
 def last_used(path: Path) -> float:
     """When a file, or one in a folder, was last read or written; seconds since 1970. Systems note reading once a day."""
-    return max(
-        (max(found.stat().st_mtime, found.stat().st_atime) for found in mending.files(path)),
-        default=path.lstat().st_mtime,
-    )
+    seen = [found.stat() for found in mending.files(path)]
+    return max((max(about.st_mtime, about.st_atime) for about in seen), default=path.lstat().st_mtime)
 
 
 def freed(places: Iterable[Path]) -> int:
@@ -131,9 +123,9 @@ def freed(places: Iterable[Path]) -> int:
 
 def as_text(waste: Sequence[Waste]) -> str:
     """What would go, how many of each kind, and how large; what frees most comes first."""
-    kinds: dict[str, list[int]] = {}
+    kinds: dict[str, list[int]] = defaultdict(list)
     for item in waste:
-        kinds.setdefault(item.what, []).append(item.size)
+        kinds[item.what].append(item.size)
     by_size = sorted(kinds.items(), key=lambda kind: -sum(kind[1]))
     rows = [[what, len(sizes), mending.megabytes(sum(sizes))] for what, sizes in by_size]
     return table(["what", "", "size"], rows, right=(1, 2))

@@ -10,7 +10,7 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -133,30 +133,23 @@ def _is_table(path: Path) -> bool:
         return False
 
 
-def remove(path: Path, lock: Path | None) -> None:
+def remove(path: Path, lock: Path | None = None) -> None:
     """Remove a file or a folder, unless a living process holds its lock or has just written it."""
-    with _free(lock) as nobody:
-        if nobody and settled(path):
+    with suppress(Timeout), _held(lock):
+        if settled(path):
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
-def idle(path: Path, lock: Path | None) -> bool:
+def idle(path: Path, lock: Path) -> bool:
     """Whether a file or folder could be removed now: no process holds its lock or has just written it."""
-    with _free(lock) as nobody:
-        return nobody and settled(path)
+    with suppress(Timeout), _held(lock):
+        return settled(path)
+    return False
 
 
-@contextmanager
-def _free(lock: Path | None) -> Iterator[bool]:
-    """Whether no process holds this lock; until the end of the block none can take it."""
-    if lock is None or not lock.exists():
-        yield True
-        return
-    held = FileLock(lock, timeout=0)
-    with ExitStack() as stack:
-        with suppress(Timeout):
-            stack.enter_context(held)
-        yield held.is_locked
+def _held(lock: Path | None) -> AbstractContextManager[object]:
+    """The lock for a block; raises Timeout where another process holds it. What has no lock is held by nobody."""
+    return FileLock(lock, timeout=0) if lock and lock.exists() else nullcontext()
 
 
 def settled(path: Path) -> bool:

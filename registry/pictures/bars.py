@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -28,10 +29,16 @@ def variant_bars(
         for width, colour in ((3.4, "w"), (1.4, INK)) if several else ():  # a white edge sets it off from the bar
             axes.hlines(rows, lows, highs, color=colour, lw=width, zorder=3)
             axes.plot([*lows, *highs], [*rows, *rows], ls="", marker="|", ms=7 + width, mew=width, c=colour, zorder=3)
+        handles: list[Artist] = [
+            Patch(color=BLUE, label="best"),
+            axes.axvline(prevalence, **CHANCE, label=f"chance, {prevalence:.3f}"),
+        ]
+        if several:
+            handles.append(Line2D([], [], color=INK, lw=1.4, label=f"{CONFIDENCE:.0%} interval over videos"))
         if stated:
             at, values = zip(*stated, strict=True)
-            axes.plot(values, at, ls="", marker="D", ms=7, color=VERMILLION, mec="w", mew=1, zorder=4)
-        axes.axvline(prevalence, **CHANCE)
+            style: dict[str, Any] = {"ls": "", "marker": "D", "ms": 7, "color": VERMILLION, "mec": "w", "mew": 1}
+            handles += axes.plot(values, at, **style, zorder=4, label="reference")
         right = max([*highs, *found, *(value for _, value in stated), prevalence])
         axes.set(xlim=(0, min(1.0, 1.05 * right) or 1.0), ylim=(len(names) - 0.5, -0.6), xlabel=figure_name)
         axes.set_yticks(rows, [wrapped(name, 30) for name in names])
@@ -43,12 +50,4 @@ def variant_bars(
             axes.get_yticklabels()[row].set_fontweight(weight)
             text = f"{found[row]:.3f}" + (f"   {lows[row]:.3f} – {highs[row]:.3f}" if several else "")
             axes.text(1.02, row, text, transform=axes.get_yaxis_transform(), va="center")
-        handles: list[Artist] = [
-            Patch(color=BLUE, label="best"),
-            Line2D([], [], **CHANCE, label=f"chance, {prevalence:.3f}"),
-        ]
-        if several:
-            handles.append(Line2D([], [], color=INK, lw=1.4, label=f"{CONFIDENCE:.0%} interval over videos"))
-        if stated:
-            handles.append(Line2D([], [], ls="", marker="D", ms=7, color=VERMILLION, mec="w", label="reference"))
         figure.legend(handles=handles, loc="outside upper center", ncols=4, columnspacing=1.6)

@@ -34,27 +34,22 @@ def precision_recall(
     precision[0] = precision[1]  # scikit-learn's (0, 1) is a convention; no threshold gives it
     with sheet(path, 5.4) as figure:
         axes = figure.subplots()
-        axes.plot(recall, precision, drawstyle="steps-pre", color=BLUE, lw=1.8, clip_on=False, zorder=3)
-        handles: list[Artist] = [Line2D([], [], color=BLUE, lw=1.8, label="all frames")]
+        curve = axes.plot(recall, precision, drawstyle="steps-pre", color=BLUE, lw=1.8, clip_on=False, zorder=3)
+        curve[0].set_label("all frames")
+        handles: list[Artist] = [*curve]
+        interval = "(no interval: it is drawn over videos, and there is one)"
         if measured.videos > 1:
+            interval = f"({CONFIDENCE:.0%} interval over videos {measured.low:.3f} to {measured.high:.3f})"
             axes.fill_between(*precision_band(scores, labels, index), color=BLUE, alpha=0.18, lw=0, zorder=2)
-            text = f"{CONFIDENCE:.0%} interval at each recall"
-            handles.append(Patch(color=BLUE, alpha=0.18, lw=0, label=text))
-        axes.axhline(measured.prevalence, color=INK, lw=1.1, ls=(0, (5, 3)))
-        text = f"chance: the share of anomalous frames, {measured.prevalence:.3f}"
-        handles.append(Line2D([], [], color=INK, lw=1.1, ls=(0, (5, 3)), label=text))
+            handles.append(Patch(color=BLUE, alpha=0.18, lw=0, label=f"{CONFIDENCE:.0%} interval at each recall"))
+        chance = f"chance: the share of anomalous frames, {measured.prevalence:.3f}"
+        handles.append(axes.axhline(measured.prevalence, color=INK, lw=1.1, ls=(0, (5, 3)), label=chance))
         figure.legend(handles=handles, loc="outside lower center", ncols=3, columnspacing=1.6)
         axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="recall", ylabel="precision")
         axes.grid()
-        axes.set_title(f"AP {measured.ap:.3f} {_interval(measured)}", fontsize=12, pad=22)
+        axes.set_title(f"AP {measured.ap:.3f} {interval}", fontsize=12, pad=22)
         about = f"{measured.frames:,} frames of {plural(measured.videos, 'video')}; area under the ROC curve"
         axes.text(0, 1.025, f"{about} {measured.auc:.3f}", transform=axes.transAxes)
-
-
-def _interval(measured: Measured) -> str:
-    if measured.videos == 1:
-        return "(no interval: it is drawn over videos, and there is one)"
-    return f"({CONFIDENCE:.0%} interval over videos {measured.low:.3f} to {measured.high:.3f})"
 
 
 def loss_curves(path: Path, curves: Mapping[str, Sequence["Epoch"]], kept: Mapping[str, int] | None = None) -> None:
