@@ -1,6 +1,7 @@
 """How a person names a finished run: by id, by the version it made, or by its experiment."""
 
 import re
+from collections.abc import Iterable
 from typing import get_args
 
 from registry.models.versions import NAME, Versions
@@ -38,12 +39,8 @@ def _find(name: str, runs: list[Found], tracking: Tracking) -> tuple[Found, str]
         return next(run for run in runs if run.tags.get("vad.entry") == name), ""
     if not name:
         raise InputError(f"a run's name is empty; give {_ways(entries)}")
-    if len(name) >= LEAST:
-        fitting = [run for run in runs if run.run_id.startswith(name)]
-        if len(fitting) > 1:
-            raise InputError(f"{name} begins the ids of {len(fitting)} runs; give more of it")
-        if fitting:
-            return fitting[0], ""
+    if run := by_id(name, runs):
+        return run, ""
     versions = Versions(tracking)
     if versions.known(name):
         version = versions.resolve(name)
@@ -54,6 +51,14 @@ def _find(name: str, runs: list[Found], tracking: Tracking) -> tuple[Found, str]
     if not said and re.fullmatch("[0-9a-f]{1,32}", name):
         said = _unfit(name, tracking) if len(name) >= LEAST else "; it is too short for a run's id"
     raise InputError(f"{name} is no finished run{said} (give {_ways(entries)})")
+
+
+def by_id(text: str, runs: Iterable[Found]) -> Found | None:
+    """The run whose id this is, or the first 8 or more digits of it. Raises InputError where there are several."""
+    fitting = [run for run in runs if len(text) >= LEAST and run.run_id.startswith(text)]
+    if len(fitting) > 1:
+        raise InputError(f"{text} begins the ids of {len(fitting)} runs; give more of it")
+    return fitting[0] if fitting else None
 
 
 def _ways(entries: list[str]) -> str:

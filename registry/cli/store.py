@@ -21,15 +21,11 @@ def export(folder: Path, run: str | None, model: str | None) -> None:
 
     Example: vad export handover --model production
     """
-    from registry.console import plural
     from registry.maintenance import exporting
-    from registry.maintenance.repair import megabytes
 
-    done = exporting.export(folder, run, model)
-    click.echo(
-        f"exported {done.what} to {folder}: {plural(done.runs, 'run')}, {done.files} files, {megabytes(done.size)}"
-    )
-    _tell(done.notes)
+    done, notes = exporting.export(folder, run, model)
+    click.echo(done)
+    _tell(notes)
 
 
 @click.command("import", short_help="What such a folder holds, into this store.")
@@ -43,16 +39,11 @@ def import_(folder: Path) -> None:
 
     Example: vad import handover
     """
-    from registry.console import plural
     from registry.maintenance import importing
 
-    done = importing.import_(folder, home())
-    for old, new in done.runs.items():
-        click.echo(f"run    {new}, which was {old}")
-    click.echo(f"{plural(len(done.runs), 'run')} imported, {done.known} were there already")
-    if done.version:
-        click.echo(f"model  {done.version}")
-    _tell(done.notes)
+    done, notes = importing.import_(folder, home())
+    click.echo("\n".join(done))
+    _tell(notes)
 
 
 def _tell(notes: Iterable[str]) -> None:

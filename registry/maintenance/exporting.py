@@ -3,12 +3,12 @@
 import json
 import re
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 
 import mlflow
 
-from registry.analysis.choose import LEAST
+from registry.analysis.choose import LEAST, by_id
+from registry.console import plural
 from registry.maintenance import repair as mending
 from registry.maintenance.contents import PARENT, all_runs
 from registry.maintenance.parcel import Parcel, RunRecord, VersionRecord, packing, points, require, seal
@@ -20,21 +20,11 @@ from registry.store.tracking import Tracking
 from vad.errors import InputError
 
 
-@dataclass(frozen=True)
-class Exported:
-    """What was written: how many runs and files, their size in bytes, and what else there is to say."""
-
-    what: str
-    runs: int
-    files: int
-    size: int
-    notes: list[str]
-
-
-def export(folder: Path, run: str | None, model: str | None) -> Exported:
+def export(folder: Path, run: str | None, model: str | None) -> tuple[str, list[str]]:
     """Write a run, or a model version with its run, into a new folder: with members, submissions, and all their files.
 
-    Raises InputError for a run or version that is not there, still runs, or has lost files.
+    Gives what was written, in words, and what else there is to say. Raises InputError for a run or version that is not
+    there, still runs, or has lost files.
     """
     if run and model:
         raise InputError("give --run or --model, not both")
@@ -50,20 +40,17 @@ def export(folder: Path, run: str | None, model: str | None) -> Exported:
         what = str(export.parcel.runs[run_id])
         what = f"{version.uri} with its {what}" if version else what
         files, size = seal(place, {"what": what, "mlflow": mlflow.__version__})
-    return Exported(what, len(export.parcel.runs), files, size, list(export.notes))
+    sizes = f"{plural(len(export.parcel.runs), 'run')}, {files} files, {mending.megabytes(size)}"
+    return f"exported {what} to {folder}: {sizes}", list(export.notes)
 
 
 def _full_id(run: str, tracking: Tracking) -> str:
     """The id that begins so. Raises InputError where there is none, or more than one."""
     if not re.fullmatch(f"[0-9a-f]{{{LEAST},32}}", run):
         raise InputError(f"--run {run}: give a run's id, or its first {LEAST} or more digits (0-9, a-f)")
-    experiments = [found.experiment_id for found in tracking.client.search_experiments()]
-    found = tracking.client.search_runs(experiments, f"attributes.run_id LIKE '{run}%'")
-    if not found:
-        raise InputError(f"there is no run {run} in {tracking.shown}")
-    if len(found) > 1:
-        raise InputError(f"there are several runs whose ids begin with {run}; give more digits")
-    return str(found[0].info.run_id)
+    if found := by_id(run, all_runs(tracking)):
+        return found.run_id
+    raise InputError(f"there is no run {run} in {tracking.shown} that `vad` made; `vad leaderboard --all` lists those")
 
 
 def moved(tracking_uri: str, location: str) -> Path | None:
@@ -124,8 +111,6 @@ class _Export:
             run_id, info.run_name, experiment.name, dict(experiment.tags), info.status, info.start_time, info.end_time,
             dict(run.data.params), dict(run.data.tags), metrics,
         )  # fmt: skip
-        if "vad.kind" not in record.tags:
-            raise InputError(f"{record} was not made by `vad`; export one that `vad leaderboard --all` lists")
         if record.status == "RUNNING":
             raise InputError(f"{record} is still running; export it when it has ended")
         files = self.parcel.artifacts(run_id)

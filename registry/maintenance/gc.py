@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from registry.analysis.choose import LEAST
+from registry.analysis.choose import LEAST, by_id
 from registry.console import table
 from registry.maintenance import repair as mending
 from registry.maintenance.contents import PARENT, Version, all_runs, all_versions
@@ -52,18 +52,13 @@ def caches(home: Path, uri: str, days: float, most: int | None) -> list[Waste]:
     """
     before = time.time() - days * _DAY
     found: list[Waste] = []
-    kept: list[tuple[float, str, Path, int]] = []
-    for folder, what in _CACHES.items():
-        for path in sorted((home / folder).glob("[!.]*")):
-            used, size = last_used(path), mending.size(path)
-            if used < before and mending.settled(path):
-                found.append(Waste(f"{what}, not used for {days:g} days", size, partial(mending.remove, path)))
-            else:
-                kept.append((used, what, path, size))
-    total = sum(size for *_, size in kept)
-    for _, what, path, size in sorted(kept):
-        if most is not None and total > most and mending.settled(path):
-            found.append(Waste(f"{what}, used least", size, partial(mending.remove, path)))
+    paths = [(path, what) for folder, what in _CACHES.items() for path in (home / folder).glob("[!.]*")]
+    by_use = sorted((last_used(path), what, path, mending.size(path)) for path, what in paths)
+    total = sum(size for *_, size in by_use)
+    for used, what, path, size in by_use:
+        if (used < before or (most is not None and total > most)) and mending.settled(path):
+            why = f"not used for {days:g} days" if used < before else "used least"
+            found.append(Waste(f"{what}, {why}", size, partial(mending.remove, path)))
             total -= size
     database = sqlite_path(uri)
     if database is None or database.exists():
@@ -195,19 +190,17 @@ class _Store:
         for name in names:
             bare = name.removeprefix("models:/")
             fitting = [v for v in self.versions if v == bare or re.fullmatch(rf"v?{v.rpartition('/')[2]}", name)]
-            begun = {run_id for run_id in self.runs if len(name) >= LEAST and run_id.startswith(name)}
             if len(fitting) > 1:
                 raise InputError(f"{name}: there are {' and '.join(sorted(fitting))}; name one of them")
             if fitting:
                 versions.add(fitting[0])
-            elif len(begun) > 1:
-                raise InputError(f"{name} begins the ids of {len(begun)} runs; give more of it")
-            elif found := begun or {run_id for run_id in self.experiments if self.runs[run_id].name == name}:
+            elif run := by_id(name, self.runs.values()):
+                runs.add(run.run_id)
+            elif found := {run_id for run_id in self.experiments if self.runs[run_id].name == name}:
                 runs |= found
             else:
-                raise InputError(
-                    f"{name}: there is no such run, experiment or version; `vad leaderboard --all` lists runs, `vad history` versions"
-                )
+                lists = "`vad leaderboard --all` lists runs, `vad history` versions"
+                raise InputError(f"{name}: there is no such run, experiment or version; {lists}")
         return runs, versions
 
     def needed(self, run_id: str) -> str:

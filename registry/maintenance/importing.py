@@ -4,13 +4,13 @@ import json
 import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 from mlflow.entities import LoggedModelOutput, Metric
 
+from registry.console import plural
 from registry.maintenance.contents import PARENT, STATUSES
 from registry.maintenance.parcel import Parcel, Point, RunRecord, VersionRecord, unpack
 from registry.models.packaging import FACT, LISTING, listed
@@ -30,20 +30,11 @@ _DECISION = ("vad.decision", "vad.decided")
 _METRICS = 1000  # the most that MLflow takes at once
 
 
-@dataclass
-class Imported:
-    """What an import did: new ids by the old ones, how many runs were there before, what became of the version."""
-
-    runs: dict[str, str] = field(default_factory=dict)
-    known: int = 0
-    version: str = ""
-    notes: list[str] = field(default_factory=list)
-
-
-def import_(folder: Path, home: Path) -> Imported:
+def import_(folder: Path, home: Path) -> tuple[list[str], list[str]]:
     """Make what a folder holds in this store, unless it is there. What was cut off is taken up.
 
-    Raises InputError, before the store is touched, where a file is missing or was altered.
+    Gives what was done and what else there is to say, a line each. Raises InputError, before the store is touched,
+    where a file is missing or was altered.
     """
     parcel = unpack(folder)
     for run_id, record in parcel.runs.items():
@@ -64,9 +55,8 @@ def _require_recorded(folder: Path, known: Mapping[str, str]) -> None:
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         digest = known.get(path.relative_to(folder).as_posix())
         if digest is None or sha256(path) != digest:
-            raise InputError(
-                f"{path} was altered: its SHA-256 is not the one that was recorded when it was made; ask for another export"
-            )
+            other = "its SHA-256 is not the one that was recorded when it was made"
+            raise InputError(f"{path} was altered: {other}; ask for another export")
 
 
 def _require(path: Path, read: Callable[[str], Any], key: str) -> None:
@@ -86,22 +76,25 @@ class _Import:
         self._parcel, self._tracking, self._home = parcel, tracking, home
         self._client = tracking.client
         self._versions = Versions(tracking)
-        self._ids: dict[str, str] = {}
-        self._done = Imported()
+        self._ids: dict[str, str] = {}  # here, by those of the parcel
+        self._new: dict[str, str] = {}  # those of runs that are not here yet, or were cut off
+        self._notes: list[str] = []
 
-    def all(self) -> Imported:
+    def all(self) -> tuple[list[str], list[str]]:
         """Open what is missing, fill it, register the version, and end the runs last."""
         # Experiments last: who sees one finished finds all that belongs to it.
         records = sorted(self._parcel.runs.values(), key=lambda record: record.tags[_KIND] == "experiment")
         for record in records:
             self._open(record)
-        for run_id in self._done.runs:
+        for run_id in self._new:
             self._fill(self._parcel.runs[run_id])
-        number = self._version(self._parcel.version) if self._parcel.version else None
+        number, became = self._version(self._parcel.version) if self._parcel.version else (None, "")
         for record in records:
-            self._end(record, number, record.run_id in self._done.runs)
-        self._done.known = len(records) - len(self._done.runs)
-        return self._done
+            self._end(record, number, record.run_id in self._new)
+        done = [f"run    {new}, which was {old}" for old, new in self._new.items()]
+        known = len(records) - len(self._new)
+        done.append(f"{plural(len(self._new), 'run')} imported, {known} were there already")
+        return [*done, *([f"model  {became}"] if became else [])], self._notes
 
     def _open(self, record: RunRecord) -> None:
         """Find the run here that stands for a record, or make it; what was cut off counts as new."""
@@ -120,7 +113,7 @@ class _Import:
         self._ids[record.run_id] = run_id
         # One that `vad run` has taken up since has a process, and is not ours any more.
         if not found or (found[0].status == "RUNNING" and "vad.host" not in found[0].tags):
-            self._done.runs[record.run_id] = run_id
+            self._new[record.run_id] = run_id
 
     def _is_here(self, run_id: str) -> bool:
         experiments = [found.experiment_id for found in self._client.search_experiments()]
@@ -181,7 +174,7 @@ class _Import:
             if parent in self._ids:
                 tags[PARENT] = self._ids[parent]
             elif new:
-                self._done.notes.append(f"{record} stands alone here: its experiment, run {parent}, did not come along")
+                self._notes.append(f"{record} stands alone here: its experiment, run {parent}, did not come along")
         if old := record.tags.get(_VERSION):
             if self._parcel.version and self._parcel.version.number == old and number:
                 tags[_VERSION] = number
@@ -198,21 +191,19 @@ class _Import:
                 text = text.replace(old, new)
         return text
 
-    def _version(self, record: VersionRecord) -> str:
-        """The number that the version has here, registered if it is not there."""
+    def _version(self, record: VersionRecord) -> tuple[str, str]:
+        """The number that the version has here, registered if it is not there; and what became of it."""
         same = ("vad.ensemble", "vad.protocol")
         known = [v for v in self._versions.all() if all(v.tags.get(key) == record.tags.get(key) for key in same)]
         version = next((v for v in known if self._versions.whole(v)), None)
         if version and _DECISION[0] in version.tags:
-            self._done.version = f"is {version.uri} already"
-            return version.number
+            return version.number, f"is {version.uri} already"
         version = version or self._register(record)
         Production(self._versions, self._tracking, self._home).receive(version, "imported")
         production = self._versions.alias(PRODUCTION)
         stays = f"`vad promote v{version.number}` makes it production"
         stays = f"production stays {production.uri}" if production else stays
-        self._done.version = f"imported as {version.uri}; {stays}"
-        return version.number
+        return version.number, f"imported as {version.uri}; {stays}"
 
     def _register(self, record: VersionRecord) -> Version:
         run_id = self._ids[record.run_id]
