@@ -1,15 +1,55 @@
-"""How a person names a finished run: by id, by the version it made, or by its experiment."""
+"""The runs and versions that a store contains, and the one that a person names."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import get_args
 
-from registry.models.versions import NAME, Versions
+from registry.models.versions import NAME, Versions, facts_of_version
 from registry.store.tracking import Found, Kind, Tracking
 from vad.errors import InputError, nearest
 
 LEAST = 8
 """So many digits of a run's id name it; tables show as many."""
+PARENT = "mlflow.parentRunId"
+STATUSES = ("RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED")
+"""Those that MLflow knows."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version of a registered model; its name is as in `vad-ensemble/1`, `tags` are what its run says of it."""
+
+    name: str
+    aliases: tuple[str, ...]
+    tags: Mapping[str, str]
+    run_id: str = ""
+    model_id: str = ""
+
+
+def all_runs(tracking: Tracking, tags: Mapping[str, str] | None = None) -> list[Found]:
+    """Runs of every kind, whatever their status, that have these tags."""
+    return [run for kind in get_args(Kind) for run in tracking.find(kind, statuses=STATUSES, tags=tags)]
+
+
+def is_ours(name: str, tags: Mapping[str, str]) -> bool:
+    """Whether a version was registered by `vad`."""
+    return "vad.entry" in tags or name.startswith(f"{NAME}/")
+
+
+def all_versions(tracking: Tracking) -> list[Version]:
+    """Every version that was registered by `vad`, as the store's client tells of it."""
+    aliases: dict[str, list[str]] = {}
+    for model in tracking.client.search_registered_models():
+        for alias, number in sorted(model.aliases.items()):
+            aliases.setdefault(f"{model.name}/{number}", []).append(alias)
+    versions = []
+    for found in tracking.client.search_model_versions():
+        name, tags = f"{found.name}/{found.version}", facts_of_version(found.tags)
+        if is_ours(name, tags):
+            model_id = found.source.removeprefix("models:/")
+            versions.append(Version(name, tuple(aliases.get(name, ())), tags, found.run_id or "", model_id))
+    return versions
 
 
 def choose_run(text: str, tracking: Tracking) -> tuple[Found, str]:
@@ -70,11 +110,10 @@ def _ways(entries: list[str]) -> str:
 
 def _unfit(name: str, tracking: Tracking) -> str:
     """What the run of this id is, where it is not a finished one of an experiment."""
-    for kind in get_args(Kind):
-        for run in tracking.find(kind, statuses=("FINISHED", "RUNNING", "FAILED", "KILLED")):
-            if run.run_id.startswith(name) and kind == "experiment":
-                return f": the run of {run.tags.get('vad.entry')} is {run.status}"
-            if run.run_id.startswith(name):
-                of = run.tags.get("mlflow.parentRunId", "")[:LEAST]
-                return f": it is a {kind}, {run.name}{f', of run {of}' if of else ''}; compare the runs of experiments"
-    return ""
+    run = by_id(name, all_runs(tracking))
+    if run is None:
+        return ""
+    kind, of = run.tags["vad.kind"], run.tags.get(PARENT, "")[:LEAST]
+    if kind == "experiment":
+        return f": the run of {run.tags.get('vad.entry')} is {run.status}"
+    return f": it is a {kind}, {run.name}{f', of run {of}' if of else ''}; compare the runs of experiments"

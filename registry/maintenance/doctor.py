@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from registry.analysis.choose import Version, all_runs, all_versions, is_ours
 from registry.console import plural
 from registry.maintenance import repair as mending
-from registry.maintenance.contents import Version, all_runs, all_versions, is_ours
 from registry.maintenance.findings import Finding, Store, check
 from registry.models.versions import facts_of_version
 from registry.store import mlflow_private

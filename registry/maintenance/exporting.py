@@ -7,10 +7,9 @@ from pathlib import Path
 
 import mlflow
 
-from registry.analysis.choose import LEAST, by_id
+from registry.analysis.choose import LEAST, PARENT, all_runs, by_id
 from registry.console import plural
 from registry.maintenance import repair as mending
-from registry.maintenance.contents import PARENT, all_runs
 from registry.maintenance.parcel import Parcel, RunRecord, VersionRecord, packing, points, require, seal
 from registry.models.packaging import FACT, require_listed
 from registry.models.versions import NAME, Version, Versions

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 
+from registry.analysis.choose import Version
 from registry.maintenance import repair as mending
-from registry.maintenance.contents import Version
 from registry.models.history import DECIDING, FOLLOWED, order_of
 from registry.models.packaging import FACT, faults
 from registry.models.versions import NAME, PRODUCTION

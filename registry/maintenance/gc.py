@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from registry.analysis.choose import LEAST, by_id
+from registry.analysis.choose import LEAST, PARENT, Version, all_runs, all_versions, by_id
 from registry.console import table
 from registry.maintenance import repair as mending
-from registry.maintenance.contents import PARENT, Version, all_runs, all_versions
 from registry.store.address import sqlite_path
 from registry.store.record import Altered
 from registry.store.tracking import Found, Tracking

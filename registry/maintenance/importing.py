@@ -10,8 +10,8 @@ from typing import Any
 import yaml
 from mlflow.entities import LoggedModelOutput, Metric
 
+from registry.analysis.choose import PARENT, STATUSES
 from registry.console import plural
-from registry.maintenance.contents import PARENT, STATUSES
 from registry.maintenance.parcel import Parcel, Point, RunRecord, VersionRecord, unpack
 from registry.models.packaging import FACT, LISTING, listed
 from registry.models.production import Production
@@ -168,18 +168,17 @@ class _Import:
     def _mapped(self, record: RunRecord, number: str | None, new: bool) -> dict[str, str]:
         """The tags of a record that name a run or a version, with the ids of this store."""
         tags = {}
-        if told := record.tags.get(_NOTE):
-            tags[_NOTE] = self._with_new_ids(told)
-        if parent := record.tags.get(PARENT):
-            if parent in self._ids:
-                tags[PARENT] = self._ids[parent]
-            elif new:
-                self._notes.append(f"{record} stands alone here: its experiment, run {parent}, did not come along")
-        if old := record.tags.get(_VERSION):
-            if self._parcel.version and self._parcel.version.number == old and number:
-                tags[_VERSION] = number
-            elif new:
-                tags[_VERSION] = f"{old} elsewhere"
+        note, parent, old = (record.tags.get(key) for key in (_NOTE, PARENT, _VERSION))
+        if note:
+            tags[_NOTE] = self._with_new_ids(note)
+        if parent in self._ids:
+            tags[PARENT] = self._ids[parent]
+        elif parent and new:
+            self._notes.append(f"{record} stands alone here: its experiment, run {parent}, did not come along")
+        if old and number and self._parcel.version and self._parcel.version.number == old:
+            tags[_VERSION] = number
+        elif old and new:
+            tags[_VERSION] = f"{old} elsewhere"
         return tags
 
     def _with_new_ids(self, text: str) -> str:
@@ -215,24 +214,23 @@ class _Import:
         """The logged model of a version, whole: the one that was begun, or a new one. Gives its id."""
         run = self._client.get_run(run_id)
         experiment = run.info.experiment_id
-        begun = [
-            found for found in self._client.search_logged_models([experiment], equals(f"tags.`{_ORIGIN}`", record.model_id))
-            if found.tags.get(_ORIGIN) == record.model_id
-        ]  # fmt: skip
-        model = begun[0] if begun else self._client.create_logged_model(
-            experiment, record.model_name, run_id, {**record.model_tags, _ORIGIN: record.model_id}, record.params,
-            record.model_type,
-        )  # fmt: skip
+        query = equals(f"tags.`{_ORIGIN}`", record.model_id)
+        alike = self._client.search_logged_models([experiment], query)
+        model = next((found for found in alike if found.tags.get(_ORIGIN) == record.model_id), None)
+        if model is None:
+            tags = {**record.model_tags, _ORIGIN: record.model_id}
+            about = record.params, record.model_type
+            model = self._client.create_logged_model(experiment, record.model_name, run_id, tags, *about)
         model_id = str(model.model_id)
         self._log_metrics(run_id, record.metrics, model_id)
         if model_id not in {output.model_id for output in run.outputs.model_outputs}:
             self._client.log_outputs(run_id, [LoggedModelOutput(model_id, 0)])
         self._client.log_model_artifacts(model_id, str(self._parcel.model))
-        about = yaml.safe_load((self._parcel.model / _MODEL_FILE).read_text())
+        old = yaml.safe_load((self._parcel.model / _MODEL_FILE).read_text())
         new = {"artifact_path": model.artifact_location, "model_id": model_id, "model_uuid": model_id, "run_id": run_id}
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / _MODEL_FILE
-            path.write_text(yaml.safe_dump(about | new))
+            path.write_text(yaml.safe_dump(old | new))
             self._client.log_model_artifact(model_id, str(path))
         self._client.finalize_logged_model(model_id, "READY")
         return model_id
