@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from registry.analysis.changes import FEW, as_lines, changes, identity_of, run_changes
 from registry.analysis.choose import choose_run
@@ -83,7 +82,12 @@ def compare(a: str, b: str, tracking: Tracking, home: Path) -> Comparison:
         for (run, variant), figures in zip(chosen, measured, strict=True)
     )
     entry, data, code = run_changes(before, now)
-    entry = _variant_change(before, now, chosen[0][1], chosen[1][1]) + entry
+    if a_side.variant != b_side.variant:
+        ways = (
+            ran["plan"].get("variants", {}).get(side.variant, {}) for ran, side in ((before, a_side), (now, b_side))
+        )
+        how = [f"  {change}" for change in changes(*ways)]
+        entry = [f"variant: {a_side.variant} -> {b_side.variant}", *how, *entry]
     return Comparison(a_side, b_side, entry, data, code, found, videos, why_not)
 
 
@@ -130,14 +134,6 @@ def _videos(scores: ScoreTable, a: Values, b: Values) -> list[VideoShare]:
         video, share = int(scores.index.video[span.start]), float(gained[span].sum())
         shares.append(VideoShare(video, len(inside), int(inside.sum()), own[0], own[1], share))
     return shares
-
-
-def _variant_change(before: dict[str, Any], now: dict[str, Any], a: str, b: str) -> list[str]:
-    """How the two variants that are compared differ, where they go by other names."""
-    if a == b:
-        return []
-    ways = [side["plan"].get("variants", {}).get(name, {}) for side, name in ((before, a), (now, b))]
-    return [f"variant: {a} -> {b}", *(f"  {change}" for change in changes(*ways))]
 
 
 def _figures(measured: Measured | None) -> list[str]:

@@ -218,7 +218,7 @@ def _compare(run: Found, store: _Store, identity: Mapping[str, Any], folder: Pat
     members = {}
     for name, original in store.members(run).items():
         new = trained.get(name)
-        members[name] = new is not None and _equal(store.weights(original), again.weights(new))
+        members[name] = new is not None and _same(store.weights(original), again.weights(new))
         before, after = _computed(original), _computed(new) if new else ""
         if before and after and before != after:
             how = f"{name} was trained in {before} and this time in {after}"
@@ -235,7 +235,7 @@ def _computed(member: Found) -> str:
     return f"{precision} on {plural(int(threads), 'thread')}" if precision and threads else ""
 
 
-def _equal(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
+def _same(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 

@@ -32,7 +32,7 @@ class Reason:
 
 @dataclass(frozen=True)
 class Why:
-    """What a run would do, and what differs from `last`, the run that it is compared with."""
+    """What a run would do, and what differs from `last`: the newest finished run, on the same data if there is one."""
 
     entry: str
     data: str
@@ -53,7 +53,9 @@ def why(request: Request, console: Console) -> Why:
     tracking = Tracking(maybe=True)
     store = MemberStore(tracking, request.home, device, console)
     done = finished(work, tracking)
-    last = _last(work, tracking)
+    runs = tracking.find("experiment", tags={"vad.entry": work.plan.name})
+    here = [run for run in runs if run.tags.get("vad.data") == work.data.place]
+    last = next(iter(here or runs), None)
     now = identity(work)
     before = identity_of(last, tracking, request.home) if last else None
     trained = cache(lambda: _trained(work, tracking))  # asked for where a member is to be trained
@@ -93,12 +95,6 @@ def as_text(found: Why) -> str:
     if found.members and not found.done:
         parts += ["", table(["member", "", "why"], [[r.member, r.action, r.why] for r in found.members])]
     return "\n".join(parts)
-
-
-def _last(work: RunContext, tracking: Tracking) -> Found | None:
-    """The newest finished run of this experiment: on this data's place if there is one, else anywhere."""
-    runs = tracking.find("experiment", tags={"vad.entry": work.plan.name})
-    return next((run for run in runs if run.tags.get("vad.data") == work.data.place), runs[0] if runs else None)
 
 
 def _reason(work: RunContext, member: Member, store: MemberStore, changed: Callable[[Member], str]) -> Reason:

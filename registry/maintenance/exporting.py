@@ -40,7 +40,7 @@ def export(folder: Path, run: str | None, model: str | None) -> tuple[str, list[
         what = f"{version.uri} with its {what}" if version else what
         files, size = seal(place, {"what": what, "mlflow": mlflow.__version__})
     sizes = f"{plural(len(export.parcel.runs), 'run')}, {files} files, {mending.megabytes(size)}"
-    return f"exported {what} to {folder}: {sizes}", list(export.notes)
+    return f"exported {what} to {folder}: {sizes}", list(dict.fromkeys(export.notes))
 
 
 def _full_id(run: str, tracking: Tracking) -> str:
@@ -71,14 +71,14 @@ class _Export:
         self._tracking = tracking
         self._client = tracking.client
         self.parcel = Parcel(place, {}, None)
-        self.notes: dict[str, None] = {}  # in order, each once
+        self.notes: list[str] = []
 
     def run_with_all(self, run_id: str) -> None:
         """A run, its children, and the members that it reused from other runs."""
         self._run(run_id)
         for child in all_runs(self._tracking, {PARENT: run_id}):
             if child.status == "RUNNING":
-                self._note(f"run {child.run_id} ({child.name}) is still running, and stays behind")
+                self.notes.append(f"run {child.run_id} ({child.name}) is still running, and stays behind")
             else:
                 self._run(child.run_id)
         results = self.parcel.artifacts(run_id) / "results.json"
@@ -86,7 +86,7 @@ class _Export:
         for name, member in members.items():
             if member not in self.parcel.runs:
                 self._run(member)
-                self._note(f"{name} comes along from another experiment (run {member}), which does not")
+                self.notes.append(f"{name} comes along from another experiment (run {member}), which does not")
 
     def version(self, version: Version) -> None:
         """A version of the registered model, its files checked against the SHA-256 that they carry."""
@@ -119,7 +119,7 @@ class _Export:
         require(str(record), files, record.needed() | there, info.artifact_uri)
         for path in [path for path in files.rglob("*") if path.is_file()]:
             if path.relative_to(files).as_posix() not in known:
-                self._note(f"{path.name} stays behind: run {run_id} did not log it, or keeps no SHA-256 of it")
+                self.notes.append(f"{path.name} stays behind: run {run_id} did not log it, or keeps no SHA-256 of it")
                 path.unlink()
         self.parcel.runs[run_id] = record
 
@@ -134,9 +134,8 @@ class _Export:
                 Path(found).rename(target)  # MLflow makes a folder of the address's last name
             return
         if elsewhere := moved(self._tracking.uri, location):
-            self._note(f"the store says that its files lie in {mending.root(location)}; `vad doctor --fix` mends that")
+            self.notes.append(
+                f"the store says that its files lie in {mending.root(location)}; `vad doctor --fix` mends that"
+            )
         if (elsewhere or place).is_dir():
             shutil.copytree(elsewhere or place, target, ignore=shutil.ignore_patterns("__pycache__"))
-
-    def _note(self, text: str) -> None:
-        self.notes[text] = None

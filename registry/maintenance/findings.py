@@ -16,7 +16,7 @@ from registry.store.processes import ALIVE, process_gone
 from registry.store.processes import here as this_machine
 from registry.store.record import recorded
 from registry.store.tracking import Found, Tracking
-from vad.system.files import sha256
+from vad.system.files import left_behind, sha256
 
 # Days after which a run on another host is doubted.
 _LONG = 7
@@ -194,10 +194,18 @@ def _orphans(store: Store) -> Iterator[Finding]:
 def _caches(store: Store, home: Path) -> Iterator[Finding]:
     """Files in `home` that are half-written or of no use any more."""
     finished = {run.tags.get("vad.digest", "") for run in store.runs if run.run_id in store.whole}
-    for path, what in mending.useless(home, store.ids, finished):
-        lock = home / "locks" / path.stem
-        if mending.idle(path, lock):
-            yield Finding(str(path), what, "removed", partial(mending.remove, path, lock))
+    kinds: tuple[tuple[str, Callable[[Path], bool], str], ...] = (
+        ("**/.*.part", left_behind, "half-written; its writer is gone"),
+        ("frames/*.npy", lambda path: not mending.holds_its_frames(path), "its size does not fit its shape"),
+        ("resume/*.safetensors", lambda path: path.stem in finished, "the state of a training that is finished"),
+        ("fetched/*", lambda path: path.name not in store.ids, "fetched from a run that is gone"),
+        ("index/*.json", lambda path: not mending.is_json(path), "unreadable"),
+    )
+    for pattern, is_useless, why in kinds:
+        for path in sorted(home.glob(pattern)):
+            lock = home / "locks" / path.stem
+            if is_useless(path) and mending.idle(path, lock):
+                yield Finding(str(path), why, "removed", partial(mending.remove, path, lock))
 
 
 def _data(store: Store) -> Iterator[Finding]:

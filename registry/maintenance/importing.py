@@ -17,17 +17,17 @@ from registry.models.packaging import FACT, LISTING, listed
 from registry.models.production import Production
 from registry.models.versions import PRODUCTION, Version, Versions
 from registry.store.record import is_record, recorded
+from registry.store.runlog import DESCRIPTION, PAGE
 from registry.store.search import equals
 from registry.store.tracking import Tracking
 from vad.errors import InputError
 from vad.system.files import sha256
 
 _KIND, _ORIGIN, _VERSION = "vad.kind", "vad.imported_from", "vad.version"
-_NOTE, _RESULTS, _MODEL_FILE = "mlflow.note.content", "results.json", "MLmodel"
+_RESULTS, _MODEL_FILE = "results.json", "MLmodel"
 # Tags of a run and of a version that are true of the other store only.
 _HERE = ("vad.host", "vad.pid", "vad.process", "vad.alive", "vad.taken_up", "vad.force", "vad.logged_model")
 _DECISION = ("vad.decision", "vad.decided")
-_METRICS = 1000  # the most that MLflow takes at once
 
 
 def import_(folder: Path, home: Path) -> tuple[list[str], list[str]]:
@@ -125,8 +125,7 @@ class _Import:
         own = (*_HERE, PARENT, _VERSION)
         tags = {key: value for key, value in record.tags.items() if key not in own and not is_record(key)}
         log = self._tracking.reopen(run_id)
-        log.params({key: value for key, value in record.params.items() if not key.startswith(_HERE)})
-        log.tags(tags)
+        log.log(params={key: value for key, value in record.params.items() if not key.startswith(_HERE)}, tags=tags)
         self._log_metrics(run_id, record.metrics)
         files = self._parcel.artifacts(record.run_id)
         if files.is_dir():
@@ -135,8 +134,8 @@ class _Import:
     def _log_metrics(self, run_id: str, points: Sequence[Point], model_id: str | None = None) -> None:
         """Log values with the times that they had, of a run or of its logged model."""
         values = [Metric(p.key, p.value, p.timestamp, p.step, model_id, run_id=run_id) for p in points]
-        for start in range(0, len(values), _METRICS):
-            self._client.log_batch(run_id, values[start : start + _METRICS])
+        for start in range(0, len(values), PAGE):
+            self._client.log_batch(run_id, values[start : start + PAGE])
 
     def _end(self, record: RunRecord, number: str | None, new: bool) -> None:
         """Put new ids for the old ones, and give a new run its status. One that was here gets what it lacked."""
@@ -168,9 +167,9 @@ class _Import:
     def _mapped(self, record: RunRecord, number: str | None, new: bool) -> dict[str, str]:
         """The tags of a record that name a run or a version, with the ids of this store."""
         tags = {}
-        note, parent, old = (record.tags.get(key) for key in (_NOTE, PARENT, _VERSION))
+        note, parent, old = (record.tags.get(key) for key in (DESCRIPTION, PARENT, _VERSION))
         if note:
-            tags[_NOTE] = self._with_new_ids(note)
+            tags[DESCRIPTION] = self._with_new_ids(note)
         if parent in self._ids:
             tags[PARENT] = self._ids[parent]
         elif parent and new:

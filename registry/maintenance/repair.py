@@ -9,7 +9,7 @@ import re
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 
 from registry.store.mlflow_private import replace_addresses
 from vad.errors import InputError
-from vad.system.files import left_behind, replacing
+from vad.system.files import replacing
 
 ARTIFACTS = "mlartifacts"
 ASIDE = ".orphans"
@@ -102,23 +102,8 @@ def set_aside(path: Path, artifacts: Path, when: str) -> Path:
     return path.rename(place)
 
 
-def useless(home: Path, ids: Collection[str], finished: Collection[str]) -> Iterator[tuple[Path, str]]:
-    """Files and folders in `home` that are half-written or of no use any more, and why.
-
-    `ids` are those of the runs that there are, `finished` the digests of members that are done.
-    """
-    kinds: tuple[tuple[str, Callable[[Path], bool], str], ...] = (
-        ("**/.*.part", left_behind, "half-written; its writer is gone"),
-        ("frames/*.npy", lambda path: not _fits(path), "its size does not fit its shape"),
-        ("resume/*.safetensors", lambda path: path.stem in finished, "the state of a training that is finished"),
-        ("fetched/*", lambda path: path.name not in ids, "fetched from a run that is gone"),
-        ("index/*.json", lambda path: not _is_table(path), "unreadable"),
-    )
-    for pattern, is_useless, why in kinds:
-        yield from ((path, why) for path in sorted(home.glob(pattern)) if is_useless(path))
-
-
-def _fits(path: Path) -> bool:
+def holds_its_frames(path: Path) -> bool:
+    """Whether a memory map is as large as its shape says."""
     try:
         frames = np.load(path, mmap_mode="r")
     except (OSError, ValueError, EOFError):
@@ -126,7 +111,8 @@ def _fits(path: Path) -> bool:
     return bool(frames.offset + frames.nbytes == path.stat().st_size)
 
 
-def _is_table(path: Path) -> bool:
+def is_json(path: Path) -> bool:
+    """Whether a file holds an object as JSON."""
     try:
         return isinstance(json.loads(path.read_text(encoding="utf-8")), dict)
     except ValueError:
