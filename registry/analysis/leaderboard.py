@@ -60,7 +60,7 @@ def leaderboard(tracking: Tracking, everything: bool = False) -> list[Row]:
     rows: list[Row] = []
     for _, runs in sorted(boards.items()):
         best: dict[object, Found] = {}
-        for run in sorted(runs, key=lambda run: -run.metrics.get(_figure(run), -1.0)):
+        for run in sorted(runs, key=lambda run: -run.metrics.get(run.tags.get("vad.figure", "ap"), -1.0)):
             settings = tuple(run.tags.get(f"vad.{key}", "") for key in ("entry", "profile", "set"))
             best.setdefault(run.run_id if everything else settings, run)
         rows += _ranked([_row(run, models) for run in best.values()])
@@ -92,8 +92,8 @@ def _models(tracking: Tracking) -> dict[str, str]:
 
 
 def _row(run: Found, models: dict[str, str]) -> Row:
-    figure = _figure(run)
     metrics, tags = run.metrics, run.tags
+    figure = tags.get("vad.figure", "ap")
     reference = tags.get("vad.reference_ap")
     return Row(
         experiment=run.experiment,
@@ -118,10 +118,6 @@ def _row(run: Found, models: dict[str, str]) -> Row:
         run_id=run.run_id,
         model=models.get(run.run_id) or models.get(tags.get("vad.version", ""), ""),
     )
-
-
-def _figure(run: Found) -> str:
-    return run.tags.get("vad.figure", "ap")
 
 
 def as_text(rows: Sequence[Row]) -> str:

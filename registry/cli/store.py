@@ -103,9 +103,8 @@ def gc(
     if runs:
         if not names and older_than is None:
             raise InputError("--runs: name runs, experiments or versions, or say which by --older-than DAYS")
-        chosen = collecting.choose(names, older_than, Tracking(), home())
-        waste, size = chosen.waste, chosen.size
-        for reason in chosen.stays:
+        waste, size, stays = collecting.choose(names, older_than, Tracking(), home())
+        for reason in stays:
             click.echo(f"stays  {reason}", err=True)
     elif names:
         raise InputError(f"{names[0]}: caches have no names; for runs and versions add --runs")

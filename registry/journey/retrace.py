@@ -5,12 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from registry.data.datasets import Dataset, open_frames_of
+from registry.data.datasets import open_frames_of
 from registry.entries.loading import default_profile, journey_file
 from registry.journey.reference import Claim, Reference, read_reference
 from registry.store.score_table import TEST, stored_table
 from registry.store.tracking import Found, Tracking
-from vad.data.frame_index import Values
 from vad.errors import InputError
 from vad.measures.metrics import Difference, Measured, Sampled, difference, sample
 
@@ -103,20 +102,21 @@ def retrace(asked: Asked, home: Path) -> Journey:
     elsewhere: dict[tuple[str, str], list[str]] = {}
     for entry, variants in journey.reference.entries().items():
         of_entry = [run for run in runs if run.tags.get("vad.entry") == entry]
-        found = _newest([run for run in of_entry if _settings(run) == asked.settings], data, tracking, home, journey)
-        if found is None:
+        for run in (run for run in of_entry if _settings(run) == asked.settings):  # newest first
+            name = f"run {run.run_id[:8]} of {entry}"
+            table = stored_table(tracking, run.run_id, TEST, home)
+            if table is not None and table.index == data.index:
+                scores = {variant: table.variants[variant] for variant in variants if variant in table.variants}
+                sampled = {variant: sample(s, data.labels.values, data.index) for variant, s in scores.items()}
+                journey.results |= {f"{entry}:{variant}": Result(s, run.run_id) for variant, s in sampled.items()}
+                journey.notes += [f"{name} has no variant {variant}" for variant in variants if variant not in scores]
+                break
+            passed_over = "its scores.csv is gone, damaged or altered (FORCE=1 runs it anew)"
+            journey.notes.append(f"{name} is passed over: {passed_over}")
+        else:
             journey.missing.append(entry)
-            for settings in dict.fromkeys(_settings(run) for run in of_entry):
-                if settings != asked.settings:
-                    elsewhere.setdefault(settings, []).append(entry)
-            continue
-        run, scores = found
-        for variant in variants:
-            if variant in scores:
-                sampled = sample(scores[variant], data.labels.values, data.index)
-                journey.results[f"{entry}:{variant}"] = Result(sampled, run.run_id)
-            else:
-                journey.notes.append(f"run {run.run_id[:8]} of {entry} has no variant {variant}")
+            for settings in {_settings(run): None for run in of_entry if _settings(run) != asked.settings}:
+                elsewhere.setdefault(settings, []).append(entry)
     for (profile, overrides), entries in elsewhere.items():
         journey.notes.append(f"there are runs with {spelt(PROFILE=profile, SET=overrides)}: {', '.join(entries)}")
     if not journey.results:
@@ -124,21 +124,6 @@ def retrace(asked: Asked, home: Path) -> Journey:
         first = f"no experiment of the journey was run on {data.name} with {spelt(PROFILE=profile, SET=overrides)}"
         raise InputError("\n".join([first, *journey.notes, f"run them all with: {asked.command('all')}"]))
     return journey
-
-
-def _newest(
-    runs: list[Found], data: Dataset, tracking: Tracking, home: Path, journey: Journey
-) -> tuple[Found, dict[str, Values]] | None:
-    """The first of these runs that has its scores, and those, by variant; a run without them is noted."""
-    for run in runs:
-        table = stored_table(tracking, run.run_id, TEST, home)
-        if table is not None and table.index == data.index:
-            return run, table.variants
-        name = f"run {run.run_id[:8]} of {run.tags['vad.entry']}"
-        journey.notes.append(
-            f"{name} is passed over: its scores.csv is gone, damaged or altered (FORCE=1 runs it anew)"
-        )
-    return None
 
 
 def _settings(run: Found) -> tuple[str, str]:

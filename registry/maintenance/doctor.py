@@ -7,8 +7,7 @@ the client; what needs the disk of its server is left out.
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -50,7 +49,7 @@ def examine(uri: str, home: Path) -> Report:
     Raises InputError where there is no store, and for what cannot be read.
     """
     database = sqlite_path(uri)
-    with _possible("read", "make it readable"):
+    with mending.possible("read", "make it readable"):
         store = _read(database.resolve()) if database else _ask(Tracking(uri, mark_stale=False))
         findings, runs, versions = check(store, uri, home), len(store.runs), len(store.versions)
         if store.database is None:
@@ -64,7 +63,7 @@ def mend(report: Report, uri: str, home: Path) -> Report:
     Raises InputError for what cannot be written; what came before it stays mended.
     """
     done = {}
-    with _possible("change", "make it yours"):
+    with mending.possible("change", "make it yours"):
         for finding in report.findings:
             if finding.mend:
                 made = finding.mend()
@@ -72,15 +71,6 @@ def mend(report: Report, uri: str, home: Path) -> Report:
     again = examine(uri, home) if done else report
     mended = [replace(finding, remedy=said) for finding, said in done.items() if finding not in again.findings]
     return replace(again, mended=mended)
-
-
-@contextmanager
-def _possible(verb: str, advice: str) -> Iterator[None]:
-    """Turn an error of the system into an InputError that says what cannot be done."""
-    try:
-        yield
-    except OSError as error:
-        raise InputError(f"cannot {verb} {error.filename}: {error.strerror}; {advice}, and try again") from None
 
 
 def summary(report: Report) -> str:

@@ -91,8 +91,6 @@ class _Export:
     def version(self, version: Version) -> None:
         """A version of the registered model, its files checked against the SHA-256 that they carry."""
         found = self._client.get_model_version(NAME, version.number)
-        if not version.source.startswith("models:/m-"):
-            raise InputError(f"{version.uri} has no logged model; run {version.tags.get('vad.entry')} again")
         model = self._client.get_logged_model(version.source.removeprefix("models:/"))
         self._copy(model.artifact_location, self.parcel.model)
         require_listed(self.parcel.model, version.tags.get(FACT, ""), version.uri)  # which leaves what the list names

@@ -127,28 +127,20 @@ def as_text(waste: Sequence[Waste]) -> str:
 
 def let_go(waste: Collection[Waste]) -> None:
     """Free all of it, in this order. Raises InputError for what cannot be removed; what came before it is gone."""
-    try:
+    with mending.possible("remove", "make it yours"):
         for item in waste:
             item.free()
-    except OSError as error:
-        raise InputError(f"cannot remove {error.filename}: {error.strerror}; make it yours, and try again") from None
 
 
-@dataclass(frozen=True)
-class Chosen:
-    """What goes, in the order in which it has to go, the bytes that are free then, and what was named and stays, with the reason."""
-
-    waste: list[Waste]
-    size: int
-    stays: list[str]
-
-
-def choose(names: Sequence[str], days: float | None, tracking: Tracking, home: Path) -> Chosen:
+def choose(
+    names: Sequence[str], days: float | None, tracking: Tracking, home: Path
+) -> tuple[list[Waste], int, list[str]]:
     """Return what goes with the runs and versions that are named, or with all that are older than `days`; of both, what is either named and older.
 
-    A run is named by its id, or 8 digits of it, or its experiment, which stands for all its runs; a version as in `v3`.
-    Whatever has an alias stays, as production has, with its run and that run's members; so do members that another run uses, and
-    runs that are under way. Raises InputError for a name that is none.
+    Gives it in the order in which it has to go, the bytes that are free then, and what was named and stays, with the
+    reason. A run is named by its id, or 8 digits of it, or its experiment, which stands for all its runs; a version as
+    in `v3`. Whatever has an alias stays, as production has, with its run and that run's members; so do members that
+    another run uses, and runs that are under way. Raises InputError for a name that is none.
     """
     store = _Store(tracking, home)
     runs, versions = store.named(names) if names else (store.experiments, set[str]())
@@ -167,7 +159,7 @@ def choose(names: Sequence[str], days: float | None, tracking: Tracking, home: P
     gone = wanted - used
     versions = versions - kept | {version.name for version in store.versions.values() if version.run_id in gone}
     last = sorted(gone, key=lambda run_id: (run_id in store.experiments, run_id))
-    return Chosen(*store.waste([store.versions[name] for name in sorted(versions)], last), stays)
+    return *store.waste([store.versions[name] for name in sorted(versions)], last), stays
 
 
 class _Store:

@@ -10,7 +10,7 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, closing, nullcontext, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -143,6 +143,15 @@ def settled(path: Path) -> bool:
     below = [Path(folder) / name for folder, _, names in os.walk(path) for name in (".", *names)]
     times = [found.stat().st_mtime for found in (path, *below) if found.exists()]
     return max(times, default=0.0) < time.time() - _FRESH
+
+
+@contextmanager
+def possible(verb: str, advice: str) -> Iterator[None]:
+    """Turn an error of the system into an InputError that says what cannot be done."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"cannot {verb} {error.filename}: {error.strerror}; {advice}, and try again") from None
 
 
 def files(path: Path) -> list[Path]:
