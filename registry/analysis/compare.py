@@ -31,11 +31,7 @@ class Side:
 
 @dataclass(frozen=True)
 class VideoShare:
-    """One video: AP of each side where it has both kinds of frames, and how much of the difference it makes.
-
-    `share` is what its frames cost A less what they cost B (`vad.metrics.shortfall`); those of all videos add up to the
-    difference.
-    """
+    """One video: AP of each side where it has both kinds of frames. The shares of all videos add up to the difference."""
 
     video: int
     frames: int

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -96,8 +95,9 @@ def reproduce(run: Found, data: str | None, tracking: Tracking, home: Path, cons
         options += ["--set", setting]
     home.mkdir(parents=True, exist_ok=True)
     notes: list[str] = []
-    with tempfile.TemporaryDirectory(dir=home, prefix=".reproduce-") as work, _code(identity, notes) as code:
+    with tempfile.TemporaryDirectory(dir=home, prefix=".reproduce-") as work:
         folder = Path(work).resolve()
+        code = _code(identity, notes, folder / "code")
         (folder / "experiments").mkdir()
         (folder / "experiments" / f"{identity['name']}.yaml").write_text(entry, encoding="utf-8")
         console.say(f"run {run.run_id} ({identity['name']}) once more:")
@@ -163,9 +163,8 @@ def _files(run: Found, entry: str, identity: Mapping[str, Any]) -> Iterator[str]
             yield f"streams.{name}.scores={path}"
 
 
-@contextmanager
-def _code(identity: Mapping[str, Any], notes: list[str]) -> Iterator[Path]:
-    """The project as it was at the run's commit: a copy of it, or this one where it is the same or that is gone.
+def _code(identity: Mapping[str, Any], notes: list[str], folder: Path) -> Path:
+    """Where the project lies as it was at the run's commit: here where it is the same, else a copy in `folder`.
 
     Changes of this one that are not committed count for a run alone that had such itself.
     """
@@ -173,19 +172,15 @@ def _code(identity: Mapping[str, Any], notes: list[str]) -> Iterator[Path]:
     commit = then.get("commit")
     if then.get("dirty") == "yes":
         notes.append(f"files were not committed when it was run: commit {commit[:12]} may not be all of its code")
-    as_it_was = commit == here["commit"] and (here["dirty"] != "yes" or then.get("dirty") == "yes")
-    if as_it_was or not commit:
-        yield _PROJECT
-        return
-    with tempfile.TemporaryDirectory() as work:
-        packed, folder = Path(work) / "code.tar", Path(work) / "code"
-        if complaint := _git("archive", f"--output={packed}", commit):
-            this = here["commit"][:12] or "this place"
-            notes.append(f"its commit is not here ({complaint}): it ran with the code of {this}")
-            yield _PROJECT
-        else:
-            shutil.unpack_archive(packed, folder)
-            yield folder
+    if not commit or (commit == here["commit"] and (here["dirty"] != "yes" or then.get("dirty") == "yes")):
+        return _PROJECT
+    packed = folder.with_suffix(".tar")
+    if complaint := _git("archive", f"--output={packed}", commit):
+        this = here["commit"][:12] or "this place"
+        notes.append(f"its commit is not here ({complaint}): it ran with the code of {this}")
+        return _PROJECT
+    shutil.unpack_archive(packed, folder)
+    return folder
 
 
 def _git(*arguments: str) -> str:

@@ -132,8 +132,7 @@ class _Export:
                 Path(found).rename(target)  # MLflow makes a folder of the address's last name
             return
         if elsewhere := moved(self._tracking.uri, location):
-            self.notes.append(
-                f"the store says that its files lie in {mending.root(location)}; `vad doctor --fix` mends that"
-            )
+            said = f"the store says that its files lie in {mending.root(location)}"
+            self.notes.append(f"{said}; `vad doctor --fix` mends that")
         if (elsewhere or place).is_dir():
             shutil.copytree(elsewhere or place, target, ignore=shutil.ignore_patterns("__pycache__"))

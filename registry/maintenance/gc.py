@@ -4,7 +4,6 @@ Runs go with their artifacts, and nothing goes that others are made of.
 """
 
 import json
-import os
 import re
 import time
 from collections import Counter, defaultdict
@@ -102,17 +101,16 @@ def _twins(artifacts: Path) -> Iterator[tuple[Path, Path]]:
 
 def last_used(path: Path) -> float:
     """When a file, or one in a folder, was last read or written; seconds since 1970. Systems note reading once a day."""
-    seen = [found.stat() for found in mending.files(path)]
+    seen = mending.files(path).values()
     return max((max(about.st_mtime, about.st_atime) for about in seen), default=path.lstat().st_mtime)
 
 
 def freed(places: Iterable[Path]) -> int:
     """The bytes that are free when all these files and folders are gone: a file goes with the last of its names."""
-    names: dict[tuple[int, int], list[os.stat_result]] = {}
-    for path in {file for place in places for file in mending.files(place)}:
-        about = path.lstat()
-        names.setdefault((about.st_dev, about.st_ino), []).append(about)
-    return sum(found[0].st_size for found in names.values() if len(found) >= found[0].st_nlink)
+    found = mending.files(*places).values()
+    names = Counter((about.st_dev, about.st_ino) for about in found)
+    whole = {(a.st_dev, a.st_ino): a.st_size for a in found if names[a.st_dev, a.st_ino] >= a.st_nlink}
+    return sum(whole.values())
 
 
 def as_text(waste: Sequence[Waste]) -> str:

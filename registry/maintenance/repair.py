@@ -154,20 +154,20 @@ def possible(verb: str, advice: str) -> Iterator[None]:
         raise InputError(f"cannot {verb} {error.filename}: {error.strerror}; {advice}, and try again") from None
 
 
-def files(path: Path) -> list[Path]:
-    """The file, or all files below the folder."""
-    if not path.is_dir():
-        return [path] if path.exists() else []
-    return [Path(folder) / name for folder, _, names in os.walk(path) for name in names]
+def files(*tops: Path) -> dict[Path, os.stat_result]:
+    """The files, and all files below the folders, that there are: each once, with what the system tells of it."""
+    paths = [Path(folder, name) for top in tops for folder, _, names in os.walk(top) for name in names]
+    found = {}
+    for path in (*(top for top in tops if not top.is_dir()), *paths):
+        with suppress(FileNotFoundError):  # it may go meanwhile
+            found[path] = path.lstat()
+    return found
 
 
 def size(*folders: Path) -> int:
     """Bytes of all files and folders; what was set aside does not count, and a file with several names counts once."""
-    sizes: dict[tuple[int, int], int] = {}
-    for top in folders:
-        for about in (file.lstat() for file in files(top) if ASIDE not in file.parts and file.exists()):
-            sizes[about.st_dev, about.st_ino] = about.st_size
-    return sum(sizes.values())
+    found = [about for path, about in files(*folders).items() if ASIDE not in path.parts]
+    return sum({(about.st_dev, about.st_ino): about.st_size for about in found}.values())
 
 
 def megabytes(count: int) -> str:
