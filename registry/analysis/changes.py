@@ -104,11 +104,7 @@ def identity_of(run: Found, tracking: Tracking, home: Path) -> dict[str, Any]:
     return {
         "profile": tags.get("vad.profile", ""),
         "plan": {key: plan.get(key, {}) for key in ("members", "streams", "variants", "holdout")},
-        "data": {
-            "name": tags.get("vad.data_name", ""),
-            "train": tags.get("vad.train_digest", ""),
-            "test": tags.get("vad.test_digest", ""),
-        },
+        "data": {key: tags.get(f"vad.{key}_digest", "") for key in ("train", "test")},
         "code": {"commit": tags.get("mlflow.source.git.commit", ""), "dirty": tags.get("vad.dirty", "")},
     }
 
@@ -140,11 +136,9 @@ def _data_changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
         old, new = before["data"].get(key), now["data"].get(key)
         if old is None or new is None or old == new:
             continue
-        told: list[str] = []
+        told = changed_frames(before, now, key) if before.get("videos") and now.get("videos") else []
         if key == "judge":
             told = [now["data"].get("labels", "")]
-        elif before.get("videos") and now.get("videos"):
-            told = changed_frames(before, now, key)
         more = f"; and {len(told) - FEW} more" if len(told) > FEW else ""
         lines.append(f"{what} differ{': ' if any(told) else ''}{'; '.join(told[:FEW])}{more}")
     return lines

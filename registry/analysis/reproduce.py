@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ class Repeated:
     members: dict[str, bool]
     variants: dict[str, float | None]
     predictions: bool
-    notes: list[str] = field(default_factory=list)
+    notes: list[str]
 
     @property
     def same(self) -> bool:

@@ -26,7 +26,6 @@ _ESSENTIAL = {
     "member": ("{checkpoint}/weights.safetensors", "`vad run {entry} --force` trains it anew"),
     "submission": ("sha256.txt", "`vad submit --model {version}` writes the same file"),
 }
-_MADE_ANEW = "made anew since: nothing to do"
 _BRING_BACK = "bring it back, or run the experiment again with FORCE=1"
 # Its frames are drawn anew wherever they are missed.
 _DEMO = "demo-street"
@@ -127,7 +126,8 @@ def _lost(store: Store) -> Iterator[Finding]:
         if run.status == "FINISHED" and path and run.run_id not in store.whole:
             anew = run.tags.get("vad.digest") in made
             note = anew or run.tags["vad.kind"] == "submission"
-            yield Finding(_named(run), f"its {path} is gone", _MADE_ANEW if anew else remedy, note=note)
+            remedy = "made anew since: nothing to do" if anew else remedy
+            yield Finding(_named(run), f"its {path} is gone", remedy, note=note)
     registered = {_recipe(version): version.name for version in store.versions if version.name in store.whole}
     for version in store.versions:
         if version.name not in store.whole:

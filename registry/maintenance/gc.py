@@ -36,11 +36,11 @@ _LITTLE = 1 << 16
 
 @dataclass(frozen=True)
 class Waste:
-    """Something that can go: what it is, the bytes that are free then, and how it goes."""
+    """Something that can go: what it is, the bytes that are free then, and how it goes, step by step."""
 
     what: str
     size: int
-    free: Callable[[], object]
+    steps: Sequence[Callable[[], object]]
 
 
 def caches(home: Path, uri: str, days: float, most: int | None) -> list[Waste]:
@@ -56,7 +56,7 @@ def caches(home: Path, uri: str, days: float, most: int | None) -> list[Waste]:
     for used, what, path, size in by_use:
         if (used < before or (most is not None and total > most)) and mending.settled(path):
             why = f"not used for {days:g} days" if used < before else "used least"
-            found.append(Waste(f"{what}, {why}", size, partial(mending.remove, path)))
+            found.append(Waste(f"{what}, {why}", size, [partial(mending.remove, path)]))
             total -= size
     database = sqlite_path(uri)
     if database is None or database.exists():
@@ -65,7 +65,7 @@ def caches(home: Path, uri: str, days: float, most: int | None) -> list[Waste]:
     if database is not None:
         twice = "weights that stand twice in the artifacts: one file from now on"
         pairs = _twins(database.absolute().with_name(mending.ARTIFACTS))
-        found += [Waste(twice, copy.stat().st_size, partial(share, one, copy)) for one, copy in pairs]
+        found += [Waste(twice, copy.stat().st_size, [partial(share, one, copy)]) for one, copy in pairs]
     return found
 
 
@@ -79,13 +79,13 @@ def _states(home: Path, tracking: Tracking, before: float) -> Iterator[Waste]:
         if (digest in done or (digest not in open_ and last_used(path) < before)) and mending.idle(path, lock):
             why = "it is finished" if digest in done else "no run of this store is of it"
             what = f"the state of a half-trained member, as {why}"
-            yield Waste(what, mending.size(path), partial(mending.remove, path, lock))
+            yield Waste(what, mending.size(path), [partial(mending.remove, path, lock)])
 
 
 def _locks(home: Path, before: float) -> Iterator[Waste]:
     for path in sorted((home / "locks").glob("[!.]*")):
         if path.stat().st_mtime < before and mending.idle(path, path):
-            yield Waste("locks that nobody holds", 0, partial(mending.remove, path, path))
+            yield Waste("locks that nobody holds", 0, [partial(mending.remove, path, path)])
 
 
 def _twins(artifacts: Path) -> Iterator[tuple[Path, Path]]:
@@ -126,8 +126,8 @@ def as_text(waste: Sequence[Waste]) -> str:
 def let_go(waste: Collection[Waste]) -> None:
     """Free all of it, in this order. Raises InputError for what cannot be removed; what came before it is gone."""
     with mending.possible("remove", "make it yours"):
-        for item in waste:
-            item.free()
+        for step in (step for item in waste for step in item.steps):
+            step()
 
 
 def choose(
@@ -224,7 +224,7 @@ class _Store:
         def add(what: str, address: str, *steps: Callable[[], object]) -> None:
             place = mending.local(address)
             places.extend([place] if place else [])
-            waste.append(Waste(what, mending.size(place) if place else 0, partial(_do, steps)))
+            waste.append(Waste(what, mending.size(place) if place else 0, steps))
 
         models: dict[str, Version | None] = {version.model_id: version for version in versions}
         for run_id in runs:
@@ -244,12 +244,6 @@ class _Store:
             remove = partial(_remove, self._tracking, address)
             add(self.called(run_id), address, remove, partial(client.delete_run, run_id))
         return waste, freed(places)
-
-
-def _do(steps: Sequence[Callable[[], object]]) -> None:
-    """One step after the other. A run that is cut off here is named again, and goes on from here."""
-    for step in steps:
-        step()
 
 
 def _remove(tracking: Tracking, address: str) -> None:

@@ -15,7 +15,7 @@ from registry.console import plural
 from registry.maintenance.parcel import Parcel, Point, RunRecord, VersionRecord, unpack
 from registry.models.packaging import FACT, LISTING, listed
 from registry.models.production import Production
-from registry.models.versions import PRODUCTION, Version, Versions
+from registry.models.versions import PRODUCTION, Versions
 from registry.store.record import is_record, recorded
 from registry.store.runlog import DESCRIPTION, PAGE
 from registry.store.search import equals
@@ -196,18 +196,17 @@ class _Import:
         version = next((v for v in known if self._versions.whole(v)), None)
         if version and _DECISION[0] in version.tags:
             return version.number, f"is {version.uri} already"
-        version = version or self._register(record)
+        if version is None:
+            run_id = self._ids[record.run_id]
+            source = self._model(record, run_id)
+            tags = {key: value for key, value in record.tags.items() if key not in _DECISION} | {"vad.run_id": run_id}
+            about = self._with_new_ids(record.description)
+            version = self._versions.add(f"models:/{source}", source, run_id, tags, about)
         Production(self._versions, self._tracking, self._home).receive(version, "imported")
         production = self._versions.alias(PRODUCTION)
         stays = f"`vad promote v{version.number}` makes it production"
         stays = f"production stays {production.uri}" if production else stays
         return version.number, f"imported as {version.uri}; {stays}"
-
-    def _register(self, record: VersionRecord) -> Version:
-        run_id = self._ids[record.run_id]
-        model_id = self._model(record, run_id)
-        tags = {key: value for key, value in record.tags.items() if key not in _DECISION} | {"vad.run_id": run_id}
-        return self._versions.add(f"models:/{model_id}", model_id, run_id, tags, self._with_new_ids(record.description))
 
     def _model(self, record: VersionRecord, run_id: str) -> str:
         """The logged model of a version, whole: the one that was begun, or a new one. Gives its id."""

@@ -14,9 +14,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, PlainSerializer, TypeAdapter, ValidationError
+from pydantic import Field, PlainSerializer, TypeAdapter, ValidationError
 
 from vad.errors import InputError
 from vad.system.files import sha256, sweep, unfinished
@@ -29,12 +29,6 @@ Count = Annotated[int, Field(ge=0, lt=2**63)]
 Value = Annotated[float, PlainSerializer(lambda value: value if math.isfinite(value) else str(value))]
 # What a finished run has, by kind; what a member has is named by its tags.
 _NEEDED = {"experiment": ("results.json", "entry.yaml", "resolved.yaml", "scores.csv"), "submission": ("sha256.txt",)}
-
-
-def _with_kind(tags: dict[str, str]) -> dict[str, str]:
-    if "vad.kind" not in tags:
-        raise ValueError("there is no vad.kind")
-    return tags
 
 
 @dataclass(frozen=True)
@@ -59,7 +53,7 @@ class RunRecord:
     started: Count
     ended: Count | None
     params: dict[str, str]
-    tags: Annotated[dict[str, str], AfterValidator(_with_kind)]
+    tags: dict[str, str]
     metrics: list[Point]
 
     def __str__(self) -> str:
@@ -143,9 +137,6 @@ def seal(folder: Path, about: Mapping[str, Any]) -> tuple[int, int]:
     return len(files), sum(path.stat().st_size for path in _files(folder).values())
 
 
-Record = TypeVar("Record", RunRecord, VersionRecord)
-
-
 def unpack(folder: Path) -> Parcel:
     """Read an export, every file checked first. Raises InputError that names what is missing or was altered."""
     path = folder / _CONTENTS
@@ -160,6 +151,8 @@ def unpack(folder: Path) -> Parcel:
         for name, run in runs.items():
             if run.run_id != name:
                 raise InputError(f"{folder}: run {run.run_id!r:.60} lies in the folder of {name}; export again")
+            if "vad.kind" not in run.tags:
+                raise InputError(f"{folder}: run {name} has no tag vad.kind; export again")
         version = folder / "model" / "version.json"
         return Parcel(folder, runs, _read(VersionRecord, version) if version.exists() else None)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -204,7 +197,7 @@ def _files(folder: Path) -> dict[str, Path]:
     return found
 
 
-def _read(kind: type[Record], path: Path) -> Record:
+def _read(kind: type, path: Path) -> Any:
     """A record of this kind. Raises InputError that names the file and the key that is not as it must be."""
     try:
         return TypeAdapter(kind).validate_json(path.read_bytes())
