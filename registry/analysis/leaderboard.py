@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import groupby
 
 from registry.console import table
 from registry.models.lineage import board_scores
@@ -54,13 +55,12 @@ class Row:
 def leaderboard(tracking: Tracking, everything: bool = False) -> list[Row]:
     """The best run of each entry, profile and set of overrides; with `everything`, every run."""
     models = _models(tracking)
-    boards: dict[str, list[Found]] = {}
-    for run in tracking.find("experiment"):
-        boards.setdefault(run.experiment, []).append(run)
+    runs = tracking.find("experiment")
+    runs.sort(key=lambda run: (run.experiment, -run.metrics.get(run.tags.get("vad.figure", "ap"), -1.0)))
     rows: list[Row] = []
-    for _, runs in sorted(boards.items()):
+    for _, board in groupby(runs, key=lambda run: run.experiment):
         best: dict[object, Found] = {}
-        for run in sorted(runs, key=lambda run: -run.metrics.get(run.tags.get("vad.figure", "ap"), -1.0)):
+        for run in board:
             settings = tuple(run.tags.get(f"vad.{key}", "") for key in ("entry", "profile", "set"))
             best.setdefault(run.run_id if everything else settings, run)
         rows += _ranked([_row(run, models) for run in best.values()])
@@ -124,10 +124,8 @@ def as_text(rows: Sequence[Row]) -> str:
     """A table for each data set and protocol; columns that would be empty, or the same in every row, are left out."""
     if not rows:
         return "No finished run yet. Start with: make run EXP=phase5_multiscale"
-    boards: dict[str, list[Row]] = {}
-    for row in rows:
-        boards.setdefault(row.experiment, []).append(row)
-    parts = [f"{experiment}\n{_board(board)}" for experiment, board in boards.items()]
+    boards = groupby(rows, key=lambda row: row.experiment)
+    parts = [f"{experiment}\n{_board(list(board))}" for experiment, board in boards]
     return "\n\n".join([*parts, *([_TIES] if any(row.tied for row in rows) else [])])
 
 

@@ -213,7 +213,8 @@ def _compare(run: Found, store: _Store, identity: Mapping[str, Any], folder: Pat
     members = {}
     for name, original in store.members(run).items():
         new = trained.get(name)
-        members[name] = new is not None and _same(store.weights(original), again.weights(new))
+        old, made = store.weights(original), again.weights(new) if new else {}
+        members[name] = old.keys() == made.keys() and all(torch.equal(old[key], made[key]) for key in old)
         before, after = _computed(original), _computed(new) if new else ""
         if before and after and before != after:
             how = f"{name} was trained in {before} and this time in {after}"
@@ -228,10 +229,6 @@ def _computed(member: Found) -> str:
     """In which precision, on how many threads a member was trained; empty for one that is older than such records."""
     precision, threads = member.tags.get("vad.precision"), member.tags.get("vad.threads")
     return f"{precision} on {plural(int(threads), 'thread')}" if precision and threads else ""
-
-
-def _same(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
 def _differences(then: ScoreTable, now: ScoreTable) -> dict[str, float | None]:

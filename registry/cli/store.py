@@ -1,6 +1,5 @@
 """Commands that keep a store: carry runs and models to another, find and mend what is wrong, free room on the disk."""
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import click
@@ -25,7 +24,8 @@ def export(folder: Path, run: str | None, model: str | None) -> None:
 
     done, notes = exporting.export(folder, run, model)
     click.echo(done)
-    _tell(notes)
+    for note in notes:
+        click.echo(f"  note: {note}", err=True)
 
 
 @click.command("import", short_help="What such a folder holds, into this store.")
@@ -43,10 +43,6 @@ def import_(folder: Path) -> None:
 
     done, notes = importing.import_(folder, home())
     click.echo("\n".join(done))
-    _tell(notes)
-
-
-def _tell(notes: Iterable[str]) -> None:
     for note in notes:
         click.echo(f"  note: {note}", err=True)
 

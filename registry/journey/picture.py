@@ -53,7 +53,7 @@ def _approaches(axes: Axes, journey: Journey) -> None:
         if result is None:
             _say(axes, place, "not run", _GREY)
         else:
-            m = result.measured
+            m = result.sampled.measured
             _mark(axes, place, m, BLUE, "o")
             _say(axes, place, f"{m.ap:.3f}" + (f"   {m.low:.3f} – {m.high:.3f}" if several else ""))
 

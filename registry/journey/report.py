@@ -95,7 +95,7 @@ def _row(journey: Journey, row: Row) -> list[Any]:
         return [*first, "not run", "-", "-", "-"]
     baseline = journey.reference.baseline
     change = "baseline" if row.variant == baseline else _signed(journey.difference(row.variant, baseline))
-    return [*first, f"{result.measured.ap:.4f}", interval(result.measured), change, result.run_id[:8]]
+    return [*first, f"{result.sampled.measured.ap:.4f}", interval(result.sampled.measured), change, result.run_id[:8]]
 
 
 def _signed(found: Difference | None) -> str:

@@ -45,10 +45,6 @@ class Result:
     sampled: Sampled
     run_id: str
 
-    @property
-    def measured(self) -> Measured:
-        return self.sampled.measured
-
 
 @dataclass(eq=False)
 class Journey:
@@ -64,7 +60,7 @@ class Journey:
     @property
     def about(self) -> Measured:
         """Any of the figures; frames, videos and prevalence are the same in all."""
-        return next(iter(self.results.values())).measured
+        return next(iter(self.results.values())).sampled.measured
 
     def difference(self, variant: str, other: str) -> Difference | None:
         """How much better a variant is than another; None where either was not run."""

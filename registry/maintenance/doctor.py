@@ -51,10 +51,9 @@ def examine(uri: str, home: Path) -> Report:
     database = sqlite_path(uri)
     with mending.possible("read", "make it readable"):
         store = _read(database.resolve()) if database else _ask(Tracking(uri, mark_stale=False))
-        findings, runs, versions = check(store, uri, home), len(store.runs), len(store.versions)
-        if store.database is None:
-            return Report(findings, [], runs, versions, None, mending.size(home), _LEFT_OUT)
-        return Report(findings, [], runs, versions, mending.size(store.artifacts), mending.size(home))
+        artifacts = mending.size(store.artifacts) if store.database else None
+        sizes = len(store.runs), len(store.versions), artifacts, mending.size(home)
+        return Report(check(store, uri, home), [], *sizes, () if store.database else _LEFT_OUT)
 
 
 def mend(report: Report, uri: str, home: Path) -> Report:
