@@ -79,21 +79,20 @@ def compare(a: str, b: str, tracking: Tracking, home: Path) -> Comparison:
     )
     entry, data, code = run_changes(before, now)
     if a_side.variant != b_side.variant:
-        ways = (
-            ran["plan"].get("variants", {}).get(side.variant, {}) for ran, side in ((before, a_side), (now, b_side))
-        )
-        how = [f"  {change}" for change in changes(*ways)]
-        entry = [f"variant: {a_side.variant} -> {b_side.variant}", *how, *entry]
+        old, new = (side["plan"].get("variants", {}) for side in (before, now))
+        how = changes(old.get(a_side.variant, {}), new.get(b_side.variant, {}))
+        entry = [f"variant: {a_side.variant} -> {b_side.variant}", *(f"  {change}" for change in how), *entry]
     return Comparison(a_side, b_side, entry, data, code, found, videos, why_not)
 
 
 def as_text(found: Comparison) -> str:
     """The comparison for a terminal."""
     name = "AP" if found.a.figure == "ap" else "proxy AP"
-    rows = [
-        [letter, side.entry, side.variant, *_figures(side.measured), side.run_id[:8]]
-        for letter, side in (("A", found.a), ("B", found.b))
-    ]
+    rows = []
+    for letter, side in (("A", found.a), ("B", found.b)):
+        m = side.measured
+        figures = [f"{m.ap:.4f}", interval(m)] if m else ["-", "-"]
+        rows.append([letter, side.entry, side.variant, *figures, side.run_id[:8]])
     parts = [table(["", "experiment", "variant", name, f"{CONFIDENCE:.0%} interval", "run"], rows, right=(3,)), ""]
     parts += [*as_lines(found.entry, found.data, found.code, FEW), ""]
     if found.difference is None:
@@ -111,9 +110,9 @@ def _verdict(found: Difference, name: str) -> str:
     if found.videos == 1:
         return f"{found.ap:+.4f} {name}; one video says nothing of others"
     judged = "B is better" if found.low > 0 else "A is better" if found.high < 0 else "undecided"
-    interval = f"{CONFIDENCE:.0%} interval {found.low:+.4f} to {found.high:+.4f}"
+    within = f"{CONFIDENCE:.0%} interval {found.low:+.4f} to {found.high:+.4f}"
     draws = f"paired bootstrap over {found.videos} videos, B ahead in {found.better:.0%} of the draws"
-    return f"{found.ap:+.4f} {name}, {interval} ({draws}): {judged}"
+    return f"{found.ap:+.4f} {name}, {within} ({draws}): {judged}"
 
 
 def _videos(scores: ScoreTable, a: Values, b: Values) -> list[VideoShare]:
@@ -130,7 +129,3 @@ def _videos(scores: ScoreTable, a: Values, b: Values) -> list[VideoShare]:
         video, share = int(scores.index.video[span.start]), float(gained[span].sum())
         shares.append(VideoShare(video, len(inside), int(inside.sum()), own[0], own[1], share))
     return shares
-
-
-def _figures(measured: Measured | None) -> list[str]:
-    return ["-", "-"] if measured is None else [f"{measured.ap:.4f}", interval(measured)]

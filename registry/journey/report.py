@@ -41,8 +41,7 @@ def as_text(journey: Journey) -> str:
     for part in _parts(journey):
         lines += ["", part.title, table(part.header, part.rows, part.right)]
         lines += ["", *(fill(line, 120) for line in part.lines)] if part.lines else []
-    lines += ["", *_about(journey)]
-    lines += [f"note: {note}" for note in journey.notes]
+    lines += ["", *_about(journey), *(f"note: {note}" for note in journey.notes)]
     if journey.missing:
         lines += ["", f"not run yet; to run: {journey.asked.command(*journey.missing)}"]
     return "\n".join([*lines, ""])

@@ -34,8 +34,7 @@ class Asked:
     def command(self, *entries: str) -> str:
         """What to type to have such a run of each entry."""
         given = {"EXP": " ".join(entries), "DATA": self.data, "LABELS": self.labels, "PROFILE": self.profile}
-        first = None if self.first_frame is None else str(self.first_frame)
-        return f"make run {spelt(**given, FIRST_FRAME=first, SET=' '.join(self.overrides))}"
+        return f"make run {spelt(**given, FIRST_FRAME=self.first_frame, SET=' '.join(self.overrides))}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,6 +125,6 @@ def _settings(run: Found) -> tuple[str, str]:
     return run.tags.get("vad.profile", ""), run.tags.get("vad.set", "")
 
 
-def spelt(**given: str | None) -> str:
+def spelt(**given: object) -> str:
     """What is given of make's variables, as one types them."""
-    return " ".join(f"{name}={shlex.quote(value)}" for name, value in given.items() if value)
+    return " ".join(f"{name}={shlex.quote(str(value))}" for name, value in given.items() if value not in (None, ""))

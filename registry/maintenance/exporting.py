@@ -68,8 +68,7 @@ class _Export:
     """An export on its way into a folder."""
 
     def __init__(self, tracking: Tracking, place: Path):
-        self._tracking = tracking
-        self._client = tracking.client
+        self._tracking, self._client = tracking, tracking.client
         self.parcel = Parcel(place, {}, None)
         self.notes: list[str] = []
 

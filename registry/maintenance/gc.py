@@ -221,10 +221,13 @@ class _Store:
         waste: list[Waste] = []
         places: list[Path] = []
 
-        def add(what: str, address: str, *steps: Callable[[], object]) -> None:
+        def add(
+            what: str, address: str, then: Callable[[], object], first: Sequence[Callable[[], object]] = ()
+        ) -> None:
             place = mending.local(address)
             places.extend([place] if place else [])
-            waste.append(Waste(what, mending.size(place) if place else 0, steps))
+            remove = partial(_remove, self._tracking, address)
+            waste.append(Waste(what, mending.size(place) if place else 0, (*first, remove, then)))
 
         models: dict[str, Version | None] = {version.model_id: version for version in versions}
         for run_id in runs:
@@ -232,17 +235,11 @@ class _Store:
             models |= {m.model_id: None for m in client.search_logged_models(*of_run) if m.model_id not in models}
         for model_id, version in models.items():
             model = client.get_logged_model(model_id)
-            address = model.artifact_location
-            steps = [partial(_remove, self._tracking, address), partial(client.delete_logged_model, model_id)]
-            if version:
-                unregister = partial(client.delete_model_version, *version.name.rpartition("/")[::2])
-                add(f"version {version.name}", address, unregister, *steps)
-            else:
-                add(f"logged model {model.name}", address, *steps)
+            what = f"version {version.name}" if version else f"logged model {model.name}"
+            first = [partial(client.delete_model_version, *version.name.rpartition("/")[::2])] if version else []
+            add(what, model.artifact_location, partial(client.delete_logged_model, model_id), first=first)
         for run_id in runs:
-            address = client.get_run(run_id).info.artifact_uri
-            remove = partial(_remove, self._tracking, address)
-            add(self.called(run_id), address, remove, partial(client.delete_run, run_id))
+            add(self.called(run_id), client.get_run(run_id).info.artifact_uri, partial(client.delete_run, run_id))
         return waste, freed(places)
 
 

@@ -104,19 +104,17 @@ def set_aside(path: Path, artifacts: Path, when: str) -> Path:
 
 def holds_its_frames(path: Path) -> bool:
     """Whether a memory map is as large as its shape says."""
-    try:
+    with suppress(OSError, ValueError, EOFError):
         frames = np.load(path, mmap_mode="r")
-    except (OSError, ValueError, EOFError):
-        return False
-    return bool(frames.offset + frames.nbytes == path.stat().st_size)
+        return bool(frames.offset + frames.nbytes == path.stat().st_size)
+    return False
 
 
 def is_json(path: Path) -> bool:
     """Whether a file holds an object as JSON."""
-    try:
+    with suppress(ValueError):
         return isinstance(json.loads(path.read_text(encoding="utf-8")), dict)
-    except ValueError:
-        return False
+    return False
 
 
 def remove(path: Path, lock: Path | None = None) -> None:
