@@ -65,10 +65,9 @@ def choose_run(text: str, tracking: Tracking) -> tuple[Found, str]:
     run, own = _find(name, runs, tracking)
     variants = {key.partition(".")[2] for key in run.metrics if key.startswith(f"{run.tags.get('vad.figure', 'ap')}.")}
     if variant and variant not in variants:
-        raise InputError(
-            f"run {run.run_id[:8]} of {run.tags.get('vad.entry')} has no variant {variant}{nearest(variant, sorted(variants))}"
-            f" ({', '.join(sorted(variants)) or 'none was measured'})"
-        )
+        known = sorted(variants)
+        lacks = f"run {run.run_id[:8]} of {run.tags.get('vad.entry')} has no variant {variant}"
+        raise InputError(f"{lacks}{nearest(variant, known)} ({', '.join(known) or 'none was measured'})")
     return run, variant or own or run.params.get("best_variant", "")
 
 
@@ -102,10 +101,8 @@ def by_id(text: str, runs: Iterable[Found]) -> Found | None:
 
 
 def _ways(entries: list[str]) -> str:
-    return (
-        f"a run's id or the first {LEAST} or more digits of it, a version as in v3, an alias as in production, or an "
-        f"experiment that was run: {', '.join(sorted(entries))}"
-    )
+    ways = f"a run's id or the first {LEAST} or more digits of it, a version as in v3, an alias as in production"
+    return f"{ways}, or an experiment that was run: {', '.join(sorted(entries))}"
 
 
 def _unfit(name: str, tracking: Tracking) -> str:

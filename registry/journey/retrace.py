@@ -1,14 +1,18 @@
 """The reference's journey on one data set: what was measured of each variant, and which claims hold, by rule."""
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from registry.data.datasets import open_frames_of
 from registry.entries.loading import default_profile, journey_file
 from registry.journey.reference import Claim, Reference, read_reference
-from registry.store.score_table import TEST, stored_table
+from registry.store.score_table import TEST, ScoreTable, stored_table
 from registry.store.tracking import Found, Tracking
 from vad.errors import InputError
 from vad.measures.metrics import Difference, Measured, Sampled, difference, sample
@@ -61,6 +65,16 @@ class Journey:
         """Any of the figures; frames, videos and prevalence are the same in all."""
         return next(iter(self.results.values())).sampled.measured
 
+    def measure(self, run: Found, table: ScoreTable, labels: NDArray[np.bool_], variants: Sequence[str]) -> None:
+        """Measure these variants of a run; a note names each that it lacks."""
+        entry = run.tags["vad.entry"]
+        for variant in variants:
+            if variant in table.variants:
+                sampled = sample(table.variants[variant], labels, table.index)
+                self.results[f"{entry}:{variant}"] = Result(sampled, run.run_id)
+            else:
+                self.notes.append(f"run {run.run_id[:8]} of {entry} has no variant {variant}")
+
     def difference(self, variant: str, other: str) -> Difference | None:
         """How much better a variant is than another; None where either was not run."""
         one, two = self.results.get(variant), self.results.get(other)
@@ -98,16 +112,12 @@ def retrace(asked: Asked, home: Path) -> Journey:
     for entry, variants in journey.reference.entries().items():
         of_entry = [run for run in runs if run.tags.get("vad.entry") == entry]
         for run in (run for run in of_entry if _settings(run) == asked.settings):  # newest first
-            name = f"run {run.run_id[:8]} of {entry}"
             table = stored_table(tracking, run.run_id, TEST, home)
             if table is not None and table.index == data.index:
-                scores = {variant: table.variants[variant] for variant in variants if variant in table.variants}
-                sampled = {variant: sample(s, data.labels.values, data.index) for variant, s in scores.items()}
-                journey.results |= {f"{entry}:{variant}": Result(s, run.run_id) for variant, s in sampled.items()}
-                journey.notes += [f"{name} has no variant {variant}" for variant in variants if variant not in scores]
+                journey.measure(run, table, data.labels.values, variants)
                 break
-            passed_over = "its scores.csv is gone, damaged or altered (FORCE=1 runs it anew)"
-            journey.notes.append(f"{name} is passed over: {passed_over}")
+            lost = "its scores.csv is gone, damaged or altered (FORCE=1 runs it anew)"
+            journey.notes.append(f"run {run.run_id[:8]} of {entry} is passed over: {lost}")
         else:
             journey.missing.append(entry)
             for settings in {_settings(run): None for run in of_entry if _settings(run) != asked.settings}:

@@ -85,12 +85,9 @@ def _moved(store: Store) -> Iterator[Finding]:
     """Addresses that were right before somebody moved or copied the folder."""
     if store.database and store.moved:
         roots = ", ".join(sorted({str(mending.root(address)) for address in store.moved}))
-        yield Finding(
-            str(store.database),
-            f"{len(store.moved)} addresses lead to {roots}, but the files lie in {store.artifacts}",
-            "set right, after a copy of the database beside it",
-            partial(mending.set_right, store.database, store.moved),
-        )
+        what = f"{len(store.moved)} addresses lead to {roots}, but the files lie in {store.artifacts}"
+        mend = partial(mending.set_right, store.database, store.moved)
+        yield Finding(str(store.database), what, "set right, after a copy of the database beside it", mend)
 
 
 def _running(store: Store, uri: str) -> Iterator[Finding]:
@@ -98,12 +95,9 @@ def _running(store: Store, uri: str) -> Iterator[Finding]:
     here = this_machine()
     unfinished = [run for run in store.runs if run.status == "RUNNING"]
     if gone := [run for run in unfinished if process_gone(run.tags)]:
-        yield Finding(
-            ", ".join(map(_named, gone)),
-            "RUNNING, but the process is gone",
-            "marked KILLED; the command that began it goes on from there",
-            partial(Tracking, uri),  # which marks them on opening
-        )
+        remedy = "marked KILLED; the command that began it goes on from there"
+        mark = partial(Tracking, uri)  # which marks them on opening
+        yield Finding(", ".join(map(_named, gone)), "RUNNING, but the process is gone", remedy, mark)
     for run in unfinished:
         host, days = run.tags.get("vad.host"), (time.time() - run.started) / 86400
         if host not in (None, here) and ALIVE not in run.tags and days > _LONG:
@@ -183,12 +177,9 @@ def _orphans(store: Store) -> Iterator[Finding]:
     when = time.strftime("%Y%m%d-%H%M%S")
     for folder in sorted(store.folders):
         if folder.name not in store.ids and mending.settled(folder):
-            yield Finding(
-                str(folder),
-                f"{mending.megabytes(mending.size(folder))} of artifacts that no run of this database owns",
-                f"moved to {store.artifacts / mending.ASIDE}",
-                partial(mending.set_aside, folder, store.artifacts, when),
-            )
+            what = f"{mending.megabytes(mending.size(folder))} of artifacts that no run of this database owns"
+            aside = partial(mending.set_aside, folder, store.artifacts, when)
+            yield Finding(str(folder), what, f"moved to {store.artifacts / mending.ASIDE}", aside)
 
 
 def _caches(store: Store, home: Path) -> Iterator[Finding]:
