@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from registry.analysis.leaderboard import leaderboard
-from registry.analysis.leaderboard_report import as_text
+from registry.analysis.leaderboard import as_text, leaderboard
 from registry.console import Console
 from registry.entries.loading import load_entry
 from registry.entries.plan import make_plan

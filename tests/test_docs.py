@@ -147,7 +147,7 @@ def test_help_imports_nothing_heavy():
 
 
 def test_the_leaderboard_loads_what_computes_only_with_mlflow():
-    modules = loaded("import registry.analysis.leaderboard_report")
+    modules = loaded("import registry.analysis.leaderboard")
     assert "mlflow" in modules
     assert modules & {"torch", "scipy.signal", "cv2", "matplotlib"} == set()
 

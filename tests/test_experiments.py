@@ -8,7 +8,8 @@ from registry.entries.loading import load_entry
 from registry.entries.plan import make_plan, rehearse
 from vad.errors import InputError
 
-EXPERIMENTS = sorted((Path(__file__).parents[1] / "experiments").rglob("*.yaml"))
+FOLDER = Path(__file__).parents[1] / "experiments"
+EXPERIMENTS = sorted(path for path in FOLDER.rglob("*.yaml") if path.name != "journey.yaml")
 PARAMETERS = {
     "phase1_convae_mean": {"ae": 9_780_803},
     "phase1_framediff_ae": {"ae": 329_025},

@@ -1,15 +1,55 @@
-"""How a person names a finished run: by id, by the version it made, or by its experiment."""
+"""The runs and versions that a store contains, and the one that a person names."""
 
 import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import get_args
 
-from registry.models.versions import NAME, Versions
+from registry.models.versions import NAME, Versions, facts_of_version
 from registry.store.tracking import Found, Kind, Tracking
 from vad.errors import InputError, nearest
 
 LEAST = 8
 """So many digits of a run's id name it; tables show as many."""
-_ENDED_BADLY = ("RUNNING", "FAILED", "KILLED")
+PARENT = "mlflow.parentRunId"
+STATUSES = ("RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED")
+"""Those that MLflow knows."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version of a registered model; its name is as in `vad-ensemble/1`, `tags` are what its run says of it."""
+
+    name: str
+    aliases: tuple[str, ...]
+    tags: Mapping[str, str]
+    run_id: str = ""
+    model_id: str = ""
+
+
+def all_runs(tracking: Tracking, tags: Mapping[str, str] | None = None) -> list[Found]:
+    """Runs of every kind, whatever their status, that have these tags."""
+    return [run for kind in get_args(Kind) for run in tracking.find(kind, statuses=STATUSES, tags=tags)]
+
+
+def is_ours(name: str, tags: Mapping[str, str]) -> bool:
+    """Whether a version was registered by `vad`."""
+    return "vad.entry" in tags or name.startswith(f"{NAME}/")
+
+
+def all_versions(tracking: Tracking) -> list[Version]:
+    """Every version that was registered by `vad`, as the store's client tells of it."""
+    aliases: dict[str, list[str]] = {}
+    for model in tracking.client.search_registered_models():
+        for alias, number in sorted(model.aliases.items()):
+            aliases.setdefault(f"{model.name}/{number}", []).append(alias)
+    versions = []
+    for found in tracking.client.search_model_versions():
+        name, tags = f"{found.name}/{found.version}", facts_of_version(found.tags)
+        if is_ours(name, tags):
+            model_id = found.source.removeprefix("models:/")
+            versions.append(Version(name, tuple(aliases.get(name, ())), tags, found.run_id or "", model_id))
+    return versions
 
 
 def choose_run(text: str, tracking: Tracking) -> tuple[Found, str]:
@@ -18,20 +58,16 @@ def choose_run(text: str, tracking: Tracking) -> tuple[Found, str]:
     An experiment's name stands for its newest finished run, a version for the run that made it; without a variant
     the best one is meant, of a version its own. Raises InputError that says what there is.
     """
-    if text.startswith("models:/") or text.startswith(f"{NAME}"):
-        name, variant = text, ""
-    else:
-        name, _, variant = text.partition(":")
+    name, _, variant = (text, "", "") if text.startswith(("models:/", NAME)) else text.partition(":")
     runs = tracking.find("experiment")
     if not runs:
         raise InputError("there is no finished run yet; start with: make run EXP=phase5_multiscale")
     run, own = _find(name, runs, tracking)
     variants = {key.partition(".")[2] for key in run.metrics if key.startswith(f"{run.tags.get('vad.figure', 'ap')}.")}
     if variant and variant not in variants:
-        raise InputError(
-            f"run {run.run_id[:8]} of {run.tags.get('vad.entry')} has no variant {variant}{nearest(variant, sorted(variants))}"
-            f" ({', '.join(sorted(variants)) or 'none was measured'})"
-        )
+        known = sorted(variants)
+        lacks = f"run {run.run_id[:8]} of {run.tags.get('vad.entry')} has no variant {variant}"
+        raise InputError(f"{lacks}{nearest(variant, known)} ({', '.join(known) or 'none was measured'})")
     return run, variant or own or run.params.get("best_variant", "")
 
 
@@ -42,12 +78,8 @@ def _find(name: str, runs: list[Found], tracking: Tracking) -> tuple[Found, str]
         return next(run for run in runs if run.tags.get("vad.entry") == name), ""
     if not name:
         raise InputError(f"a run's name is empty; give {_ways(entries)}")
-    if len(name) >= LEAST:
-        fitting = [run for run in runs if run.run_id.startswith(name)]
-        if len(fitting) > 1:
-            raise InputError(f"{name} begins the ids of {len(fitting)} runs; give more of it")
-        if fitting:
-            return fitting[0], ""
+    if run := by_id(name, runs):
+        return run, ""
     versions = Versions(tracking)
     if versions.known(name):
         version = versions.resolve(name)
@@ -60,21 +92,25 @@ def _find(name: str, runs: list[Found], tracking: Tracking) -> tuple[Found, str]
     raise InputError(f"{name} is no finished run{said} (give {_ways(entries)})")
 
 
+def by_id(text: str, runs: Iterable[Found]) -> Found | None:
+    """The run whose id this is, or the first 8 or more digits of it. Raises InputError where there are several."""
+    fitting = [run for run in runs if len(text) >= LEAST and run.run_id.startswith(text)]
+    if len(fitting) > 1:
+        raise InputError(f"{text} begins the ids of {len(fitting)} runs; give more of it")
+    return fitting[0] if fitting else None
+
+
 def _ways(entries: list[str]) -> str:
-    return (
-        f"a run's id or the first {LEAST} or more digits of it, a version as in v3, an alias as in production, or an "
-        f"experiment that was run: {', '.join(sorted(entries))}"
-    )
+    ways = f"a run's id or the first {LEAST} or more digits of it, a version as in v3, an alias as in production"
+    return f"{ways}, or an experiment that was run: {', '.join(sorted(entries))}"
 
 
 def _unfit(name: str, tracking: Tracking) -> str:
     """What the run of this id is, where it is not a finished one of an experiment."""
-    for run in tracking.find("experiment", statuses=_ENDED_BADLY):
-        if run.run_id.startswith(name):
-            return f": the run of {run.tags.get('vad.entry')} is {run.status}"
-    for kind in get_args(Kind):
-        for run in tracking.find(kind, statuses=("FINISHED", *_ENDED_BADLY)):
-            if run.run_id.startswith(name):
-                of = run.tags.get("mlflow.parentRunId", "")[:LEAST]
-                return f": it is a {kind}, {run.name}{f', of run {of}' if of else ''}; compare the runs of experiments"
-    return ""
+    run = by_id(name, all_runs(tracking))
+    if run is None:
+        return ""
+    kind, of = run.tags["vad.kind"], run.tags.get(PARENT, "")[:LEAST]
+    if kind == "experiment":
+        return f": the run of {run.tags.get('vad.entry')} is {run.status}"
+    return f": it is a {kind}, {run.name}{f', of run {of}' if of else ''}; compare the runs of experiments"

@@ -1,18 +1,26 @@
 """Every finished run, best first within one data set and protocol, the reference's and the board's figures beside ours."""
 
+import csv
+import io
+import json
 import time
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass
+from itertools import groupby
 
+from registry.console import table
 from registry.models.lineage import board_scores
 from registry.models.versions import Versions
 from registry.store.tracking import Found, Tracking
 
 _PARAMS = ("model", "input", "members", "sizes", "loss", "epochs", "lr", "precision")
 """What of an entry's settings a leaderboard shows, where runs differ in it."""
+_FLUSH_RIGHT = ("#", "AP", "proxy AP", "AUC", "train s", "frames/s", "MB")
+_TIES = "=  a tie: its interval reaches the figure of the first of that rank; `vad compare A B` compares two runs pair by pair"
 
 
-@dataclass(frozen=True)
+@dataclass
 class Row:
     """A run on the leaderboard.
 
@@ -47,42 +55,29 @@ class Row:
 def leaderboard(tracking: Tracking, everything: bool = False) -> list[Row]:
     """The best run of each entry, profile and set of overrides; with `everything`, every run."""
     models = _models(tracking)
-    boards: dict[str, list[Found]] = {}
-    for run in tracking.find("experiment"):
-        boards.setdefault(run.experiment, []).append(run)
+    runs = tracking.find("experiment")
+    runs.sort(key=lambda run: (run.experiment, -run.metrics.get(run.tags.get("vad.figure", "ap"), -1.0)))
     rows: list[Row] = []
-    for experiment in sorted(boards):
-        ranked = sorted(boards[experiment], key=lambda run: -run.metrics.get(_figure(run), -1.0))
-        seen = set()
-        board = []
-        for run in ranked:
-            identity = tuple(run.tags.get(f"vad.{key}", "") for key in ("entry", "profile", "set"))
-            if identity in seen and not everything:
-                continue
-            seen.add(identity)
-            board.append(_row(run, models))
-        rows += _ranked(board)
+    for _, board in groupby(runs, key=lambda run: run.experiment):
+        best: dict[object, Found] = {}
+        for run in board:
+            settings = tuple(run.tags.get(f"vad.{key}", "") for key in ("entry", "profile", "set"))
+            best.setdefault(run.run_id if everything else settings, run)
+        rows += _ranked([_row(run, models) for run in best.values()])
     return rows
 
 
 def _ranked(board: list[Row]) -> list[Row]:
-    """Rows, best first, with their ranks. A row ties with the first of its group when its interval reaches that one's figure."""
-    ranked: list[Row] = []
-    first: Row | None = None
+    """Rank rows, best first. A row ties with the first of its group when its interval reaches that one's figure."""
+    first = None
     for position, row in enumerate(board, 1):
-        reaches = first is not None and row.high is not None and first.value is not None and row.high >= first.value
-        if first is None or not reaches:
-            first = row = replace(row, rank=position)
-        else:
-            row = replace(row, rank=first.rank, tied=True)
-        ranked.append(row)
-    ties = {row.rank for row in ranked if row.tied}
-    return [replace(row, tied=row.rank in ties) for row in ranked]
-
-
-def differing(board: Sequence[Row]) -> list[str]:
-    """The settings in which the runs of one board differ."""
-    return [name for name in _PARAMS if len({row.params.get(name, "") for row in board}) > 1]
+        if first is None or row.high is None or first.value is None or row.high < first.value:
+            first, row.rank = row, position
+        row.rank = first.rank
+    count = Counter(row.rank for row in board)
+    for row in board:
+        row.tied = count[row.rank] > 1
+    return board
 
 
 def _models(tracking: Tracking) -> dict[str, str]:
@@ -97,8 +92,8 @@ def _models(tracking: Tracking) -> dict[str, str]:
 
 
 def _row(run: Found, models: dict[str, str]) -> Row:
-    figure = _figure(run)
     metrics, tags = run.metrics, run.tags
+    figure = tags.get("vad.figure", "ap")
     reference = tags.get("vad.reference_ap")
     return Row(
         experiment=run.experiment,
@@ -125,5 +120,68 @@ def _row(run: Found, models: dict[str, str]) -> Row:
     )
 
 
-def _figure(run: Found) -> str:
-    return run.tags.get("vad.figure", "ap")
+def as_text(rows: Sequence[Row]) -> str:
+    """A table for each data set and protocol; columns that would be empty, or the same in every row, are left out."""
+    if not rows:
+        return "No finished run yet. Start with: make run EXP=phase5_multiscale"
+    boards = groupby(rows, key=lambda row: row.experiment)
+    parts = [f"{experiment}\n{_board(list(board))}" for experiment, board in boards]
+    return "\n\n".join([*parts, *([_TIES] if any(row.tied for row in rows) else [])])
+
+
+def _board(board: Sequence[Row]) -> str:
+    """One board's table."""
+    cells = [_cells(row) for row in board]
+    settings = [name for name in _PARAMS if len({row.params.get(name, "") for row in board}) > 1]
+    profiles = len({row.profile for row in board}) > 1
+    for row, line in zip(board, cells, strict=True):
+        line += [("profile", row.profile)] if profiles else []
+        line += [(name, row.params.get(name, "-")) for name in settings]
+    kept = [column for column in zip(*cells, strict=True) if {cell for _, cell in column} != {"-"}]
+    titles = [column[0][0] for column in kept]
+    body = list(zip(*([cell for _, cell in column] for column in kept), strict=True))
+    return table(titles, body, right=[place for place, title in enumerate(titles) if title in _FLUSH_RIGHT])
+
+
+def _cells(row: Row) -> list[tuple[str, str]]:
+    """A row's cells, each with the title of its column."""
+    other = f" {row.reference_of}" if row.reference_of not in ("", row.variant) else ""
+    return [
+        ("#", f"{row.rank}{'=' if row.tied else ' '}"),
+        ("entry", row.entry),
+        ("variant", row.variant),
+        ("AP" if row.figure == "ap" else "proxy AP", _number(row.value)),
+        ("95 % interval", "-" if row.low is None or row.high is None else f"{row.low:.4f} to {row.high:.4f}"),
+        ("AUC", _number(row.auc)),
+        ("reference AP", "-" if row.reference_ap is None else f"{row.reference_ap:.4f}{other}"),
+        ("board", ", ".join(f"{score:.4f} {name}" for name, score in row.boards.items()) or "-"),
+        ("train s", _number(row.train_seconds, ",.0f")),
+        ("frames/s", _number(row.frames_per_second, ",.0f")),
+        ("MB", _number(row.megabytes, ",.0f")),
+        ("model", row.model or "-"),
+        ("run", row.run_id[:8]),
+    ]
+
+
+def _number(value: float | None, form: str = ".4f") -> str:
+    return "-" if value is None else format(value, form)
+
+
+def as_json(rows: Sequence[Row]) -> str:
+    return json.dumps([asdict(row) for row in rows], indent=2)
+
+
+def as_csv(rows: Sequence[Row]) -> str:
+    """A column a value: boards and settings are spread out, as `board_public` and `param_lr`."""
+    plain = []
+    for row in rows:
+        values = asdict(row)
+        boards, params = values.pop("boards"), values.pop("params")
+        values |= {f"board_{name}": score for name, score in boards.items()}
+        plain.append(values | {f"param_{name}": value for name, value in params.items()})
+    names = list(dict.fromkeys(name for values in plain for name in values)) or list(Row.__dataclass_fields__)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(plain)
+    return text.getvalue().rstrip("\n")

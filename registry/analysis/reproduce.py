@@ -5,12 +5,12 @@ It runs in a folder and a store of its own, trains every member anew, and touche
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import torch
 import yaml
 from torch import Tensor
 
-from registry.analysis.differences import plan_changes
+from registry.analysis.changes import FEW, plan_changes
 from registry.console import Console, plural, table
 from registry.data.datasets import DEMO, NO_LABELS, Dataset, first_frame_of, open_frames_of
 from registry.provenance import checkout
@@ -34,7 +34,6 @@ from vad.system.weights import load_tensors
 
 _PROJECT = Path(__file__).resolve().parents[2]
 _STOPPED = 130
-_FEW = 12
 
 
 @dataclass(frozen=True)
@@ -46,12 +45,35 @@ class Repeated:
     members: dict[str, bool]
     variants: dict[str, float | None]
     predictions: bool
-    notes: list[str] = field(default_factory=list)
+    notes: list[str]
 
     @property
     def same(self) -> bool:
         """Whether weights, scores and predictions file are the same, bit for bit."""
         return self.predictions and all(self.members.values()) and all(d == 0 for d in self.variants.values())
+
+
+@dataclass(frozen=True)
+class _Store:
+    """A store of runs, and where what is fetched from it lies."""
+
+    tracking: Tracking
+    home: Path
+
+    def file(self, run: Found, name: str) -> Path:
+        """An artifact, checked against its SHA-256. Raises InputError where it is gone or was altered."""
+        found = self.tracking.fetch(run.run_id, name, self.home / "fetched" / run.run_id)
+        if found is None:
+            raise InputError(f"{name} of run {run.run_id} is gone; bring it back, or run the experiment again")
+        return found
+
+    def weights(self, member: Found) -> dict[str, Tensor]:
+        return load_tensors(self.file(member, f"{member.tags['vad.checkpoint']}/weights.safetensors"))[0]
+
+    def members(self, run: Found) -> dict[str, Found]:
+        """The members that a run used, by name, wherever they were trained."""
+        results = json.loads(self.file(run, "results.json").read_text(encoding="utf-8"))
+        return {name: self.tracking.get(run_id) for name, run_id in results["members"].items()}
 
 
 def reproduce(run: Found, data: str | None, tracking: Tracking, home: Path, console: Console) -> Repeated:
@@ -60,44 +82,30 @@ def reproduce(run: Found, data: str | None, tracking: Tracking, home: Path, cons
     `data` is where its frames lie now, if not where they lay then. Raises InputError where its record is gone or was
     altered, for data that are not the same, and where the run does not end.
     """
-    record = _Record(run, tracking, home)
+    store = _Store(tracking, home)
+    entry = store.file(run, "entry.yaml").read_text(encoding="utf-8")
     identity = stored_identity(tracking, run, home)
     if identity is None:
         raise InputError(f"run {run.run_id} has no record of what it was made from: it is older than such records")
-    _require_whole(record, run, tracking, home)
-    place = _data(run, identity, data, home)
+    for owner in (run, *store.members(run).values()):  # what will be compared: before hours of training, not after them
+        for path in recorded(owner.tags):
+            store.file(owner, path)
+    options = ["--profile", identity["profile"], *_data(run, identity, data, home)]
+    for setting in [*identity["set"], *_files(run, entry, identity)]:
+        options += ["--set", setting]
     home.mkdir(parents=True, exist_ok=True)
     notes: list[str] = []
-    with tempfile.TemporaryDirectory(dir=home, prefix=".reproduce-") as work, _code(identity, notes) as code:
+    with tempfile.TemporaryDirectory(dir=home, prefix=".reproduce-") as work:
         folder = Path(work).resolve()
+        code = _code(identity, notes, folder / "code")
         (folder / "experiments").mkdir()
-        (folder / "experiments" / f"{identity['name']}.yaml").write_text(record.read("entry.yaml"), encoding="utf-8")
-        command = [
-            sys.executable,
-            "-m",
-            "registry.cli",
-            "run",
-            identity["name"],
-            "--profile",
-            identity["profile"],
-            *place,
-        ]
-        for setting in [*identity["set"], *_files(run, record.read("entry.yaml"), identity)]:
-            command += ["--set", setting]
+        (folder / "experiments" / f"{identity['name']}.yaml").write_text(entry, encoding="utf-8")
         console.say(f"run {run.run_id} ({identity['name']}) once more:")
         for note in notes:
             console.say(f"  note: {note}")
+        command = [sys.executable, "-m", "registry.cli", "run", identity["name"], *options]
         _run(command, folder, code, identity, notes)
-        return _compare(run, tracking, home, identity, folder, notes)
-
-
-def _require_whole(record: "_Record", run: Found, tracking: Tracking, home: Path) -> None:
-    """Raise InputError where a file that will be compared is gone or was altered: before hours of training, not after them."""
-    members = json.loads(record.read("results.json"))["members"].values()
-    for owner in (run, *(tracking.get(member) for member in members)):
-        for path in recorded(owner.tags):
-            if tracking.fetch(owner.run_id, path, home / "fetched" / owner.run_id) is None:
-                raise InputError(f"{path} of run {owner.run_id} is gone; bring it back, or run the experiment again")
+        return _compare(run, store, identity, folder, notes)
 
 
 def as_text(found: Repeated) -> str:
@@ -114,39 +122,23 @@ def as_text(found: Repeated) -> str:
     return "\n\n".join([*parts, f"run {found.run_id}: {verdict}"])
 
 
-class _Record:
-    """The artifacts of a run, checked against their SHA-256."""
-
-    def __init__(self, run: Found, tracking: Tracking, home: Path):
-        self._run, self._tracking, self._home = run, tracking, home
-
-    def path(self, name: str) -> Path:
-        found = self._tracking.fetch(self._run.run_id, name, self._home / "fetched" / self._run.run_id)
-        if found is None:
-            raise InputError(f"run {self._run.run_id} has lost {name}, without which it cannot be repeated")
-        return found
-
-    def read(self, name: str) -> str:
-        return self.path(name).read_text(encoding="utf-8")
-
-
 def _data(run: Found, identity: Mapping[str, Any], data: str | None, home: Path) -> list[str]:
     """The options that name a run's data, once they were found to be what they were."""
-    first_frame = first_frame_of(run.tags)
+    first_frame, labels = first_frame_of(run.tags), run.tags.get("vad.labels", NO_LABELS)
     first = [] if first_frame is None else ["--first-frame", str(first_frame)]
     if not identity["videos"]:
-        labels = run.tags.get("vad.labels", NO_LABELS)
         return ["--labels", labels if labels == NO_LABELS else str(Path(labels).resolve()), *first]
-    demo = identity["data"]["name"] == DEMO and data is None
-    place = None if demo else data or run.tags.get("vad.data", "")
-    if place is not None and not Path(place).exists():
+    if identity["data"]["name"] == DEMO and data is None:
+        _require_same(identity, open_frames_of(None, None, home, first_frame), run)
+        return first
+    place = data or run.tags.get("vad.data", "")
+    if not Path(place).exists():
         raise InputError(f"the data of run {run.run_id} ({place or 'unknown'}) is not here; give --data FOLDER")
-    labels = run.tags.get("vad.labels", NO_LABELS)
     found_in_data = data is not None and labels != NO_LABELS and not Path(labels).exists()
-    now = open_frames_of(place, None if demo or found_in_data else labels, home, first_frame)
+    now = open_frames_of(place, None if found_in_data else labels, home, first_frame)
     _require_same(identity, now, run)
-    options = first if demo else [*first, "--data", str(Path(str(place)).resolve())]
-    return options + ([] if demo else ["--labels", str(Path(now.labels.source).resolve()) if now.labels else NO_LABELS])
+    judge = str(Path(now.labels.source).resolve()) if now.labels else NO_LABELS
+    return [*first, "--data", str(Path(place).resolve()), "--labels", judge]
 
 
 def _require_same(identity: Mapping[str, Any], now: Dataset, run: Found) -> None:
@@ -154,9 +146,8 @@ def _require_same(identity: Mapping[str, Any], now: Dataset, run: Found) -> None
     videos = {"videos": {"train": videos_of(now.frames.train), "test": videos_of(now.frames.test)}}
     for split in ("train", "test"):
         if lines := changed_frames(identity, videos, split):
-            raise InputError(
-                f"{now.place} is not the data of run {run.run_id}: {split} frames differ: {'; '.join(lines[:_FEW])}"
-            )
+            what = f"{split} frames differ: {'; '.join(lines[:FEW])}"
+            raise InputError(f"{now.place} is not the data of run {run.run_id}: {what}")
     if now.labels is not None and now.labels.digest != identity["data"]["judge"]:
         raise InputError(f"{now.labels.source} does not hold the labels of run {run.run_id}")
 
@@ -172,34 +163,24 @@ def _files(run: Found, entry: str, identity: Mapping[str, Any]) -> Iterator[str]
             yield f"streams.{name}.scores={path}"
 
 
-@contextmanager
-def _code(identity: Mapping[str, Any], notes: list[str]) -> Iterator[Path]:
-    """The project as it was at the run's commit: a checkout of it, or this one where it is the same or that is gone.
+def _code(identity: Mapping[str, Any], notes: list[str], folder: Path) -> Path:
+    """Where the project lies as it was at the run's commit: here where it is the same, else a copy in `folder`.
 
     Changes of this one that are not committed count for a run alone that had such itself.
     """
     then, here = identity["code"], checkout()
+    commit = then.get("commit")
     if then.get("dirty") == "yes":
-        notes.append(
-            f"files were not committed when it was run: commit {then['commit'][:12]} may not be all of its code"
-        )
-    as_it_was = then.get("commit") == here["commit"] and (here["dirty"] != "yes" or then.get("dirty") == "yes")
-    if as_it_was or not then.get("commit"):
-        yield _PROJECT
-        return
-    with tempfile.TemporaryDirectory() as work:
-        folder = Path(work) / "code"
-        made = _git("worktree", "add", "--detach", str(folder), then["commit"])
-        if made:
-            notes.append(
-                f"its commit is not here ({made}): it ran with the code of {here['commit'][:12] or 'this place'}"
-            )
-            yield _PROJECT
-            return
-        try:
-            yield folder
-        finally:
-            _git("worktree", "remove", "--force", str(folder))
+        notes.append(f"files were not committed when it was run: commit {commit[:12]} may not be all of its code")
+    if not commit or (commit == here["commit"] and (here["dirty"] != "yes" or then.get("dirty") == "yes")):
+        return _PROJECT
+    packed = folder.with_suffix(".tar")
+    if complaint := _git("archive", f"--output={packed}", commit):
+        this = here["commit"][:12] or "this place"
+        notes.append(f"its commit is not here ({complaint}): it ran with the code of {this}")
+        return _PROJECT
+    shutil.unpack_archive(packed, folder)
+    return folder
 
 
 def _git(*arguments: str) -> str:
@@ -212,12 +193,8 @@ def _git(*arguments: str) -> str:
 
 
 def _run(command: list[str], folder: Path, code: Path, identity: Mapping[str, Any], notes: list[str]) -> None:
-    given = {key: value for key, value in os.environ.items() if key not in ("MLFLOW_TRACKING_URI", "VAD_HOME")}
-    given |= {
-        "PYTHONPATH": str(code),
-        "MLFLOW_TRACKING_URI": sqlite_uri(folder / "mlflow.db"),
-        "MLFLOW_REGISTRY_URI": "",
-    }
+    given = {key: value for key, value in os.environ.items() if key not in ("MLFLOW_REGISTRY_URI", "VAD_HOME")}
+    given |= {"PYTHONPATH": str(code), "MLFLOW_TRACKING_URI": sqlite_uri(folder / "mlflow.db")}
     if threads := identity.get("threads"):
         given["OMP_NUM_THREADS"] = str(threads)
     done = subprocess.run(command, cwd=folder, env=given, stdout=subprocess.PIPE, text=True)
@@ -227,31 +204,24 @@ def _run(command: list[str], folder: Path, code: Path, identity: Mapping[str, An
         raise InputError("; ".join(["the run did not come to its end this time (see above)", *notes]))
 
 
-def _compare(
-    run: Found, tracking: Tracking, home: Path, identity: Mapping[str, Any], folder: Path, notes: list[str]
-) -> Repeated:
-    again = Tracking(sqlite_uri(folder / "mlflow.db"))
-    record = _Record(run, tracking, home)
-    (parent,) = again.find("experiment")
-    new = _Record(parent, again, folder)
-    plan = stored_identity(again, parent, folder)
-    notes += [f"{change}" for change in plan_changes(identity["plan"], plan["plan"])] if plan else []
-    trained = {member.name: member for member in again.find("member")}
+def _compare(run: Found, store: _Store, identity: Mapping[str, Any], folder: Path, notes: list[str]) -> Repeated:
+    again = _Store(Tracking(sqlite_uri(folder / "mlflow.db")), folder)
+    (repeated,) = again.tracking.find("experiment")
+    if plan := stored_identity(again.tracking, repeated, folder):
+        notes += map(str, plan_changes(identity["plan"], plan["plan"]))
+    trained = {member.name: member for member in again.tracking.find("member")}
     members = {}
-    for name, run_id in yaml.safe_load(record.read("results.json"))["members"].items():
-        original, repeated = tracking.get(run_id), trained.get(name)
-        members[name] = repeated is not None and _equal(
-            _weights(original, tracking, home), _weights(repeated, again, folder)
-        )
-        ways = [_computed(member) for member in (original, repeated) if member is not None]
-        if len(set(ways)) == 2 and all(ways):
-            notes.append(
-                f"{name} was trained in {ways[0]} and this time in {ways[1]}; that alone changes its last digits"
-            )
-    then, now = read_table(record.path(TEST)), read_table(new.path(TEST))
-    name = f"predictions-{run.params['best_variant']}.csv"
-    best_now = f"predictions-{parent.params['best_variant']}.csv"
-    same_file = name == best_now and record.path(name).read_bytes() == new.path(name).read_bytes()
+    for name, original in store.members(run).items():
+        new = trained.get(name)
+        old, made = store.weights(original), again.weights(new) if new else {}
+        members[name] = old.keys() == made.keys() and all(torch.equal(old[key], made[key]) for key in old)
+        before, after = _computed(original), _computed(new) if new else ""
+        if before and after and before != after:
+            how = f"{name} was trained in {before} and this time in {after}"
+            notes.append(f"{how}; that alone changes its last digits")
+    then, now = read_table(store.file(run, TEST)), read_table(again.file(repeated, TEST))
+    names = [f"predictions-{one.params['best_variant']}.csv" for one in (run, repeated)]
+    same_file = names[0] == names[1] and sha256(store.file(run, names[0])) == sha256(again.file(repeated, names[1]))
     return Repeated(run.run_id, members, _differences(then, now), same_file, notes)
 
 
@@ -259,15 +229,6 @@ def _computed(member: Found) -> str:
     """In which precision, on how many threads a member was trained; empty for one that is older than such records."""
     precision, threads = member.tags.get("vad.precision"), member.tags.get("vad.threads")
     return f"{precision} on {plural(int(threads), 'thread')}" if precision and threads else ""
-
-
-def _weights(member: Found, tracking: Tracking, home: Path) -> dict[str, Tensor]:
-    path = _Record(member, tracking, home).path(f"{member.tags['vad.checkpoint']}/weights.safetensors")
-    return load_tensors(path)[0]
-
-
-def _equal(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
 def _differences(then: ScoreTable, now: ScoreTable) -> dict[str, float | None]:

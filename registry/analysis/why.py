@@ -3,13 +3,13 @@
 import ast
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from registry.analysis.changed import code_changes, data_changes, entry_changes, identity_of
-from registry.analysis.differences import changes
+from registry.analysis.changes import as_lines, changes, identity_of, run_changes
 from registry.console import Console, plural, table
 from registry.runs.context import Request, RunContext
 from registry.runs.executor import find_device, finished
@@ -32,7 +32,7 @@ class Reason:
 
 @dataclass(frozen=True)
 class Why:
-    """What a run would do, and what differs from `last`, the run that it is compared with."""
+    """What a run would do, and what differs from `last`: the newest finished run, on the same data if there is one."""
 
     entry: str
     data: str
@@ -53,7 +53,9 @@ def why(request: Request, console: Console) -> Why:
     tracking = Tracking(maybe=True)
     store = MemberStore(tracking, request.home, device, console)
     done = finished(work, tracking)
-    last = _last(work, tracking)
+    runs = tracking.find("experiment", tags={"vad.entry": work.plan.name})
+    here = [run for run in runs if run.tags.get("vad.data") == work.data.place]
+    last = next(iter(here or runs), None)
     now = identity(work)
     before = identity_of(last, tracking, request.home) if last else None
     trained = cache(lambda: _trained(work, tracking))  # asked for where a member is to be trained
@@ -61,18 +63,18 @@ def why(request: Request, console: Console) -> Why:
     def changed(member: Member) -> str:
         return _against(member, trained(), now, tracking, request.home) or _changed(member, before, now, last)
 
-    reasons = [_reason(work, member, store, changed) for member in work.plan.members.values()]
+    entry, data, code = run_changes(before, now, ("last time", "now")) if before else ([], [], [])
     return Why(
-        work.plan.name,
-        work.data.name,
-        work.loaded.profile,
-        done.run_id if done else None,
-        last.run_id if last else None,
-        time.strftime("%Y-%m-%d %H:%M", time.localtime(last.started)) if last else "",
-        entry_changes(before, now) if before else [],
-        data_changes(before, now) if before else [],
-        code_changes(before, now, ("last time", "now")) if before else [],
-        reasons,
+        entry=work.plan.name,
+        data=work.data.name,
+        profile=work.loaded.profile,
+        done=done.run_id if done else None,
+        last=last.run_id if last else None,
+        last_when=time.strftime("%Y-%m-%d %H:%M", time.localtime(last.started)) if last else "",
+        entry_changes=entry,
+        data_changes=data,
+        code_changes=code,
+        members=[_reason(work, member, store, changed) for member in work.plan.members.values()],
     )
 
 
@@ -86,46 +88,28 @@ def as_text(found: Why) -> str:
         head = f"{where}: no member would be trained; scores that are new, fusion and figures would be computed"
     else:
         head = f"{where}: {len(training)} of {plural(len(found.members), 'member')} would be trained"
-    parts = [head]
-    if found.last is None:
-        parts.append("there is no finished run of this experiment to compare with")
-    else:
-        parts.append(f"since run {found.last[:8]} of {found.last_when}")
-        for title, lines in (
-            ("entry", found.entry_changes),
-            ("data", found.data_changes),
-            ("code", found.code_changes),
-        ):
-            parts.append(f"  {title:<6} {lines[0] if lines else 'the same'}")
-            parts += [f"         {line}" for line in lines[1:]]
+    parts = [head, "there is no finished run of this experiment to compare with"]
+    if found.last:
+        lines = as_lines(found.entry_changes, found.data_changes, found.code_changes)
+        parts[1:] = [f"since run {found.last[:8]} of {found.last_when}", *(f"  {line}" for line in lines)]
     if found.members and not found.done:
-        rows = [[r.member, r.action, r.why] for r in found.members]
-        parts += ["", table(["member", "", "why"], rows)]
+        parts += ["", table(["member", "", "why"], [[r.member, r.action, r.why] for r in found.members])]
     return "\n".join(parts)
-
-
-def _last(work: RunContext, tracking: Tracking) -> Found | None:
-    """The newest finished run of this experiment: on this data's place if there is one, else anywhere."""
-    runs = tracking.find("experiment", tags={"vad.entry": work.plan.name})
-    return next((run for run in runs if run.tags.get("vad.data") == work.data.place), runs[0] if runs else None)
 
 
 def _reason(work: RunContext, member: Member, store: MemberStore, changed: Callable[[Member], str]) -> Reason:
     digest = member.digest(work.train.digest if work.train else "")
+    resume = work.request.home / "resume" / f"{digest}.safetensors"
     if work.request.force:
         return Reason(member.name, "to train", "FORCE=1")
     if known := store.find(member, digest):
         target = work.targets[0].source.digest if work.targets else ""
         scored = all(store.stored_scores(known, target, error) is not None for error in work.plan.errors(member.name))
-        scores = "" if scored else "; its scores of these test frames are new"
-        return Reason(
-            member.name, "reused", f"from run {known.run_id[:8]} ({known.trained_for}, epoch {known.epoch}){scores}"
-        )
-    resume = work.request.home / "resume" / f"{digest}.safetensors"
+        source = f"from run {known.run_id[:8]} ({known.trained_for}, epoch {known.epoch})"
+        return Reason(member.name, "reused", source if scored else f"{source}; its scores of these test frames are new")
     if resume.exists():
-        return Reason(
-            member.name, "to train", f"resumes after epoch {len(so_far(resume).epochs)}, where it was interrupted"
-        )
+        epochs = len(so_far(resume).epochs)
+        return Reason(member.name, "to train", f"resumes after epoch {epochs}, where it was interrupted")
     return Reason(member.name, "to train", changed(member))
 
 
@@ -162,12 +146,10 @@ def _against(
 
 def _settings(run: Found) -> dict[str, Any]:
     """The settings of a member as it logged them, each as text."""
-    settings: dict[str, Any] = {}
+    settings: dict[str, Any] = dict(run.params)
     for key, text in run.params.items():
-        try:
+        with suppress(ValueError, SyntaxError):  # a bare word, as a loss's name
             settings[key] = ast.literal_eval(text)
-        except (ValueError, SyntaxError):  # a bare word, as a loss's name
-            settings[key] = text
     settings.pop("parameters", None)  # their number, which the network decides
     return settings
 

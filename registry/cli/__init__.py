@@ -15,7 +15,7 @@ import click
 
 from registry import signals as stopping
 from registry.cli import analysis as insight
-from registry.cli import doctor, entries, gc, predictions, promotion, servers, transfer
+from registry.cli import entries, predictions, promotion, servers, store
 from registry.cli import run as running
 from registry.cli.options import home
 from registry.cli.surroundings import settle
@@ -32,7 +32,7 @@ _SECTIONS: dict[str, tuple[click.Command, ...]] = {
     "From the registered model": (predictions.submit, servers.serve, predictions.render),
     "Predictions": (predictions.evaluate, predictions.record, predictions.explain),
     "Which version is production": (promotion.promote, promotion.rollback, promotion.history),
-    "The store": (transfer.export, transfer.import_, doctor.doctor, gc.gc),
+    "The store": (store.export, store.import_, store.doctor, store.gc),
 }
 
 

@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -15,12 +16,11 @@ from registry.cli.options import Place, data_option, first_frame_option, home, l
 @click.option("--csv", "form", flag_value="csv", help="As CSV.")
 def leaderboard(everything: bool, form: str | None) -> None:
     """Finished runs, best first within one data set and protocol, the reference's AP beside ours."""
-    from registry.analysis import leaderboard_report as report
-    from registry.analysis.leaderboard import leaderboard as board
+    from registry.analysis import leaderboard as board
     from registry.store.tracking import Tracking
 
-    rows = board(Tracking(), everything)
-    click.echo({"json": report.as_json, "csv": report.as_csv}.get(form or "", report.as_text)(rows))
+    rows = board.leaderboard(Tracking(), everything)
+    click.echo({"json": board.as_json, "csv": board.as_csv}.get(form or "", board.as_text)(rows))
 
 
 @click.command(short_help="What differs, by how much, and on which videos.")
@@ -44,7 +44,7 @@ def compare(a: str, b: str, as_json: bool) -> None:
 
 
 @click.command(short_help="What would be trained or reused now, and what changed.")
-@click.argument("experiment", type=Place(), metavar="EXP")
+@click.argument("experiment", type=Place(), metavar="EXP")  # it and the options are named as in Request
 @data_option
 @labels_option
 @first_frame_option
@@ -52,16 +52,7 @@ def compare(a: str, b: str, as_json: bool) -> None:
 @set_option
 @click.option("--force", is_flag=True, help="As if run with --force.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
-def why(
-    experiment: str,
-    data: str | None,
-    labels: str | None,
-    first_frame: int | None,
-    profile: str | None,
-    overrides: tuple[str, ...],
-    force: bool,
-    as_json: bool,
-) -> None:
+def why(as_json: bool, **asked: Any) -> None:
     """What a run would train or reuse now, and which key, file or code version changed since last time.
 
     Trains nothing and writes nothing to the store.
@@ -72,8 +63,7 @@ def why(
     from registry.console import Console
     from registry.runs.context import Request
 
-    asked = Request(experiment, data, labels, profile, overrides, force, home(), first_frame=first_frame)
-    found = reasons.why(asked, Console())
+    found = reasons.why(Request(**asked, home=home()), Console())
     click.echo(json.dumps(asdict(found), indent=2) if as_json else reasons.as_text(found))
 
 
@@ -103,20 +93,13 @@ def reproduce(run: str, data: str | None, as_json: bool) -> None:
 
 
 @click.command(short_help="The reference's tables and claims beside these runs.")
-@data_option
+@data_option  # it and those below are named as in Asked
 @labels_option
 @first_frame_option
 @click.option("--profile", metavar="NAME", help="The runs of this profile. [full; demo without --data]")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="The runs with these overrides.")
 @click.option("--out", type=Place(), metavar="FOLDER", help="Where Markdown and picture go. [journey/<data>]")
-def journey(
-    data: str | None,
-    labels: str | None,
-    first_frame: int | None,
-    profile: str | None,
-    overrides: tuple[str, ...],
-    out: str | None,
-) -> None:
+def journey(out: str | None, **asked: Any) -> None:
     """The reference's tables beside what was measured on this data, and which of its claims hold.
 
     Trains nothing: it compares the newest finished run of each experiment.
@@ -126,7 +109,7 @@ def journey(
     from registry.journey.report import as_text, write
     from registry.journey.retrace import Asked, retrace
 
-    found = retrace(Asked(data, labels, profile, overrides, first_frame), home())
+    found = retrace(Asked(**asked), home())
     click.echo(as_text(found))
     for path in write(found, Path(out) if out else Path("journey") / found.name):
         click.echo(f"wrote {path}")

@@ -16,7 +16,9 @@ from vad.errors import InputError, nearest
 from vad.system.files import names_in
 
 _ENDINGS = (".yaml", ".yml")
+_JOURNEY = "journey.yaml"
 PROFILES = Path(__file__).parent / "profiles"
+_OF_THE_PROJECT = Path(__file__).resolve().parents[2] / "experiments"
 _SECTIONS: dict[str, list[str]] = {
     "": list(Entry.model_fields),
     "train": list(TrainSpec.model_fields),
@@ -40,13 +42,19 @@ class Loaded:
 def experiments_folder() -> Path:
     """`experiments/` of the working folder, or that of the project where there is none."""
     here = Path("experiments")
-    return here if here.is_dir() else Path(__file__).resolve().parents[2] / "experiments"
+    return here if here.is_dir() else _OF_THE_PROJECT
+
+
+def journey_file() -> Path:
+    """Return the file with a reference's tables and claims: the one beside the experiments, or the project's own."""
+    here = experiments_folder() / _JOURNEY
+    return here if here.is_file() else _OF_THE_PROJECT / _JOURNEY
 
 
 def all_experiments() -> list[Path]:
-    """Every entry there is, by name; what hides is none (`._mine.yaml` of a Mac, `.ipynb_checkpoints/`)."""
+    """Every entry there is, by name; what hides is none (`._mine.yaml` of a Mac, `.ipynb_checkpoints/`), nor is the journey."""
     folder = experiments_folder()
-    paths = (path for path in folder.rglob("*") if path.suffix.lower() in _ENDINGS)
+    paths = (path for path in folder.rglob("*") if path.suffix.lower() in _ENDINGS and path.name != _JOURNEY)
     return sorted(path for path in paths if not any(part[0] == "." for part in path.relative_to(folder).parts))
 
 
@@ -57,12 +65,14 @@ def find_entry(experiment: str) -> Path:
     """
     folder, name = os.path.split(experiment)
     here = os.path.isfile(experiment) and experiment.lower().endswith(_ENDINGS)  # False, too, for what can be no path
+    if here and name == _JOURNEY:
+        raise InputError(f"EXP={experiment}: this is no experiment, but what `vad journey` reads; leave it out")
     if folder and here:
         return Path(experiment)
     known = all_experiments()
     if folder:
         beside = names_in(Path(folder)) if os.path.isdir(folder) else []
-        known = [Path(folder, other) for other in beside if other.lower().endswith(_ENDINGS)]
+        known = [Path(folder, other) for other in beside if other.lower().endswith(_ENDINGS) and other != _JOURNEY]
     elif here and os.path.realpath(experiment) not in map(os.path.realpath, known):
         known.append(Path(experiment))
     exact = [path for path in known if name in (path.stem, path.name)]

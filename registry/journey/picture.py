@@ -9,12 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from registry.journey.retrace import Journey, Verdict
-from registry.pictures.style import BLACK, BLUE, INK, VERMILLION, sheet
+from registry.pictures.style import BLUE, CHANCE, INK, VERMILLION, sheet
 from vad.measures.metrics import CONFIDENCE, Difference, Measured
 
 _ROW, _AROUND = 0.29, 2.0  # inches that a row takes, and all that is not rows
 _GREY = "#767676"
-_CHANCE: dict[str, Any] = {"color": BLACK, "lw": 1.2, "ls": (0, (4, 2.5))}
 _REFERENCE: dict[str, Any] = {"color": VERMILLION, "marker": "D", "ms": 6.5, "mfc": "w", "mew": 1.4}
 # Each verdict has a colour, a marker and a word; any one of them tells it.
 _VERDICTS: dict[Verdict, tuple[str, str]] = {
@@ -36,7 +35,7 @@ def draw(path: Path, journey: Journey) -> None:
         handles: list[Artist] = [
             Line2D([], [], color=BLUE, marker="o", ms=6.5, lw=1.6, label=f"AP here{interval}"),
             Line2D([], [], **_REFERENCE, ls="", label="the reference's AP"),
-            Line2D([], [], **_CHANCE, label=f"chance, {journey.about.prevalence:.3f}"),
+            Line2D([], [], **CHANCE, label=f"chance, {journey.about.prevalence:.3f}"),
         ]
         figure.legend(handles=handles, loc="outside upper center", ncols=3, columnspacing=1.6)
 
@@ -45,7 +44,7 @@ def _approaches(axes: Axes, journey: Journey) -> None:
     rows, several = journey.reference.rows(), journey.about.videos > 1
     names = [f"{row.approach}   {row.phase}" for row in rows]
     _lay_out(axes, names, "approach, phase", f"AP on {journey.name}", "AP, interval" if several else "AP")
-    axes.axvline(journey.about.prevalence, **_CHANCE)
+    axes.axvline(journey.about.prevalence, **CHANCE)
     for place, row in enumerate(rows):
         if row.ap is not None:
             stated = row.ap if isinstance(row.ap, list) else [row.ap]
@@ -54,7 +53,7 @@ def _approaches(axes: Axes, journey: Journey) -> None:
         if result is None:
             _say(axes, place, "not run", _GREY)
         else:
-            m = result.measured
+            m = result.sampled.measured
             _mark(axes, place, m, BLUE, "o")
             _say(axes, place, f"{m.ap:.3f}" + (f"   {m.low:.3f} – {m.high:.3f}" if several else ""))
 

@@ -1,4 +1,4 @@
-"""What the reference reports and claims, read from `journey.yaml`: typed, frozen, strict, as an entry is."""
+"""What a reference reports and claims, read from `experiments/journey.yaml`: typed, frozen, strict, as an entry is."""
 
 from pathlib import Path
 from typing import Annotated, Self
@@ -8,8 +8,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from registry.entries.entry import Probability
 from registry.entries.yaml_reader import read_yaml
 from vad.errors import InputError
-
-FILE = Path(__file__).parent / "journey.yaml"
 
 Variant = Annotated[str, Field(pattern=r"^\w+:\w+$")]  # entry:variant
 Range = Annotated[list[Probability], Field(min_length=2, max_length=2)]
@@ -27,6 +25,12 @@ class Row(_Strict):
     variant: Variant
     ap: Probability | Range | None = None
     why: str | None = None
+
+    @property
+    def stated(self) -> str:
+        """What the reference reports: a figure, a range, or a dash."""
+        ends = self.ap if isinstance(self.ap, list) else [] if self.ap is None else [self.ap]
+        return " to ".join(f"{ap:.4f}" for ap in ends) or "-"
 
 
 class Table(_Strict):

@@ -41,8 +41,7 @@ def as_text(journey: Journey) -> str:
     for part in _parts(journey):
         lines += ["", part.title, table(part.header, part.rows, part.right)]
         lines += ["", *(fill(line, 120) for line in part.lines)] if part.lines else []
-    lines += ["", *_about(journey)]
-    lines += [f"note: {note}" for note in journey.notes]
+    lines += ["", *_about(journey), *(f"note: {note}" for note in journey.notes)]
     if journey.missing:
         lines += ["", f"not run yet; to run: {journey.asked.command(*journey.missing)}"]
     return "\n".join([*lines, ""])
@@ -78,8 +77,8 @@ def _parts(journey: Journey) -> list[_Part]:
     reference = journey.reference
     parts = []
     for one in reference.tables:
-        rows = [_row(journey, row) for row in one.rows]
-        parts.append(_Part(one.title, _ROWS, rows, (0, 4), [f"{r.approach}: {r.why}" for r in one.rows if r.why]))
+        why = [f"{row.approach}: {row.why}" for row in one.rows if row.why]
+        parts.append(_Part(one.title, _ROWS, [_row(journey, row) for row in one.rows], (0, 4), why))
     judged = [(claim, *journey.judge(claim)) for claim in reference.claims]
     rows = [[c.claim, verdict, _signed(found), f"{c.variant} - {c.than}"] for c, verdict, found in judged]
     counts = Counter(verdict for _, verdict, _ in judged)
@@ -90,19 +89,12 @@ def _parts(journey: Journey) -> list[_Part]:
 
 def _row(journey: Journey, row: Row) -> list[Any]:
     result = journey.results.get(row.variant)
-    first = [row.phase, row.approach, row.variant, reference_figure(row)]
+    first = [row.phase, row.approach, row.variant, row.stated]
     if result is None:
         return [*first, "not run", "-", "-", "-"]
     baseline = journey.reference.baseline
     change = "baseline" if row.variant == baseline else _signed(journey.difference(row.variant, baseline))
-    return [*first, f"{result.measured.ap:.4f}", interval(result.measured), change, result.run_id[:8]]
-
-
-def reference_figure(row: Row) -> str:
-    """What the reference reports: a figure, a range, or a dash."""
-    if isinstance(row.ap, list):
-        return f"{row.ap[0]:.4f} to {row.ap[1]:.4f}"
-    return "-" if row.ap is None else f"{row.ap:.4f}"
+    return [*first, f"{result.sampled.measured.ap:.4f}", interval(result.sampled.measured), change, result.run_id[:8]]
 
 
 def _signed(found: Difference | None) -> str:

@@ -1,16 +1,19 @@
 """The reference's journey on one data set: what was measured of each variant, and which claims hold, by rule."""
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from registry.data.datasets import Dataset, open_frames_of
-from registry.entries.loading import default_profile
-from registry.journey.reference import FILE, Claim, Reference, read_reference
-from registry.store.score_table import TEST, stored_table
+import numpy as np
+from numpy.typing import NDArray
+
+from registry.data.datasets import open_frames_of
+from registry.entries.loading import default_profile, journey_file
+from registry.journey.reference import Claim, Reference, read_reference
+from registry.store.score_table import TEST, ScoreTable, stored_table
 from registry.store.tracking import Found, Tracking
-from vad.data.frame_index import Values
 from vad.errors import InputError
 from vad.measures.metrics import Difference, Measured, Sampled, difference, sample
 
@@ -35,8 +38,7 @@ class Asked:
     def command(self, *entries: str) -> str:
         """What to type to have such a run of each entry."""
         given = {"EXP": " ".join(entries), "DATA": self.data, "LABELS": self.labels, "PROFILE": self.profile}
-        first = None if self.first_frame is None else str(self.first_frame)
-        return f"make run {spelt(**given, FIRST_FRAME=first, SET=' '.join(self.overrides))}"
+        return f"make run {spelt(**given, FIRST_FRAME=self.first_frame, SET=' '.join(self.overrides))}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,10 +47,6 @@ class Result:
 
     sampled: Sampled
     run_id: str
-
-    @property
-    def measured(self) -> Measured:
-        return self.sampled.measured
 
 
 @dataclass(eq=False)
@@ -65,7 +63,17 @@ class Journey:
     @property
     def about(self) -> Measured:
         """Any of the figures; frames, videos and prevalence are the same in all."""
-        return next(iter(self.results.values())).measured
+        return next(iter(self.results.values())).sampled.measured
+
+    def measure(self, run: Found, table: ScoreTable, labels: NDArray[np.bool_], variants: Sequence[str]) -> None:
+        """Measure these variants of a run; a note names each that it lacks."""
+        entry = run.tags["vad.entry"]
+        for variant in variants:
+            if variant in table.variants:
+                sampled = sample(table.variants[variant], labels, table.index)
+                self.results[f"{entry}:{variant}"] = Result(sampled, run.run_id)
+            else:
+                self.notes.append(f"run {run.run_id[:8]} of {entry} has no variant {variant}")
 
     def difference(self, variant: str, other: str) -> Difference | None:
         """How much better a variant is than another; None where either was not run."""
@@ -96,29 +104,24 @@ def retrace(asked: Asked, home: Path) -> Journey:
     tracking = Tracking()
     data = open_frames_of(asked.data, asked.labels, home, asked.first_frame)
     if data.labels is None:
-        raise InputError(
-            f"{data.name} has no labels, and without them there is no AP to set beside the reference's; "
-            "give LABELS=path (a CSV with Id,Label or a folder of N_label.mat)"
-        )
-    journey = Journey(read_reference(FILE), data.name, asked)
+        no_ap = f"{data.name} has no labels, and without them there is no AP to set beside the reference's"
+        raise InputError(f"{no_ap}; give LABELS=path (a CSV with Id,Label or a folder of N_label.mat)")
+    journey = Journey(read_reference(journey_file()), data.name, asked)
     runs = tracking.find("experiment", tags={"vad.protocol": data.protocol()})
     elsewhere: dict[tuple[str, str], list[str]] = {}
     for entry, variants in journey.reference.entries().items():
         of_entry = [run for run in runs if run.tags.get("vad.entry") == entry]
-        found = _newest([run for run in of_entry if _settings(run) == asked.settings], data, tracking, home, journey)
-        if found is None:
+        for run in (run for run in of_entry if _settings(run) == asked.settings):  # newest first
+            table = stored_table(tracking, run.run_id, TEST, home)
+            if table is not None and table.index == data.index:
+                journey.measure(run, table, data.labels.values, variants)
+                break
+            lost = "its scores.csv is gone, damaged or altered (FORCE=1 runs it anew)"
+            journey.notes.append(f"run {run.run_id[:8]} of {entry} is passed over: {lost}")
+        else:
             journey.missing.append(entry)
-            for settings in dict.fromkeys(_settings(run) for run in of_entry):
-                if settings != asked.settings:
-                    elsewhere.setdefault(settings, []).append(entry)
-            continue
-        run, scores = found
-        for variant in variants:
-            if variant in scores:
-                sampled = sample(scores[variant], data.labels.values, data.index)
-                journey.results[f"{entry}:{variant}"] = Result(sampled, run.run_id)
-            else:
-                journey.notes.append(f"run {run.run_id[:8]} of {entry} has no variant {variant}")
+            for settings in {_settings(run): None for run in of_entry if _settings(run) != asked.settings}:
+                elsewhere.setdefault(settings, []).append(entry)
     for (profile, overrides), entries in elsewhere.items():
         journey.notes.append(f"there are runs with {spelt(PROFILE=profile, SET=overrides)}: {', '.join(entries)}")
     if not journey.results:
@@ -128,25 +131,10 @@ def retrace(asked: Asked, home: Path) -> Journey:
     return journey
 
 
-def _newest(
-    runs: list[Found], data: Dataset, tracking: Tracking, home: Path, journey: Journey
-) -> tuple[Found, dict[str, Values]] | None:
-    """The first of these runs that has its scores, and those, by variant; a run without them is noted."""
-    for run in runs:
-        table = stored_table(tracking, run.run_id, TEST, home)
-        if table is not None and table.index == data.index:
-            return run, table.variants
-        name = f"run {run.run_id[:8]} of {run.tags['vad.entry']}"
-        journey.notes.append(
-            f"{name} is passed over: its scores.csv is gone, damaged or altered (FORCE=1 runs it anew)"
-        )
-    return None
-
-
 def _settings(run: Found) -> tuple[str, str]:
     return run.tags.get("vad.profile", ""), run.tags.get("vad.set", "")
 
 
-def spelt(**given: str | None) -> str:
+def spelt(**given: object) -> str:
     """What is given of make's variables, as one types them."""
-    return " ".join(f"{name}={shlex.quote(value)}" for name, value in given.items() if value)
+    return " ".join(f"{name}={shlex.quote(str(value))}" for name, value in given.items() if value not in (None, ""))

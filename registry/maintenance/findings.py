@@ -1,10 +1,34 @@
-"""What `vad doctor` knows of a store, and what it finds there."""
+"""What can be wrong with a store and with the caches of a home: each check yields what it finds, and changes nothing."""
 
-from collections.abc import Callable, Mapping
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
 
-from registry.store.tracking import Found
+from registry.analysis.choose import Version
+from registry.maintenance import repair as mending
+from registry.models.history import DECIDING, FOLLOWED, order_of
+from registry.models.packaging import FACT, faults
+from registry.models.versions import NAME, PRODUCTION
+from registry.store.processes import ALIVE, process_gone
+from registry.store.processes import here as this_machine
+from registry.store.record import recorded
+from registry.store.tracking import Found, Tracking
+from vad.system.files import left_behind, sha256
+
+# Days after which a run on another host is doubted.
+_LONG = 7
+# What a finished run of each kind is of no use without, and what makes it anew; the fields are tags.
+_ESSENTIAL = {
+    "experiment": ("results.json", "`vad run {entry}` makes it anew"),
+    "member": ("{checkpoint}/weights.safetensors", "`vad run {entry} --force` trains it anew"),
+    "submission": ("sha256.txt", "`vad submit --model {version}` writes the same file"),
+}
+_BRING_BACK = "bring it back, or run the experiment again with FORCE=1"
+# Its frames are drawn anew wherever they are missed.
+_DEMO = "demo-street"
 
 
 @dataclass(frozen=True)
@@ -19,21 +43,13 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Version:
-    """A version of a registered model; its name is as in `vad-ensemble/1`."""
-
-    name: str
-    aliases: tuple[str, ...]
-    tags: Mapping[str, str]
-
-
-@dataclass(frozen=True)
 class Store:
     """What a store knows.
 
     `ids` are those of all runs and logged models, deleted ones too. `has(owner, path)` says whether a run (by id) or
     a version (by name) has this file, and `place(owner)` where its files lie; None where that is not on this disk.
-    `moved` holds the right address for each wrong one.
+    Of a SQLite store: `database` is its file, `moved` holds the right address for each wrong one, and `folders` are
+    those of artifacts that there were before the database was read.
     """
 
     runs: list[Found]
@@ -41,4 +57,156 @@ class Store:
     ids: set[str]
     has: Callable[[str, str], bool]
     place: Callable[[str], Path | None] = lambda owner: None
+    database: Path | None = None
     moved: Mapping[str, str] = field(default_factory=dict)
+    folders: Sequence[Path] = ()
+
+    @property
+    def artifacts(self) -> Path:
+        """The folder of the artifacts of a SQLite store."""
+        assert self.database is not None
+        return self.database.with_name(mending.ARTIFACTS)
+
+    @cached_property
+    def whole(self) -> set[str]:
+        """Finished runs, by id, and versions, by name, that have the file without which they are of no use."""
+        files = {run.run_id: path for run in self.runs if run.status == "FINISHED" and (path := _essential(run)[0])}
+        files |= {version.name: "MLmodel" for version in self.versions}
+        return {owner for owner, path in files.items() if self.has(owner, path)}
+
+
+def check(store: Store, uri: str, home: Path) -> list[Finding]:
+    """All that is wrong with the store at `uri` and with the caches in `home`."""
+    found = [*_moved(store), *_running(store, uri), *_lost(store), *_altered(store)]
+    return [*found, *_orphans(store), *_caches(store, home), *_data(store)]
+
+
+def _moved(store: Store) -> Iterator[Finding]:
+    """Addresses that were right before somebody moved or copied the folder."""
+    if store.database and store.moved:
+        roots = ", ".join(sorted({str(mending.root(address)) for address in store.moved}))
+        what = f"{len(store.moved)} addresses lead to {roots}, but the files lie in {store.artifacts}"
+        mend = partial(mending.set_right, store.database, store.moved)
+        yield Finding(str(store.database), what, "set right, after a copy of the database beside it", mend)
+
+
+def _running(store: Store, uri: str) -> Iterator[Finding]:
+    """Runs that say RUNNING though nobody runs them."""
+    here = this_machine()
+    unfinished = [run for run in store.runs if run.status == "RUNNING"]
+    if gone := [run for run in unfinished if process_gone(run.tags)]:
+        remedy = "marked KILLED; the command that began it goes on from there"
+        mark = partial(Tracking, uri)  # which marks them on opening
+        yield Finding(", ".join(map(_named, gone)), "RUNNING, but the process is gone", remedy, mark)
+    for run in unfinished:
+        host, days = run.tags.get("vad.host"), (time.time() - run.started) / 86400
+        if host not in (None, here) and ALIVE not in run.tags and days > _LONG:
+            what = f"RUNNING on {host} for {days:.0f} days"
+            yield Finding(_named(run), what, f"if it died, any `vad` on {host} says so")
+
+
+def _essential(run: Found) -> tuple[str, str]:
+    """The artifact without which a finished run is of no use, empty if there is none, and how it is made anew."""
+    about = defaultdict(str, {key.removeprefix("vad."): value for key, value in run.tags.items()})
+    path, remedy = _ESSENTIAL.get(run.tags["vad.kind"], ("", ""))
+    return path.format_map(about), remedy.format_map(about)
+
+
+def _lost(store: Store) -> Iterator[Finding]:
+    """Finished runs and versions without their files; what was made anew since is no fault."""
+    made = {run.tags.get("vad.digest") for run in store.runs if run.run_id in store.whole}
+    for run in store.runs:
+        path, remedy = _essential(run)
+        if run.status == "FINISHED" and path and run.run_id not in store.whole:
+            anew = run.tags.get("vad.digest") in made
+            note = anew or run.tags["vad.kind"] == "submission"
+            remedy = "made anew since: nothing to do" if anew else remedy
+            yield Finding(_named(run), f"its {path} is gone", remedy, note=note)
+    registered = {_recipe(version): version.name for version in store.versions if version.name in store.whole}
+    for version in store.versions:
+        if version.name not in store.whole:
+            other, entry = registered.get(_recipe(version)), version.tags.get("vad.entry", "EXP")
+            remedy = f"made anew as {other}" if other else f"`vad run {entry} --force` registers it anew"
+            note = other is not None and not {*version.aliases} - {"previous"}
+            if version.aliases and not note:
+                remedy += f"; then `vad promote` that, for this one is {' and '.join(version.aliases)}"
+            yield Finding(f"models:/{version.name}", "its files are gone", remedy, note=note)
+
+
+def _recipe(version: Version) -> tuple[str | None, str | None]:
+    return version.tags.get("vad.ensemble"), version.tags.get("vad.protocol")
+
+
+def _altered(store: Store) -> Iterator[Finding]:
+    """Files that are not those that were logged, where they lie on this disk; records that are gone; a moved alias."""
+    for run in store.runs:
+        known, place = recorded(run.tags), store.place(run.run_id)
+        if run.status == "FINISHED" and run.tags["vad.kind"] in ("experiment", "member") and not known:
+            what = "has lost the record of its files (its tag vad.files)"
+            yield Finding(_named(run), what, "its experiment finds them anew")
+        for path, digest in known.items() if place else ():
+            if place and (place / path).is_file() and sha256(place / path) != digest:
+                yield Finding(_named(run), f"{path} was altered", _BRING_BACK)
+    for version in store.versions:
+        where, place = f"models:/{version.name}", store.place(version.name)
+        if FACT not in version.tags:
+            yield Finding(where, "has lost its facts (its tag `vad`)", "run its experiment again with FORCE=1")
+        elif place is not None and place.is_dir():
+            yield from (Finding(where, fault, _BRING_BACK) for fault in faults(place, version.tags[FACT]))
+    yield from _alias(store)
+
+
+def _alias(store: Store) -> Iterator[Finding]:
+    """Where `production` is not the version that the last decision made it."""
+    made = [run for run in store.runs if run.tags["vad.kind"] == "decision" and run.name.endswith(DECIDING)]
+    last = max(made, key=order_of, default=None)
+    decided = last.name.split()[0] if last else "none"
+    cut_off = last is not None and last.tags.get(FOLLOWED) == "no"
+    for version in store.versions:
+        model, _, number = version.name.rpartition("/")
+        if PRODUCTION in version.aliases and model == NAME and f"v{number}" != decided:
+            what = f"is production, but the last decision made {decided} production"
+            remedy = f"`vad promote v{number}` records that it shall be so; `vad history` tells who was"
+            if cut_off:
+                what, remedy = f"{what} and was cut off", f"`vad promote {decided}` completes it"
+            yield Finding(f"models:/{version.name}", what, remedy)
+
+
+def _orphans(store: Store) -> Iterator[Finding]:
+    """Artifacts of runs and logged models that the database does not know."""
+    when = time.strftime("%Y%m%d-%H%M%S")
+    for folder in sorted(store.folders):
+        if folder.name not in store.ids and mending.settled(folder):
+            what = f"{mending.megabytes(mending.size(folder))} of artifacts that no run of this database owns"
+            aside = partial(mending.set_aside, folder, store.artifacts, when)
+            yield Finding(str(folder), what, f"moved to {store.artifacts / mending.ASIDE}", aside)
+
+
+def _caches(store: Store, home: Path) -> Iterator[Finding]:
+    """Files in `home` that are half-written or of no use any more."""
+    finished = {run.tags.get("vad.digest", "") for run in store.runs if run.run_id in store.whole}
+    kinds: tuple[tuple[str, Callable[[Path], bool], str], ...] = (
+        ("**/.*.part", left_behind, "half-written; its writer is gone"),
+        ("frames/*.npy", lambda path: not mending.holds_its_frames(path), "its size does not fit its shape"),
+        ("resume/*.safetensors", lambda path: path.stem in finished, "the state of a training that is finished"),
+        ("fetched/*", lambda path: path.name not in store.ids, "fetched from a run that is gone"),
+        ("index/*.json", lambda path: not mending.is_json(path), "unreadable"),
+    )
+    for pattern, is_useless, why in kinds:
+        for path in sorted(home.glob(pattern)):
+            lock = home / "locks" / path.stem
+            if is_useless(path) and mending.idle(path, lock):
+                yield Finding(str(path), why, "removed", partial(mending.remove, path, lock))
+
+
+def _data(store: Store) -> Iterator[Finding]:
+    """Data and labels on this disk that runs and versions name, and that are gone. The store is sound without them."""
+    tags = [*(run.tags for run in store.runs), *(version.tags for version in store.versions)] if store.database else []
+    named = Counter(about[key] for about in tags for key in ("vad.data", "vad.labels") if key in about)
+    for place, count in sorted(named.items()):
+        if place.startswith("/") and _DEMO not in Path(place).parts and not Path(place).exists():
+            yield Finding(place, f"gone; {count} runs and versions name it", "give DATA= where you need it", note=True)
+
+
+def _named(run: Found) -> str:
+    return f"run {run.run_id} ({run.name})"

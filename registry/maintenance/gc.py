@@ -1,18 +1,25 @@
-"""What of the caches may go: not used for long, too large together, or of no use to anybody. All of it is made anew when it is missed."""
+"""What may go: caches, which are made anew when they are missed; runs and versions that a person names and that nobody needs.
 
-import filecmp
-import os
+Runs go with their artifacts, and nothing goes that others are made of.
+"""
+
+import json
+import re
 import time
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from registry.analysis.choose import LEAST, PARENT, Version, all_runs, all_versions, by_id
+from registry.console import table
 from registry.maintenance import repair as mending
 from registry.store.address import sqlite_path
-from registry.store.tracking import Tracking
+from registry.store.record import Altered
+from registry.store.tracking import Found, Tracking
 from vad.errors import InputError
-from vad.system.files import share
+from vad.system.files import sha256, share
 
 _DAY = 86400
 # Kinds of caches by their folder in VAD_HOME.
@@ -29,11 +36,11 @@ _LITTLE = 1 << 16
 
 @dataclass(frozen=True)
 class Waste:
-    """Something that can go: what it is, the bytes that are free then, and how it goes."""
+    """Something that can go: what it is, the bytes that are free then, and how it goes, step by step."""
 
     what: str
     size: int
-    free: Callable[[], object]
+    steps: Sequence[Callable[[], object]]
 
 
 def caches(home: Path, uri: str, days: float, most: int | None) -> list[Waste]:
@@ -43,107 +50,201 @@ def caches(home: Path, uri: str, days: float, most: int | None) -> list[Waste]:
     """
     before = time.time() - days * _DAY
     found: list[Waste] = []
-    kept: list[tuple[float, str, Path, int]] = []
-    for folder, what in _CACHES.items():
-        for path in sorted((home / folder).glob("[!.]*")):
-            used, size = last_used(path), mending.size(path)
-            if used < before and mending.settled(path):
-                found.append(Waste(f"{what}, not used for {days:g} days", size, partial(mending.remove, path, None)))
-            else:
-                kept.append((used, what, path, size))
-    total = sum(size for *_, size in kept)
-    for _, what, path, size in sorted(kept):
-        if most is not None and total > most and mending.settled(path):
-            found.append(Waste(f"{what}, used least", size, partial(mending.remove, path, None)))
+    paths = [(path, what) for folder, what in _CACHES.items() for path in (home / folder).glob("[!.]*")]
+    by_use = sorted((last_used(path), what, path, mending.size(path)) for path, what in paths)
+    total = sum(size for *_, size in by_use)
+    for used, what, path, size in by_use:
+        if (used < before or (most is not None and total > most)) and mending.settled(path):
+            why = f"not used for {days:g} days" if used < before else "used least"
+            found.append(Waste(f"{what}, {why}", size, [partial(mending.remove, path)]))
             total -= size
     database = sqlite_path(uri)
     if database is None or database.exists():
         found += _states(home, Tracking(uri, mark_stale=False), before)
     found += _locks(home, min(before, time.time() - _DAY))
     if database is not None:
-        artifacts = database.absolute().parent / mending.ARTIFACTS
-        found += [
-            Waste(
-                "weights that stand twice in the artifacts: one file from now on",
-                copy.stat().st_size,
-                partial(share, one, copy),
-            )
-            for one, copy in twins(artifacts)
-        ]
+        twice = "weights that stand twice in the artifacts: one file from now on"
+        pairs = _twins(database.absolute().with_name(mending.ARTIFACTS))
+        found += [Waste(twice, copy.stat().st_size, [partial(share, one, copy)]) for one, copy in pairs]
     return found
 
 
 def _states(home: Path, tracking: Tracking, before: float) -> Iterator[Waste]:
     """Half-trained members that nobody takes up: the member is finished, or no run that was cut off is of it."""
     done = {run.tags.get("vad.digest") for run in tracking.find("member")}
-    open_ = {
-        run.tags.get("vad.digest") for run in tracking.find("member", statuses=("RUNNING", "KILLED", "FAILED"))
-    } - done
+    unfinished = tracking.find("member", statuses=("RUNNING", "KILLED", "FAILED"))
+    open_ = {run.tags.get("vad.digest") for run in unfinished} - done
     for path in sorted((home / "resume").glob("[!.]*.safetensors")):
         digest, lock = path.stem, home / "locks" / path.stem
-        if digest in done or (digest not in open_ and last_used(path) < before):
+        if (digest in done or (digest not in open_ and last_used(path) < before)) and mending.idle(path, lock):
             why = "it is finished" if digest in done else "no run of this store is of it"
-            with mending.free(lock) as nobody:
-                if nobody and mending.settled(path):
-                    yield Waste(
-                        f"the state of a half-trained member, as {why}",
-                        mending.size(path),
-                        partial(mending.remove, path, lock),
-                    )
+            what = f"the state of a half-trained member, as {why}"
+            yield Waste(what, mending.size(path), [partial(mending.remove, path, lock)])
 
 
 def _locks(home: Path, before: float) -> Iterator[Waste]:
     for path in sorted((home / "locks").glob("[!.]*")):
-        with mending.free(path) as nobody:
-            if nobody and path.stat().st_mtime < before:
-                yield Waste("locks that nobody holds", 0, partial(mending.remove, path, path))
+        if path.stat().st_mtime < before and mending.idle(path, path):
+            yield Waste("locks that nobody holds", 0, [partial(mending.remove, path, path)])
 
 
-def twins(artifacts: Path) -> Iterator[tuple[Path, Path]]:
+def _twins(artifacts: Path) -> Iterator[tuple[Path, Path]]:
     """Yield files of weights that hold the same bytes on the disk, the second of which may become a link to the first."""
-    by_size: dict[int, list[Path]] = {}
-    for path in sorted(artifacts.rglob("*.safetensors")):
-        if path.is_file() and not path.is_symlink() and (size := path.stat().st_size) > _LITTLE:
-            by_size.setdefault(size, []).append(path)
-    for paths in by_size.values():
-        firsts: list[Path] = []
-        for path in paths:
-            if one := next((first for first in firsts if filecmp.cmp(first, path, shallow=False)), None):
-                if not one.samefile(path):
-                    yield one, path
-            else:
-                firsts.append(path)
+    paths = [path for path in sorted(artifacts.rglob("*.safetensors")) if path.is_file() and not path.is_symlink()]
+    sizes = Counter(path.stat().st_size for path in paths)
+    firsts: dict[str, Path] = {}
+    for path in paths:
+        size = path.stat().st_size
+        if size > _LITTLE and sizes[size] > 1 and not (one := firsts.setdefault(sha256(path), path)).samefile(path):
+            yield one, path
 
 
 def last_used(path: Path) -> float:
     """When a file, or one in a folder, was last read or written; seconds since 1970. Systems note reading once a day."""
-    return max(
-        (max(found.stat().st_mtime, found.stat().st_atime) for found in mending.files(path)),
-        default=path.lstat().st_mtime,
-    )
+    seen = mending.files(path).values()
+    return max((max(about.st_mtime, about.st_atime) for about in seen), default=path.lstat().st_mtime)
 
 
 def freed(places: Iterable[Path]) -> int:
     """The bytes that are free when all these files and folders are gone: a file goes with the last of its names."""
-    names: dict[tuple[int, int], list[os.stat_result]] = {}
-    for path in {file for place in places for file in mending.files(place)}:
-        about = path.lstat()
-        names.setdefault((about.st_dev, about.st_ino), []).append(about)
-    return sum(found[0].st_size for found in names.values() if len(found) >= found[0].st_nlink)
+    found = mending.files(*places).values()
+    names = Counter((about.st_dev, about.st_ino) for about in found)
+    whole = {(a.st_dev, a.st_ino): a.st_size for a in found if names[a.st_dev, a.st_ino] >= a.st_nlink}
+    return sum(whole.values())
 
 
-def summary(waste: Sequence[Waste]) -> list[tuple[str, int, int]]:
-    """What it is, how many, and bytes; what frees most comes first."""
-    kinds: dict[str, list[int]] = {}
+def as_text(waste: Sequence[Waste]) -> str:
+    """What would go, how many of each kind, and how large; what frees most comes first."""
+    kinds: dict[str, list[int]] = defaultdict(list)
     for item in waste:
-        kinds.setdefault(item.what, []).append(item.size)
-    return sorted(((what, len(sizes), sum(sizes)) for what, sizes in kinds.items()), key=lambda row: -row[2])
+        kinds[item.what].append(item.size)
+    by_size = sorted(kinds.items(), key=lambda kind: -sum(kind[1]))
+    rows = [[what, len(sizes), mending.megabytes(sum(sizes))] for what, sizes in by_size]
+    return table(["what", "", "size"], rows, right=(1, 2))
 
 
 def let_go(waste: Collection[Waste]) -> None:
     """Free all of it, in this order. Raises InputError for what cannot be removed; what came before it is gone."""
-    try:
-        for item in waste:
-            item.free()
-    except OSError as error:
-        raise InputError(f"cannot remove {error.filename}: {error.strerror}; make it yours, and try again") from None
+    with mending.possible("remove", "make it yours"):
+        for step in (step for item in waste for step in item.steps):
+            step()
+
+
+def choose(
+    names: Sequence[str], days: float | None, tracking: Tracking, home: Path
+) -> tuple[list[Waste], int, list[str]]:
+    """Return what goes with the runs and versions that are named, or with all that are older than `days`; of both, what is either named and older.
+
+    Gives it in the order in which it has to go, the bytes that are free then, and what was named and stays, with the
+    reason. A run is named by its id, or 8 digits of it, or its experiment, which stands for all its runs; a version as
+    in `v3`. Whatever has an alias stays, as production has, with its run and that run's members; so do members that
+    another run uses, and runs that are under way. Raises InputError for a name that is none.
+    """
+    store = _Store(tracking, home)
+    runs, versions = store.named(names) if names else (store.experiments, set[str]())
+    if days is not None:
+        before = time.time() - days * _DAY
+        runs = {run_id for run_id in runs if store.runs[run_id].started < before}
+    kept = {name for name in versions if store.versions[name].aliases}
+    stays = [f"{name} is {' and '.join(store.versions[name].aliases)}" for name in sorted(kept)]
+    needed = {run_id: reason for run_id in sorted(runs) if (reason := store.needed(run_id))}
+    stays += [f"{store.called(run_id)}: {reason}" for run_id, reason in needed.items()]
+    runs = runs - needed.keys()
+    # Members go with their experiment unless another uses them.
+    used = {member for run_id in store.experiments - runs for member in store.members(run_id)}
+    wanted = runs | {child.run_id for run_id in runs for child in store.children[run_id]}
+    stays += [f"{store.called(run_id)}: another run uses it" for run_id in sorted(wanted & used)]
+    gone = wanted - used
+    versions = versions - kept | {version.name for version in store.versions.values() if version.run_id in gone}
+    last = sorted(gone, key=lambda run_id: (run_id in store.experiments, run_id))
+    return *store.waste([store.versions[name] for name in sorted(versions)], last), stays
+
+
+class _Store:
+    """The runs, by id, and versions, by name, of a store. What was decided stays known: decisions do not count."""
+
+    def __init__(self, tracking: Tracking, home: Path):
+        self._tracking, self._home = tracking, home
+        self.runs = {run.run_id: run for run in all_runs(tracking) if run.tags["vad.kind"] != "decision"}
+        self.experiments = {run.run_id for run in self.runs.values() if run.tags["vad.kind"] == "experiment"}
+        self.children: dict[str, list[Found]] = defaultdict(list)
+        for run in self.runs.values():
+            self.children[run.tags.get(PARENT, "")].append(run)
+        self.versions = {version.name: version for version in all_versions(tracking)}
+
+    def named(self, names: Sequence[str]) -> tuple[set[str], set[str]]:
+        """The runs and the versions that are named. Raises InputError for a name that is none, or more than one's."""
+        runs: set[str] = set()
+        versions: set[str] = set()
+        for name in names:
+            bare = name.removeprefix("models:/")
+            fitting = [v for v in self.versions if v == bare or re.fullmatch(rf"v?{v.rpartition('/')[2]}", name)]
+            if len(fitting) > 1:
+                raise InputError(f"{name}: there are {' and '.join(sorted(fitting))}; name one of them")
+            if fitting:
+                versions.add(fitting[0])
+            elif run := by_id(name, self.runs.values()):
+                runs.add(run.run_id)
+            elif found := {run_id for run_id in self.experiments if self.runs[run_id].name == name}:
+                runs |= found
+            else:
+                lists = "`vad leaderboard --all` lists runs, `vad history` versions"
+                raise InputError(f"{name}: there is no such run, experiment or version; {lists}")
+        return runs, versions
+
+    def needed(self, run_id: str) -> str:
+        """Why a run that is named stays; empty where it may go."""
+        for version in self.versions.values():
+            if version.aliases and (version.run_id == run_id or run_id in self.members(version.run_id)):
+                return f"{version.name}, which is {' and '.join(version.aliases)}, is made of it"
+        under_way = any(run.status == "RUNNING" for run in (self.runs[run_id], *self.children[run_id]))
+        return "it is under way" if under_way else ""
+
+    def members(self, run_id: str) -> set[str]:
+        """The members that a run was made of, its own and those of others."""
+        members = {child.run_id for child in self.children[run_id] if child.tags["vad.kind"] == "member"}
+        if run_id not in self.runs:
+            return members
+        try:
+            path = self._tracking.fetch(run_id, "results.json", self._home / "fetched" / run_id)
+            return members | set(json.loads(path.read_text())["members"].values() if path else ())
+        except (Altered, ValueError, KeyError, AttributeError, TypeError):
+            return members
+
+    def called(self, run_id: str) -> str:
+        run = self.runs[run_id]
+        return f"{run.tags['vad.kind']} {run.name} (run {run_id[:LEAST]})"
+
+    def waste(self, versions: Collection[Version], runs: Sequence[str]) -> tuple[list[Waste], int]:
+        """What goes with these versions and runs, their logged models first; and the bytes that are free then."""
+        client = self._tracking.client
+        waste: list[Waste] = []
+        places: list[Path] = []
+
+        def add(
+            what: str, address: str, then: Callable[[], object], first: Sequence[Callable[[], object]] = ()
+        ) -> None:
+            place = mending.local(address)
+            places.extend([place] if place else [])
+            remove = partial(_remove, self._tracking, address)
+            waste.append(Waste(what, mending.size(place) if place else 0, (*first, remove, then)))
+
+        models: dict[str, Version | None] = {version.model_id: version for version in versions}
+        for run_id in runs:
+            of_run = [self.runs[run_id].experiment_id], f"source_run_id = '{run_id}'"
+            models |= {m.model_id: None for m in client.search_logged_models(*of_run) if m.model_id not in models}
+        for model_id, version in models.items():
+            model = client.get_logged_model(model_id)
+            what = f"version {version.name}" if version else f"logged model {model.name}"
+            first = [partial(client.delete_model_version, *version.name.rpartition("/")[::2])] if version else []
+            add(what, model.artifact_location, partial(client.delete_logged_model, model_id), first=first)
+        for run_id in runs:
+            add(self.called(run_id), client.get_run(run_id).info.artifact_uri, partial(client.delete_run, run_id))
+        return waste, freed(places)
+
+
+def _remove(tracking: Tracking, address: str) -> None:
+    """Remove what lies at an address, and the folder around it where that is empty then."""
+    tracking.remove_files(address)
+    if (place := mending.local(address)) and place.parent.is_dir() and not any(place.parent.iterdir()):
+        place.parent.rmdir()

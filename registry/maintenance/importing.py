@@ -4,54 +4,37 @@ import json
 import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 from mlflow.entities import LoggedModelOutput, Metric
-from mlflow.exceptions import MlflowException
 
-from registry.maintenance.parcel import (
-    Parcel,
-    Point,
-    RunRecord,
-    VersionRecord,
-    unpack,
-)
+from registry.analysis.choose import PARENT, STATUSES
+from registry.console import plural
+from registry.maintenance.parcel import Parcel, Point, RunRecord, VersionRecord, unpack
 from registry.models.packaging import FACT, LISTING, listed
 from registry.models.production import Production
-from registry.models.versions import PRODUCTION, Version, Versions
-from registry.store.connection import absent
+from registry.models.versions import PRODUCTION, Versions
 from registry.store.record import is_record, recorded
+from registry.store.runlog import DESCRIPTION, PAGE
 from registry.store.search import equals
 from registry.store.tracking import Tracking
 from vad.errors import InputError
 from vad.system.files import sha256
 
-_KIND, _ORIGIN, _PARENT, _VERSION = "vad.kind", "vad.imported_from", "mlflow.parentRunId", "vad.version"
-_NOTE, _RESULTS, _MODEL_FILE = "mlflow.note.content", "results.json", "MLmodel"
-_STATUSES = ("FINISHED", "FAILED", "KILLED", "RUNNING")
+_KIND, _ORIGIN, _VERSION = "vad.kind", "vad.imported_from", "vad.version"
+_RESULTS, _MODEL_FILE = "results.json", "MLmodel"
 # Tags of a run and of a version that are true of the other store only.
 _HERE = ("vad.host", "vad.pid", "vad.process", "vad.alive", "vad.taken_up", "vad.force", "vad.logged_model")
 _DECISION = ("vad.decision", "vad.decided")
-_METRICS = 1000  # the most that MLflow takes at once
 
 
-@dataclass
-class Imported:
-    """What an import did: new ids by the old ones, how many runs were there before, what became of the version."""
-
-    runs: dict[str, str] = field(default_factory=dict)
-    known: int = 0
-    version: str = ""
-    notes: list[str] = field(default_factory=list)
-
-
-def import_(folder: Path, home: Path) -> Imported:
+def import_(folder: Path, home: Path) -> tuple[list[str], list[str]]:
     """Make what a folder holds in this store, unless it is there. What was cut off is taken up.
 
-    Raises InputError, before the store is touched, where a file is missing or was altered.
+    Gives what was done and what else there is to say, a line each. Raises InputError, before the store is touched,
+    where a file is missing or was altered.
     """
     parcel = unpack(folder)
     for run_id, record in parcel.runs.items():
@@ -72,9 +55,8 @@ def _require_recorded(folder: Path, known: Mapping[str, str]) -> None:
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         digest = known.get(path.relative_to(folder).as_posix())
         if digest is None or sha256(path) != digest:
-            raise InputError(
-                f"{path} was altered: its SHA-256 is not the one that was recorded when it was made; ask for another export"
-            )
+            other = "its SHA-256 is not the one that was recorded when it was made"
+            raise InputError(f"{path} was altered: {other}; ask for another export")
 
 
 def _require(path: Path, read: Callable[[str], Any], key: str) -> None:
@@ -94,31 +76,34 @@ class _Import:
         self._parcel, self._tracking, self._home = parcel, tracking, home
         self._client = tracking.client
         self._versions = Versions(tracking)
-        self._ids: dict[str, str] = {}
-        self._done = Imported()
+        self._ids: dict[str, str] = {}  # here, by those of the parcel
+        self._new: dict[str, str] = {}  # those of runs that are not here yet, or were cut off
+        self._notes: list[str] = []
 
-    def all(self) -> Imported:
+    def all(self) -> tuple[list[str], list[str]]:
         """Open what is missing, fill it, register the version, and end the runs last."""
         # Experiments last: who sees one finished finds all that belongs to it.
         records = sorted(self._parcel.runs.values(), key=lambda record: record.tags[_KIND] == "experiment")
         for record in records:
             self._open(record)
-        for run_id in self._done.runs:
+        for run_id in self._new:
             self._fill(self._parcel.runs[run_id])
-        number = self._version(self._parcel.version) if self._parcel.version else None
+        number, became = self._version(self._parcel.version) if self._parcel.version else (None, "")
         for record in records:
-            self._end(record, number, record.run_id in self._done.runs)
-        self._done.known = len(records) - len(self._done.runs)
-        return self._done
+            self._end(record, number, record.run_id in self._new)
+        done = [f"run    {new}, which was {old}" for old, new in self._new.items()]
+        known = len(records) - len(self._new)
+        done.append(f"{plural(len(self._new), 'run')} imported, {known} were there already")
+        return [*done, *([f"model  {became}"] if became else [])], self._notes
 
     def _open(self, record: RunRecord) -> None:
         """Find the run here that stands for a record, or make it; what was cut off counts as new."""
         origin, kind = record.tags.get(_ORIGIN, record.run_id), record.tags[_KIND]
         for run_id in (record.run_id, origin):
-            if self._active(run_id):
+            if self._is_here(run_id):
                 self._ids[record.run_id] = run_id
                 return
-        found = self._tracking.find(kind, statuses=_STATUSES, tags={_ORIGIN: origin})  # type: ignore[arg-type]
+        found = self._tracking.find(kind, statuses=STATUSES, tags={_ORIGIN: origin})  # type: ignore[arg-type]
         if found:
             run_id = found[0].run_id
         else:
@@ -128,24 +113,19 @@ class _Import:
         self._ids[record.run_id] = run_id
         # One that `vad run` has taken up since has a process, and is not ours any more.
         if not found or (found[0].status == "RUNNING" and "vad.host" not in found[0].tags):
-            self._done.runs[record.run_id] = run_id
+            self._new[record.run_id] = run_id
 
-    def _active(self, run_id: str) -> bool:
-        try:
-            return bool(self._client.get_run(run_id).info.lifecycle_stage == "active")
-        except MlflowException as error:
-            if not absent(error):
-                raise
-            return False
+    def _is_here(self, run_id: str) -> bool:
+        experiments = [found.experiment_id for found in self._client.search_experiments()]
+        return bool(self._client.search_runs(experiments, equals("attributes.run_id", run_id)))
 
     def _fill(self, record: RunRecord) -> None:
         """Log all that a record holds; what is there already stays or is written over."""
         run_id = self._ids[record.run_id]
-        own = (*_HERE, _PARENT, _VERSION)
+        own = (*_HERE, PARENT, _VERSION)
         tags = {key: value for key, value in record.tags.items() if key not in own and not is_record(key)}
         log = self._tracking.reopen(run_id)
-        log.params({key: value for key, value in record.params.items() if not key.startswith(_HERE)})
-        log.tags(tags)
+        log.log(params={key: value for key, value in record.params.items() if not key.startswith(_HERE)}, tags=tags)
         self._log_metrics(run_id, record.metrics)
         files = self._parcel.artifacts(record.run_id)
         if files.is_dir():
@@ -154,8 +134,8 @@ class _Import:
     def _log_metrics(self, run_id: str, points: Sequence[Point], model_id: str | None = None) -> None:
         """Log values with the times that they had, of a run or of its logged model."""
         values = [Metric(p.key, p.value, p.timestamp, p.step, model_id, run_id=run_id) for p in points]
-        for start in range(0, len(values), _METRICS):
-            self._client.log_batch(run_id, values[start : start + _METRICS])
+        for start in range(0, len(values), PAGE):
+            self._client.log_batch(run_id, values[start : start + PAGE])
 
     def _end(self, record: RunRecord, number: str | None, new: bool) -> None:
         """Put new ids for the old ones, and give a new run its status. One that was here gets what it lacked."""
@@ -187,18 +167,17 @@ class _Import:
     def _mapped(self, record: RunRecord, number: str | None, new: bool) -> dict[str, str]:
         """The tags of a record that name a run or a version, with the ids of this store."""
         tags = {}
-        if told := record.tags.get(_NOTE):
-            tags[_NOTE] = self._with_new_ids(told)
-        if parent := record.tags.get(_PARENT):
-            if parent in self._ids:
-                tags[_PARENT] = self._ids[parent]
-            elif new:
-                self._done.notes.append(f"{record} stands alone here: its experiment, run {parent}, did not come along")
-        if old := record.tags.get(_VERSION):
-            if self._parcel.version and self._parcel.version.number == old and number:
-                tags[_VERSION] = number
-            elif new:
-                tags[_VERSION] = f"{old} elsewhere"
+        note, parent, old = (record.tags.get(key) for key in (DESCRIPTION, PARENT, _VERSION))
+        if note:
+            tags[DESCRIPTION] = self._with_new_ids(note)
+        if parent in self._ids:
+            tags[PARENT] = self._ids[parent]
+        elif parent and new:
+            self._notes.append(f"{record} stands alone here: its experiment, run {parent}, did not come along")
+        if old and number and self._parcel.version and self._parcel.version.number == old:
+            tags[_VERSION] = number
+        elif old and new:
+            tags[_VERSION] = f"{old} elsewhere"
         return tags
 
     def _with_new_ids(self, text: str) -> str:
@@ -210,57 +189,46 @@ class _Import:
                 text = text.replace(old, new)
         return text
 
-    def _version(self, record: VersionRecord) -> str:
-        """The number that the version has here, registered if it is not there."""
+    def _version(self, record: VersionRecord) -> tuple[str, str]:
+        """The number that the version has here, registered if it is not there; and what became of it."""
         same = ("vad.ensemble", "vad.protocol")
-        known = [
-            version
-            for version in self._versions.all()
-            if all(version.tags.get(key) == record.tags.get(key) for key in same) and self._versions.whole(version)
-        ]
-        version = known[0] if known else self._register(record)
-        if known and _DECISION[0] in version.tags:
-            self._done.version = f"is {version.uri} already"
-            return version.number
+        known = [v for v in self._versions.all() if all(v.tags.get(key) == record.tags.get(key) for key in same)]
+        version = next((v for v in known if self._versions.whole(v)), None)
+        if version and _DECISION[0] in version.tags:
+            return version.number, f"is {version.uri} already"
+        if version is None:
+            run_id = self._ids[record.run_id]
+            source = self._model(record, run_id)
+            tags = {key: value for key, value in record.tags.items() if key not in _DECISION} | {"vad.run_id": run_id}
+            about = self._with_new_ids(record.description)
+            version = self._versions.add(f"models:/{source}", source, run_id, tags, about)
         Production(self._versions, self._tracking, self._home).receive(version, "imported")
         production = self._versions.alias(PRODUCTION)
-        stays = (
-            f"production stays {production.uri}"
-            if production
-            else f"`vad promote v{version.number}` makes it production"
-        )
-        self._done.version = f"imported as {version.uri}; {stays}"
-        return version.number
-
-    def _register(self, record: VersionRecord) -> Version:
-        run_id = self._ids[record.run_id]
-        model_id = self._model(record, run_id)
-        tags = {key: value for key, value in record.tags.items() if key not in _DECISION}
-        tags = {key: run_id if key == "vad.run_id" else value for key, value in tags.items()}
-        return self._versions.add(f"models:/{model_id}", model_id, run_id, tags, self._with_new_ids(record.description))
+        stays = f"`vad promote v{version.number}` makes it production"
+        stays = f"production stays {production.uri}" if production else stays
+        return version.number, f"imported as {version.uri}; {stays}"
 
     def _model(self, record: VersionRecord, run_id: str) -> str:
         """The logged model of a version, whole: the one that was begun, or a new one. Gives its id."""
         run = self._client.get_run(run_id)
         experiment = run.info.experiment_id
-        begun = [
-            found for found in self._client.search_logged_models([experiment], equals(f"tags.`{_ORIGIN}`", record.model_id))
-            if found.tags.get(_ORIGIN) == record.model_id
-        ]  # fmt: skip
-        model = begun[0] if begun else self._client.create_logged_model(
-            experiment, record.model_name, run_id, {**record.model_tags, _ORIGIN: record.model_id}, record.params,
-            record.model_type,
-        )  # fmt: skip
+        query = equals(f"tags.`{_ORIGIN}`", record.model_id)
+        alike = self._client.search_logged_models([experiment], query)
+        model = next((found for found in alike if found.tags.get(_ORIGIN) == record.model_id), None)
+        if model is None:
+            tags = {**record.model_tags, _ORIGIN: record.model_id}
+            about = record.params, record.model_type
+            model = self._client.create_logged_model(experiment, record.model_name, run_id, tags, *about)
         model_id = str(model.model_id)
         self._log_metrics(run_id, record.metrics, model_id)
         if model_id not in {output.model_id for output in run.outputs.model_outputs}:
             self._client.log_outputs(run_id, [LoggedModelOutput(model_id, 0)])
         self._client.log_model_artifacts(model_id, str(self._parcel.model))
-        about = yaml.safe_load((self._parcel.model / _MODEL_FILE).read_text())
+        old = yaml.safe_load((self._parcel.model / _MODEL_FILE).read_text())
         new = {"artifact_path": model.artifact_location, "model_id": model_id, "model_uuid": model_id, "run_id": run_id}
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / _MODEL_FILE
-            path.write_text(yaml.safe_dump(about | new))
+            path.write_text(yaml.safe_dump(old | new))
             self._client.log_model_artifact(model_id, str(path))
         self._client.finalize_logged_model(model_id, "READY")
         return model_id

@@ -12,11 +12,11 @@ import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
+from pydantic import Field, PlainSerializer, TypeAdapter, ValidationError
 
 from vad.errors import InputError
 from vad.system.files import sha256, sweep, unfinished
@@ -25,14 +25,10 @@ FORMAT = 1
 _CONTENTS = "export.json"
 # As large as a database takes.
 Count = Annotated[int, Field(ge=0, lt=2**63)]
+# JSON knows no NaN.
+Value = Annotated[float, PlainSerializer(lambda value: value if math.isfinite(value) else str(value))]
 # What a finished run has, by kind; what a member has is named by its tags.
 _NEEDED = {"experiment": ("results.json", "entry.yaml", "resolved.yaml", "scores.csv"), "submission": ("sha256.txt",)}
-
-
-def _with_kind(tags: dict[str, str]) -> dict[str, str]:
-    if "vad.kind" not in tags:
-        raise ValueError("there is no vad.kind")
-    return tags
 
 
 @dataclass(frozen=True)
@@ -40,7 +36,7 @@ class Point:
     """A logged value of a metric; `timestamp` is in milliseconds."""
 
     key: str
-    value: float
+    value: Value
     timestamp: Count
     step: Count
 
@@ -57,7 +53,7 @@ class RunRecord:
     started: Count
     ended: Count | None
     params: dict[str, str]
-    tags: Annotated[dict[str, str], AfterValidator(_with_kind)]
+    tags: dict[str, str]
     metrics: list[Point]
 
     def __str__(self) -> str:
@@ -87,7 +83,7 @@ class VersionRecord:
     metrics: list[Point]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Parcel:
     """A folder of this kind: its runs by id, and the version, if one comes along."""
 
@@ -97,7 +93,7 @@ class Parcel:
 
     def artifacts(self, run_id: str) -> Path:
         """The folder of a run's artifacts; it is not there where the run has none."""
-        return _run_folder(self.folder, run_id) / "artifacts"
+        return self.folder / "runs" / run_id / "artifacts"
 
     @property
     def model(self) -> Path:
@@ -107,9 +103,9 @@ class Parcel:
     def write(self) -> None:
         """Write down the runs and the version."""
         for run in self.runs.values():
-            _write(_run_folder(self.folder, run.run_id) / "run.json", _plain(run))
+            _write(self.artifacts(run.run_id).with_name("run.json"), TypeAdapter(RunRecord).dump_python(run))
         if self.version is not None:
-            _write(self.folder / "model" / "version.json", _plain(self.version))
+            _write(self.model.with_name("version.json"), TypeAdapter(VersionRecord).dump_python(self.version))
 
 
 @contextmanager
@@ -141,9 +137,6 @@ def seal(folder: Path, about: Mapping[str, Any]) -> tuple[int, int]:
     return len(files), sum(path.stat().st_size for path in _files(folder).values())
 
 
-Record = TypeVar("Record", RunRecord, VersionRecord)
-
-
 def unpack(folder: Path) -> Parcel:
     """Read an export, every file checked first. Raises InputError that names what is missing or was altered."""
     path = folder / _CONTENTS
@@ -154,11 +147,14 @@ def unpack(folder: Path) -> Parcel:
         if content["format"] != FORMAT:
             raise InputError(f"{path} has format {content['format']}, and this program reads {FORMAT}; update it")
         _verify(folder, content["files"])
-        runs = [_run(folder, name) for name in sorted(content["files"]) if _is_run(name)]
+        runs = {path.parent.name: _read(RunRecord, path) for path in sorted(folder.glob("runs/*/run.json"))}
+        for name, run in runs.items():
+            if run.run_id != name:
+                raise InputError(f"{folder}: run {run.run_id!r:.60} lies in the folder of {name}; export again")
+            if "vad.kind" not in run.tags:
+                raise InputError(f"{folder}: run {name} has no tag vad.kind; export again")
         version = folder / "model" / "version.json"
-        return Parcel(
-            folder, {run.run_id: run for run in runs}, _read(VersionRecord, version) if version.exists() else None
-        )
+        return Parcel(folder, runs, _read(VersionRecord, version) if version.exists() else None)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{folder} is damaged, and cannot be read: {error!r:.300}; export again") from None
 
@@ -166,14 +162,6 @@ def unpack(folder: Path) -> Parcel:
 def points(metrics: Iterable[Any]) -> list[Point]:
     """MLflow's metrics as they are written down."""
     return [Point(m.key, m.value, m.timestamp, m.step) for m in metrics]
-
-
-def read_json(path: Path, what: str) -> dict[str, Any]:
-    """An object that `what` has as JSON. Raises InputError where it was altered."""
-    try:
-        return dict(json.loads(path.read_text()))
-    except (ValueError, TypeError) as error:
-        raise InputError(f"{what} cannot be exported: its {path.name} was altered ({error}); bring it back") from None
 
 
 def require(what: str, folder: Path, files: Mapping[str, str | None], location: str) -> None:
@@ -209,33 +197,7 @@ def _files(folder: Path) -> dict[str, Path]:
     return found
 
 
-def _is_run(name: str) -> bool:
-    parts = Path(name).parts
-    return len(parts) == 3 and parts[0] == "runs" and parts[2] == "run.json"
-
-
-def _run_folder(folder: Path, run_id: str) -> Path:
-    return folder / "runs" / run_id
-
-
-def _plain(record: RunRecord | VersionRecord) -> dict[str, Any]:
-    """A record as JSON has it, which knows no NaN."""
-    return {**asdict(record), "metrics": [_plain_point(point) for point in record.metrics]}
-
-
-def _plain_point(point: Point) -> dict[str, Any]:
-    return {**asdict(point), "value": point.value if math.isfinite(point.value) else str(point.value)}
-
-
-def _run(folder: Path, name: str) -> RunRecord:
-    """A run as written down. Raises InputError for one that is not what its folder says."""
-    run = _read(RunRecord, folder / name)
-    if run.run_id != Path(name).parts[1]:
-        raise InputError(f"{folder / name} is of run {run.run_id!r:.60}, but lies in another's folder; export again")
-    return run
-
-
-def _read(kind: type[Record], path: Path) -> Record:
+def _read(kind: type, path: Path) -> Any:
     """A record of this kind. Raises InputError that names the file and the key that is not as it must be."""
     try:
         return TypeAdapter(kind).validate_json(path.read_bytes())

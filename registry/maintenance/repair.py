@@ -9,8 +9,8 @@ import re
 import shutil
 import sqlite3
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager, suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 
 from registry.store.mlflow_private import replace_addresses
 from vad.errors import InputError
-from vad.system.files import left_behind, replacing
+from vad.system.files import replacing
 
 ARTIFACTS = "mlartifacts"
 ASIDE = ".orphans"
@@ -102,61 +102,38 @@ def set_aside(path: Path, artifacts: Path, when: str) -> Path:
     return path.rename(place)
 
 
-def useless(home: Path, ids: Collection[str], finished: Collection[str]) -> Iterator[tuple[Path, str]]:
-    """Files and folders in `home` that are half-written or of no use any more, and why.
-
-    `ids` are those of the runs that there are, `finished` the digests of members that are done.
-    """
-    for path in sorted(home.rglob(".*.part")):
-        if left_behind(path):
-            yield path, "half-written; its writer is gone"
-    for path in sorted((home / "frames").glob("*.npy")):
-        if not _fits(path):
-            yield path, "its size does not fit its shape"
-    for path in sorted((home / "resume").glob("*.safetensors")):
-        if path.stem in finished:
-            yield path, "the state of a training that is finished"
-    for path in sorted((home / "fetched").glob("*")):
-        if path.name not in ids:
-            yield path, "fetched from a run that is gone"
-    for path in sorted((home / "index").glob("*.json")):
-        if not _is_table(path):
-            yield path, "unreadable"
-
-
-def _fits(path: Path) -> bool:
-    try:
+def holds_its_frames(path: Path) -> bool:
+    """Whether a memory map is as large as its shape says."""
+    with suppress(OSError, ValueError, EOFError):
         frames = np.load(path, mmap_mode="r")
-    except (OSError, ValueError, EOFError):
-        return False
-    return bool(frames.offset + frames.nbytes == path.stat().st_size)
+        return bool(frames.offset + frames.nbytes == path.stat().st_size)
+    return False
 
 
-def _is_table(path: Path) -> bool:
-    try:
+def is_json(path: Path) -> bool:
+    """Whether a file holds an object as JSON."""
+    with suppress(ValueError):
         return isinstance(json.loads(path.read_text(encoding="utf-8")), dict)
-    except ValueError:
-        return False
+    return False
 
 
-def remove(path: Path, lock: Path | None) -> None:
+def remove(path: Path, lock: Path | None = None) -> None:
     """Remove a file or a folder, unless a living process holds its lock or has just written it."""
-    with free(lock) as nobody:
-        if nobody and settled(path):
+    with suppress(Timeout), _held(lock):
+        if settled(path):
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
-@contextmanager
-def free(lock: Path | None) -> Iterator[bool]:
-    """Whether no process holds this lock; until the end of the block none can take it."""
-    if lock is None or not lock.exists():
-        yield True
-        return
-    held = FileLock(lock, timeout=0)
-    with ExitStack() as stack:
-        with suppress(Timeout):
-            stack.enter_context(held)
-        yield held.is_locked
+def idle(path: Path, lock: Path) -> bool:
+    """Whether a file or folder could be removed now: no process holds its lock or has just written it."""
+    with suppress(Timeout), _held(lock):
+        return settled(path)
+    return False
+
+
+def _held(lock: Path | None) -> AbstractContextManager[object]:
+    """The lock for a block; raises Timeout where another process holds it. What has no lock is held by nobody."""
+    return FileLock(lock, timeout=0) if lock and lock.exists() else nullcontext()
 
 
 def settled(path: Path) -> bool:
@@ -166,20 +143,29 @@ def settled(path: Path) -> bool:
     return max(times, default=0.0) < time.time() - _FRESH
 
 
-def files(path: Path) -> list[Path]:
-    """The file, or all files below the folder."""
-    if not path.is_dir():
-        return [path] if path.exists() else []
-    return [Path(folder) / name for folder, _, names in os.walk(path) for name in names]
+@contextmanager
+def possible(verb: str, advice: str) -> Iterator[None]:
+    """Turn an error of the system into an InputError that says what cannot be done."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"cannot {verb} {error.filename}: {error.strerror}; {advice}, and try again") from None
+
+
+def files(*tops: Path) -> dict[Path, os.stat_result]:
+    """The files, and all files below the folders, that there are: each once, with what the system tells of it."""
+    paths = [Path(folder, name) for top in tops for folder, _, names in os.walk(top) for name in names]
+    found = {}
+    for path in (*(top for top in tops if not top.is_dir()), *paths):
+        with suppress(FileNotFoundError):  # it may go meanwhile
+            found[path] = path.lstat()
+    return found
 
 
 def size(*folders: Path) -> int:
     """Bytes of all files and folders; what was set aside does not count, and a file with several names counts once."""
-    sizes: dict[tuple[int, int], int] = {}
-    for top in folders:
-        for about in (file.lstat() for file in files(top) if ASIDE not in file.parts and file.exists()):
-            sizes[about.st_dev, about.st_ino] = about.st_size
-    return sum(sizes.values())
+    found = [about for path, about in files(*folders).items() if ASIDE not in path.parts]
+    return sum({(about.st_dev, about.st_ino): about.st_size for about in found}.values())
 
 
 def megabytes(count: int) -> str:

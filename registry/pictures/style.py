@@ -7,7 +7,7 @@ they hold twice as many pixels, for sharp screens. Colours are Okabe and Ito's, 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import matplotlib.style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -17,11 +17,11 @@ from vad.system.files import replacing
 
 WIDTH, DPI = 9.0, 200
 
-
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 BLUE, VERMILLION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
 INK, FAINT, RULE = "#333333", "#BDBDBD", "#E4E4E4"
 COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK)
+CHANCE: dict[str, Any] = {"color": BLACK, "lw": 1.2, "ls": (0, (4, 2.5))}
 DASHES = ("-", (0, (5, 1.5)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)), (0, (9, 3)), (0, (4, 1, 1, 1, 1, 1)))
 _STYLE = {
     **dict.fromkeys(("font.size", "axes.titlesize", "axes.labelsize", "legend.fontsize"), 9.5),

@@ -61,7 +61,7 @@ def copied(finished, finished_folder, tmp_path, monkeypatch):
 def test_a_sound_store_is_one_line_and_both_readers_see_the_same(finished):
     line = finished.done("doctor")
     assert re.fullmatch(r"sound: \d+ runs, 1 version, [\d.]+ MB of artifacts, [\d.]+ MB of caches\n", line)
-    read = doctor._read(finished.folder / "mlflow.db", finished.folder / "mlartifacts")
+    read = doctor._read(finished.folder / "mlflow.db")
     asked = doctor._ask(finished.tracking())
     assert {run.run_id: run.status for run in read.runs} == {run.run_id: run.status for run in asked.runs}
     assert (
@@ -69,8 +69,8 @@ def test_a_sound_store_is_one_line_and_both_readers_see_the_same(finished):
         == [(v.name, v.aliases, v.tags["vad.entry"]) for v in asked.versions]
         == [("vad-ensemble/1", ("candidate", "production"), "tiny")]
     )
-    assert doctor._whole(read) == doctor._whole(asked)
-    assert len(doctor._whole(read)) == 5  # three members, the run of the entry, the version
+    assert read.whole == asked.whole
+    assert len(read.whole) == 5  # three members, the run of the entry, the version
 
 
 def test_a_project_that_was_copied_and_then_moved_works_again(copied, finished_folder, tmp_path, monkeypatch):

@@ -8,8 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from registry.entries.loading import load_entry
-from registry.journey import reference as journey_reference
+from registry.entries.loading import all_experiments, journey_file, load_entry
 from registry.journey.reference import Claim, Reference, read_reference
 from registry.journey.retrace import Asked, Journey, Result
 from vad.data.tables import read_scores, read_table, write_scores
@@ -51,7 +50,7 @@ claims:
 
 
 @pytest.fixture
-def street(workspace, monkeypatch):
+def street(workspace):
     """A workspace with the entry `files` and a small reference; four kinds of scores lie in it."""
     table = read_table(Path("data/labels.csv"), "Label")
     index, labels = table.index, table.values
@@ -62,8 +61,7 @@ def street(workspace, monkeypatch):
     for name, values in scores.items():
         write_scores(Path(f"{name}.csv"), index, values + noise)
     Path("experiments/files.yaml").write_text(FILES)
-    Path("reference.yaml").write_text(REFERENCE)
-    monkeypatch.setattr("registry.journey.retrace.FILE", Path("reference.yaml"))
+    Path("experiments/journey.yaml").write_text(REFERENCE)
     return workspace
 
 
@@ -191,7 +189,7 @@ def test_the_newest_run_that_has_its_scores_counts(street, tmp_path):
 
 def test_a_variant_that_a_run_lacks_is_not_run(street):
     street.done("run", "files", "--data", "data")
-    Path("reference.yaml").write_text(REFERENCE.replace("variant: files:right", "variant: files:gone"))
+    Path("experiments/journey.yaml").write_text(REFERENCE.replace("variant: files:right", "variant: files:gone"))
     text = street.done("journey", "--data", "data")
     assert cells(text, "all right")[4] == "not run"
     assert f"note: run {street.tracking().find('experiment')[0].run_id[:8]} of files has no variant gone" in text
@@ -237,8 +235,24 @@ def test_one_video_decides_nothing(street):
     assert "One video gives no interval, so no claim is decided." in text
 
 
+def test_what_a_reference_says_is_no_experiment(street):
+    assert [path.stem for path in all_experiments()] == ["files", "tiny"]
+    assert "journey" not in street.done("check")
+    assert 'unknown experiment "journey"' in street.refused("check", "journey")
+    said = "this is no experiment, but what `vad journey` reads; leave it out"
+    for command in ("check", "run", "show"):
+        assert said in street.refused(command, "experiments/journey.yaml")
+    assert "there is no such file" in street.refused("check", "experiments/journey")
+
+
+def test_without_a_journey_of_its_own_a_folder_has_the_projects(street):
+    assert journey_file() == Path("experiments/journey.yaml")
+    Path("experiments/journey.yaml").unlink()
+    assert journey_file() == Path(__file__).parents[2] / "experiments/journey.yaml"
+
+
 def test_the_reference_names_variants_that_exist_and_figures_that_agree():
-    reference = read_reference(journey_reference.FILE)
+    reference = read_reference(journey_file())
     loaded = {name: load_entry(name).entry for name in reference.entries()}
     for name, variants in reference.entries().items():
         assert set(variants) <= set(loaded[name].variants), name

@@ -20,8 +20,8 @@ from registry.pictures import (
     worst_frames,
     worst_positions,
 )
+from registry.pictures.frames import APART
 from registry.pictures.style import DPI, WIDTH
-from registry.pictures.timelines import APART
 from vad.data.frame_index import FrameIndex, Values
 from vad.detectors.training.trainer import Epoch
 from vad.measures.metrics import Measured, measure

@@ -67,14 +67,14 @@ def test_an_altered_record_is_refused_before_anything_is_trained(trained, name):
     assert f"{name} of run" in message and "was altered" in message and "once more" not in message
 
 
-def test_changes_that_are_not_committed_do_not_count(monkeypatch):
+def test_changes_that_are_not_committed_do_not_count(monkeypatch, tmp_path):
     here = repeating.checkout()
     if not here["commit"]:
         pytest.skip("this project lies in no git repository")
     monkeypatch.setattr(repeating, "checkout", lambda: {**here, "dirty": "yes"})
     for dirty, own in (("no", False), ("yes", True)):
         notes = []
-        with repeating._code({"code": {"commit": here["commit"], "dirty": dirty}}, notes) as folder:
-            assert any("files were not committed when it was run" in note for note in notes) == own
-            assert (folder == repeating._PROJECT) == own
-            assert (folder / "registry" / "cli" / "__init__.py").is_file()
+        folder = repeating._code({"code": {"commit": here["commit"], "dirty": dirty}}, notes, tmp_path / "code")
+        assert any("files were not committed when it was run" in note for note in notes) == own
+        assert (folder == repeating._PROJECT) == own
+        assert (folder / "registry" / "cli" / "__init__.py").is_file()

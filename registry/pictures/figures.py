@@ -1,9 +1,9 @@
-"""The precision-recall curve, and the losses of all members over their epochs."""
+"""The figures of a run: the precision-recall curve, the figure of each variant, the losses of all members."""
 
 from collections.abc import Mapping, Sequence
 from itertools import cycle
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -14,7 +14,7 @@ from matplotlib.ticker import AutoLocator, LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from registry.console import plural
-from registry.pictures.style import BLUE, COLOURS, DASHES, INK, sheet, wrapped
+from registry.pictures.style import BLUE, CHANCE, COLOURS, DASHES, INK, VERMILLION, sheet, wrapped
 from vad.data.frame_index import FrameIndex, Values
 from vad.measures.metrics import CONFIDENCE, Measured, precision_band
 
@@ -34,27 +34,62 @@ def precision_recall(
     precision[0] = precision[1]  # scikit-learn's (0, 1) is a convention; no threshold gives it
     with sheet(path, 5.4) as figure:
         axes = figure.subplots()
-        axes.plot(recall, precision, drawstyle="steps-pre", color=BLUE, lw=1.8, clip_on=False, zorder=3)
-        handles: list[Artist] = [Line2D([], [], color=BLUE, lw=1.8, label="all frames")]
+        curve = axes.plot(recall, precision, drawstyle="steps-pre", color=BLUE, lw=1.8, clip_on=False, zorder=3)
+        curve[0].set_label("all frames")
+        handles: list[Artist] = [*curve]
+        interval = "(no interval: it is drawn over videos, and there is one)"
         if measured.videos > 1:
+            interval = f"({CONFIDENCE:.0%} interval over videos {measured.low:.3f} to {measured.high:.3f})"
             axes.fill_between(*precision_band(scores, labels, index), color=BLUE, alpha=0.18, lw=0, zorder=2)
-            text = f"{CONFIDENCE:.0%} interval at each recall"
-            handles.append(Patch(color=BLUE, alpha=0.18, lw=0, label=text))
-        axes.axhline(measured.prevalence, color=INK, lw=1.1, ls=(0, (5, 3)))
-        text = f"chance: the share of anomalous frames, {measured.prevalence:.3f}"
-        handles.append(Line2D([], [], color=INK, lw=1.1, ls=(0, (5, 3)), label=text))
+            handles.append(Patch(color=BLUE, alpha=0.18, lw=0, label=f"{CONFIDENCE:.0%} interval at each recall"))
+        chance = f"chance: the share of anomalous frames, {measured.prevalence:.3f}"
+        handles.append(axes.axhline(measured.prevalence, color=INK, lw=1.1, ls=(0, (5, 3)), label=chance))
         figure.legend(handles=handles, loc="outside lower center", ncols=3, columnspacing=1.6)
         axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="recall", ylabel="precision")
         axes.grid()
-        axes.set_title(f"AP {measured.ap:.3f} {_interval(measured)}", fontsize=12, pad=22)
+        axes.set_title(f"AP {measured.ap:.3f} {interval}", fontsize=12, pad=22)
         about = f"{measured.frames:,} frames of {plural(measured.videos, 'video')}; area under the ROC curve"
         axes.text(0, 1.025, f"{about} {measured.auc:.3f}", transform=axes.transAxes)
 
 
-def _interval(measured: Measured) -> str:
-    if measured.videos == 1:
-        return "(no interval: it is drawn over videos, and there is one)"
-    return f"({CONFIDENCE:.0%} interval over videos {measured.low:.3f} to {measured.high:.3f})"
+def variant_bars(
+    path: Path, measured: Mapping[str, Measured], best: str, reference: Mapping[str, float], figure_name: str = "AP"
+) -> None:
+    """The figure of each variant with its interval, best first, beside what the reference reports of it."""
+    names = sorted(measured, key=lambda name: -measured[name].ap)
+    rows = np.arange(len(names))
+    found = np.asarray([measured[name].ap for name in names])
+    lows, highs = (np.asarray([getattr(measured[name], end) for name in names]) for end in ("low", "high"))
+    stated = [(row, reference[name]) for row, name in enumerate(names) if name in reference]
+    prevalence, several = measured[names[0]].prevalence, measured[names[0]].videos > 1
+    with sheet(path, 1.25 + 0.36 * len(names)) as figure:
+        axes = figure.subplots()
+        axes.barh(rows, found, 0.62, color=[BLUE if name == best else "#C8CDD2" for name in names])
+        for width, colour in ((3.4, "w"), (1.4, INK)) if several else ():  # a white edge sets it off from the bar
+            axes.hlines(rows, lows, highs, color=colour, lw=width, zorder=3)
+            axes.plot([*lows, *highs], [*rows, *rows], ls="", marker="|", ms=7 + width, mew=width, c=colour, zorder=3)
+        handles: list[Artist] = [
+            Patch(color=BLUE, label="best"),
+            axes.axvline(prevalence, **CHANCE, label=f"chance, {prevalence:.3f}"),
+        ]
+        if several:
+            handles.append(Line2D([], [], color=INK, lw=1.4, label=f"{CONFIDENCE:.0%} interval over videos"))
+        if stated:
+            at, values = zip(*stated, strict=True)
+            style: dict[str, Any] = {"ls": "", "marker": "D", "ms": 7, "color": VERMILLION, "mec": "w", "mew": 1}
+            handles += axes.plot(values, at, **style, zorder=4, label="reference")
+        right = max([*highs, *found, *(value for _, value in stated), prevalence])
+        axes.set(xlim=(0, min(1.0, 1.05 * right) or 1.0), ylim=(len(names) - 0.5, -0.6), xlabel=figure_name)
+        axes.set_yticks(rows, [wrapped(name, 30) for name in names])
+        axes.tick_params(axis="y", length=0)
+        axes.spines["left"].set_visible(False)
+        axes.grid(axis="x")
+        for row, name in enumerate(names):
+            weight = "bold" if name == best else "normal"
+            axes.get_yticklabels()[row].set_fontweight(weight)
+            text = f"{found[row]:.3f}" + (f"   {lows[row]:.3f} – {highs[row]:.3f}" if several else "")
+            axes.text(1.02, row, text, transform=axes.get_yaxis_transform(), va="center")
+        figure.legend(handles=handles, loc="outside upper center", ncols=4, columnspacing=1.6)
 
 
 def loss_curves(path: Path, curves: Mapping[str, Sequence["Epoch"]], kept: Mapping[str, int] | None = None) -> None:

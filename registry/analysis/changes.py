@@ -1,0 +1,155 @@
+"""What differs between two runs: keys of the entry, files of the data, versions of the code, a line each."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from registry.entries.entry import TrainSpec
+from registry.runs.identity import changed_code, changed_frames, stored_identity
+from registry.store.tracking import Found, Tracking
+
+FEW = 12
+"""The most lines of a kind that a terminal shows."""
+_ABSENT = object()
+
+
+@dataclass(frozen=True)
+class Change:
+    """One key, what it was and what it is; `_ABSENT` where it was or is not there."""
+
+    key: str
+    before: Any
+    now: Any
+
+    def __str__(self) -> str:
+        return f"{self.key}: {_spelt(self.before)} -> {_spelt(self.now)}"
+
+
+def changes(before: Any, now: Any, key: str = "") -> list[Change]:
+    """The keys in which two plain values differ, the deepest that tell it; lists count as one value."""
+    if not (isinstance(before, Mapping) and isinstance(now, Mapping)):
+        return [] if before == now else [Change(key, before, now)]
+    prefix = f"{key}." if key else ""
+    pairs = ((f"{prefix}{n}", before.get(n, _ABSENT), now.get(n, _ABSENT)) for n in dict.fromkeys([*before, *now]))
+    return [change for below, old, new in pairs for change in changes(old, new, below)]
+
+
+def plan_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Change]:
+    """What differs between two resolved plans. What all members of both share in changing is told once."""
+    found = changes(before, now)
+    members = [change for change in found if change.key.startswith("members.")]
+    rest = [change for change in found if not change.key.startswith("members.")]
+    return [*_together(members, [name for name in before["members"] if name in now["members"]]), *rest]
+
+
+def _together(found: list[Change], both: list[str]) -> list[Change]:
+    """`members.small-42.lr` and `members.small-123.lr` as one `members.small.lr`, if all seeds changed alike;
+    as `train.lr` if all members did. `both` are the members that both plans have."""
+    told: list[Change] = []
+    alike_by: dict[tuple[str, str, str], dict[str, Change]] = {}
+    for change in found:
+        _, name, *path = change.key.split(".")
+        if path:
+            alike_by.setdefault((".".join(path), repr(change.before), repr(change.now)), {})[name] = change
+        else:
+            told.append(Change(f"members.{name}", _brief(change.before), _brief(change.now)))
+    for (where, _, _), alike in alike_by.items():
+        any_of_them = next(iter(alike.values()))
+        if list(alike) == both and where.partition(".")[0] in TrainSpec.model_fields:
+            told.append(Change(f"train.{where}", any_of_them.before, any_of_them.now))
+            continue
+        for group in dict.fromkeys(map(_group, alike)):
+            of_group = [change for name, change in alike.items() if _group(name) == group]
+            if len(of_group) == len([name for name in both if _group(name) == group]):
+                told.append(Change(f"members.{group}.{where}", any_of_them.before, any_of_them.now))
+            else:
+                told += of_group
+    return told
+
+
+def _group(member: str) -> str:
+    return member.rpartition("-")[0]
+
+
+def _brief(member: Any) -> Any:
+    """A whole member in a few words."""
+    if not isinstance(member, Mapping):
+        return member
+    return f"{member.get('model')}, {member.get('size')} px, seed {member.get('seed')}"
+
+
+def _spelt(value: Any) -> str:
+    """A value as it stands in an entry."""
+    if value is _ABSENT:
+        return "not there"
+    if value is None:
+        return "none"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{name}: {_spelt(item)}" for name, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_spelt, value)) + "]"
+    return str(value)
+
+
+def identity_of(run: Found, tracking: Tracking, home: Path) -> dict[str, Any]:
+    """What a run was made of; of an older run, what its tags and its resolved entry tell."""
+    if stored := stored_identity(tracking, run, home):
+        return stored
+    tags = run.tags
+    path = tracking.fetch(run.run_id, "resolved.yaml", home / "fetched" / run.run_id)
+    plan = yaml.safe_load(path.read_text()) if path else {}
+    return {
+        "profile": tags.get("vad.profile", ""),
+        "plan": {key: plan.get(key, {}) for key in ("members", "streams", "variants", "holdout")},
+        "data": {key: tags.get(f"vad.{key}_digest", "") for key in ("train", "test")},
+        "code": {"commit": tags.get("mlflow.source.git.commit", ""), "dirty": tags.get("vad.dirty", "")},
+    }
+
+
+def run_changes(
+    before: dict[str, Any], now: dict[str, Any], names: tuple[str, str] = ("A", "B")
+) -> tuple[list[str], list[str], list[str]]:
+    """In what two runs differ, by their identities: in the entry, in the data, in the code."""
+    profile = changes(before.get("profile"), now.get("profile"), "profile")
+    entry = [str(change) for change in (*profile, *plan_changes(before["plan"], now["plan"]))]
+    return entry, _data_changes(before, now), _code_changes(before["code"], now["code"], names)
+
+
+def as_lines(entry: Sequence[str], data: Sequence[str], code: Sequence[str], most: int | None = None) -> list[str]:
+    """What `run_changes` found for a terminal; of each kind `most` lines at most."""
+    lines = []
+    for title, told in (("entry", entry), ("data", data), ("code", code)):
+        first, *others = told[:most] or ["the same"]
+        lines += [f"{title:<6} {first}", *(f"       {line}" for line in others)]
+        if more := len(told) - len(told[:most]):
+            lines.append(f"       and {more} more (--json has all)")
+    return lines
+
+
+def _data_changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Which files of the data differ, a line for each split, and whether labels do."""
+    lines = []
+    for key, what in (("train", "train frames"), ("test", "test frames"), ("judge", "labels")):
+        old, new = before["data"].get(key), now["data"].get(key)
+        if old is None or new is None or old == new:
+            continue
+        told = changed_frames(before, now, key) if before.get("videos") and now.get("videos") else []
+        if key == "judge":
+            told = [now["data"].get("labels", "")]
+        more = f"; and {len(told) - FEW} more" if len(told) > FEW else ""
+        lines.append(f"{what} differ{': ' if any(told) else ''}{'; '.join(told[:FEW])}{more}")
+    return lines
+
+
+def _code_changes(old: dict[str, Any], new: dict[str, Any], names: tuple[str, str]) -> list[str]:
+    """Versions of the code, the commit, and which of the two had files that were not committed."""
+    words = {"training": "version of the training code", "scoring": "version of the scoring code", "commit": "commit"}
+    both = {key: word for key, word in words.items() if key in old and key in new}
+    lines = [f"{word}: {old[key]} -> {new[key]}" for key, word in both.items() if old[key] != new[key]]
+    lines += changed_code(old, new)
+    if dirty := [name for name, side in zip(names, (old, new), strict=True) if side.get("dirty") == "yes"]:
+        lines.append(f"{' and '.join(dirty)} had files that were not committed")
+    return lines
