@@ -1,4 +1,4 @@
-"""A server of MLflow's as a child of this process: a free port, its output in a file, its end with ours."""
+"""A server of MLflow's on this machine, as a child of this process: its port, its log, and its end with ours."""
 
 import http.client
 import os
@@ -9,18 +9,58 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
-from registry.signals import heard
+from registry.signals import ignore_further_signals
 from vad.errors import InputError
 
 HOST = "127.0.0.1"
-# Seconds that requests which are being answered get to end in; what the whole may take is five.
-_GRACE = 2.0
+_SHUTDOWN_SECONDS = 2.0  # for requests that are being answered
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that is not started yet; `page` is what it answers once it is ready, `failure` what it means if it never is."""
+
+    port: int
+    log: Path
+    page: str
+    failure: str
+
+    @property
+    def address(self) -> str:
+        return f"http://{HOST}:{self.port}"
+
+    def run(
+        self,
+        start: Callable[[BinaryIO], subprocess.Popen[bytes]],
+        ready: Callable[[], object],
+        say: Callable[[str], object],
+    ) -> None:
+        """Start it with its log as output, call `ready` once it answers, and return when Ctrl-C ended it.
+
+        Raises InputError where it does not start, RuntimeError where it ends without being stopped.
+        """
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with self.log.open("wb") as output, _ended_with_block(start(output)) as process:
+                while not _answers(self.port, self.page):
+                    if process.poll() is not None:
+                        raise InputError(f"{self.failure}: {last_line(self.log)}; more in {self.log}")
+                    time.sleep(0.05)
+                ready()
+                status = process.wait()
+                raise RuntimeError(f"the server ended with status {status}: {last_line(self.log)}; more in {self.log}")
+        except KeyboardInterrupt:  # how a person ends a server, and no error
+            ignore_further_signals()
+            with suppress(OSError):  # a closed terminal
+                say("\nstopped" if sys.stdout.isatty() else "stopped")  # a terminal shows ^C
 
 
 def free_port(asked: int | None, ports: Sequence[int]) -> int:
-    """The port that was asked for, or the first free one of `ports`. Raises InputError where there is none."""
+    """Return the port that was asked for, or the first free one of `ports`. Raises InputError where there is none."""
     for port in [asked] if asked else ports:
         with socket.socket() as probe, suppress(OSError):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -31,27 +71,25 @@ def free_port(asked: int | None, ports: Sequence[int]) -> int:
     raise InputError(f"no port from {ports[0]} to {ports[-1]} is free; name one with --port")
 
 
-def wait_until_ready(process: subprocess.Popen[bytes], port: int, page: str, what: str, log: Path) -> None:
-    """Return when the server answers. Raises InputError with the last line of its log where it ends instead."""
-    while not _answers(port, page):
-        if process.poll() is not None:
-            raise InputError(f"{what}: {last_line(log)}; more in {log}")
-        time.sleep(0.05)
+def last_line(log: Path) -> str:
+    """Return the last line of a log."""
+    lines = log.read_text(errors="replace").strip().splitlines()
+    return lines[-1] if lines else "it said nothing"
 
 
 @contextmanager
-def ending(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]:
-    """The process, and all of its group where it leads one, end with the block."""
+def _ended_with_block(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+    """End the process, and its process group where it leads one, with the block."""
     leads = False
     with suppress(ProcessLookupError):
         leads = os.getpgid(process.pid) == process.pid
     try:
         yield process
     finally:
-        heard()  # what follows takes its time, and ends
+        ignore_further_signals()
         process.terminate()
         with suppress(subprocess.TimeoutExpired, KeyboardInterrupt):  # a second Ctrl-C does not wait
-            process.wait(_GRACE)
+            process.wait(_SHUTDOWN_SECONDS)
         with suppress(ProcessLookupError):
             if leads:
                 os.killpg(process.pid, signal.SIGKILL)
@@ -59,25 +97,8 @@ def ending(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]
         process.wait()
 
 
-@contextmanager
-def until_stopped(say: Callable[[str], object]) -> Iterator[None]:
-    """A person's Ctrl-C is how a server ends: no error, and a word."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        heard()
-        with suppress(OSError):  # a terminal that was closed
-            say("\nstopped" if sys.stdout.isatty() else "stopped")  # one that is there shows ^C
-
-
-def last_line(log: Path) -> str:
-    """What a server said last."""
-    lines = log.read_text(errors="replace").strip().splitlines()
-    return lines[-1] if lines else "it said nothing"
-
-
 def _answers(port: int, page: str) -> bool:
-    """Whether a server answers; past any proxy that the environment names."""
+    """Whether a server answers; asked past any proxy that the environment names."""
     connection = http.client.HTTPConnection(HOST, port, timeout=1)
     try:
         connection.request("GET", page)

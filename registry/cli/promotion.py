@@ -17,10 +17,9 @@ def promote(version: str) -> None:
     from registry.models.versions import Versions
     from registry.store.tracking import Tracking
 
-    tracking = Tracking()
-    versions = Versions(tracking)
+    versions = Versions(Tracking())
     chosen = versions.resolve(version, "VERSION")
-    Production(versions, tracking, home()).promote(chosen, "by hand")
+    Production(versions, home()).promote(chosen, "by hand")
     click.echo(f"version {chosen.number} is production")
 
 
@@ -35,8 +34,7 @@ def rollback() -> None:
     from registry.models.versions import Versions
     from registry.store.tracking import Tracking
 
-    tracking = Tracking()
-    click.echo(f"version {Production(Versions(tracking), tracking, home()).rollback().number} is production again")
+    click.echo(f"version {Production(Versions(Tracking()), home()).rollback().number} is production again")
 
 
 @click.command(short_help="Every decision, and its reason.")
@@ -48,8 +46,7 @@ def history(as_json: bool) -> None:
     from registry.store.tracking import Tracking
 
     tracking = Tracking()
-    events = History(tracking).events()
-    production = Versions(tracking).alias(PRODUCTION)
+    events, production = History(tracking).events(), Versions(tracking).alias(PRODUCTION)
     if as_json:
         click.echo(json.dumps([asdict(event) for event in events], indent=2))
     else:

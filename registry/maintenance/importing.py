@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from mlflow.entities import LoggedModelOutput, Metric
+from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 
 from registry.maintenance.parcel import (
@@ -222,7 +222,7 @@ class _Import:
         if known and _DECISION[0] in version.tags:
             self._done.version = f"is {version.uri} already"
             return version.number
-        Production(self._versions, self._tracking, self._home).receive(version, "imported")
+        Production(self._versions, self._home).receive(version, "imported")
         production = self._versions.alias(PRODUCTION)
         stays = (
             f"production stays {production.uri}"
@@ -237,12 +237,11 @@ class _Import:
         model_id = self._model(record, run_id)
         tags = {key: value for key, value in record.tags.items() if key not in _DECISION}
         tags = {key: run_id if key == "vad.run_id" else value for key, value in tags.items()}
-        return self._versions.add(f"models:/{model_id}", model_id, run_id, tags, self._with_new_ids(record.description))
+        return self._versions.add(model_id, run_id, tags, self._with_new_ids(record.description))
 
     def _model(self, record: VersionRecord, run_id: str) -> str:
         """The logged model of a version, whole: the one that was begun, or a new one. Gives its id."""
-        run = self._client.get_run(run_id)
-        experiment = run.info.experiment_id
+        experiment = self._client.get_run(run_id).info.experiment_id
         begun = [
             found for found in self._client.search_logged_models([experiment], equals(f"tags.`{_ORIGIN}`", record.model_id))
             if found.tags.get(_ORIGIN) == record.model_id
@@ -253,8 +252,7 @@ class _Import:
         )  # fmt: skip
         model_id = str(model.model_id)
         self._log_metrics(run_id, record.metrics, model_id)
-        if model_id not in {output.model_id for output in run.outputs.model_outputs}:
-            self._client.log_outputs(run_id, [LoggedModelOutput(model_id, 0)])
+        self._client.log_output(run_id, model_id)
         self._client.log_model_artifacts(model_id, str(self._parcel.model))
         about = yaml.safe_load((self._parcel.model / _MODEL_FILE).read_text())
         new = {"artifact_path": model.artifact_location, "model_id": model_id, "model_uuid": model_id, "run_id": run_id}

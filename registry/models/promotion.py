@@ -42,29 +42,22 @@ class Decision:
 
 
 def read_policy() -> Policy:
-    """The policy of the working folder, or the one that comes with the project. Raises InputError with file and line."""
+    """Read the policy of the working folder, or the one that comes with the project. Raises InputError with file and line."""
     own = [path for path in (FILE, FILE.with_suffix(".yml")) if path.is_file()]
     if len(own) > 1:
         raise InputError(f"{own[0]} and {own[1]} are both there; remove the one that is not meant")
     path = own[0] if own else _OURS
     document = read_yaml(path)
     faults = [(problem.key, problem.message) for problem in document.problems]
-    policy = None
     try:
         policy = Policy.model_validate(document.data)
     except ValidationError as error:
         for fault in error.errors():
-            key, said = fault["loc"], fault["msg"].lower()
-            if fault["type"] == "extra_forbidden":
-                said = f"there is no such key{nearest(str(key[-1]), list(Policy.model_fields))}"
-            faults.append((key, said))
-    if faults or policy is None:
-        raise InputError(
-            "\n".join(
-                f"{path}, line {document.line(key)}: {'.'.join(map(str, key)) or 'the file'}: {said}"
-                for key, said in faults
-            )
-        )
+            unknown = f"there is no such key{nearest(fault['loc'][-1], Policy.model_fields)}" if fault["loc"] else ""
+            faults.append((fault["loc"], unknown if fault["type"] == "extra_forbidden" else fault["msg"].lower()))
+    if faults:
+        lines = [f"line {document.line(key)}: {'.'.join(map(str, key)) or 'the file'}: {said}" for key, said in faults]
+        raise InputError("\n".join(f"{path}, {line}" for line in lines))
     return policy
 
 

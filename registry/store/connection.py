@@ -6,9 +6,10 @@ import os
 import re
 import shlex
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 from filelock import FileLock
@@ -19,6 +20,8 @@ from registry.store.address import sqlite_path, sqlite_uri
 from registry.store.mlflow_private import health, make_tables, schema_fault
 from vad.errors import InputError
 from vad.system.files import replacing
+
+Answer = TypeVar("Answer")
 
 
 @contextmanager
@@ -155,6 +158,16 @@ def explain(error: BaseException) -> str | None:
     if isinstance(error, MlflowException):
         return f"MLflow: {json.dumps(str(error).splitlines()[0])}"
     return None
+
+
+def unless_absent(call: Callable[[], Answer]) -> Answer | None:
+    """Return what a call of MLflow's returns; None where MLflow says that there is no such thing."""
+    try:
+        return call()
+    except MlflowException as error:
+        if not absent(error):
+            raise
+        return None
 
 
 def absent(error: MlflowException) -> bool:

@@ -15,6 +15,7 @@ from alembic.script import ScriptDirectory
 from mlflow.store.db import utils
 from mlflow.store.tracking.dbmodels.models import SqlExperiment
 from mlflow.utils.credentials import get_default_host_creds
+from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 from mlflow.utils.rest_utils import http_request
 from mlflow.utils.time import get_current_time_millis
 from sqlalchemy import create_engine, event
@@ -33,6 +34,8 @@ _ADDRESSES = (
     ("model_versions", "storage_location"),
 )
 _NAME = "name || '/' || version"
+MODEL_VERSIONS_TAG = MLFLOW_MODEL_VERSIONS
+"""The tag of a logged model that names its registered versions."""
 # MLflow makes the folder of a database by its address, of which it knows no %25: it would make another folder.
 utils._make_parent_dirs_if_sqlite = lambda uri: None
 

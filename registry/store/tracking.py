@@ -17,11 +17,10 @@ import mlflow
 from mlflow.entities import LoggedModel, Run
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-from mlflow.utils.file_utils import local_file_uri_to_path
 
 from registry.signals import was_stopped
-from registry.store.address import sqlite_path, sqlite_uri
-from registry.store.connection import absent, reaching, without_password
+from registry.store.address import local_path, sqlite_path, sqlite_uri
+from registry.store.connection import reaching, unless_absent, without_password
 from registry.store.paths import writable
 from registry.store.processes import ALIVE, Lease, now, process_gone, this_process
 from registry.store.record import Altered, recorded
@@ -49,7 +48,7 @@ def default_uri() -> str:
 
 @dataclass(frozen=True)
 class Found:
-    """A run that was found: what a caller may want of it, without MLflow's types."""
+    """A run, without MLflow's types; `started` is in seconds since 1970."""
 
     run_id: str
     name: str
@@ -60,6 +59,14 @@ class Found:
     metrics: dict[str, float]
     params: dict[str, str]
     tags: dict[str, str]
+
+
+@dataclass(frozen=True)
+class _Artifacts:
+    """Where the files of a run lie, and the SHA-256 of each by its path there."""
+
+    root: str
+    digests: dict[str, str]
 
 
 class Tracking:
@@ -74,8 +81,7 @@ class Tracking:
     def __init__(self, uri: str | None = None, mark_stale: bool = True, new: bool = False, maybe: bool = False):
         self.uri = uri or default_uri()
         self.shown = without_password(self.uri)  # the address as it may be printed and stored
-        self._roots: dict[str, str] = {}
-        self._files: dict[str, dict[str, str]] = {}
+        self._artifacts: dict[str, _Artifacts] = {}
         self._experiments: dict[str, str] = {}
         asked = {name: os.environ.get(name) for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")}
         mlflow.set_tracking_uri(self.uri)
@@ -115,8 +121,8 @@ class Tracking:
             raise InputError(
                 f'the MLflow experiment "{name}" was deleted; restore it with `mlflow experiments restore`'
             )
-        if known.artifact_location.startswith("file:"):  # better found out now than after hours of training
-            require_writable(Path(local_file_uri_to_path(known.artifact_location)) / known.experiment_id)
+        if folder := local_path(known.artifact_location):  # better found out now than after hours of training
+            require_writable(folder / known.experiment_id)
         self._experiments[known.experiment_id] = name
         for key, value in tags.items():
             if key not in known.tags:
@@ -175,44 +181,53 @@ class Tracking:
         name: str,
         params: Mapping[str, Any],
         model_type: str | None = None,
-        taken: Collection[str] = (),
+        registered: Collection[str] = (),
     ) -> LoggedModel:
-        """A logged model of what a run made: the one of this name that was cut off, without its files, else a new one.
+        """Return a logged model of a run: the one of this name that was cut off, without its files, else a new one.
 
-        Those whose ids are `taken` are whole and somebody's.
+        Those whose ids are `registered` are whole.
         """
         for model in self.client.search_logged_models(
             [experiment_id], f"{equals('source_run_id', run_id)} AND {equals('name', name)}"
         ):
-            if model.model_id not in taken:
+            if model.model_id not in registered:
                 self.remove_files(model.artifact_location)
                 return model
         plain = {key: str(value) for key, value in params.items()}
         return self.client.create_logged_model(experiment_id, name, run_id, params=plain, model_type=model_type)
 
-    def remove_files(self, location: str) -> None:
-        """Remove all that lies at an artifact location."""
-        self.retrying(get_artifact_repository(location, self.uri).delete_artifacts)
-
     def log_model(self, run_id: str, experiment_id: str, name: str, params: Mapping[str, Any]) -> str:
-        """A logged model without files of its own, of what a run made; gives its id."""
+        """Log a model without files of its own, of what a run made; return its id."""
         model_id = str(self.begin_model(run_id, experiment_id, name, params, "member").model_id)
         self.client.finalize_logged_model(model_id, "READY")
         return model_id
 
     def model_metrics(self, model_id: str) -> set[str] | None:
-        """The names of a logged model's figures; None where it was deleted."""
+        """Return the names of a logged model's figures; None where it was deleted."""
+        model = unless_absent(lambda: self.client.get_logged_model(model_id))
+        return {metric.key for metric in model.metrics or ()} if model else None
+
+    def has_model(self, uri: str) -> bool:
+        """Whether a registered model's files are where the store says they are."""
         try:
-            model = self.client.get_logged_model(model_id)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
-            return None
-        return {metric.key for metric in model.metrics or ()}
+            self.retrying(lambda: mlflow.models.get_model_info(uri))
+        except (MlflowException, OSError):
+            return False
+        return True
+
+    def download(self, address: str, folder: Path) -> Path:
+        """Copy all that lies at an artifact location or in a registered model into a folder; return where it lies."""
+        return Path(
+            self.retrying(lambda: mlflow.artifacts.download_artifacts(artifact_uri=address, dst_path=str(folder)))
+        )
+
+    def remove_files(self, location: str) -> None:
+        """Remove all that lies at an artifact location."""
+        self.retrying(get_artifact_repository(location, self.uri).delete_artifacts)
 
     @contextmanager
     def ending_runs(self) -> Iterator[None]:
-        """Where the block is stopped or fails, no run of this process stays RUNNING, wherever that was."""
+        """End all runs of this process where the block is stopped or fails."""
         try:
             yield
         except BaseException as error:
@@ -223,7 +238,7 @@ class Tracking:
             raise
 
     def reopen(self, run_id: str) -> RunLog:
-        """A finished run, to add what was found out later; its status stays."""
+        """Return a finished run, to add what was found out later; its status stays."""
         return RunLog(self.client, self.client.get_run(run_id))
 
     def find(
@@ -235,16 +250,14 @@ class Tracking:
         tags: Mapping[str, str] | None = None,
         most: int | None = None,
     ) -> list[Found]:
-        """Runs of a kind, newest first."""
+        """Return runs of a kind, newest first."""
         wanted = {"vad.kind": kind, **({"vad.digest": digest} if digest else {}), **(tags or {})}
         query = " and ".join(equals(f"tags.`{key}`", value) for key, value in wanted.items())
 
         def search(ids: list[str]) -> list[Found]:
             runs = self.client.runs(ids, query) if ids else iter(())
-            found = (
-                self._found(r) for r in runs if r.info.status in statuses and wanted.items() <= r.data.tags.items()
-            )
-            return list(islice(found, most))
+            found = (r for r in runs if r.info.status in statuses and wanted.items() <= r.data.tags.items())
+            return [self._found(run) for run in islice(found, most)]
 
         known = [experiment_id] if experiment_id else list(self._experiments)
         found = search(known)
@@ -254,75 +267,63 @@ class Tracking:
         return search([name for name in self._experiments if name not in known])
 
     def get(self, run_id: str) -> Found:
-        """One run by id. Raises InputError where there is none."""
-        try:
-            return self._found(self.client.get_run(run_id))
-        except MlflowException as error:
-            if not absent(error):
-                raise
-            raise InputError(f"there is no run {run_id} in {self.shown}") from None
+        """Return one run by id. Raises InputError where there is none."""
+        run = unless_absent(lambda: self.client.get_run(run_id))
+        if run is None:
+            raise InputError(f"there is no run {run_id} in {self.shown}")
+        return self._found(run)
 
     def fetch(self, run_id: str, path: str, folder: Path) -> Path | None:
-        """A local copy of an artifact, or the stored file itself where the store is local; None if it is gone, or none of the run's.
+        """Return a local copy of an artifact, or the stored file itself where the store is local.
 
-        Raises Altered where it is not what the run logged.
+        None if it is gone, or the run did not log it. Raises Altered where it is not what the run logged.
         """
-        if run_id not in self._roots:
-            self._look_at(run_id)
-        known = self._files.get(run_id, {})
+        artifacts = self._artifacts.get(run_id) or self._look_at(run_id)
+        if artifacts is None:
+            return None
         copy = folder / path
-        if copy.is_file() and sha256(copy) == known.get(path):
+        if copy.is_file() and sha256(copy) == artifacts.digests.get(path):
             return copy  # fetched from a server before
-        found = self._download(run_id, path, folder)
+        found = self._download(artifacts.root, path, folder)
         if found is None:
             return None
         digest = sha256(found)
-        if known.get(path) != digest:
-            self._look_at(run_id)  # more may have been logged since
-            known = self._files.get(run_id, {})
-        if path in known and known[path] != digest:
+        if digest != artifacts.digests.get(path):
+            artifacts = self._look_at(run_id) or artifacts  # more may have been logged since
+        known = artifacts.digests.get(path)
+        if known and known != digest:
             raise Altered(run_id, path)
-        return found if path in known else None
+        return found if known else None
 
-    def _look_at(self, run_id: str) -> None:
-        try:
-            self._found(self.client.get_run(run_id))
-        except MlflowException as error:
-            if not absent(error):  # a server that does not answer has not lost anything
-                raise
+    def _look_at(self, run_id: str) -> "_Artifacts | None":
+        if run := unless_absent(lambda: self.client.get_run(run_id)):
+            self._found(run)
+        return self._artifacts.get(run_id)
 
-    def _download(self, run_id: str, path: str, folder: Path) -> Path | None:
-        try:
-            # The client would ask a server for the run and its models before each of these calls.
-            files = get_artifact_repository(self._roots[run_id], self.uri)
+    def _download(self, root: str, path: str, folder: Path) -> Path | None:
+        if local := local_path(root):
+            return local / path if os.path.isfile(local / path) else None
+        # The client would ask a server for the run and its models before each of these calls.
+        files = get_artifact_repository(root, self.uri)
+
+        def copy() -> Path | None:
             listed = self.retrying(lambda: files.list_artifacts(os.path.dirname(path) or None))
             if path not in [item.path for item in listed]:
                 return None
-            if self._roots[run_id].startswith("file:"):
-                return Path(files.download_artifacts(path))
-            place = writable(folder)
-            return Path(self.retrying(lambda: files.download_artifacts(path, str(place))))
-        except MlflowException as error:
-            if not absent(error):
-                raise
-            return None
-        except (FileNotFoundError, KeyError):
-            return None
-        except OSError:
-            if self._roots.get(run_id, "").startswith("file:"):
-                return None
-            raise
+            place = str(writable(folder))
+            return Path(self.retrying(lambda: files.download_artifacts(path, place)))
+
+        return unless_absent(copy)
 
     def link(self, run_id: str, experiment_id: str) -> str:
-        """Where to find a run: its page on a server, else the experiment under which `make ui` shows it."""
+        """Return where to find a run: its page on a server, else the experiment under which `make ui` shows it."""
         if self.uri.startswith("http"):
             return f"{self.shown.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}?workflowType=machine_learning"
         return f"(make ui, experiment {self._experiments[experiment_id]})"
 
     def _found(self, run: Run) -> Found:
         info, data = run.info, run.data
-        self._roots[info.run_id] = info.artifact_uri
-        self._files[info.run_id] = recorded(data.tags)
+        self._artifacts[info.run_id] = _Artifacts(info.artifact_uri, recorded(data.tags))
         return Found(
             info.run_id,
             info.run_name,
@@ -336,7 +337,7 @@ class Tracking:
         )
 
     def _mark_stale(self) -> None:
-        """Runs that say RUNNING though their process is gone were killed; say so, where the store lets itself be written."""
+        """Mark runs that say RUNNING though their process is gone as KILLED, where the store can be written."""
         for run in self._running():
             if process_gone(run.data.tags):
                 with impatient(), suppress(MlflowException, Silent):
@@ -345,6 +346,6 @@ class Tracking:
                         self.client.set_terminated(run.info.run_id, "KILLED")
 
     def _running(self) -> list[Run]:
-        """Runs that say that a process has them open."""
+        """Return runs that say that a process has them open."""
         ids = list(self._experiments)
         return list(self.client.runs(ids, "attributes.status = 'RUNNING'")) if ids else []

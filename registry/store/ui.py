@@ -5,16 +5,19 @@ import subprocess
 import sys
 import time
 import webbrowser
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
-from registry.servers import HOST, ending, free_port, last_line, until_stopped, wait_until_ready
+from registry.servers import HOST, Server, free_port
 from registry.store.address import options, sqlite_path, sqlite_uri
 from registry.store.mlflow_private import view_link, view_tag, view_value
 from registry.store.paths import writable
 from registry.store.tracking import Found, Tracking
 
+NAME = "leaderboard"
+TAG = view_tag(NAME)
 _PORTS = range(5000, 5100)
 _MOST_LINKS = 8
 # Where there is no run yet. Without its end the UI shows what it has for language models.
@@ -24,7 +27,7 @@ _NOTHING = "#/experiments?workflowType=machine_learning"
 def serve(port: int | None, browse: bool, home: Path, say: Callable[[str], object]) -> None:
     """Show the runs in MLflow's UI until this process is stopped; `say` is told where once it answers.
 
-    A store on a server has a UI: its links are said, and that is all.
+    A tracking server has a UI of its own: only its links are said.
     Raises InputError where the asked port is taken or the server does not start.
     """
     tracking = Tracking()
@@ -33,18 +36,31 @@ def serve(port: int | None, browse: bool, home: Path, say: Callable[[str], objec
         announce(leaderboards(tracking, address), address, "", browse, say)
         return
     chosen = free_port(port, _PORTS)
-    log = writable(home / "ui") / f"{chosen}.log"
-    address = f"http://{HOST}:{chosen}"
-    links = leaderboards(tracking, address)
-    with until_stopped(say), _server(chosen, tracking.uri, log) as process:
-        wait_until_ready(process, chosen, "/health", "MLflow's UI did not start", log)
-        announce(links, address, "  (Ctrl-C stops it)", browse, say)
-        status = process.wait()
-        raise RuntimeError(f"MLflow's UI ended by itself with status {status}: {last_line(log)}; more in {log}")
+    server = Server(chosen, writable(home / "ui") / f"{chosen}.log", "/health", "MLflow's UI did not start")
+    links = leaderboards(tracking, server.address)
+    server.run(
+        lambda output: _start(chosen, tracking.uri, output),
+        lambda: announce(links, server.address, "  (Ctrl-C stops it)", browse, say),
+        say,
+    )
+
+
+def _start(port: int, uri: str, output: BinaryIO) -> subprocess.Popen[bytes]:
+    """Start MLflow's server in a process group of its own."""
+    folder = None
+    if database := sqlite_path(uri):  # by its name alone: of a folder MLflow does not understand every name
+        uri, folder = sqlite_uri(Path(database.name)) + options(uri), database.absolute().parent
+    # The store goes by the environment: a list of processes would show a password in it. Jobs serve language models
+    # alone, with eight more processes.
+    given = {**os.environ, "MLFLOW_BACKEND_STORE_URI": uri, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    program = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
+    return subprocess.Popen(
+        program, env=given, stdin=subprocess.DEVNULL, stdout=output, stderr=output, process_group=0, cwd=folder
+    )
 
 
 def leaderboards(tracking: Tracking, address: str) -> dict[str, str]:
-    """Links to the experiments with finished runs, best run first, by name; the one that was run last comes first."""
+    """Return links to the experiments with finished runs, best run first, by name; the one that was run last comes first."""
     links: dict[str, str] = {}
     for run in tracking.find("experiment"):
         if run.experiment not in links:
@@ -54,7 +70,7 @@ def leaderboards(tracking: Tracking, address: str) -> dict[str, str]:
 
 
 def _save_view(tracking: Tracking, run: Found) -> None:
-    """Give the view to an experiment that was made before there was one."""
+    """Give the view to an experiment of an earlier version, which has none."""
     if TAG not in tracking.client.get_experiment(run.experiment_id).tags:
         value = saved_view(run.tags.get("vad.figure", "ap"), time.time())
         with suppress(Exception):  # a store that cannot be written is shown all the same
@@ -78,36 +94,8 @@ def announce(links: dict[str, str], address: str, hint: str, browse: bool, say: 
             webbrowser.open(first)
 
 
-@contextmanager
-def _server(port: int, uri: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """MLflow's server with its output in a file; it and all that it started end with the block."""
-    log.parent.mkdir(parents=True, exist_ok=True)
-    # The store goes by the environment: a list of processes would show a password in it. Jobs serve language models
-    # alone, with eight more processes.
-    database = sqlite_path(uri)
-    # By its name alone: of a folder MLflow does not understand every name.
-    address, folder = (
-        (uri, None)
-        if database is None
-        else (sqlite_uri(Path(database.name)) + options(uri), database.absolute().parent)
-    )
-    given = {**os.environ, "MLFLOW_BACKEND_STORE_URI": address, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    program = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            program, env=given, stdin=subprocess.DEVNULL, stdout=output, stderr=output, process_group=0, cwd=folder
-        )  # fmt: skip
-    with ending(process):
-        yield process
-
-
-NAME = "leaderboard"
-TAG = view_tag(NAME)
-_NAME_PLACE = ("attributes.`Run Name`", "runDateAndNestInfo", "duration")
-
-
 def saved_view(figure: str, made: float) -> str:
-    """The value of `TAG`; `figure` is `ap` or `proxy_ap`, `made` the time in seconds since 1970."""
+    """Return the value of `TAG`; `figure` is `ap` or `proxy_ap`, `made` the time in seconds since 1970."""
     auc = "auc" if figure == "ap" else "proxy_auc"
     metrics = [figure, f"{figure}_low", f"{figure}_high", "reference_ap", "board_public", auc]
     costs = ["members_seconds", "frames_per_second", "megabytes"]
@@ -118,18 +106,17 @@ def saved_view(figure: str, made: float) -> str:
         *(f"metrics.`{key}`" for key in costs),
         "attributes.`Models`",
     ]
-    run_name, created, duration = _NAME_PLACE
     state = {
         "searchFilter": "tags.`vad.kind` = 'experiment'",
         "orderByKey": f"metrics.`{figure}`",
         "orderByAsc": False,
         "selectedColumns": chosen,
-        "columnOrder": ["0", run_name, *chosen, created, duration],
+        "columnOrder": ["0", "attributes.`Run Name`", *chosen, "runDateAndNestInfo", "duration"],
         "columnWidths": dict.fromkeys(chosen, 90) | {"params.`best_variant`": 150},
     }
     return view_value(NAME, state, made)
 
 
 def link(experiment_id: str) -> str:
-    """The part of the address that opens the view, after the server's own."""
+    """Return the part of the address that opens the view, after the server's own."""
     return view_link(experiment_id, NAME)
