@@ -1,6 +1,5 @@
 """A server of MLflow's on this machine, as a child of this process: its port, its log, and its end with ours."""
 
-import http.client
 import os
 import signal
 import socket
@@ -10,8 +9,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import BinaryIO
+from urllib.request import ProxyHandler, build_opener
 
 from registry.signals import ignore_further_signals
 from vad.errors import InputError
@@ -46,7 +47,7 @@ class Server:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         try:
             with self.log.open("wb") as output, _ended_with_block(start(output)) as process:
-                while not _answers(self.port, self.page):
+                while not self._answers():
                     if process.poll() is not None:
                         raise InputError(f"{self.failure}: {last_line(self.log)}; more in {self.log}")
                     time.sleep(0.05)
@@ -57,6 +58,12 @@ class Server:
             ignore_further_signals()
             with suppress(OSError):  # a closed terminal
                 say("\nstopped" if sys.stdout.isatty() else "stopped")  # a terminal shows ^C
+
+    def _answers(self) -> bool:
+        opener = build_opener(ProxyHandler({}))  # past any proxy that the environment names
+        with suppress(OSError, HTTPException), opener.open(self.address + self.page, timeout=1) as answer:
+            return bool(answer.status == 200)
+        return False
 
 
 def free_port(asked: int | None, ports: Sequence[int]) -> int:
@@ -80,9 +87,7 @@ def last_line(log: Path) -> str:
 @contextmanager
 def _ended_with_block(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]:
     """End the process, and its process group where it leads one, with the block."""
-    leads = False
-    with suppress(ProcessLookupError):
-        leads = os.getpgid(process.pid) == process.pid
+    leads = process.poll() is None and os.getpgid(process.pid) == process.pid
     try:
         yield process
     finally:
@@ -90,20 +95,8 @@ def _ended_with_block(process: subprocess.Popen[bytes]) -> Iterator[subprocess.P
         process.terminate()
         with suppress(subprocess.TimeoutExpired, KeyboardInterrupt):  # a second Ctrl-C does not wait
             process.wait(_SHUTDOWN_SECONDS)
-        with suppress(ProcessLookupError):
-            if leads:
+        if leads:
+            with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
         process.kill()
         process.wait()
-
-
-def _answers(port: int, page: str) -> bool:
-    """Whether a server answers; asked past any proxy that the environment names."""
-    connection = http.client.HTTPConnection(HOST, port, timeout=1)
-    try:
-        connection.request("GET", page)
-        return connection.getresponse().status == 200
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()

@@ -24,7 +24,7 @@ from registry.models.production import Production
 from registry.models.versions import PRODUCTION, Version, Versions
 from registry.store.connection import absent
 from registry.store.record import is_record, recorded
-from registry.store.search import equals
+from registry.store.retries import equals
 from registry.store.tracking import Tracking
 from vad.errors import InputError
 from vad.system.files import sha256

@@ -81,23 +81,17 @@ class History:
 
 
 def _event(run: Found) -> Event:
-    return Event(
-        time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(run.started)),
-        run.params.get("action", ""),
-        run.params.get("version", ""),
-        run.params.get("production_before", ""),
-        run.tags.get("vad.reason", ""),
-        run.tags.get("mlflow.user", ""),
-        run.run_id,
-        run.tags.get(FOLLOWED) != "no",
-    )
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(run.started))
+    action, version, before = (run.params.get(key, "") for key in ("action", "version", "production_before"))
+    reason, by = run.tags.get("vad.reason", ""), run.tags.get("mlflow.user", "")
+    return Event(when, action, version, before, reason, by, run.run_id, run.tags.get(FOLLOWED) != "no")
 
 
 def as_text(events: list[Event], production: str | None) -> str:
     """Return a table for a terminal, newest first."""
     if not events:
         return (
-            "No decision yet: the first run with labels or held-out frames registers a model and makes it production."
+            "No decision yet: the first run with labels or held-out frames registers a model that becomes production."
         )
     now = f"production is version {production}" if production else "there is no production model"
     rows = [[e.when, _v(e.version), e.action, _v(e.production_before), e.by or "-", e.reason] for e in events]

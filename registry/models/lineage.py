@@ -52,10 +52,7 @@ class Lineage:
 
 
 def explain(what: str, tracking: Tracking, home: Path) -> Lineage:
-    """Return the lineage of a predictions file (a path) or of a version (`models:/...`, `v3`, an alias).
-
-    Raises InputError where there is neither.
-    """
+    """Return the lineage of a file or of a version (`models:/...`, `v3`, an alias). Raises InputError where there is neither."""
     versions = Versions(tracking)
     chain = _Chain(tracking, versions, home)
     if Path(what).is_file():
@@ -63,9 +60,8 @@ def explain(what: str, tracking: Tracking, home: Path) -> Lineage:
     elif what.startswith("models:/") or versions.known(what):
         chain.add_version(versions.resolve(what))
     else:
-        raise InputError(
-            f"{what} is neither a file nor a model version (give a path, models:/vad-ensemble/3, v3 or production)"
-        )
+        hint = "give a path, models:/vad-ensemble/3, v3 or production"
+        raise InputError(f"{what} is neither a file nor a model version ({hint})")
     return chain.lineage
 
 
@@ -235,17 +231,12 @@ def find_origin(file: Path, tracking: Tracking) -> Origin:
             f"the file was altered since it was written: its SHA-256 is {digest}, that of submission {original.run_id} was "
             f"{original.tags['vad.sha256']}; the recorded file is among that run's artifacts, and `vad submit` writes it again"
         )
-    raise UnknownFile(
-        f"no run of this store wrote a file with its SHA-256 {digest}: it was made elsewhere, or altered, or "
-        "MLFLOW_TRACKING_URI names another store"
-    )
+    other = "it was made elsewhere, or altered, or MLFLOW_TRACKING_URI names another store"
+    raise UnknownFile(f"no run of this store wrote a file with its SHA-256 {digest}: {other}")
 
 
 def record(file: Path, score: float, board: str, tracking: Tracking) -> tuple[Found, Version | None]:
-    """Write a board's score back: to the submission, to the run that it came from, to the model version.
-
-    Raises InputError for a file that no run of this store wrote, and for one that was altered.
-    """
+    """Write a board's score to submission, run and model version. Raises InputError for a file that no run of this store wrote."""
     try:
         origin = find_origin(file, tracking)
     except UnknownFile as error:

@@ -6,10 +6,10 @@ import tempfile
 import weakref
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -33,19 +33,8 @@ def _sources(folder: Path) -> dict[str, str]:
     return {path.relative_to(folder).as_posix(): sha256(path) for path in folder.rglob("*.py")}
 
 
-@dataclass(frozen=True)
-class Member:
-    """What this process knows of a member in another."""
-
-    name: str
-    size: int
-
-
 class ModelProcess:
-    """A model in a process that lives as long as this object; used like MLflow's Python model and like its ensemble.
-
-    Raises InputError for what the other process complains of.
-    """
+    """A model in another process, used like MLflow's Python model and its ensemble. Raises InputError for what that complains of."""
 
     def __init__(self, folder: Path, uri: str):
         self._uri = uri
@@ -59,10 +48,9 @@ class ModelProcess:
                 program, cwd=self._work, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=[theirs.fileno()]
             )
         self._end = weakref.finalize(self, _end, self._connection, self._process)
-        about = self._answer(None)
+        self.variant_name, sizes = self._answer(None)
         self.ensemble, self.device = self, torch.device("cpu")  # the other process chooses its own
-        self.variant_name: str = about["variant"]
-        self.members = {name: Member(name, size) for name, size in about["members"].items()}
+        self.members = {name: SimpleNamespace(name=name, size=size) for name, size in sizes.items()}
 
     def sizes(self) -> list[int]:
         return sorted({member.size for member in self.members.values()})
@@ -113,9 +101,8 @@ class ModelProcess:
                     advance(value)
         except (EOFError, ConnectionResetError):
             status = self._process.wait()
-            raise InputError(
-                f"{self._uri}, by its own code: it ended with status {status}: {last_line(self._log)}"
-            ) from None
+            ended = f"it ended with status {status}: {last_line(self._log)}"
+            raise InputError(f"{self._uri}, by its own code: {ended}") from None
         except BaseException:
             self._end()
             raise

@@ -6,7 +6,7 @@ import shutil
 import tempfile
 import warnings
 import weakref
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -115,18 +115,8 @@ def list_files(tracking: Tracking, model_id: str) -> str:
         return sha256(listing)
 
 
-def fetch(tracking: Tracking, uri: str, digest: str, folder: Path) -> Path:
-    """Copy the files of a model into a folder, and check them by the list that has this SHA-256; return where they lie.
-
-    Raises InputError where one is gone or was altered.
-    """
-    found = tracking.download(uri, folder)
-    require_listed(found, digest, uri)
-    return found
-
-
-def load(tracking: Tracking, uri: str, digest: str) -> Any:
-    """Return the model by its own code, from checked copies of its files. Raises InputError as `fetch` does.
+def load(fetch: Callable[[Path], Path], uri: str) -> Any:
+    """Return the model by its own code, from copies of its files that `fetch` puts into a folder and checks.
 
     Where that code is this project's it is MLflow's Python model; else `ModelProcess`, which runs it in another process.
     """
@@ -134,7 +124,7 @@ def load(tracking: Tracking, uri: str, digest: str) -> Any:
 
     folder = tempfile.mkdtemp(prefix="vad-model-")
     try:
-        files = fetch(tracking, uri, digest, Path(folder))
+        files = fetch(Path(folder))
         here = has_this_code(files)
         model = mlflow.pyfunc.load_model(str(files)).unwrap_python_model() if here else ModelProcess(files, uri)
     except BaseException as error:

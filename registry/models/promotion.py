@@ -25,14 +25,13 @@ class Policy(BaseModel):
 
 @dataclass(frozen=True)
 class Standing:
-    """What promotion looks at: a version, the figure it reached, and the data and protocol of that figure."""
+    """What promotion looks at: a version, the figure it reached, by which protocol, and whether on the demo street."""
 
     version: str
     figure: str
     value: float
     protocol: str
     demo: bool = False
-    """Whether it was made on the demo street."""
 
 
 @dataclass(frozen=True)
@@ -64,10 +63,7 @@ def read_policy() -> Policy:
 def decide(
     candidate: Standing, incumbent: Standing | None, policy: Policy, paired: Difference | None = None
 ) -> Decision:
-    """Whether a candidate becomes production, and why.
-
-    `paired` is the candidate's AP less production's on the same frames; None where their scores cannot be paired.
-    """
+    """Decide whether a candidate becomes production; `paired` is its AP less production's on the same frames, None if unknown."""
     if incumbent is None:
         return Decision(True, "there was no production model")
     if candidate.version == incumbent.version:
@@ -76,11 +72,8 @@ def decide(
         return Decision(True, f"version {incumbent.version} is of the demo street, which is there to try things out")
     by_hand = f"`vad promote {candidate.version}` makes version {candidate.version} production all the same"
     if candidate.figure != incumbent.figure or (policy.same_data and candidate.protocol != incumbent.protocol):
-        return Decision(
-            False,
-            f"version {incumbent.version} was measured on other data or by another protocol, so the two cannot be "
-            f"compared; {by_hand}",
-        )
+        other = f"version {incumbent.version} was measured on other data or by another protocol"
+        return Decision(False, f"{other}, so the two cannot be compared; {by_hand}")
     gain = candidate.value - incumbent.value
     figures = f"{candidate.figure} {candidate.value:.4f} against {incumbent.value:.4f} of version {incumbent.version}"
     if gain <= 0:
@@ -90,11 +83,9 @@ def decide(
     if not policy.confidence or candidate.protocol != incumbent.protocol:
         return Decision(True, f"better: {figures}")
     if paired is None:
-        return Decision(
-            False,
-            f"better, but scores of version {incumbent.version} are gone or altered, so how surely cannot be said "
-            f"(confidence {policy.confidence:g} is asked): {figures}; {by_hand}",
-        )
+        gone = f"scores of version {incumbent.version} are gone or altered, so how surely cannot be said"
+        asked = f"(confidence {policy.confidence:g} is asked)"
+        return Decision(False, f"better, but {gone} {asked}: {figures}; {by_hand}")
     surely = f"in {paired.better:.0%} of the draws of {paired.videos} videos the better one"
     if paired.better < policy.confidence:
         return Decision(False, f"better, but {surely}, and {policy.confidence:.0%} is asked: {figures}; {by_hand}")

@@ -112,9 +112,8 @@ def model_and_data(request: Request, versions: Versions, home: Path) -> tuple[Ve
         dataset = open_frames_of(request.data, None, home, request.first_frame)
         best = versions.best_on(dataset.test_digest)
         if best is None:
-            raise InputError(
-                f"MODEL={BEST}: no registered version was made on {dataset.place}; run an experiment on it first"
-            )
+            none = f"no registered version was made on {dataset.place}"
+            raise InputError(f"MODEL={BEST}: {none}; run an experiment on it first")
         return versions.resolve(best.number), dataset
     version = versions.resolve(request.model)
     tags = version.tags
@@ -124,9 +123,8 @@ def model_and_data(request: Request, versions: Versions, home: Path) -> tuple[Ve
     if tags.get("vad.data_name") == DEMO:
         return version, open_frames_of(None, None, home)
     if not place or not Path(place).exists():
-        raise InputError(
-            f"the data that version {version.number} was made on ({place or 'unknown'}) is not here; give DATA=folder"
-        )
+        made_on = f"the data that version {version.number} was made on ({place or 'unknown'})"
+        raise InputError(f"{made_on} is not here; give DATA=folder")
     first_frame = first_frame_of(tags) if request.first_frame is None else request.first_frame
     return version, open_frames_of(place, labels if Path(labels).exists() else "none", home, first_frame)
 
@@ -138,9 +136,9 @@ def require_data_of(version: Version, model: str, dataset: Dataset, versions: Ve
     if model.rpartition("@")[2] != PRODUCTION:
         return [f"{dataset.name} is not the data that this model was made on"]
     best = versions.best_on(dataset.test_digest)
-    other, means = (
-        (BEST, f"is version {best.number}, made on it") if best else (f"v{version.number}", "scores it all the same")
-    )
+    other, means = f"v{version.number}", "scores it all the same"
+    if best:
+        other, means = BEST, f"is version {best.number}, made on it"
     raise InputError(
         f"production is version {version.number}, made on {version.tags.get('vad.data_name', '?')}, and {dataset.name} is "
         f"other data; `--model {other}` (make: MODEL={other}) {means}, and so does any version; `vad leaderboard --all` lists them"
@@ -160,9 +158,8 @@ def _require_predictions(path: Path) -> None:
         try:
             read_scores(path)
         except InputError as error:
-            raise InputError(
-                f"OUT={path} is there and holds no predictions, so it stays; name another file ({error})"
-            ) from None
+            stays = f"OUT={path} is there and holds no predictions, so it stays"
+            raise InputError(f"{stays}; name another file ({error})") from None
 
 
 def _find_sample(dataset: Dataset) -> Table | None:
@@ -229,7 +226,6 @@ def upload(program: str, competition: str, done: Submission, message: str) -> st
     Tracking().reopen(done.run_id).tags(tags)
     if not accepted:
         last = reply.splitlines()[-1] if reply else "no reason given"
-        raise InputError(
-            f"kaggle did not take {done.path} for {competition}: {last} (the file is written and recorded; see `kaggle competitions submit -h`)"
-        )
+        hint = "the file is written and recorded; see `kaggle competitions submit -h`"
+        raise InputError(f"kaggle did not take {done.path} for {competition}: {last} ({hint})")
     return reply

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from registry.models import packaging
 from registry.models.history import History
-from registry.models.packaging import FACT, listed
+from registry.models.packaging import FACT, listed, require_listed
 from registry.models.promotion import Standing
 from registry.store.address import local_path
 from registry.store.connection import unless_absent
@@ -95,7 +95,7 @@ class Versions:
 
     def add(self, model_id: str, run_id: str, tags: Mapping[str, str], description: str) -> Version:
         """Register a logged model as a new version, without an alias."""
-        self._client.require_registered_model(NAME, _ABOUT)
+        self._client.call_unless("RESOURCE_ALREADY_EXISTS", "create_registered_model", NAME, description=_ABOUT)
         facts = {**tags, FACT: packaging.list_files(self.tracking, model_id)}
         made = self._client.create_model_version(
             NAME, f"models:/{model_id}", run_id, tags_of_version(facts), description=description, model_id=model_id
@@ -158,27 +158,20 @@ class Versions:
         return self._find(model) is not None
 
     def resolve(self, model: str, argument: str = "MODEL") -> Version:
-        """Return a version by alias, number, or `models:/` URI.
-
-        Raises InputError that says what there is, and where `production` is not the version that was decided on.
-        """
+        """Return a version by alias, number, or URI. Raises InputError where there is none, or `production` was never decided on."""
         found = self._find(model)
         if found is None:
             numbers = sorted((version.number for version in self.all()), key=int)
             if not numbers:
                 raise InputError(
-                    "no model is registered yet; run an experiment first, as in `make run EXP=phase5_multiscale`"
+                    "no model is registered yet; run an experiment, as in `make run EXP=phase5_multiscale`"
                 )
             names = sorted({alias for aliases in self.aliases().values() for alias in aliases})
-            raise InputError(
-                f"{argument}={model}: {NAME} has no such alias or version (aliases: {', '.join(names) or 'none'}; "
-                f"versions: {', '.join(numbers)})"
-            )
+            known = f"aliases: {', '.join(names) or 'none'}; versions: {', '.join(numbers)}"
+            raise InputError(f"{argument}={model}: {NAME} has no such alias or version ({known})")
         if FACT not in found.tags:
-            raise InputError(
-                f"{found.uri} has lost its facts (its tag `vad` is gone or was altered), and nothing of it can be checked; "
-                "run its experiment again with FORCE=1"
-            )
+            lost = f"{found.uri} has lost its facts (its tag `vad` is gone or was altered)"
+            raise InputError(f"{lost}, and nothing of it can be checked; run its experiment again with FORCE=1")
         return self._decided(found) if _bare(model) == PRODUCTION else found
 
     def _find(self, model: str) -> Version | None:
@@ -187,10 +180,7 @@ class Versions:
         return numbers.get(wanted.removeprefix("v")) or (self.alias(wanted) if numbers and "/" not in wanted else None)
 
     def _decided(self, found: Version) -> Version:
-        """Return production as the last decision has it, which the alias may have to follow yet.
-
-        Raises InputError where the alias was moved past `vad promote` and `vad rollback`.
-        """
+        """Return production as the last decision has it. Raises InputError where the alias was moved past the decisions."""
         last = self.history.last()
         if last and last.version == found.number:
             return found
@@ -205,16 +195,14 @@ class Versions:
 
     def load(self, version: Version) -> Any:
         """Return the Python model of a version, from checked copies of its files. Raises InputError as `fetch` does."""
-        self.require_whole(version)
-        return packaging.load(self.tracking, version.uri, version.tags.get(FACT, ""))
+        return packaging.load(lambda folder: self.fetch(version, folder), version.uri)
 
     def fetch(self, version: Version, folder: Path) -> Path:
-        """Copy the files of a version into a folder and check them; return where they lie.
-
-        Raises InputError where one is gone or was altered.
-        """
+        """Copy the files of a version into a folder. Raises InputError where one is gone or was altered."""
         self.require_whole(version)
-        return packaging.fetch(self.tracking, version.uri, version.tags.get(FACT, ""), folder)
+        files = self.tracking.download(version.uri, folder)
+        require_listed(files, version.tags.get(FACT, ""), version.uri)
+        return files
 
     def tag(self, number: str, tags: Mapping[str, Any]) -> None:
         """Set tags of a version."""

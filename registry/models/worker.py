@@ -61,17 +61,6 @@ def _named(name: str, *modules: str) -> Any:
     return None
 
 
-def _load(folder: str) -> Any:
-    import mlflow
-
-    return mlflow.pyfunc.load_model(folder).unwrap_python_model()
-
-
-def _describe(ensemble: Any) -> dict[str, Any]:
-    sizes = {name: member.size for name, member in ensemble.members.items()}
-    return {"variant": ensemble.variant_name, "members": sizes}
-
-
 def _score(model: Any, request: dict[str, Any], advance: Callable[[int], object]) -> NDArray[np.float64]:
     index = _named("FrameIndex", "vad.data.frame_index", "vad.scores")(request["video"], request["frame"])
     files = request["frames"].items()
@@ -86,8 +75,11 @@ def main() -> None:
     folder, connection = sys.argv[1], Connection(int(sys.argv[2]))
     sys.path.insert(0, str(Path(folder) / "code"))
     try:
-        model = _load(folder)
-        connection.send(("result", _describe(model.ensemble)))
+        import mlflow
+
+        model = mlflow.pyfunc.load_model(folder).unwrap_python_model()
+        sizes = {name: member.size for name, member in model.ensemble.members.items()}
+        connection.send(("result", (model.ensemble.variant_name, sizes)))
         while True:
             request = connection.recv()
             connection.send(("result", _score(model, request, lambda count: connection.send(("advance", count)))))

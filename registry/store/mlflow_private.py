@@ -1,7 +1,4 @@
-"""All that is used of MLflow and is not promised by it: a new MLflow breaks here, and `test_mlflow_private` says what.
-
-Its tables and their schema, the views of its UI, its way to a server, and its way to serve a model.
-"""
+"""All that is used of MLflow and is not promised by it: a new MLflow breaks here, and `test_mlflow_private` says what."""
 
 import functools
 import json
@@ -41,9 +38,10 @@ utils._make_parent_dirs_if_sqlite = lambda uri: None
 
 
 def make_tables(database: Path) -> None:
-    """Make a new database with MLflow's tables. It is worth nothing until it is whole: there is no journal beside it."""
+    """Make a new database with MLflow's tables, without a journal: what is cut off cannot be used."""
     engine = create_engine(sqlite_uri(database))
-    event.listen(engine, "connect", _carelessly)
+    settings = "PRAGMA journal_mode = MEMORY", "PRAGMA synchronous = OFF"
+    event.listen(engine, "connect", lambda connection, _: [connection.execute(setting) for setting in settings])
     utils._initialize_tables(engine)
     # MLflow would write it with the folder's name as a part of the SQL, which an apostrophe ends.
     with engine.begin() as connection:
@@ -54,14 +52,9 @@ def make_tables(database: Path) -> None:
     engine.dispose()
 
 
-def _carelessly(connection: Any, _: object) -> None:
-    for setting in ("journal_mode = MEMORY", "synchronous = OFF"):
-        connection.execute(f"PRAGMA {setting}")
-
-
 @contextmanager
 def reading(database: Path, timeout: float = 20) -> Iterator[Ask]:
-    """Ask a database, of which not a byte is changed. Raises sqlite3.Error for what is none, or is locked for `timeout` seconds."""
+    """Yield a function that asks a database, of which not a byte is changed. Raises sqlite3.Error for what is none, or is locked for `timeout` seconds."""
     with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True, timeout=timeout)) as opened:
         yield lambda query: opened.execute(query).fetchall()
 
@@ -85,13 +78,13 @@ def schema_fault(database: Path) -> str | None:
 
 @functools.cache
 def _revisions() -> list[str]:
-    """The names of all schemas that this MLflow knows, its own first."""
+    """Return the names of all schemas that this MLflow knows, its own first."""
     scripts = ScriptDirectory.from_config(utils._get_alembic_config(db_url=""))
     return [script.revision for script in scripts.walk_revisions()]
 
 
 def addresses(ask: Ask) -> set[str]:
-    """All addresses of files that a database holds."""
+    """Return all addresses of files that a database holds."""
     columns = [ask(f"SELECT DISTINCT {column} FROM {table}") for table, column in _ADDRESSES]  # noqa: S608
     return {address for column in columns for (address,) in column if address}
 
@@ -104,29 +97,28 @@ def replace_addresses(opened: sqlite3.Connection, right: Mapping[str, str]) -> N
 
 
 def tags(ask: Ask) -> dict[str, dict[str, str]]:
-    """Our tags of each run, by its id, and of each version, by a name as in `vad-ensemble/1`."""
+    """Return our tags of each run, by its id, and of each version, by a name as in `vad-ensemble/1`."""
     found: dict[str, dict[str, str]] = {}
-    for owner, key, value in ask("SELECT run_uuid, key, value FROM tags WHERE key LIKE 'vad.%'"):
-        found.setdefault(owner, {})[key] = value
-    for owner, key, value in ask(f"SELECT {_NAME}, key, value FROM model_version_tags WHERE key LIKE 'vad%'"):  # noqa: S608
+    of_versions = f"SELECT {_NAME}, key, value FROM model_version_tags WHERE key LIKE 'vad%'"  # noqa: S608
+    for owner, key, value in [*ask("SELECT run_uuid, key, value FROM tags WHERE key LIKE 'vad.%'"), *ask(of_versions)]:
         found.setdefault(owner, {})[key] = value
     return found
 
 
 def runs(ask: Ask) -> Sequence[tuple[Any, ...]]:
-    """Id, name, experiment's id, status, start (ms) and address of each run that was not deleted."""
+    """Return id, name, experiment's id, status, start (ms) and address of each run that was not deleted."""
     asked = "run_uuid, name, experiment_id, status, start_time, artifact_uri FROM runs WHERE lifecycle_stage = 'active'"
     return ask(f"SELECT {asked}")
 
 
 def versions(ask: Ask) -> Sequence[tuple[Any, ...]]:
-    """Name, as in `vad-ensemble/1`, and address of each version that was not deleted."""
+    """Return name, as in `vad-ensemble/1`, and address of each version that was not deleted."""
     asked = "coalesce(storage_location, source) FROM model_versions WHERE current_stage <> 'Deleted_Internal'"
     return ask(f"SELECT {_NAME}, {asked}")
 
 
 def aliases(ask: Ask) -> dict[str, list[str]]:
-    """The aliases of each version that has any."""
+    """Return the aliases of each version that has any."""
     found: dict[str, list[str]] = {}
     for owner, alias in ask(f"SELECT {_NAME}, alias FROM registered_model_aliases ORDER BY alias"):  # noqa: S608
         found.setdefault(owner, []).append(alias)
@@ -134,7 +126,7 @@ def aliases(ask: Ask) -> dict[str, list[str]]:
 
 
 def ids(ask: Ask) -> set[str]:
-    """The ids of all runs and logged models, deleted ones too."""
+    """Return the ids of all runs and logged models, deleted ones too."""
     return {found for (found,) in ask("SELECT run_uuid FROM runs UNION SELECT model_id FROM logged_models")}
 
 
@@ -149,23 +141,23 @@ def health(uri: str) -> tuple[int, str]:
 
 
 def view_tag(name: str) -> str:
-    """The tag of an experiment in which MLflow's UI looks for a shared view."""
+    """Return the tag of an experiment in which MLflow's UI looks for a shared view."""
     return f"mlflow.sharedViewState.{name}"
 
 
 def view_value(name: str, state: Mapping[str, Any], made: float) -> str:
-    """The value of that tag; `made` is the time in seconds since 1970."""
+    """Return the value of that tag; `made` is the time in seconds since 1970."""
     moment = int(made * 1000)
     return json.dumps({"name": name.capitalize(), "createdAt": moment, "updatedAt": moment, "state": json.dumps(state)})
 
 
 def view_link(experiment_id: str, name: str) -> str:
-    """The part of the address that opens the view, after the server's own."""
+    """Return the part of the address that opens the view, after the server's own."""
     return f"#/experiments/{experiment_id}/runs?viewStateShareKey={name}&workflowType=machine_learning"
 
 
 def scoring_server(model: str, port: int, host: str, output: Any) -> Any:
-    """Start what `mlflow models serve --env-manager local` starts, its output in a file; gives the process."""
+    """Start what `mlflow models serve --env-manager local` starts, its output in a file; return the process."""
     from mlflow.models.flavor_backend_registry import get_flavor_backend
 
     backend: Any = get_flavor_backend(model, env_manager="local")

@@ -29,7 +29,6 @@ from registry.console import Console, duration
 from registry.signals import postpone_stop
 from registry.store.address import sqlite_path
 from registry.store.mlflow_private import reading
-from registry.store.search import equals, pages
 from vad.errors import InputError
 
 LIMIT = 600.0
@@ -42,6 +41,9 @@ _ON_THE_WAY = re.compile(
 )
 _REASONS = ("Connection refused", "timed out", "Name or service not known", "Connection reset", "Remote end closed")
 _ALIAS_ATTEMPTS = 5
+
+# MLflow's conditions have no way to write these within a value.
+_NOT_IN_CONDITIONS = re.compile(r"[\x00-\x1f'\"`\\]")
 
 Answer = TypeVar("Answer")
 _waits: ContextVar[bool] = ContextVar("waits", default=True)
@@ -85,14 +87,13 @@ class Retries:
             try:
                 with self._unbroken():
                     answer = (made() if made and attempts else None) or call()
+                self._works()
+                return answer
             except Exception as error:
                 if not _passes(error):
                     raise
                 self._wait(error, begun, attempts)
                 attempts += 1
-            else:
-                self._works()
-                return answer
 
     def _wait(self, error: Exception, begun: float, attempts: int) -> None:
         spent = time.monotonic() - begun
@@ -106,10 +107,9 @@ class Retries:
                     Console().say(f"  {self._who} {reason}; waiting up to {duration(self._limit)}")
         if spent >= limit:
             self._given_up |= _waits.get()
-            raise Silent(
-                f"{self._who} {reason}, and has for {duration(time.monotonic() - (self._since or begun))}; what was "
-                "finished is kept, also what the store has not got yet: mend that, and run the same command again to resume"
-            ) from error
+            fault = f"{self._who} {reason}, and has for {duration(time.monotonic() - (self._since or begun))}"
+            kept = "what was finished is kept, also what the store has not got yet"
+            raise Silent(f"{fault}; {kept}: mend that, and run the same command again to resume") from error
         time.sleep(min(_PAUSES[min(attempts, len(_PAUSES) - 1)], limit - spent))
 
     def _works(self) -> None:
@@ -118,6 +118,24 @@ class Retries:
                 if self._since is not None:
                     Console().say(f"  {self._who} answers again, after {duration(time.monotonic() - self._since)}")
                 self._since, self._given_up = None, False
+
+
+def equals(field: str, value: str) -> str:
+    """Return the condition that a field has a value, as in "name = 'small-1'"; of a tag, `field` is "tags.`vad.kind`".
+
+    Where the value holds a quotation mark or a backslash, any character in its place fits: compare what is found.
+    """
+    pattern = _NOT_IN_CONDITIONS.sub("_", value)
+    return f"{field} = '{value}'" if pattern == value else f"{field} LIKE '{pattern}'"
+
+
+def _pages(search: Callable[..., Any], *given: Any, **named: Any) -> Iterator[Any]:
+    """Yield all that a search of MLflow's finds: one call gives a page, as 1,000 experiments or 100 models."""
+    page = search(*given, **named)
+    yield from page
+    while page.token:
+        page = search(*given, page_token=page.token, **named)
+        yield from page
 
 
 class RetryingClient:
@@ -129,7 +147,7 @@ class RetryingClient:
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("search_"):
-            return lambda *given, **named: list(pages(self._repeated(name), *given, **named))
+            return lambda *given, **named: list(_pages(self._repeated(name), *given, **named))
         return self._repeated(name)
 
     def _repeated(self, name: str) -> Callable[..., Any]:
@@ -138,7 +156,7 @@ class RetryingClient:
 
     def runs(self, experiment_ids: list[str], condition: str) -> Iterator[Any]:
         """Yield the runs for which a condition holds, newest first, a page whenever one is used up."""
-        return pages(self._repeated("search_runs"), experiment_ids, condition, order_by=["start_time DESC"])
+        return _pages(self._repeated("search_runs"), experiment_ids, condition, order_by=["start_time DESC"])
 
     def create_run(
         self, experiment_id: str, start_time: int | None = None, tags: Any = None, run_name: str | None = None
@@ -160,17 +178,18 @@ class RetryingClient:
             found = self._client.search_logged_models([experiment_id], query)
             return next((model for model in found if model.status == "PENDING"), None)
 
-        return self._retries(
-            lambda: self._client.create_logged_model(experiment_id, name, source_run_id, *more, **named), made
-        )
+        given = (experiment_id, name, source_run_id, *more)
+        return self._retries(lambda: self._client.create_logged_model(*given, **named), made)
 
-    def require_registered_model(self, name: str, description: str) -> None:
-        """Make a registered model if it is not there."""
+    def call_unless(self, code: str, name: str, *given: Any, **named: Any) -> bool:
+        """Make a call of this name; return False where MLflow refuses it with this error code."""
         try:
-            self._repeated("create_registered_model")(name, description=description)
+            self._repeated(name)(*given, **named)
         except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            if error.error_code != code:
                 raise
+            return False
+        return True
 
     def create_model_version(self, name: str, source: str, *more: Any, **named: Any) -> Any:
         """Make a version. One that a lost answer left is known by the logged model that it is of."""
@@ -183,13 +202,11 @@ class RetryingClient:
 
     def set_registered_model_alias(self, name: str, alias: str, version: str) -> None:
         """Set an alias, again where the database of a server refuses it to one of two machines that set it at once."""
-        for attempt in range(_ALIAS_ATTEMPTS):
-            try:
-                return self._repeated("set_registered_model_alias")(name, alias, version)  # type: ignore[no-any-return]
-            except MlflowException as error:
-                if error.error_code != "BAD_REQUEST" or attempt == _ALIAS_ATTEMPTS - 1:
-                    raise
-                time.sleep(random.uniform(0.1, 0.5))
+        for _ in range(_ALIAS_ATTEMPTS - 1):
+            if self.call_unless("BAD_REQUEST", "set_registered_model_alias", name, alias, version):
+                return
+            time.sleep(random.uniform(0.1, 0.5))
+        self._repeated("set_registered_model_alias")(name, alias, version)
 
     def log_output(self, run_id: str, model_id: str) -> None:
         """Say that a run made a logged model, unless that is said already: MLflow would keep it twice."""
@@ -219,9 +236,8 @@ def _passes(error: Exception) -> bool:
     text = str(error)
     if "sqlite3." in text:
         return "database is locked" in text
-    return isinstance(error, MlflowException) and (
-        error.error_code == "TEMPORARILY_UNAVAILABLE" or _ON_THE_WAY.search(text) is not None
-    )
+    unavailable = getattr(error, "error_code", "") == "TEMPORARILY_UNAVAILABLE"
+    return isinstance(error, MlflowException) and (unavailable or _ON_THE_WAY.search(text) is not None)
 
 
 def _reason(error: Exception) -> str:
@@ -262,10 +278,8 @@ def mendable(error: BaseException, uri: str, home: Path) -> str | None:
     database = sqlite_path(uri)
     if number in _FULL or any(words in text for words in _FULL_WORDS):
         places = named or ", ".join(_full_places(home, database))
-        return (
-            f"the disk is full: cannot write {places}; make room there (or name another place by VAD_HOME, "
-            f"TMPDIR or MLFLOW_TRACKING_URI): {_RESUME}"
-        )
+        other = "name another place by VAD_HOME, TMPDIR or MLFLOW_TRACKING_URI"
+        return f"the disk is full: cannot write {places}; make room there (or {other}): {_RESUME}"
     if (number in _NOT_WRITABLE and named) or _NOT_WRITABLE_WORDS in text:
         reason = os.strerror(number or errno.EROFS)
         return f"cannot write {named or text.splitlines()[0]}: {reason}; make it writable, or work in another folder"
@@ -274,16 +288,13 @@ def mendable(error: BaseException, uri: str, home: Path) -> str | None:
         return f"cannot write {database.parent}: make it writable, or work in another folder"
     if number in _TOO_MANY_FILES or sound:
         most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        return (
-            f"too many files are open (`ulimit -n` allows {most:,}): cannot open {named or database}; allow more, as by "
-            f"`ulimit -n 8192`: {_RESUME}"
-        )
+        fault = f"too many files are open (`ulimit -n` allows {most:,}): cannot open {named or database}"
+        return f"{fault}; allow more, as by `ulimit -n 8192`: {_RESUME}"
     words = next((words for words in _DATABASE_WORDS if words in text), None)
     if database and words and "sqlite3." in text:
-        return (
-            f"the database {database} {_DATABASE_WORDS[words]} ({words}); put a copy of it back, or move it away to begin "
-            f"a new one. What was finished is still in {database.parent / 'mlartifacts'}"
-        )
+        fault, files = f"the database {database} {_DATABASE_WORDS[words]} ({words})", database.parent / "mlartifacts"
+        way = "put a copy of it back, or move it away to begin a new one"
+        return f"{fault}; {way}. What was finished is still in {files}"
     return None
 
 

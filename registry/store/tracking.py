@@ -1,7 +1,7 @@
 """Runs in MLflow: a store in which they are opened and found again.
 
-A parent run is an entry on some data, a child run a member. Runs are found again by the digests in
-their tags, so nothing that is finished is done twice and what was cut off is taken up.
+A parent run is an entry on some data, a child run a member. Runs are found again by the digests in their tags, so nothing
+that is finished is done twice and what was cut off is taken up.
 """
 
 import json
@@ -24,9 +24,8 @@ from registry.store.connection import reaching, unless_absent, without_password
 from registry.store.paths import writable
 from registry.store.processes import ALIVE, Lease, now, process_gone, this_process
 from registry.store.record import Altered, recorded
-from registry.store.retries import Retries, RetryingClient, Silent, impatient
+from registry.store.retries import Retries, RetryingClient, Silent, equals, impatient
 from registry.store.runlog import RunLog
-from registry.store.search import equals
 from vad.errors import InputError
 from vad.system.files import require_writable, sha256
 
@@ -36,13 +35,11 @@ _TAKEN = "vad.taken_up"
 
 
 def default_uri() -> str:
-    """Where runs go: `MLFLOW_TRACKING_URI`, or a SQLite file in the working folder. Raises InputError where models are to lie elsewhere."""
+    """Return `MLFLOW_TRACKING_URI`, or a SQLite file in the working folder. Raises InputError where models are to lie elsewhere."""
     uri = os.environ.get("MLFLOW_TRACKING_URI") or sqlite_uri(Path("mlflow.db").resolve())
     if (registry := os.environ.get("MLFLOW_REGISTRY_URI") or uri) != uri:
-        raise InputError(
-            f"MLFLOW_REGISTRY_URI={without_password(registry)}: registered models lie in the store of the runs, {without_password(uri)}; "
-            "unset it"
-        )
+        ours = f"registered models lie in the store of the runs, {without_password(uri)}"
+        raise InputError(f"MLFLOW_REGISTRY_URI={without_password(registry)}: {ours}; unset it")
     return uri
 
 
@@ -61,14 +58,6 @@ class Found:
     tags: dict[str, str]
 
 
-@dataclass(frozen=True)
-class _Artifacts:
-    """Where the files of a run lie, and the SHA-256 of each by its path there."""
-
-    root: str
-    digests: dict[str, str]
-
-
 class Tracking:
     """A tracking store. Raises InputError where it cannot be reached or made.
 
@@ -81,7 +70,7 @@ class Tracking:
     def __init__(self, uri: str | None = None, mark_stale: bool = True, new: bool = False, maybe: bool = False):
         self.uri = uri or default_uri()
         self.shown = without_password(self.uri)  # the address as it may be printed and stored
-        self._artifacts: dict[str, _Artifacts] = {}
+        self._seen: dict[str, Run] = {}
         self._experiments: dict[str, str] = {}
         asked = {name: os.environ.get(name) for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")}
         mlflow.set_tracking_uri(self.uri)
@@ -105,22 +94,15 @@ class Tracking:
         return {e.experiment_id: e.name for e in self.client.search_experiments()}
 
     def experiment(self, name: str, tags: Mapping[str, str]) -> str:
-        """The id of the MLflow experiment of this name, made if it is not there; tags that it lacks are set."""
+        """Return the id of the MLflow experiment of this name, made if it is not there; tags that it lacks are set."""
         known = self.client.get_experiment_by_name(name)
         if known is None:
             database = sqlite_path(self.uri)
             location = (database.resolve().parent / "mlartifacts").as_uri() if database else None
-            try:
-                self.client.create_experiment(name, artifact_location=location, tags=dict(tags))
-            except MlflowException:  # another process made it in the meantime
-                if self.client.get_experiment_by_name(name) is None:
-                    raise
+            self.client.call_unless("RESOURCE_ALREADY_EXISTS", "create_experiment", name, location, dict(tags))
             known = self.client.get_experiment_by_name(name)
-        assert known is not None
         if known.lifecycle_stage != "active":
-            raise InputError(
-                f'the MLflow experiment "{name}" was deleted; restore it with `mlflow experiments restore`'
-            )
+            raise InputError(f'the MLflow experiment "{name}" was deleted; `mlflow experiments restore` restores it')
         if folder := local_path(known.artifact_location):  # better found out now than after hours of training
             require_writable(folder / known.experiment_id)
         self._experiments[known.experiment_id] = name
@@ -132,8 +114,7 @@ class Tracking:
     def open_run(
         self, experiment_id: str, kind: Kind, digest: str, name: str, tags: Mapping[str, Any], parent: str | None = None
     ) -> RunLog:
-        """A run to log to: the one of this digest that was cut off, else a new one."""
-        # The UI shows them in this order.
+        """Open a run to log to: the one of this digest that was cut off, else a new one."""
         every = {**tags, "vad.kind": kind, "vad.digest": digest, **this_process(), ALIVE: now()}
         for run in self.find(kind, digest, ("KILLED", "FAILED", "RUNNING"), experiment_id):
             same = (run.tags.get("mlflow.parentRunId"), run.tags.get("vad.force")) == (parent, tags.get("vad.force"))
@@ -149,24 +130,18 @@ class Tracking:
         return RunLog(self.client, run, lease)
 
     def _take_up(self, run_id: str, tags: Mapping[str, Any]) -> bool:
-        """Take up a run that was cut off, with these tags, if no other process is at it or comes before.
-
-        MLflow keeps a parameter as whoever was first logged it. Who was killed between that and the end of this is passed over.
-        """
+        """Take up a run that was cut off, with these tags, if no other process is at it or comes before."""
         run = self.client.get_run(run_id)
         if run.info.status == "RUNNING" and not process_gone(run.data.tags):
             return False
+        # Who first logs the parameter has the run, as MLflow never changes one; who was killed then is passed over.
         me = json.dumps(this_process())
         number = int(run.data.tags.get(_TAKEN, 0)) + 1
         while (by := run.data.params.get(f"{_TAKEN}.{number}", me)) != me:
             if not process_gone(json.loads(by)):
                 return False
             number += 1
-        try:
-            self.client.log_param(run_id, f"{_TAKEN}.{number}", me)
-        except MlflowException as error:
-            if error.error_code != "INVALID_PARAMETER_VALUE":
-                raise
+        if not self.client.call_unless("INVALID_PARAMETER_VALUE", "log_param", run_id, f"{_TAKEN}.{number}", me):
             return False
         log = self.reopen(run_id)
         log.tags(tags)  # before the status: who is RUNNING must be told by its process
@@ -183,13 +158,9 @@ class Tracking:
         model_type: str | None = None,
         registered: Collection[str] = (),
     ) -> LoggedModel:
-        """Return a logged model of a run: the one of this name that was cut off, without its files, else a new one.
-
-        Those whose ids are `registered` are whole.
-        """
-        for model in self.client.search_logged_models(
-            [experiment_id], f"{equals('source_run_id', run_id)} AND {equals('name', name)}"
-        ):
+        """Return a logged model of a run: the one of this name that is not `registered` (by id), without its files, or a new one."""
+        query = f"{equals('source_run_id', run_id)} AND {equals('name', name)}"
+        for model in self.client.search_logged_models([experiment_id], query):
             if model.model_id not in registered:
                 self.remove_files(model.artifact_location)
                 return model
@@ -217,9 +188,8 @@ class Tracking:
 
     def download(self, address: str, folder: Path) -> Path:
         """Copy all that lies at an artifact location or in a registered model into a folder; return where it lies."""
-        return Path(
-            self.retrying(lambda: mlflow.artifacts.download_artifacts(artifact_uri=address, dst_path=str(folder)))
-        )
+        download = mlflow.artifacts.download_artifacts
+        return Path(self.retrying(lambda: download(artifact_uri=address, dst_path=str(folder))))
 
     def remove_files(self, location: str) -> None:
         """Remove all that lies at an artifact location."""
@@ -268,37 +238,34 @@ class Tracking:
 
     def get(self, run_id: str) -> Found:
         """Return one run by id. Raises InputError where there is none."""
-        run = unless_absent(lambda: self.client.get_run(run_id))
-        if run is None:
-            raise InputError(f"there is no run {run_id} in {self.shown}")
-        return self._found(run)
+        if run := self._look_at(run_id):
+            return self._found(run)
+        raise InputError(f"there is no run {run_id} in {self.shown}")
 
     def fetch(self, run_id: str, path: str, folder: Path) -> Path | None:
-        """Return a local copy of an artifact, or the stored file itself where the store is local.
-
-        None if it is gone, or the run did not log it. Raises Altered where it is not what the run logged.
-        """
-        artifacts = self._artifacts.get(run_id) or self._look_at(run_id)
-        if artifacts is None:
+        """Return a copy of an artifact, or the file itself of a local store; None if it is gone or was never logged. Raises Altered."""
+        run = self._seen.get(run_id) or self._look_at(run_id)
+        if run is None:
             return None
         copy = folder / path
-        if copy.is_file() and sha256(copy) == artifacts.digests.get(path):
+        if copy.is_file() and sha256(copy) == recorded(run.data.tags).get(path):
             return copy  # fetched from a server before
-        found = self._download(artifacts.root, path, folder)
+        found = self._download(run.info.artifact_uri, path, folder)
         if found is None:
             return None
         digest = sha256(found)
-        if digest != artifacts.digests.get(path):
-            artifacts = self._look_at(run_id) or artifacts  # more may have been logged since
-        known = artifacts.digests.get(path)
+        if digest != recorded(run.data.tags).get(path):
+            run = self._look_at(run_id) or run  # more may have been logged since
+        known = recorded(run.data.tags).get(path)
         if known and known != digest:
             raise Altered(run_id, path)
         return found if known else None
 
-    def _look_at(self, run_id: str) -> "_Artifacts | None":
-        if run := unless_absent(lambda: self.client.get_run(run_id)):
-            self._found(run)
-        return self._artifacts.get(run_id)
+    def _look_at(self, run_id: str) -> Run | None:
+        run = unless_absent(lambda: self.client.get_run(run_id))
+        if run:
+            self._seen[run_id] = run
+        return run
 
     def _download(self, root: str, path: str, folder: Path) -> Path | None:
         if local := local_path(root):
@@ -323,18 +290,11 @@ class Tracking:
 
     def _found(self, run: Run) -> Found:
         info, data = run.info, run.data
-        self._artifacts[info.run_id] = _Artifacts(info.artifact_uri, recorded(data.tags))
-        return Found(
-            info.run_id,
-            info.run_name,
-            info.experiment_id,
-            self._experiments.get(info.experiment_id, ""),
-            info.status,
-            info.start_time / 1000,
-            dict(data.metrics),
-            {key: value for key, value in data.params.items() if not key.startswith(_TAKEN)},
-            dict(data.tags),
-        )
+        self._seen[info.run_id] = run
+        params = {key: value for key, value in data.params.items() if not key.startswith(_TAKEN)}
+        experiment, started = self._experiments.get(info.experiment_id, ""), info.start_time / 1000
+        about = (info.run_id, info.run_name, info.experiment_id, experiment, info.status, started)
+        return Found(*about, dict(data.metrics), params, dict(data.tags))
 
     def _mark_stale(self) -> None:
         """Mark runs that say RUNNING though their process is gone as KILLED, where the store can be written."""

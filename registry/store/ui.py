@@ -7,6 +7,7 @@ import time
 import webbrowser
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,6 +19,8 @@ from registry.store.tracking import Found, Tracking
 
 NAME = "leaderboard"
 TAG = view_tag(NAME)
+link = partial(view_link, name=NAME)
+"""Gives the part of the address that opens the view of an experiment, after the server's own."""
 _PORTS = range(5000, 5100)
 _MOST_LINKS = 8
 # Where there is no run yet. Without its end the UI shows what it has for language models.
@@ -115,8 +118,3 @@ def saved_view(figure: str, made: float) -> str:
         "columnWidths": dict.fromkeys(chosen, 90) | {"params.`best_variant`": 150},
     }
     return view_value(NAME, state, made)
-
-
-def link(experiment_id: str) -> str:
-    """Return the part of the address that opens the view, after the server's own."""
-    return view_link(experiment_id, NAME)
