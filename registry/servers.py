@@ -40,10 +40,7 @@ class Server:
         ready: Callable[[], object],
         say: Callable[[str], object],
     ) -> None:
-        """Start it with its log as output, call `ready` once it answers, and return when Ctrl-C ended it.
-
-        Raises InputError where it does not start, RuntimeError where it ends without being stopped.
-        """
+        """Start it with its log as output, call `ready` once it answers, and return when Ctrl-C ended it. Raises InputError."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         try:
             with self.log.open("wb") as output, _ended_with_block(start(output)) as process:

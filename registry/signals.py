@@ -29,8 +29,7 @@ _postponing = 0  # blocks of `postpone_stop` that the main thread is in
 def stop_on_signals(own_process: bool) -> Iterator[None]:
     """Let a signal stop the block by one KeyboardInterrupt.
 
-    With `own_process` the process does nothing else afterwards: it is killed if it does not end in time, and once the
-    block has ended signals are ignored.
+    With `own_process` the process is killed if it does not end in time, and ignores signals after the block.
     """
     global _received
     _received = None
@@ -65,10 +64,7 @@ def stop_on_signals(own_process: bool) -> Iterator[None]:
 
 @contextmanager
 def postpone_stop() -> Iterator[None]:
-    """Let a stop wait for the end of a short block.
-
-    A database transaction that is cut in two keeps its lock, and the status of the run could not be written.
-    """
+    """Let a stop wait for the end of a short block: a database transaction that is cut in two keeps its lock."""
     global _postponing
     if threading.current_thread() is not threading.main_thread():  # only the main thread receives signals
         yield

@@ -3,6 +3,7 @@
 import json
 import tempfile
 import time
+from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -110,15 +111,13 @@ class _Chain:
 
     def add_version(self, version: Version) -> None:
         aliases = ", ".join(self._versions.aliases().get(version.number, []))
-        lines = [f"{version.uri}{f' ({aliases})' if aliases else ''}"]
-        sound = True
+        lines, sound = [f"{version.uri} ({aliases})" if aliases else version.uri], True
         try:
             with tempfile.TemporaryDirectory() as work:
                 self._versions.fetch(version, Path(work))
             lines.append("its files are those that were registered (SHA-256)")
         except InputError as error:
-            sound = False
-            lines.append(str(error))
+            lines, sound = [*lines, str(error)], False
         if decision := version.tags.get("vad.decision"):
             lines.append(decision)
         self.lineage.add("version", *lines, sound=sound)
@@ -131,65 +130,51 @@ class _Chain:
 
     def _add_run(self, run: Found, variant: str) -> None:
         """Add the run and all that it was made of."""
-        tags = {"vad.train_digest": "-", "vad.test_digest": "-"} | {
-            key: value for key, value in run.tags.items() if value
-        }
-        identity, faults = self._read(run, "identity.json"), self._faults(run)
-        machine = f"on {tags.get('vad.machine', '?')}"
+        tags, identity, faults = defaultdict(lambda: "?", run.tags), self._read(run, "identity.json"), self._faults(run)
         checked = faults or ["its files are those that it logged (SHA-256)"]
-        self.lineage.add("run", f"{run.run_id}, {run.status}, {_started(run)}", machine, *checked, sound=not faults)
+        about = f"{run.run_id}, {run.status}, {_started(run)}", f"on {tags['vad.machine']}"
+        self.lineage.add("run", *about, *checked, sound=not faults)
 
-        figure = tags.get("vad.figure", "ap")
+        figure = run.tags.get("vad.figure", "ap")
         value = run.metrics.get(f"{figure}.{variant}")
         definition = identity.get("plan", {}).get("variants", {}).get(variant)
         as_yaml = yaml.safe_dump(definition, default_flow_style=True, width=1000, sort_keys=False).strip()
         measured = "" if value is None else f": {figure} {value:.4f}"
         self.lineage.add("variant", f"{variant}{measured}", *([as_yaml] if definition else []))
 
-        self.lineage.members = [
-            self._member(*item) for item in self._read(run, "results.json").get("members", {}).items()
-        ]
-        count = len(self.lineage.members)
-        self.lineage.add("members", f"{count} of this run" if count else "none: it reads predictions files")
-        changed = f", with {tags['vad.set']}" if "vad.set" in tags else ""
-        self.lineage.add(
-            "entry",
-            f"{tags.get('mlflow.source.name', '?')}, profile {tags.get('vad.profile', '?')}{changed}",
-            "as written and as resolved: entry.yaml and resolved.yaml of the run",
-        )
-        self.lineage.add(
-            "data",
-            f"{tags.get('vad.data_name', '?')} ({tags.get('vad.data', '?')}), labels {tags.get('vad.labels', '?')}",
-            f"train frames {tags['vad.train_digest']}",
-            f"test frames {tags['vad.test_digest']}",
-        )
-        commit, versions = tags.get("mlflow.source.git.commit"), identity.get("code")
-        state = " with files that were not committed" if tags.get("vad.dirty") == "yes" else ""
-        self.lineage.add(
-            "code",
-            f"commit {commit}{state}" if commit else "no commit: not run from a checkout",
-            *([f"training code {versions['training']}, scoring code {versions['scoring']}"] if versions else []),
-            f"Python {tags.get('vad.python', '?')}, PyTorch {tags.get('vad.torch', '?')}",
-        )
+        members = self._read(run, "results.json").get("members", {})
+        self.lineage.members = [self._member(name, run_id) for name, run_id in members.items()]
+        self.lineage.add("members", f"{len(members)} of this run" if members else "none: it reads predictions files")
+
+        changed = f", with {tags['vad.set']}" if run.tags.get("vad.set") else ""
+        entry = f"{tags['mlflow.source.name']}, profile {tags['vad.profile']}{changed}"
+        self.lineage.add("entry", entry, "as written and as resolved: entry.yaml and resolved.yaml of the run")
+
+        data = f"{tags['vad.data_name']} ({tags['vad.data']}), labels {tags['vad.labels']}"
+        digests = (f"{split} frames {run.tags.get(f'vad.{split}_digest') or '-'}" for split in ("train", "test"))
+        self.lineage.add("data", data, *digests)
+
+        commit, code = run.tags.get("mlflow.source.git.commit"), identity.get("code")
+        state = " with files that were not committed" if tags["vad.dirty"] == "yes" else ""
+        lines = [f"commit {commit}{state}" if commit else "no commit: not run from a checkout"]
+        lines += [f"training code {code['training']}, scoring code {code['scoring']}"] if code else []
+        self.lineage.add("code", *lines, f"Python {tags['vad.python']}, PyTorch {tags['vad.torch']}")
 
     def _member(self, name: str, run_id: str) -> dict[str, Any]:
         """Return name, run, epoch, loss and weights of a member that the run used."""
-        row = {"name": name, "run": run_id, "epoch": "", "loss": "", "entry": "that run is gone", "weights": ""}
         try:
-            member = self._tracking.get(run_id)
+            found = self._tracking.get(run_id)
         except InputError:
             self.lineage.sound = False
-            return row
-        return row | {
-            "epoch": f"{member.metrics.get('best_epoch', 0):.0f}",
-            "loss": f"{member.metrics.get('best_loss', float('nan')):.5f}",
-            "entry": member.tags.get("vad.entry", ""),
-            "weights": member.tags.get("vad.weights_sha256", "")[:16],
-        }
+            return {"name": name, "run": run_id, "epoch": "", "loss": "", "entry": "that run is gone", "weights": ""}
+        epoch, loss = found.metrics.get("best_epoch", 0), found.metrics.get("best_loss", float("nan"))
+        entry, weights = (found.tags.get(f"vad.{key}", "") for key in ("entry", "weights_sha256"))
+        told = {"epoch": f"{epoch:.0f}", "loss": f"{loss:.5f}", "entry": entry, "weights": weights[:16]}
+        return {"name": name, "run": run_id, **told}
 
     def _read(self, run: Found, name: str) -> dict[str, Any]:
         try:
-            path = self._tracking.fetch(run.run_id, name, self._home / "fetched" / run.run_id)
+            path = self._fetch(run, name)
             return dict(json.loads(path.read_text())) if path else {}
         except (Altered, OSError, ValueError):
             return {}
@@ -200,11 +185,13 @@ class _Chain:
         faults = [] if known else [f"run {run.run_id} has lost the record of its files (its tag {TAG})"]
         for path in known:
             try:
-                if self._tracking.fetch(run.run_id, path, self._home / "fetched" / run.run_id) is None:
-                    faults.append(f"{path} is gone")
+                faults += [] if self._fetch(run, path) else [f"{path} is gone"]
             except Altered as error:
                 faults.append(str(error))
         return faults
+
+    def _fetch(self, run: Found, path: str) -> Path | None:
+        return self._tracking.fetch(run.run_id, path, self._home / "fetched" / run.run_id)
 
 
 def _started(run: Found) -> str:

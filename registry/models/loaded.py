@@ -26,11 +26,9 @@ from vad.system.files import sha256
 
 def has_this_code(folder: Path) -> bool:
     """Whether the code that lies with a model is this project's, file by file."""
-    return _sources(folder / "code" / "vad") == _sources(Path(vad.__file__).parent)
-
-
-def _sources(folder: Path) -> dict[str, str]:
-    return {path.relative_to(folder).as_posix(): sha256(path) for path in folder.rglob("*.py")}
+    folders = folder / "code" / "vad", Path(vad.__file__).parent
+    theirs, ours = ({path.relative_to(code): sha256(path) for path in code.rglob("*.py")} for code in folders)
+    return theirs == ours
 
 
 class ModelProcess:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # it would load PyTorch
 LISTING = "model.sha256"
 FACT = "vad.model_sha256"
 """The version's tag that holds the SHA-256 of the list of its files."""
+_REMEDY = "its SHA-256 is not the one recorded; bring it back, or run the experiment again with FORCE=1"
 _PACKAGES = (
     "mlflow", "torch", "numpy", "scipy", "pandas", "opencv-python-headless", "pillow", "psutil", "safetensors", "simplejpeg",
 )  # fmt: skip
@@ -37,10 +38,7 @@ _PACKAGES = (
 def log_model(
     tracking: Tracking, run_id: str, ensemble: "Ensemble", tags: Mapping[str, Any], registered: Collection[str]
 ) -> str:
-    """Log the ensemble on a run, call by call, so that each can be repeated; return the model's id.
-
-    A model of the run that was cut off, or logged and not `registered`, is written anew.
-    """
+    """Log the ensemble on a run, in place of a model that was logged and not `registered`; return the model's id."""
     client = tracking.client
     run = client.get_run(run_id)
     model = tracking.begin_model(run_id, run.info.experiment_id, "ensemble", run.data.params, registered=registered)
@@ -116,10 +114,7 @@ def list_files(tracking: Tracking, model_id: str) -> str:
 
 
 def load(fetch: Callable[[Path], Path], uri: str) -> Any:
-    """Return the model by its own code, from copies of its files that `fetch` puts into a folder and checks.
-
-    Where that code is this project's it is MLflow's Python model; else `ModelProcess`, which runs it in another process.
-    """
+    """Return the model by its own code, from copies that `fetch` puts into a folder and checks: in another process if need be."""
     from registry.models.loaded import ModelProcess, has_this_code
 
     folder = tempfile.mkdtemp(prefix="vad-model-")
@@ -140,7 +135,7 @@ def require_listed(folder: Path, digest: str, what: str) -> None:
     """Leave in a folder what its list names, and the list. Raises InputError that names a file that is missing or was altered."""
     known = listed(folder, digest, what)
     for name in _altered(folder, known):
-        raise InputError(f"{what}: {name} {_FAULT}")
+        raise InputError(f"{what}: {name} is missing or was altered: {_REMEDY}")
     for file in folder.rglob("*"):
         if file.is_file() and file.relative_to(folder).as_posix() not in {*known, LISTING}:
             file.unlink()  # what Python and MLflow add, and what somebody else might
@@ -161,14 +156,8 @@ def listed(folder: Path, digest: str, what: str) -> dict[str, str]:
     """Return the SHA-256 of a model's files by name, from the list that has this digest. Raises InputError where that is another."""
     path = folder / LISTING
     if not path.is_file() or sha256(path) != digest:
-        raise InputError(f"{what}: {LISTING} {_FAULT}")
+        raise InputError(f"{what}: {LISTING} is missing or was altered: {_REMEDY}")
     return {name: known for known, _, name in (line.partition("  ") for line in path.read_text().splitlines())}
-
-
-_FAULT = (
-    "is missing or was altered: its SHA-256 is not the one recorded; bring it back, or run the experiment again with "
-    "FORCE=1"
-)
 
 
 def _altered(folder: Path, known: Mapping[str, str]) -> list[str]:

@@ -49,10 +49,7 @@ class Production:
             return again
 
     def promote(self, version: Version, reason: str) -> None:
-        """Make a version production; what was production becomes previous.
-
-        Raises InputError where it is production already, or its files are gone.
-        """
+        """Make a version production, and production previous. Raises InputError where it is that already, or has lost files."""
         self._versions.require_whole(version)
         with self._alone() as completed:
             incumbent, last = self._versions.alias(PRODUCTION), self._history.last()

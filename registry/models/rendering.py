@@ -4,9 +4,9 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from registry.console import Console, plural
 from registry.models.loaded import ModelProcess
@@ -38,10 +38,7 @@ class Rendered:
 
 
 def render(request: Request, video: str, fps: float, home: Path, console: Console) -> Rendered:
-    """Write a test video with the scores of a registered model, as `submit` gives them, and the error of its largest member.
-
-    Raises InputError for a model, data or video that are not there, and for an `out` that cannot be written.
-    """
+    """Write a test video with the scores of a registered model and the error of its largest member. Raises InputError."""
     versions = Versions(Tracking())
     version, dataset = model_and_data(request, versions, home)
     assert dataset.frames is not None
@@ -76,9 +73,7 @@ def render(request: Request, video: str, fps: float, home: Path, console: Consol
         if not known.all():
             console.say(f"  {np.sum(~known)} frames have no heat map: {member.name} does not score them")
         labels = dataset.labels.values[span] if dataset.labels else None
-        names = [
-            f"video {video}   frame {frame}" for video, frame in zip(only.index.video, only.index.frame, strict=True)
-        ]
+        names = [f"video {only.videos[0].id}   frame {frame}" for frame in only.index.frame]
         made_by = f"model v{version.number}, {ensemble.variant_name}"
         scene = Scene(next(_originals(only)).shape, scores, labels, names, made_by, hottest or 1.0)
         maps = (errors[n].astype(np.float32) if known[n] else None for n in range(len(only)))
@@ -102,9 +97,7 @@ def _originals(split: Split) -> Iterator[Image]:
             yield image
 
 
-def _pictures(
-    scene: Scene, split: Split, errors: Iterator[NDArray[np.float32] | None], advance: Advance
-) -> Iterator[Image]:
+def _pictures(scene: Scene, split: Split, errors: Iterator[Any], advance: Advance) -> Iterator[Image]:
     for position, (image, error) in enumerate(zip(_originals(split), errors, strict=True)):
         yield scene.draw(position, image, error)
         advance(1)

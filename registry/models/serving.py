@@ -17,10 +17,7 @@ _REQUEST_SECONDS = 3600  # MLflow's default answers 504 after 60 s, though the m
 
 
 def serve(model: str, port: int | None, home: Path, say: Callable[[str], object]) -> None:
-    """Serve a registered model until this process is stopped; `say` is told where once it answers.
-
-    Raises InputError for a model that is not there, a port that is taken, or a model that cannot be loaded.
-    """
+    """Serve a registered model until this process is stopped. Raises InputError for a model or port that cannot be used."""
     tracking = Tracking()
     versions = Versions(tracking)
     version = versions.resolve(model)

@@ -5,6 +5,7 @@ import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import DEVNULL
 
 from registry.console import Console, plural
 from registry.data.datasets import DEMO, Dataset, first_frame_of, open_frames_of
@@ -21,9 +22,8 @@ from vad.scoring.ensemble import Normalization
 from vad.system.files import require_writable, sha256
 
 BEST = "best"
-SAMPLES = [
-    n + end for n in ("sample_submission", "sampleSubmission") for end in (".csv", ".csv.gz", ".csv.zip", ".zip")
-]
+_ENDINGS = (".csv", ".csv.gz", ".csv.zip", ".zip")
+SAMPLES = [name + ending for name in ("sample_submission", "sampleSubmission") for ending in _ENDINGS]
 _UPLOAD_SECONDS = 600
 
 
@@ -50,10 +50,9 @@ class Submission:
 
 
 def submit(request: Request, normalization: Normalization, home: Path, console: Console) -> Submission:
-    """Score test frames by a registered model and write `Id,Predicted`, in the form of their `sample_submission.csv` if there is one.
+    """Score test frames by a registered model and write `Id,Predicted`, in the form of their `sample_submission.csv` if any.
 
-    Raises InputError for a model or data that are not there, for frames that `sample_submission.csv` does not list, and for
-    an `out` that cannot be written.
+    Raises InputError for a model or data that are not there, frames that the sample does not list, or a file that cannot be written.
     """
     tracking = Tracking()
     versions = Versions(tracking)
@@ -78,14 +77,8 @@ def submit(request: Request, normalization: Normalization, home: Path, console: 
     write_scores(path, dataset.index, scores, sample)
     digest = sha256(path)
     measured = measure(scores, dataset.labels.values, dataset.index) if dataset.labels else None
-    tags = {
-        "vad.version": version.number,
-        "vad.sha256": digest,
-        "vad.file": str(path.resolve()),
-        "vad.data": dataset.place,
-        "vad.test_digest": dataset.test_digest,
-        "vad.normalization": normalization,
-    }
+    tags = {"vad.version": version.number, "vad.sha256": digest, "vad.file": str(path.resolve())}
+    tags |= {"vad.data": dataset.place, "vad.test_digest": dataset.test_digest, "vad.normalization": normalization}
     with tracking.ending_runs():
         run_id = _record(tracking, version, path, tags)
     return Submission(path, digest, len(scores), version, measured, run_id)
@@ -104,10 +97,7 @@ def evaluate(file: Path, labels: str, home: Path, first_frame: int | None = None
 
 
 def model_and_data(request: Request, versions: Versions, home: Path) -> tuple[Version, Dataset]:
-    """Return the version that is asked for and the data to score: those in a folder, or those that the version was made on.
-
-    `best` is the best version that was made on these data. Raises InputError where one is not there.
-    """
+    """Return the version that is asked for and the data to score, by default those that it was made on. Raises InputError."""
     if request.model == BEST:
         dataset = open_frames_of(request.data, None, home, request.first_frame)
         best = versions.best_on(dataset.test_digest)
@@ -163,10 +153,7 @@ def _require_predictions(path: Path) -> None:
 
 
 def _find_sample(dataset: Dataset) -> Table | None:
-    """Return `sample_submission.csv`, where the data set comes with one.
-
-    Raises InputError where its frames are others, and for two that differ in form.
-    """
+    """Return `sample_submission.csv`, if any. Raises InputError where its frames are others, and for two that differ in form."""
     assert dataset.frames is not None
     root = dataset.frames.root
     found: dict[Form, tuple[Path, Table]] = {}
@@ -204,9 +191,8 @@ def require_kaggle() -> str:
     program = shutil.which("kaggle")
     if program is None:
         raise InputError(
-            "--kaggle needs Kaggle's own command, and there is none on the path: `pip install kaggle`, and put an API token "
-            "where it looks for one (~/.kaggle/kaggle.json); or submit without --kaggle, upload the file by hand, and tell "
-            "its score by `vad record FILE --score S --board public`"
+            "--kaggle needs the command `kaggle`, which is not on the path: `pip install kaggle`, and put an API token into "
+            "~/.kaggle/kaggle.json; or upload the file by hand, and tell its score by `vad record FILE --score S --board public`"
         )
     return program
 
@@ -215,9 +201,7 @@ def upload(program: str, competition: str, done: Submission, message: str) -> st
     """Hand a submission to Kaggle's command; record and return its reply. Raises InputError where Kaggle refuses it."""
     command = [program, "competitions", "submit", "-c", competition, "-f", str(done.path), "-m", message]
     try:
-        called = subprocess.run(
-            command, capture_output=True, text=True, timeout=_UPLOAD_SECONDS, stdin=subprocess.DEVNULL
-        )
+        called = subprocess.run(command, capture_output=True, text=True, timeout=_UPLOAD_SECONDS, stdin=DEVNULL)
         reply = (called.stdout.strip() + "\n" + called.stderr.strip()).strip()
         accepted = called.returncode == 0
     except (OSError, subprocess.TimeoutExpired) as error:

@@ -17,18 +17,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+Array = NDArray[Any]
+Advance = Callable[[int], object]
 
-def write_errors(
-    model: Any,
-    name: str,
-    frames: Mapping[int, NDArray[np.uint8]],
-    index: Any,
-    path: Path,
-    advance: Callable[[int], object],
-) -> NDArray[np.float64]:
+
+def write_errors(model: Any, name: str, frames: Mapping[int, Array], index: Any, path: Path, advance: Advance) -> Array:
     """Write a member's error in each frame into a file, (N, size, size) as float16: those of a long video do not fit into memory.
 
-    Returns the largest error of each frame, (N,), NaN where the member does not score it.
+    Returns the largest error of each frame, (N,) float64, NaN where the member does not score it.
     """
     error_maps = _named("error_maps", "vad.scoring.frame_scores", "vad.scoring")
     available = _named("available", "vad.system.threads", "vad.threads") or os.cpu_count
@@ -39,7 +35,7 @@ def write_errors(
     peaks = np.full(len(index), np.nan)
     nothing = np.zeros((member.size, member.size), np.float16)
 
-    def look(position: int) -> NDArray[np.float16] | None:
+    def look(position: int) -> Array | None:
         seen = error_map(position)
         return None if seen is None else seen[2].numpy().astype(np.float16)
 
@@ -61,14 +57,13 @@ def _named(name: str, *modules: str) -> Any:
     return None
 
 
-def _score(model: Any, request: dict[str, Any], advance: Callable[[int], object]) -> NDArray[np.float64]:
+def _score(model: Any, request: dict[str, Any], advance: Advance) -> Any:
     index = _named("FrameIndex", "vad.data.frame_index", "vad.scores")(request["video"], request["frame"])
     files = request["frames"].items()
     frames = {size: np.memmap(path, np.uint8, "r", offset, shape) for size, (path, offset, shape) in files}
     if request["member"]:
         return write_errors(model, request["member"], frames, index, request["errors"], advance)
-    scores: NDArray[np.float64] = model.ensemble.score(frames, index, model.device, request["normalization"], advance)
-    return scores
+    return model.ensemble.score(frames, index, model.device, request["normalization"], advance)
 
 
 def main() -> None:

@@ -40,24 +40,18 @@ def reaching(uri: str, new: bool) -> Iterator[None]:
         yield
     except InputError:
         raise
-    except (
-        Exception
-    ) as error:  # whatever MLflow, SQLAlchemy and Alembic make of a wrong address or file, or a missing driver
+    except Exception as error:  # MLflow, SQLAlchemy, Alembic and drivers have errors of their own
         reason = str(error).strip().partition("\n")[0]
         if database and isinstance(error, OSError):
             fault = f"cannot write {database}: {error.strerror}; set MLFLOW_TRACKING_URI"
         elif database:
             fault = f"{database} cannot be used as MLflow's database: {reason}"
         elif "out-of-date database schema" in str(error):
-            fault = (
-                f"the tables of {shown} are those of another MLflow than {importlib.metadata.version('mlflow')}: make a backup; "
-                "if they are older, `mlflow db upgrade` with this address changes them; if newer, install that MLflow"
-            )
+            fault = f"the tables of {shown} are those of another MLflow than {importlib.metadata.version('mlflow')}"
+            fault += ": if they are newer, install that; if older, make a backup and change them by `mlflow db upgrade`"
         else:
-            fault = (
-                f"MLFLOW_TRACKING_URI={shown} cannot be used: {_unusable(uri) or reason.partition('. ')[0]}; "
-                "name a server (http://...) or sqlite:///path.db"
-            )
+            fault = f"MLFLOW_TRACKING_URI={shown} cannot be used: {_unusable(uri) or reason.partition('. ')[0]}"
+            fault += "; name a server (http://...) or sqlite:///path.db"
         raise InputError(fault) from None
 
 
@@ -87,11 +81,10 @@ def _filled(database: Path) -> bool:
 def require_schema(database: Path) -> None:
     """Raise InputError where a database was made by another MLflow, sqlite3.Error for what is no database."""
     fault = schema_fault(database)
-    release, file = importlib.metadata.version("mlflow"), str(database)
+    release = importlib.metadata.version("mlflow")
     if fault == "older":
-        commands = "cp {} {} && mlflow db upgrade {}".format(
-            *map(shlex.quote, (file, f"{file}.bak", sqlite_uri(database)))
-        )
+        original, copy, uri = map(shlex.quote, (str(database), f"{database}.bak", sqlite_uri(database)))
+        commands = f"cp {original} {copy} && mlflow db upgrade {uri}"
         older = f"{database} was made by an older MLflow than {release}, and is left as it is"
         raise InputError(f"{older}. Make a copy, and let MLflow change its tables: {commands}")
     if fault == "newer":

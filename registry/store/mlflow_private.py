@@ -60,10 +60,7 @@ def reading(database: Path, timeout: float = 20) -> Iterator[Ask]:
 
 
 def schema_fault(database: Path) -> str | None:
-    """Return how a database's schema differs from this MLflow's: `older`, `newer`, or `none` where it is no database of MLflow's.
-
-    None where it does not differ, or is empty. Raises sqlite3.Error for what is no database.
-    """
+    """Return `older` or `newer` where a schema is another MLflow's, `none` where it is not MLflow's. Raises sqlite3.Error."""
     with reading(database, timeout=1) as ask:
         tables = {name for (name,) in ask("SELECT name FROM sqlite_master WHERE type = 'table'")}
         if not tables:
@@ -107,8 +104,8 @@ def tags(ask: Ask) -> dict[str, dict[str, str]]:
 
 def runs(ask: Ask) -> Sequence[tuple[Any, ...]]:
     """Return id, name, experiment's id, status, start (ms) and address of each run that was not deleted."""
-    asked = "run_uuid, name, experiment_id, status, start_time, artifact_uri FROM runs WHERE lifecycle_stage = 'active'"
-    return ask(f"SELECT {asked}")
+    columns = "run_uuid, name, experiment_id, status, start_time, artifact_uri"
+    return ask(f"SELECT {columns} FROM runs WHERE lifecycle_stage = 'active'")  # noqa: S608
 
 
 def versions(ask: Ask) -> Sequence[tuple[Any, ...]]:
@@ -131,10 +128,7 @@ def ids(ask: Ask) -> set[str]:
 
 
 def health(uri: str) -> tuple[int, str]:
-    """Return the status of a server's answer and its reason, asked with MLflow's own credentials and certificates.
-
-    Raises what the way to the server raises.
-    """
+    """Return status and reason of a server's answer, asked with MLflow's own credentials and certificates."""
     given: dict[str, Any] = {"max_retries": 0, "timeout": 10, "raise_on_status": False}
     answer = http_request(get_default_host_creds(uri), "/health", "GET", **given)
     return answer.status_code, answer.reason

@@ -77,10 +77,7 @@ class Retries:
         self._given_up = False
 
     def __call__(self, call: Callable[[], Answer], made: Callable[[], Answer | None] | None = None) -> Answer:
-        """Return what `call` returns, once it works; `made` looks for what an attempt made whose answer was lost.
-
-        Raises Silent where patience runs out, and at once whatever will not pass.
-        """
+        """Return what `call` returns, once it works; `made` looks for what an attempt made whose answer was lost. Raises Silent."""
         begun = time.monotonic()
         attempts = 0
         while True:
@@ -113,18 +110,15 @@ class Retries:
         time.sleep(min(_PAUSES[min(attempts, len(_PAUSES) - 1)], limit - spent))
 
     def _works(self) -> None:
-        if self._since is not None:
-            with self._lock:
-                if self._since is not None:
-                    Console().say(f"  {self._who} answers again, after {duration(time.monotonic() - self._since)}")
-                self._since, self._given_up = None, False
+        with self._lock:
+            if self._since is not None:
+                Console().say(f"  {self._who} answers again, after {duration(time.monotonic() - self._since)}")
+            self._since, self._given_up = None, False
 
 
 def equals(field: str, value: str) -> str:
-    """Return the condition that a field has a value, as in "name = 'small-1'"; of a tag, `field` is "tags.`vad.kind`".
-
-    Where the value holds a quotation mark or a backslash, any character in its place fits: compare what is found.
-    """
+    """Return the condition that a field has a value, as in "name = 'small-1'"; of a tag, `field` is "tags.`vad.kind`"."""
+    # Any character fits in the place of a quotation mark or a backslash: compare what is found.
     pattern = _NOT_IN_CONDITIONS.sub("_", value)
     return f"{field} = '{value}'" if pattern == value else f"{field} LIKE '{pattern}'"
 

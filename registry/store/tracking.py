@@ -59,11 +59,7 @@ class Found:
 
 
 class Tracking:
-    """A tracking store. Raises InputError where it cannot be reached or made.
-
-    Only what runs something makes one (`new`): whoever looks would take a new one for one that has lost its runs. With
-    `maybe` a database that is not there is one without runs.
-    """
+    """A tracking store, made if it may be `new`; with `maybe` a database that is not there is one without runs. Raises InputError."""
 
     client: RetryingClient
 

@@ -28,9 +28,8 @@ _NOTHING = "#/experiments?workflowType=machine_learning"
 
 
 def serve(port: int | None, browse: bool, home: Path, say: Callable[[str], object]) -> None:
-    """Show the runs in MLflow's UI until this process is stopped; `say` is told where once it answers.
+    """Show the runs in MLflow's UI until this process is stopped; of a tracking server, which has one, only say the links.
 
-    A tracking server has a UI of its own: only its links are said.
     Raises InputError where the asked port is taken or the server does not start.
     """
     tracking = Tracking()
