@@ -28,10 +28,7 @@ class Console:
 
 
 class Bar:
-    """A progress bar with rate and time left, or without a terminal a line every `_LINE_EVERY` seconds; a line at its end.
-
-    It is drawn, and its clock runs, from where it is entered.
-    """
+    """A progress bar with rate and time left, or without a terminal a line every `_LINE_EVERY` seconds; a line at its end."""
 
     def __init__(self, console: Console, what: str, total: int, unit: str):
         self._console, self._what, self._total, self._unit = console, what, total, unit
@@ -86,12 +83,8 @@ def libraries_silent() -> Iterator[None]:
 
     Decoders remark on what is damaged and name no file; the error that follows does.
     """
-    python = sys.stderr
-    try:
-        is_standard_error = python.fileno() == 2
-    except (OSError, ValueError):  # no file: a test, a notebook
-        is_standard_error = False
-    if not is_standard_error:
+    python = sys.__stderr__
+    if python is None or python is not sys.stderr:  # a test, a notebook
         yield
         return
     python.flush()

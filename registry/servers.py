@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
 from typing import BinaryIO
@@ -21,46 +20,39 @@ HOST = "127.0.0.1"
 _SHUTDOWN_SECONDS = 2.0  # for requests that are being answered
 
 
-@dataclass(frozen=True)
-class Server:
-    """A server that is not started yet; `page` is what it answers once it is ready, `failure` what it means if it never is."""
+@contextmanager
+def serving(
+    start: Callable[[BinaryIO], subprocess.Popen[bytes]],
+    page: str,
+    log: Path,
+    failure: str,
+    say: Callable[[str], object],
+) -> Iterator[None]:
+    """Start a server with its log as output, run the block once it answers `page`, and wait until Ctrl-C ends it.
 
-    port: int
-    log: Path
-    page: str
-    failure: str
+    Raises InputError that begins with `failure` where it does not start, RuntimeError where it ends without being stopped.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with log.open("wb") as output, _ended_with_block(start(output)) as process:
+            while not _answers(page):
+                if process.poll() is not None:
+                    raise InputError(f"{failure}: {last_line(log)}; more in {log}")
+                time.sleep(0.05)
+            yield
+            status = process.wait()
+            raise RuntimeError(f"the server ended with status {status}: {last_line(log)}; more in {log}")
+    except KeyboardInterrupt:  # how a person ends a server, and no error
+        ignore_further_signals()
+        with suppress(OSError):  # a closed terminal
+            say("\nstopped" if sys.stdout.isatty() else "stopped")  # a terminal shows ^C
 
-    @property
-    def address(self) -> str:
-        return f"http://{HOST}:{self.port}"
 
-    def run(
-        self,
-        start: Callable[[BinaryIO], subprocess.Popen[bytes]],
-        ready: Callable[[], object],
-        say: Callable[[str], object],
-    ) -> None:
-        """Start it with its log as output, call `ready` once it answers, and return when Ctrl-C ended it. Raises InputError."""
-        self.log.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with self.log.open("wb") as output, _ended_with_block(start(output)) as process:
-                while not self._answers():
-                    if process.poll() is not None:
-                        raise InputError(f"{self.failure}: {last_line(self.log)}; more in {self.log}")
-                    time.sleep(0.05)
-                ready()
-                status = process.wait()
-                raise RuntimeError(f"the server ended with status {status}: {last_line(self.log)}; more in {self.log}")
-        except KeyboardInterrupt:  # how a person ends a server, and no error
-            ignore_further_signals()
-            with suppress(OSError):  # a closed terminal
-                say("\nstopped" if sys.stdout.isatty() else "stopped")  # a terminal shows ^C
-
-    def _answers(self) -> bool:
-        opener = build_opener(ProxyHandler({}))  # past any proxy that the environment names
-        with suppress(OSError, HTTPException), opener.open(self.address + self.page, timeout=1) as answer:
-            return bool(answer.status == 200)
-        return False
+def _answers(page: str) -> bool:
+    opener = build_opener(ProxyHandler({}))  # past any proxy that the environment names
+    with suppress(OSError, HTTPException), opener.open(page, timeout=1) as answer:
+        return bool(answer.status == 200)
+    return False
 
 
 def free_port(asked: int | None, ports: Sequence[int]) -> int:

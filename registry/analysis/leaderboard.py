@@ -1,6 +1,5 @@
 """Every finished run, best first within one data set and protocol, the reference's and the board's figures beside ours."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -119,7 +118,7 @@ def _row(run: Found, models: dict[str, str]) -> Row:
         frames_per_second=metrics.get("frames_per_second"),
         megabytes=metrics.get("megabytes"),
         params={name: run.params[name] for name in _PARAMS if name in run.params},
-        started=time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(run.started)),
+        started=run.when,
         run_id=run.run_id,
         model=models.get(run.run_id) or models.get(tags.get("vad.version", ""), ""),
     )

@@ -1,12 +1,11 @@
 """A run or a model version from a store into a folder, with all that belongs to it."""
 
+import importlib.metadata
 import re
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
-
-import mlflow
 
 from registry.analysis.choose import LEAST
 from registry.maintenance import repair as mending
@@ -61,7 +60,7 @@ def export(folder: Path, run: str | None, model: str | None) -> Exported:
         export.parcel.write()
         what = str(export.parcel.runs[run_id])
         what = f"{version.uri} with its {what}" if version else what
-        files, size = seal(place, {"what": what, "mlflow": mlflow.__version__})
+        files, size = seal(place, {"what": what, "mlflow": importlib.metadata.version("mlflow")})
     return Exported(what, len(export.parcel.runs), files, size, list(export.notes))
 
 
@@ -164,11 +163,9 @@ class _Export:
         """The files of an artifact location; none where it is on this disk and not there."""
         place = mending.local(location)
         if place is None:
-            retrying, files = self._tracking.retrying, mlflow.artifacts
-            if retrying(lambda: files.list_artifacts(artifact_uri=location)):
-                into = str(target.parent)
-                found = retrying(lambda: files.download_artifacts(artifact_uri=location, dst_path=into))
-                Path(found).rename(target)  # MLflow makes a folder of the address's last name
+            if self._tracking.has_files(location):
+                # MLflow makes a folder of the address's last name.
+                self._tracking.download(location, target.parent).rename(target)
             return
         if elsewhere := moved(self._tracking.uri, location):
             self._note(f"the store says that its files lie in {mending.root(location)}; `vad doctor --fix` mends that")

@@ -3,18 +3,15 @@
 import json
 import re
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
-from mlflow.entities import Metric
-from mlflow.exceptions import MlflowException
 
 from registry.maintenance.parcel import (
     Parcel,
-    Point,
     RunRecord,
     VersionRecord,
     unpack,
@@ -22,7 +19,7 @@ from registry.maintenance.parcel import (
 from registry.models.packaging import FACT, LISTING, listed
 from registry.models.production import Production
 from registry.models.versions import PRODUCTION, Version, Versions
-from registry.store.connection import absent
+from registry.store.connection import unless_absent
 from registry.store.record import is_record, recorded
 from registry.store.retries import equals
 from registry.store.tracking import Tracking
@@ -35,7 +32,6 @@ _STATUSES = ("FINISHED", "FAILED", "KILLED", "RUNNING")
 # Tags of a run and of a version that are true of the other store only.
 _HERE = ("vad.host", "vad.pid", "vad.process", "vad.alive", "vad.taken_up", "vad.force", "vad.logged_model")
 _DECISION = ("vad.decision", "vad.decided")
-_METRICS = 1000  # the most that MLflow takes at once
 
 
 @dataclass
@@ -131,12 +127,8 @@ class _Import:
             self._done.runs[record.run_id] = run_id
 
     def _active(self, run_id: str) -> bool:
-        try:
-            return bool(self._client.get_run(run_id).info.lifecycle_stage == "active")
-        except MlflowException as error:
-            if not absent(error):
-                raise
-            return False
+        run = unless_absent(lambda: self._client.get_run(run_id))
+        return run is not None and bool(run.info.lifecycle_stage == "active")
 
     def _fill(self, record: RunRecord) -> None:
         """Log all that a record holds; what is there already stays or is written over."""
@@ -146,16 +138,10 @@ class _Import:
         log = self._tracking.reopen(run_id)
         log.params({key: value for key, value in record.params.items() if not key.startswith(_HERE)})
         log.tags(tags)
-        self._log_metrics(run_id, record.metrics)
+        self._client.log_points(run_id, record.metrics)
         files = self._parcel.artifacts(record.run_id)
         if files.is_dir():
             log.artifacts(files)
-
-    def _log_metrics(self, run_id: str, points: Sequence[Point], model_id: str | None = None) -> None:
-        """Log values with the times that they had, of a run or of its logged model."""
-        values = [Metric(p.key, p.value, p.timestamp, p.step, model_id, run_id=run_id) for p in points]
-        for start in range(0, len(values), _METRICS):
-            self._client.log_batch(run_id, values[start : start + _METRICS])
 
     def _end(self, record: RunRecord, number: str | None, new: bool) -> None:
         """Put new ids for the old ones, and give a new run its status. One that was here gets what it lacked."""
@@ -251,7 +237,7 @@ class _Import:
             record.model_type,
         )  # fmt: skip
         model_id = str(model.model_id)
-        self._log_metrics(run_id, record.metrics, model_id)
+        self._client.log_points(run_id, record.metrics, model_id)
         self._client.log_output(run_id, model_id)
         self._client.log_model_artifacts(model_id, str(self._parcel.model))
         about = yaml.safe_load((self._parcel.model / _MODEL_FILE).read_text())

@@ -1,7 +1,6 @@
 """Who was production when, and why: every decision on the registered model is a small run in an experiment of its own."""
 
 import hashlib
-import time
 from dataclasses import dataclass
 from typing import Literal
 
@@ -81,10 +80,9 @@ class History:
 
 
 def _event(run: Found) -> Event:
-    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(run.started))
     action, version, before = (run.params.get(key, "") for key in ("action", "version", "production_before"))
     reason, by = run.tags.get("vad.reason", ""), run.tags.get("mlflow.user", "")
-    return Event(when, action, version, before, reason, by, run.run_id, run.tags.get(FOLLOWED) != "no")
+    return Event(run.when, action, version, before, reason, by, run.run_id, run.tags.get(FOLLOWED) != "no")
 
 
 def as_text(events: list[Event], production: str | None) -> str:

@@ -2,7 +2,6 @@
 
 import json
 import tempfile
-import time
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,7 +57,7 @@ def explain(what: str, tracking: Tracking, home: Path) -> Lineage:
     chain = _Chain(tracking, versions, home)
     if Path(what).is_file():
         chain.add_file(Path(what))
-    elif what.startswith("models:/") or versions.known(what):
+    elif what.startswith("models:/") or versions.find(what):
         chain.add_version(versions.resolve(what))
     else:
         hint = "give a path, models:/vad-ensemble/3, v3 or production"
@@ -103,7 +102,7 @@ class _Chain:
 
     def _add_submission(self, run: Found) -> None:
         data, normalization = (run.tags.get(f"vad.{key}", "?") for key in ("data", "normalization"))
-        lines = [f"run {run.run_id}, {_started(run)}, of {data}, normalization {normalization}"]
+        lines = [f"run {run.run_id}, {run.when}, of {data}, normalization {normalization}"]
         lines += [f"{board} board: {value}" for board, value in board_scores(run.metrics).items()]
         if "vad.kaggle" in run.tags:
             lines.append(f"Kaggle, {run.tags['vad.kaggle']}: {run.tags.get('vad.kaggle_reply', '')}")
@@ -132,7 +131,7 @@ class _Chain:
         """Add the run and all that it was made of."""
         tags, identity, faults = defaultdict(lambda: "?", run.tags), self._read(run, "identity.json"), self._faults(run)
         checked = faults or ["its files are those that it logged (SHA-256)"]
-        about = f"{run.run_id}, {run.status}, {_started(run)}", f"on {tags['vad.machine']}"
+        about = f"{run.run_id}, {run.status}, {run.when}", f"on {tags['vad.machine']}"
         self.lineage.add("run", *about, *checked, sound=not faults)
 
         figure = run.tags.get("vad.figure", "ap")
@@ -192,10 +191,6 @@ class _Chain:
 
     def _fetch(self, run: Found, path: str) -> Path | None:
         return self._tracking.fetch(run.run_id, path, self._home / "fetched" / run.run_id)
-
-
-def _started(run: Found) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(run.started))
 
 
 def board_scores(metrics: dict[str, float]) -> dict[str, float]:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import mlflow
-from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
@@ -51,9 +50,8 @@ def log_model(
     client.log_output(run_id, model_id)
     if run.data.params.get("best_variant") == tags["vad.variant"]:
         # Models can be sorted by the run's figures. At the moment of the run's own, or it would have two points of each.
-        known = [client.get_metric_history(run_id, key)[-1] for key in run.data.metrics]
-        figures = [Metric(m.key, m.value, m.timestamp, m.step, model_id=model_id) for m in known]
-        client.log_batch(run_id, metrics=figures)
+        figures = [client.get_metric_history(run_id, key)[-1] for key in run.data.metrics]
+        client.log_points(run_id, figures, model_id)
     client.finalize_logged_model(model_id, "READY")
     return model_id
 

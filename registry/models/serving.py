@@ -6,9 +6,10 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, BinaryIO
 
 from registry.models.versions import Versions
-from registry.servers import HOST, Server, free_port
+from registry.servers import HOST, free_port, serving
 from registry.store.mlflow_private import scoring_server
 from registry.store.tracking import Tracking
 
@@ -22,19 +23,18 @@ def serve(model: str, port: int | None, home: Path, say: Callable[[str], object]
     versions = Versions(tracking)
     version = versions.resolve(model)
     chosen = free_port(port, _PORTS)
-    server = Server(chosen, home / "serving" / f"{chosen}.log", "/ping", f"{version.uri} cannot be served")
+    address, log = f"http://{HOST}:{chosen}", home / "serving" / f"{chosen}.log"
     variant, entry, data = (version.tags.get(f"vad.{key}", "?") for key in ("variant", "entry", "data_name"))
-    address = f"{server.address}/invocations  (Ctrl-C stops it; log: {server.log})"
-    ready = f"model version {version.number} ({variant} of {entry}, made on {data}): {address}"
     # MLflow calls uvicorn by name, and an environment need not be activated.
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     os.environ.update(PATH=path, MLFLOW_TRACKING_URI=tracking.uri)
     os.environ.setdefault("MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT", str(_REQUEST_SECONDS))
     gc.freeze()  # or the end of this process would look through all that it imported, for seconds on a busy machine
     with tempfile.TemporaryDirectory(prefix="vad-serve-") as folder:
-        server.run(
-            # From a copy: what changes in the store does not reach the server.
-            lambda output: scoring_server(str(versions.fetch(version, Path(folder))), chosen, HOST, output),
-            lambda: say(ready),
-            say,
-        )
+
+        def start(output: BinaryIO) -> Any:  # with a copy: what changes in the store does not reach the server
+            return scoring_server(str(versions.fetch(version, Path(folder))), chosen, HOST, output)
+
+        with serving(start, f"{address}/ping", log, f"{version.uri} cannot be served", say):
+            what = f"model version {version.number} ({variant} of {entry}, made on {data})"
+            say(f"{what}: {address}/invocations  (Ctrl-C stops it; log: {log})")

@@ -87,9 +87,8 @@ class Versions:
     def nominate(self, version: Version) -> None:
         """Make the best version of the same figure and protocol candidate; of equals the older one."""
         same = {key: version.tags[key] for key in _COMPARED}
-        best_first = sorted(
-            filter(lambda v: v.has(same), self.all()), key=lambda v: (-v.standing().value, int(v.number))
-        )
+        rivals = [v for v in self.all() if v.has(same)]
+        best_first = sorted(rivals, key=lambda v: (-v.standing().value, int(v.number)))
         best = next(v for v in best_first if v.number == version.number or self.whole(v))
         self.point(CANDIDATE, best.number)
 
@@ -153,19 +152,13 @@ class Versions:
         best_first = sorted(made, key=lambda v: (v.tags["vad.figure"] != "ap", -v.standing().value, int(v.number)))
         return next((version for version in best_first if self.whole(version)), None)
 
-    def known(self, model: str) -> bool:
-        """Whether there is such a version or alias."""
-        return self._find(model) is not None
-
     def resolve(self, model: str, argument: str = "MODEL") -> Version:
         """Return a version by alias, number, or URI. Raises InputError where there is none, or `production` was never decided on."""
-        found = self._find(model)
+        found = self.find(model)
         if found is None:
             numbers = sorted((version.number for version in self.all()), key=int)
             if not numbers:
-                raise InputError(
-                    "no model is registered yet; run an experiment, as in `make run EXP=phase5_multiscale`"
-                )
+                raise InputError("no model is registered yet; run an experiment: `make run EXP=phase5_multiscale`")
             names = sorted({alias for aliases in self.aliases().values() for alias in aliases})
             known = f"aliases: {', '.join(names) or 'none'}; versions: {', '.join(numbers)}"
             raise InputError(f"{argument}={model}: {NAME} has no such alias or version ({known})")
@@ -174,7 +167,8 @@ class Versions:
             raise InputError(f"{lost}, and nothing of it can be checked; run its experiment again with FORCE=1")
         return self._decided(found) if _bare(model) == PRODUCTION else found
 
-    def _find(self, model: str) -> Version | None:
+    def find(self, model: str) -> Version | None:
+        """Return a version by alias, number, or URI; None where there is none."""
         wanted = _bare(model)
         numbers = {version.number: version for version in self.all()}
         return numbers.get(wanted.removeprefix("v")) or (self.alias(wanted) if numbers and "/" not in wanted else None)
@@ -184,12 +178,12 @@ class Versions:
         last = self.history.last()
         if last and last.version == found.number:
             return found
-        if last and not last.followed and (decided := self._find(last.version)):
+        if last and not last.followed and (decided := self.find(last.version)):
             return decided
         way_back = f", `vad promote v{last.version}` puts it back" if last else ""
+        decided_on = f"the last recorded decision made {f'version {last.version}' if last else 'none'} production"
         raise InputError(
-            f"the alias production points to version {found.number}, but the last recorded decision made "
-            f"{f'version {last.version}' if last else 'none'} production (`vad history`): somebody moved it past them; "
+            f"the alias production points to version {found.number}, but {decided_on} (`vad history`): somebody moved it; "
             f"`vad promote v{found.number}` records that it shall be so{way_back}"
         )
 
@@ -232,20 +226,14 @@ def _bare(model: str) -> str:
 ALL = "vad"
 """The tag that holds, as JSON, the facts that people do not look for: digests, places, ids."""
 _APART = ("vad.decision",)  # set later, as tags of their own
+_SHOWN = ("reference_ap", "variant", "entry", "data_name", "profile")
 
 
 def tags_of_version(facts: Mapping[str, str]) -> dict[str, str]:
     """Return the tags of a new version: the figures and names that a person looks for, then all facts in one."""
-    names = {
-        "reference_ap": "reference_ap",
-        "variant": "variant",
-        "entry": "entry",
-        "data": "data_name",
-        "profile": "profile",
-    }
     interval = facts.get("vad.interval", "").replace(" to ", ", ")
     shown = {facts.get("vad.figure", "ap"): f"{float(facts['vad.value']):.4f} [{interval}]"}
-    shown |= {tag: facts.get(f"vad.{name}", "") for tag, name in names.items()}
+    shown |= {key.removesuffix("_name"): facts.get(f"vad.{key}", "") for key in _SHOWN}
     packed = {key: value for key, value in facts.items() if key.startswith("vad.") and key not in _APART}
     others = {key: value for key, value in facts.items() if not key.startswith("vad.") and key not in (*shown, ALL)}
     return {key: value for key, value in shown.items() if value} | others | {ALL: json.dumps(packed)}

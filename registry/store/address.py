@@ -16,11 +16,6 @@ def sqlite_uri(path: Path) -> str:
     return _PREFIX + str(path).replace("%", "%25").replace("?", "%3F")
 
 
-def options(uri: str) -> str:
-    """Return what follows a file in an address, as in `?timeout=30`."""
-    return uri[uri.find("?") :] if "?" in uri else ""
-
-
 def local_path(address: str) -> Path | None:
     """Return the path that a `file:` address names; None for another address."""
     return Path(unquote(urlsplit(address).path)) if address.startswith("file:") else None

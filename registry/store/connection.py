@@ -147,11 +147,6 @@ def unless_absent(call: Callable[[], Answer]) -> Answer | None:
     try:
         return call()
     except MlflowException as error:
-        if not absent(error):
-            raise
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise  # as where a server is gone
         return None
-
-
-def absent(error: MlflowException) -> bool:
-    """Whether MLflow says that there is no such thing, and not that it cannot tell, as where a server is gone."""
-    return error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")

@@ -14,7 +14,7 @@ import sqlite3
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from pathlib import Path
@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 
 import mlflow
 import requests
-from mlflow.entities import LoggedModelOutput
+from mlflow.entities import LoggedModelOutput, Metric
 from mlflow.exceptions import MlflowException
 
 from registry.console import Console, duration
@@ -31,6 +31,8 @@ from registry.store.address import sqlite_path
 from registry.store.mlflow_private import reading
 from vad.errors import InputError
 
+PAGE = 1000
+"""The most metrics that MLflow takes at once."""
 LIMIT = 600.0
 """Seconds for which a call is repeated; those of the environment variable VAD_PATIENCE take their place."""
 _PAUSES = (0.1, 0.3, 0.6, 1.0, 2.0, 3.0)  # seconds between attempts; the last is repeated
@@ -151,6 +153,12 @@ class RetryingClient:
     def runs(self, experiment_ids: list[str], condition: str) -> Iterator[Any]:
         """Yield the runs for which a condition holds, newest first, a page whenever one is used up."""
         return _pages(self._repeated("search_runs"), experiment_ids, condition, order_by=["start_time DESC"])
+
+    def log_points(self, run_id: str, points: Sequence[Any], model_id: str | None = None) -> None:
+        """Log values (`key`, `value`, `timestamp` in ms, `step`) of a run, or of its logged model."""
+        values = [Metric(point.key, point.value, point.timestamp, point.step, model_id=model_id) for point in points]
+        for start in range(0, len(values), PAGE):
+            self.log_batch(run_id, metrics=values[start : start + PAGE])
 
     def create_run(
         self, experiment_id: str, start_time: int | None = None, tags: Any = None, run_name: str | None = None

@@ -16,8 +16,6 @@ from vad.system.files import sha256
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 DESCRIPTION = "mlflow.note.content"
 """The tag whose Markdown MLflow's UI shows above a run."""
-PAGE = 1000
-"""The most metrics that MLflow takes at once."""
 
 
 class RunLog:
@@ -59,8 +57,7 @@ class RunLog:
         """Log metrics of several steps, each a step and its metrics: a call for one costs as much as for a thousand."""
         now = int(time.time() * 1000)
         values = [Metric(key, float(value), now, step) for step, metrics in points for key, value in metrics.items()]
-        for start in range(0, len(values), PAGE):
-            self._client.log_batch(self.run_id, metrics=values[start : start + PAGE])
+        self._client.log_points(self.run_id, values)
 
     def steps(self, metric: str) -> set[int]:
         """Return the steps for which a metric was logged."""

@@ -6,6 +6,7 @@ that is finished is done twice and what was cut off is taken up.
 
 import json
 import os
+import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -56,6 +57,10 @@ class Found:
     metrics: dict[str, float]
     params: dict[str, str]
     tags: dict[str, str]
+
+    @property
+    def when(self) -> str:
+        return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.started))
 
 
 class Tracking:
@@ -181,6 +186,10 @@ class Tracking:
         except (MlflowException, OSError):
             return False
         return True
+
+    def has_files(self, location: str) -> bool:
+        """Whether anything lies at an artifact location."""
+        return bool(self.retrying(lambda: mlflow.artifacts.list_artifacts(artifact_uri=location)))
 
     def download(self, address: str, folder: Path) -> Path:
         """Copy all that lies at an artifact location or in a registered model into a folder; return where it lies."""

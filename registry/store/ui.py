@@ -11,11 +11,11 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from registry.servers import HOST, Server, free_port
-from registry.store.address import options, sqlite_path, sqlite_uri
+from registry.servers import HOST, free_port, serving
+from registry.store.address import sqlite_path, sqlite_uri
 from registry.store.mlflow_private import view_link, view_tag, view_value
 from registry.store.paths import writable
-from registry.store.tracking import Found, Tracking
+from registry.store.tracking import Tracking
 
 NAME = "leaderboard"
 TAG = view_tag(NAME)
@@ -38,20 +38,19 @@ def serve(port: int | None, browse: bool, home: Path, say: Callable[[str], objec
         announce(leaderboards(tracking, address), address, "", browse, say)
         return
     chosen = free_port(port, _PORTS)
-    server = Server(chosen, writable(home / "ui") / f"{chosen}.log", "/health", "MLflow's UI did not start")
-    links = leaderboards(tracking, server.address)
-    server.run(
-        lambda output: _start(chosen, tracking.uri, output),
-        lambda: announce(links, server.address, "  (Ctrl-C stops it)", browse, say),
-        say,
-    )
+    address, log = f"http://{HOST}:{chosen}", writable(home / "ui") / f"{chosen}.log"
+    links = leaderboards(tracking, address)
+    start = partial(_start, chosen, tracking.uri)
+    with serving(start, f"{address}/health", log, "MLflow's UI did not start", say):
+        announce(links, address, "  (Ctrl-C stops it)", browse, say)
 
 
 def _start(port: int, uri: str, output: BinaryIO) -> subprocess.Popen[bytes]:
     """Start MLflow's server in a process group of its own."""
     folder = None
     if database := sqlite_path(uri):  # by its name alone: of a folder MLflow does not understand every name
-        uri, folder = sqlite_uri(Path(database.name)) + options(uri), database.absolute().parent
+        _, mark, options = uri.partition("?")
+        uri, folder = sqlite_uri(Path(database.name)) + mark + options, database.absolute().parent
     # The store goes by the environment: a list of processes would show a password in it. Jobs serve language models
     # alone, with eight more processes.
     given = {**os.environ, "MLFLOW_BACKEND_STORE_URI": uri, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
@@ -66,17 +65,12 @@ def leaderboards(tracking: Tracking, address: str) -> dict[str, str]:
     links: dict[str, str] = {}
     for run in tracking.find("experiment"):
         if run.experiment not in links:
-            _save_view(tracking, run)
+            if TAG not in tracking.client.get_experiment(run.experiment_id).tags:  # one of an earlier version
+                value = saved_view(run.tags.get("vad.figure", "ap"), time.time())
+                with suppress(Exception):  # a store that cannot be written is shown all the same
+                    tracking.client.set_experiment_tag(run.experiment_id, TAG, value)
             links[run.experiment] = f"{address}/{link(run.experiment_id)}"
     return links
-
-
-def _save_view(tracking: Tracking, run: Found) -> None:
-    """Give the view to an experiment of an earlier version, which has none."""
-    if TAG not in tracking.client.get_experiment(run.experiment_id).tags:
-        value = saved_view(run.tags.get("vad.figure", "ap"), time.time())
-        with suppress(Exception):  # a store that cannot be written is shown all the same
-            tracking.client.set_experiment_tag(run.experiment_id, TAG, value)
 
 
 def announce(links: dict[str, str], address: str, hint: str, browse: bool, say: Callable[[str], object]) -> None:
