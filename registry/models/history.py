@@ -60,9 +60,6 @@ class History:
         log.end("FINISHED")
         return _event(self._tracking.get(log.run_id))
 
-    def mark_followed(self, event: Event) -> None:
-        self._tracking.reopen(event.run_id).tags({FOLLOWED: "yes"})
-
     def events(self) -> list[Event]:
         """Return every decision, newest first."""
         return [_event(run) for run in self._runs()]

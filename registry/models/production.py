@@ -10,7 +10,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from registry.models.history import Action, Event
+from registry.models.history import FOLLOWED, Action, Event
 from registry.models.promotion import Decision, Policy, decide, read_policy
 from registry.models.versions import DECISION, PREVIOUS, PRODUCTION, Version, Versions
 from registry.store.score_table import judged_table, same_judge
@@ -106,7 +106,7 @@ class Production:
                 break
             event = last
         self._versions.tag(event.version, {DECISION: f"{event.action}: {event.reason}"})
-        self._history.mark_followed(event)
+        self._tracking.reopen(event.run_id).tags({FOLLOWED: "yes"})
 
     def _note(self, action: Action, version: Version, incumbent: Version | None, reason: str) -> None:
         self._versions.tag(version.number, {DECISION: f"{action}: {reason}"})

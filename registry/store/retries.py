@@ -160,28 +160,29 @@ class RetryingClient:
         for start in range(0, len(values), PAGE):
             self.log_batch(run_id, metrics=values[start : start + PAGE])
 
-    def create_run(
-        self, experiment_id: str, start_time: int | None = None, tags: Any = None, run_name: str | None = None
-    ) -> Any:
-        """Make a run. One that a lost answer left is known by its moment and its tags."""
-        moment = start_time or int(time.time() * 1000)
+    def _lost(self, search: str, *given: Any, matching: Callable[[Any], bool]) -> Callable[[], Any]:
+        """Return a function that finds what an attempt made whose answer was lost."""
+        return lambda: next(filter(matching, getattr(self._client, search)(*given)), None)
 
-        def made() -> Any:
-            found = self._client.search_runs([experiment_id], f"attributes.start_time = {moment}")
-            return next((run for run in found if (tags or {}).items() <= run.data.tags.items()), None)
-
-        return self._retries(lambda: self._client.create_run(experiment_id, moment, tags, run_name), made)
+    def create_run(self, experiment_id: str, started: int | None, tags: dict[str, str], name: str) -> Any:
+        """Make a run, once: a lost one is known by its moment and its tags."""
+        moment = started or int(time.time() * 1000)
+        query = [experiment_id], f"attributes.start_time = {moment}"
+        lost = self._lost("search_runs", *query, matching=lambda run: tags.items() <= run.data.tags.items())
+        return self._retries(lambda: self._client.create_run(experiment_id, moment, tags, name), lost)
 
     def create_logged_model(self, experiment_id: str, name: str, source_run_id: str, *more: Any, **named: Any) -> Any:
-        """Make a logged model. One that a lost answer left is known by its run, and that nothing was done with it."""
-
-        def made() -> Any:
-            query = f"{equals('source_run_id', source_run_id)} AND {equals('name', name)}"
-            found = self._client.search_logged_models([experiment_id], query)
-            return next((model for model in found if model.status == "PENDING"), None)
-
+        """Make a logged model, once: a lost one is known by its run, and that nothing was done with it."""
+        query = [experiment_id], f"{equals('source_run_id', source_run_id)} AND {equals('name', name)}"
+        lost = self._lost("search_logged_models", *query, matching=lambda model: model.status == "PENDING")
         given = (experiment_id, name, source_run_id, *more)
-        return self._retries(lambda: self._client.create_logged_model(*given, **named), made)
+        return self._retries(lambda: self._client.create_logged_model(*given, **named), lost)
+
+    def create_model_version(self, name: str, source: str, *more: Any, **named: Any) -> Any:
+        """Make a version, once: a lost one is known by the logged model that it is of."""
+        query, matching = equals("name", name), lambda version: version.source == source
+        lost = self._lost("search_model_versions", query, matching=matching)
+        return self._retries(lambda: self._client.create_model_version(name, source, *more, **named), lost)
 
     def call_unless(self, code: str, name: str, *given: Any, **named: Any) -> bool:
         """Make a call of this name; return False where MLflow refuses it with this error code."""
@@ -192,15 +193,6 @@ class RetryingClient:
                 raise
             return False
         return True
-
-    def create_model_version(self, name: str, source: str, *more: Any, **named: Any) -> Any:
-        """Make a version. One that a lost answer left is known by the logged model that it is of."""
-
-        def made() -> Any:
-            found = self._client.search_model_versions(equals("name", name))
-            return next((version for version in found if version.source == source), None)
-
-        return self._retries(lambda: self._client.create_model_version(name, source, *more, **named), made)
 
     def set_registered_model_alias(self, name: str, alias: str, version: str) -> None:
         """Set an alias, again where the database of a server refuses it to one of two machines that set it at once."""

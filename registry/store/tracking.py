@@ -122,8 +122,7 @@ class Tracking:
             if same and self._take_up(run.run_id, every):
                 return self._open(self.client.get_run(run.run_id))
         every |= {"mlflow.parentRunId": parent} if parent else {}
-        created = self.client.create_run(experiment_id, tags={k: str(v) for k, v in every.items()}, run_name=name)
-        return self._open(created)
+        return self._open(self.client.create_run(experiment_id, None, {k: str(v) for k, v in every.items()}, name))
 
     def _open(self, run: Run) -> RunLog:
         # Not by the patient client: who renews a lease neither waits nor tells of an outage.
