@@ -1,63 +1,23 @@
-"""MLflow's UI as the leaderboard: its server, and the saved view of an experiment's runs."""
+"""MLflow's UI as the leaderboard: the saved view of an experiment's runs, and links to it."""
 
 import os
-import subprocess
 import sys
 import time
 import webbrowser
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
-from typing import BinaryIO
 
-from registry.servers import HOST, free_port, serving
-from registry.store.address import sqlite_path, sqlite_uri
 from registry.store.mlflow_private import view_link, view_tag, view_value
-from registry.store.paths import writable
 from registry.store.tracking import Tracking
 
 NAME = "leaderboard"
 TAG = view_tag(NAME)
 link = partial(view_link, name=NAME)
 """Gives the part of the address that opens the view of an experiment, after the server's own."""
-_PORTS = range(5000, 5100)
 _MOST_LINKS = 8
 # Where there is no run yet. Without its end the UI shows what it has for language models.
 _NOTHING = "#/experiments?workflowType=machine_learning"
-
-
-def serve(port: int | None, browse: bool, home: Path, say: Callable[[str], object]) -> None:
-    """Show the runs in MLflow's UI until this process is stopped; of a tracking server, which has one, only say the links.
-
-    Raises InputError where the asked port is taken or the server does not start.
-    """
-    tracking = Tracking()
-    if tracking.uri.startswith("http"):
-        address = tracking.shown.rstrip("/")
-        announce(leaderboards(tracking, address), address, "", browse, say)
-        return
-    chosen = free_port(port, _PORTS)
-    address, log = f"http://{HOST}:{chosen}", writable(home / "ui") / f"{chosen}.log"
-    links = leaderboards(tracking, address)
-    start = partial(_start, chosen, tracking.uri)
-    with serving(start, f"{address}/health", log, "MLflow's UI did not start", say):
-        announce(links, address, "  (Ctrl-C stops it)", browse, say)
-
-
-def _start(port: int, uri: str, output: BinaryIO) -> subprocess.Popen[bytes]:
-    """Start MLflow's server in a process group of its own."""
-    folder = None
-    if database := sqlite_path(uri):  # by its name alone: of a folder MLflow does not understand every name
-        _, mark, options = uri.partition("?")
-        uri, folder = sqlite_uri(Path(database.name)) + mark + options, database.absolute().parent
-    # The store goes by the environment: a list of processes would show a password in it. Jobs serve language models
-    # alone, with eight more processes.
-    given = {**os.environ, "MLFLOW_BACKEND_STORE_URI": uri, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    program = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
-    return subprocess.Popen(
-        program, env=given, stdin=subprocess.DEVNULL, stdout=output, stderr=output, process_group=0, cwd=folder
-    )
 
 
 def leaderboards(tracking: Tracking, address: str) -> dict[str, str]:
