@@ -30,10 +30,7 @@ _REQUEST_SECONDS = 3600  # MLflow's default answers 504 after 60 s, though the m
 
 
 def serve_ui(port: int | None, browse: bool, home: Path, say: Callable[[str], object]) -> None:
-    """Show the runs in MLflow's UI until this process is stopped; of a tracking server, which has one, only say the links.
-
-    Raises InputError where the asked port is taken or the server does not start.
-    """
+    """Show the runs in MLflow's UI until this process is stopped; a server has one: only say its links. Raises InputError."""
     tracking = Tracking()
     if tracking.uri.startswith("http"):
         address = tracking.shown.rstrip("/")

@@ -10,7 +10,7 @@ from registry.store.tracking import Found, Tracking
 
 EXPERIMENT = "decisions on vad-ensemble"
 ORDER = "vad.decision_number"
-"""The tag that orders decisions: clocks of machines differ. Those of earlier versions lack it; they come first, by their time."""
+"""The tag that orders decisions, as clocks of machines differ. Earlier versions did not set it: theirs come first."""
 FOLLOWED = "vad.followed"
 """The tag that says whether the aliases were set as a decision says."""
 DECIDING = ("promoted", "rolled back")

@@ -52,7 +52,7 @@ class Lineage:
 
 
 def explain(what: str, tracking: Tracking, home: Path) -> Lineage:
-    """Return the lineage of a file or of a version (`models:/...`, `v3`, an alias). Raises InputError where there is neither."""
+    """Return the lineage of a file or version (`v3`, an alias, a URI). Raises InputError where there is neither."""
     versions = Versions(tracking)
     chain = _Chain(tracking, versions, home)
     if Path(what).is_file():
@@ -218,7 +218,7 @@ def find_origin(file: Path, tracking: Tracking) -> Origin:
 
 
 def record(file: Path, score: float, board: str, tracking: Tracking) -> tuple[Found, Version | None]:
-    """Write a board's score to submission, run and model version. Raises InputError for a file that no run of this store wrote."""
+    """Write a board's score to submission, run and version. Raises InputError for a file that no run wrote."""
     try:
         origin = find_origin(file, tracking)
     except UnknownFile as error:

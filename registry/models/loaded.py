@@ -32,7 +32,7 @@ def has_this_code(folder: Path) -> bool:
 
 
 class ModelProcess:
-    """A model in another process, used like MLflow's Python model and its ensemble. Raises InputError for what that complains of."""
+    """A model in another process, used like MLflow's Python model and its ensemble. Raises InputError."""
 
     def __init__(self, folder: Path, uri: str):
         self._uri = uri

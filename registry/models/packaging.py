@@ -112,7 +112,7 @@ def list_files(tracking: Tracking, model_id: str) -> str:
 
 
 def load(fetch: Callable[[Path], Path], uri: str) -> Any:
-    """Return the model by its own code, from copies that `fetch` puts into a folder and checks: in another process if need be."""
+    """Return the model by its own code, in another process if need be; `fetch` puts checked files into a folder."""
     from registry.models.loaded import ModelProcess, has_this_code
 
     folder = tempfile.mkdtemp(prefix="vad-model-")
@@ -130,7 +130,7 @@ def load(fetch: Callable[[Path], Path], uri: str) -> Any:
 
 
 def require_listed(folder: Path, digest: str, what: str) -> None:
-    """Leave in a folder what its list names, and the list. Raises InputError that names a file that is missing or was altered."""
+    """Leave in a folder the list and what it names. Raises InputError for a file that is missing or was altered."""
     known = listed(folder, digest, what)
     for name in _altered(folder, known):
         raise InputError(f"{what}: {name} is missing or was altered: {_REMEDY}")
@@ -151,7 +151,7 @@ def faults(folder: Path, digest: str) -> list[str]:
 
 
 def listed(folder: Path, digest: str, what: str) -> dict[str, str]:
-    """Return the SHA-256 of a model's files by name, from the list that has this digest. Raises InputError where that is another."""
+    """Return the SHA-256 of each file by name, from the list that has this digest. Raises InputError."""
     path = folder / LISTING
     if not path.is_file() or sha256(path) != digest:
         raise InputError(f"{what}: {LISTING} is missing or was altered: {_REMEDY}")

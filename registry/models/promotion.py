@@ -63,7 +63,7 @@ def read_policy() -> Policy:
 def decide(
     candidate: Standing, incumbent: Standing | None, policy: Policy, paired: Difference | None = None
 ) -> Decision:
-    """Decide whether a candidate becomes production; `paired` is its AP less production's on the same frames, None if unknown."""
+    """Decide whether a candidate becomes production; `paired` is its AP less production's, None if unknown."""
     if incumbent is None:
         return Decision(True, "there was no production model")
     if candidate.version == incumbent.version:

@@ -1,6 +1,6 @@
 """The registered model as MLflow loads it: models-from-code, so nothing is unpickled.
 
-It needs the packages of its requirements and the copy of `vad` that lies with the model, and nothing of this project's checkout.
+It needs its requirements and the copy of `vad` that lies with the model, and nothing of this project's checkout.
 """
 
 import base64

@@ -52,7 +52,7 @@ class Submission:
 def submit(request: Request, normalization: Normalization, home: Path, console: Console) -> Submission:
     """Score test frames by a registered model and write `Id,Predicted`, in the form of their `sample_submission.csv` if any.
 
-    Raises InputError for a model or data that are not there, frames that the sample does not list, or a file that cannot be written.
+    Raises InputError for a model, data or frames that are not there or not listed, or a file that cannot be written.
     """
     tracking = Tracking()
     versions = Versions(tracking)
@@ -120,7 +120,7 @@ def model_and_data(request: Request, versions: Versions, home: Path) -> tuple[Ve
 
 
 def require_data_of(version: Version, model: str, dataset: Dataset, versions: Versions) -> list[str]:
-    """Return notes on a version that was made on other data. Raises InputError for `production`, which nobody chose for these data."""
+    """Return notes on a version that was made on other data. Raises InputError for `production` on other data."""
     if version.tags.get("vad.test_digest") == dataset.test_digest:
         return []
     if model.rpartition("@")[2] != PRODUCTION:
@@ -129,10 +129,11 @@ def require_data_of(version: Version, model: str, dataset: Dataset, versions: Ve
     other, means = f"v{version.number}", "scores it all the same"
     if best:
         other, means = BEST, f"is version {best.number}, made on it"
-    raise InputError(
-        f"production is version {version.number}, made on {version.tags.get('vad.data_name', '?')}, and {dataset.name} is "
-        f"other data; `--model {other}` (make: MODEL={other}) {means}, and so does any version; `vad leaderboard --all` lists them"
+    made_on = f"production is version {version.number}, made on {version.tags.get('vad.data_name', '?')}"
+    way = (
+        f"`--model {other}` (make: MODEL={other}) {means}, and so does any version; `vad leaderboard --all` lists them"
     )
+    raise InputError(f"{made_on}, and {dataset.name} is other data; {way}")
 
 
 def require_file(path: Path) -> None:
@@ -153,7 +154,7 @@ def _require_predictions(path: Path) -> None:
 
 
 def _find_sample(dataset: Dataset) -> Table | None:
-    """Return `sample_submission.csv`, if any. Raises InputError where its frames are others, and for two that differ in form."""
+    """Return `sample_submission.csv`, if any. Raises InputError for other frames, and for two that differ in form."""
     assert dataset.frames is not None
     root = dataset.frames.root
     found: dict[Form, tuple[Path, Table]] = {}
@@ -190,10 +191,9 @@ def require_kaggle() -> str:
     """Return the path of the command `kaggle`. Raises InputError where it is not installed; called before any work is done."""
     program = shutil.which("kaggle")
     if program is None:
-        raise InputError(
-            "--kaggle needs the command `kaggle`, which is not on the path: `pip install kaggle`, and put an API token into "
-            "~/.kaggle/kaggle.json; or upload the file by hand, and tell its score by `vad record FILE --score S --board public`"
-        )
+        install = "`pip install kaggle`, and put an API token into ~/.kaggle/kaggle.json"
+        by_hand = "upload the file by hand, and tell its score by `vad record FILE --score S --board public`"
+        raise InputError(f"--kaggle needs the command `kaggle`, which is not on the path: {install}; or {by_hand}")
     return program
 
 

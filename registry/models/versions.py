@@ -62,7 +62,7 @@ class Versions:
     def register(
         self, run_id: str, ensemble: "Ensemble", digest: str, tags: Mapping[str, Any], description: str
     ) -> tuple[Version, bool]:
-        """Return the version of this ensemble: the one that is there, or a new one with alias `candidate`; True if this run made it."""
+        """Return the version of this ensemble, registered if it is not there, and whether this run made it."""
         known = self._same(digest, tags["vad.protocol"])
         if known:
             first = known[0]
@@ -147,13 +147,13 @@ class Versions:
         return result
 
     def best_on(self, test_digest: str) -> Version | None:
-        """Return the best version that was made on these test frames, by AP where there were labels; of equals the older one."""
+        """Return the best version that was made on these test frames, AP before proxy AP; of equals the older one."""
         made = [v for v in self.all() if v.has({"vad.test_digest": test_digest}) and "vad.value" in v.tags]
         best_first = sorted(made, key=lambda v: (v.tags["vad.figure"] != "ap", -v.standing().value, int(v.number)))
         return next((version for version in best_first if self.whole(version)), None)
 
     def resolve(self, model: str, argument: str = "MODEL") -> Version:
-        """Return a version by alias, number, or URI. Raises InputError where there is none, or `production` was never decided on."""
+        """Return a version by alias, number, or URI. Raises InputError that says what there is."""
         found = self.find(model)
         if found is None:
             numbers = sorted((version.number for version in self.all()), key=int)

@@ -22,7 +22,7 @@ Advance = Callable[[int], object]
 
 
 def write_errors(model: Any, name: str, frames: Mapping[int, Array], index: Any, path: Path, advance: Advance) -> Array:
-    """Write a member's error in each frame into a file, (N, size, size) as float16: those of a long video do not fit into memory.
+    """Write a member's error in each frame into a file, (N, size, size) as float16: a long video's need much memory.
 
     Returns the largest error of each frame, (N,) float64, NaN where the member does not score it.
     """

@@ -26,7 +26,7 @@ Answer = TypeVar("Answer")
 
 @contextmanager
 def reaching(uri: str, new: bool) -> Iterator[None]:
-    """Reach a store, or make it if it may be `new`; one clear error where that fails, in seconds and not after minutes of retries."""
+    """Reach a store, or make it if it may be `new`. Raises InputError in seconds, without retries."""
     shown, database = without_password(uri), sqlite_path(uri)
     if _in_memory(uri):
         fault = f"MLFLOW_TRACKING_URI={shown}: a database in memory keeps nothing"

@@ -54,7 +54,7 @@ def make_tables(database: Path) -> None:
 
 @contextmanager
 def reading(database: Path, timeout: float = 20) -> Iterator[Ask]:
-    """Yield a function that asks a database, of which not a byte is changed. Raises sqlite3.Error for what is none, or is locked for `timeout` seconds."""
+    """Yield a function that asks a database without changing it. Raises sqlite3.Error, at a lock after `timeout` s."""
     with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True, timeout=timeout)) as opened:
         yield lambda query: opened.execute(query).fetchall()
 

@@ -14,10 +14,7 @@ from vad.system.files import sweep, unfinished
 
 @contextmanager
 def workplace(home: Path) -> Iterator[Path]:
-    """Put temporary files of the block, MLflow's too, into a folder below `home`, after removing those of processes that are gone.
-
-    Raises InputError where `home` cannot be written.
-    """
+    """Put temporary files of the block below `home`, and remove those of processes that are gone. Raises InputError."""
     place = home.resolve() / "tmp"
     if "%" in str(place):  # MLflow reads the %20 of a path as a blank
         place = Path(tempfile.gettempdir())

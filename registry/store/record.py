@@ -37,7 +37,7 @@ def is_record(tag: str) -> bool:
 
 
 def as_tags(files: Mapping[str, str]) -> dict[str, str]:
-    """Return the tags that hold the digests, in their order: what is added to `files` changes the last tag alone, or adds one."""
+    """Return the tags that hold the digests: what is added to `files` changes the last tag alone, or adds one."""
     parts: list[dict[str, str]] = [{}]
     for path, digest in files.items():
         if len(json.dumps(parts[-1] | {path: digest})) > _MOST:

@@ -79,7 +79,7 @@ class Retries:
         self._given_up = False
 
     def __call__(self, call: Callable[[], Answer], made: Callable[[], Answer | None] | None = None) -> Answer:
-        """Return what `call` returns, once it works; `made` looks for what an attempt made whose answer was lost. Raises Silent."""
+        """Return what `call` returns, once it works; `made` finds what a lost answer left. Raises Silent."""
         begun = time.monotonic()
         attempts = 0
         while True:

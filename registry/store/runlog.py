@@ -36,7 +36,7 @@ class RunLog:
         tags: Mapping[str, Any] | None = None,
         model: str | None = None,
     ) -> None:
-        """Log all in one call; metrics on a logged model too if one is named. A parameter that is logged already stays as it is."""
+        """Log all in one call, metrics also on the logged model that is named; parameters that are logged stay."""
         now = int(time.time() * 1000)
         new = {key: str(value)[:6000] for key, value in (params or {}).items() if key not in self._params}
         self._client.log_batch(

@@ -36,7 +36,7 @@ _TAKEN = "vad.taken_up"
 
 
 def default_uri() -> str:
-    """Return `MLFLOW_TRACKING_URI`, or a SQLite file in the working folder. Raises InputError where models are to lie elsewhere."""
+    """Return `MLFLOW_TRACKING_URI`, or a SQLite file in the working folder. Raises InputError."""
     uri = os.environ.get("MLFLOW_TRACKING_URI") or sqlite_uri(Path("mlflow.db").resolve())
     if (registry := os.environ.get("MLFLOW_REGISTRY_URI") or uri) != uri:
         ours = f"registered models lie in the store of the runs, {without_password(uri)}"
@@ -64,7 +64,7 @@ class Found:
 
 
 class Tracking:
-    """A tracking store, made if it may be `new`; with `maybe` a database that is not there is one without runs. Raises InputError."""
+    """A tracking store, made if it may be `new`; with `maybe` one that is not there is one without runs. Raises InputError."""
 
     client: RetryingClient
 
@@ -158,7 +158,7 @@ class Tracking:
         model_type: str | None = None,
         registered: Collection[str] = (),
     ) -> LoggedModel:
-        """Return a logged model of a run: the one of this name that is not `registered` (by id), without its files, or a new one."""
+        """Return a logged model of a run: one of this name that is not `registered` (by id), emptied, or a new one."""
         query = f"{equals('source_run_id', run_id)} AND {equals('name', name)}"
         for model in self.client.search_logged_models([experiment_id], query):
             if model.model_id not in registered:
@@ -247,7 +247,7 @@ class Tracking:
         raise InputError(f"there is no run {run_id} in {self.shown}")
 
     def fetch(self, run_id: str, path: str, folder: Path) -> Path | None:
-        """Return a copy of an artifact, or the file itself of a local store; None if it is gone or was never logged. Raises Altered."""
+        """Return a copy of an artifact, or a local store's file; None if it is gone or was never logged. Raises Altered."""
         run = self._seen.get(run_id) or self._look_at(run_id)
         if run is None:
             return None
