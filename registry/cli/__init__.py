@@ -15,7 +15,7 @@ import click
 
 from registry import signals as stopping
 from registry.cli import analysis as insight
-from registry.cli import doctor, entries, gc, predictions, promotion, servers, transfer
+from registry.cli import doctor, entries, gc, models, servers, transfer
 from registry.cli import run as running
 from registry.cli.options import home
 from registry.cli.surroundings import settle
@@ -29,9 +29,9 @@ _SECTIONS: dict[str, tuple[click.Command, ...]] = {
     "Run": (running.run,),
     "Before a run": (entries.check, entries.show, entries.data, insight.why),
     "Runs side by side": (insight.leaderboard, insight.compare, insight.reproduce, insight.journey, servers.ui),
-    "From the registered model": (predictions.submit, servers.serve, predictions.render),
-    "Predictions": (predictions.evaluate, predictions.record, predictions.explain),
-    "Which version is production": (promotion.promote, promotion.rollback, promotion.history),
+    "From the registered model": (models.submit, servers.serve, models.render),
+    "Predictions": (models.evaluate, models.record, models.explain),
+    "Which version is production": (models.promote, models.rollback, models.history),
     "The store": (transfer.export, transfer.import_, doctor.doctor, gc.gc),
 }
 
