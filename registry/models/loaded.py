@@ -1,5 +1,6 @@
 """A registered model by its own code, in a process of its own, used like an ensemble in this one."""
 
+import json
 import subprocess
 import sys
 import tempfile
@@ -68,13 +69,16 @@ class ModelProcess:
         self, member: str, frames: Mapping[int, Frames], index: FrameIndex, path: Path, advance: Advance
     ) -> Values:
         """Write errors as the worker's `write_errors` does."""
-        return self._ask(frames, index, advance, member=member, errors=path.resolve())
+        return self._ask(frames, index, advance, member=member, errors=str(path.resolve()))
 
     def _ask(self, frames: Mapping[int, Frames], index: FrameIndex, advance: Advance | None, **request: Any) -> Values:
+        np.save(self._work / "video.npy", index.video)
+        np.save(self._work / "frame.npy", index.frame)
         files = {size: self._file(size, values) for size, values in frames.items() if size in self.sizes()}
         with suppress(BrokenPipeError):  # `_answer` says why
-            self._connection.send({**request, "frames": files, "video": index.video, "frame": index.frame})
-        return np.asarray(self._answer(advance))
+            self._connection.send_bytes(json.dumps({**request, "frames": files}).encode())
+        self._answer(advance)
+        return np.asarray(np.load(self._work / "result.npy"))
 
     def _file(self, size: int, values: Frames) -> tuple[str, int, tuple[int, ...]]:
         """Return path, offset and shape of frames on disk; those that are a part of a file are copied."""
@@ -90,7 +94,7 @@ class ModelProcess:
         """Return the answer to the last request; progress goes to `advance`."""
         try:
             while True:
-                kind, value = self._connection.recv()
+                kind, value = json.loads(self._connection.recv_bytes())
                 if kind == "error":
                     raise InputError(f"{self._uri}, by its own code: {' '.join(value.split()):.300}")
                 if kind == "result":

@@ -1,15 +1,18 @@
 """A registered model by its own code, in a process of its own that answers requests of `loaded.ModelProcess`.
 
-It runs outside this project: of `vad` it imports what lies with the model, of `registry` nothing.
+It runs outside this project: of `vad` it imports what lies with the model, of `registry` nothing. Messages are JSON; arrays go
+through files of the working folder, so that nothing is unpickled.
 """
 
 import importlib
+import json
 import os
 import sys
 import traceback
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -58,32 +61,36 @@ def _named(name: str, *modules: str) -> Any:
 
 
 def _score(model: Any, request: dict[str, Any], advance: Advance) -> Any:
-    index = _named("FrameIndex", "vad.data.frame_index", "vad.scores")(request["video"], request["frame"])
+    index = _named("FrameIndex", "vad.data.frame_index", "vad.scores")(np.load("video.npy"), np.load("frame.npy"))
     files = request["frames"].items()
-    frames = {size: np.memmap(path, np.uint8, "r", offset, shape) for size, (path, offset, shape) in files}
+    frames = {int(size): np.memmap(path, np.uint8, "r", offset, tuple(shape)) for size, (path, offset, shape) in files}
     if request["member"]:
-        return write_errors(model, request["member"], frames, index, request["errors"], advance)
+        return write_errors(model, request["member"], frames, index, Path(request["errors"]), advance)
     return model.ensemble.score(frames, index, model.device, request["normalization"], advance)
 
 
 def main() -> None:
     folder, connection = sys.argv[1], Connection(int(sys.argv[2]))
+
+    def tell(kind: str, value: Any) -> None:
+        connection.send_bytes(json.dumps([kind, value]).encode())
+
     sys.path.insert(0, str(Path(folder) / "code"))
     try:
         import mlflow
 
         model = mlflow.pyfunc.load_model(folder).unwrap_python_model()
         sizes = {name: member.size for name, member in model.ensemble.members.items()}
-        connection.send(("result", (model.ensemble.variant_name, sizes)))
+        tell("result", [model.ensemble.variant_name, sizes])
         while True:
-            request = connection.recv()
-            connection.send(("result", _score(model, request, lambda count: connection.send(("advance", count)))))
+            request = json.loads(connection.recv_bytes())
+            np.save("result.npy", _score(model, request, partial(tell, "advance")))
+            tell("result", None)
     except EOFError:  # the process that asked has ended
         return
     except Exception as error:
         traceback.print_exc()
-        told = str(error) if type(error).__name__ == "InputError" else f"{type(error).__name__}: {error}"
-        connection.send(("error", told))
+        tell("error", str(error) if type(error).__name__ == "InputError" else f"{type(error).__name__}: {error}")
 
 
 if __name__ == "__main__":
