@@ -28,7 +28,7 @@ from pathlib import Path
 from benchmarks import phases
 from benchmarks.phases import RUN, Mark
 from registry.console import table
-from registry.signals import SAID, STATUS
+from registry.signals import STATUS, STOPPED
 from vad.synthetic.street import make_street
 
 ENTRY = """\
@@ -130,7 +130,7 @@ class Place:
 
     def _require_ended(self, where: str, status: int) -> None:
         said = self.said()
-        if status not in (STATUS, 0) or (status == STATUS and SAID not in said):
+        if status not in (STATUS, 0) or (status == STATUS and STOPPED not in said):
             self.faults.append(f"in {where}: status {status}: {said[-600:]}")
         if "Traceback" in said or "Exception ignored" in said:
             self.faults.append(f"in {where}: {said[-1500:]}")

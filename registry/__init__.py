@@ -2,9 +2,8 @@
 
 cli -> maintenance, analysis, journey -> runs -> models, engines, pictures -> store, data -> entries
 
-MLflow's client is spoken to in `store` (runs), `models.versions` and `models.packaging` (registered models) and
-`maintenance` alone; `store.mlflow_private` has what MLflow does not promise, and `models.pyfunc_model` is the code that
-MLflow loads to serve a model.
+MLflow is imported in `store` alone, and where a model is packaged, loaded and served (`models.packaging`, `models.worker`,
+`models.pyfunc_model`); `store.mlflow_private` has what MLflow does not promise.
 """
 
 import os

@@ -5,56 +5,52 @@ import getpass
 import importlib.metadata
 import os
 import platform
+import re
 import subprocess
 from functools import cache
 from pathlib import Path
 
 
 def provenance(source: str) -> dict[str, str]:
-    """Tags that say which commit, which machine and which packages made a run; no host name, no path of a home."""
+    """Return tags that say which commit, which machine and which packages made a run; no host name, no path of a home."""
     from vad.system.threads import available  # loads PyTorch
 
+    code = checkout()
     tags = {
         "mlflow.source.name": source,
         "mlflow.source.type": "LOCAL",
         "vad.machine": f"{_processor()}, {available()} cores",
         "vad.python": platform.python_version(),
         "vad.torch": importlib.metadata.version("torch"),
+        "mlflow.user": user(),
+        "mlflow.source.git.commit": code["commit"],
+        "vad.dirty": code["dirty"],
     }
-    if name := user():
-        tags["mlflow.user"] = name
-    code = checkout()
-    if code["commit"]:
-        tags |= {"mlflow.source.git.commit": code["commit"], "vad.dirty": code["dirty"]}
-    return tags
+    return {key: value for key, value in tags.items() if value}
 
 
 @cache
 def checkout() -> dict[str, str]:
-    """The commit of the project's checkout, and whether files differ from it; empty where there is none.
-
-    Where this is installed below a folder that is somebody's repository, that one knows nothing of this file.
-    """
+    """Return the commit of the project's checkout, and whether files differ from it; empty where there is none."""
+    # Where this is installed below a folder that is somebody's repository, that one knows nothing of this file.
     ours = _git("ls-files", "--error-unmatch", Path(__file__).name)
     commit = _git("rev-parse", "HEAD") if ours else ""
     return {"commit": commit, "dirty": ("yes" if _git("status", "--porcelain", "--", "..") else "no") if commit else ""}
 
 
 def user() -> str:
-    """Who runs this, as the system knows them; empty where it does not."""
+    """Return who runs this, as the system knows them; empty where it does not."""
     with contextlib.suppress(KeyError, OSError):
         return getpass.getuser()
     return ""
 
 
 def _git(*arguments: str) -> str:
-    """What git says of the project's checkout; empty where there is none."""
-    project = Path(__file__).resolve().parent
+    """Return what git says of the folder of this file; empty where there is no checkout."""
     # In a hook of git's, these would name the repository that it works on.
-    given = {
-        name: value for name, value in os.environ.items() if name not in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
-    }
-    command = ["git", "-C", str(project), *arguments]
+    hook = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
+    given = {name: value for name, value in os.environ.items() if name not in hook}
+    command = ["git", "-C", str(Path(__file__).resolve().parent), *arguments]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, env=given)
     except (OSError, subprocess.TimeoutExpired):
@@ -63,10 +59,7 @@ def _git(*arguments: str) -> str:
 
 
 def _processor() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
+    with contextlib.suppress(OSError):
+        if name := re.search(r"^model name\s*:(.*)", Path("/proc/cpuinfo").read_text(), re.MULTILINE):
+            return name[1].strip()
     return platform.processor() or platform.machine()

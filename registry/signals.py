@@ -1,7 +1,7 @@
-"""Ctrl-C, SIGTERM and a terminal that is closed: the command ends soon, wherever it was, and its runs say so.
+"""Ctrl-C, SIGTERM and a closed terminal: the command ends soon, wherever it was, and its runs say so.
 
-A signal raises KeyboardInterrupt between two instructions. In a destructor or a callback of a weak reference Python
-swallows it, so the signal is repeated until the command has left.
+A signal raises KeyboardInterrupt between two instructions. Python swallows it in a destructor or in a callback of a weak
+reference, so the signal is repeated until the command has ended.
 """
 
 import os
@@ -14,89 +14,82 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 
 STATUS = 130
-SAID = "stopped; finished work is kept; run the same command again to resume"
+STOPPED = "stopped; finished work is kept; run the same command again to resume"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-# Seconds to the next repetition, and until a command that does not leave by itself is ended all the same.
-_AGAIN, _PATIENCE = 0.2, 3.0
+_REPEAT_SECONDS = 0.2
+_KILL_SECONDS = 3.0  # a command that has not ended by then is killed
 
-_asked: signal.Signals | None = None
-_left = threading.Event()
-_sending = threading.Lock()  # held while a signal is repeated: none may come after the handlers have gone
-_whole = 0  # blocks of `whole` that the main thread is in
+_received: signal.Signals | None = None
+_ending = threading.Event()  # the command ends on purpose: no signal stops it again
+_sending = threading.Lock()  # held while a signal is repeated: none may arrive after the handlers are restored
+_postponing = 0  # blocks of `postpone_stop` that the main thread is in
 
 
 @contextmanager
-def stoppable(own_process: bool) -> Iterator[None]:
-    """Until the end of the block, a signal stops what is in it, by one KeyboardInterrupt.
+def stop_on_signals(own_process: bool) -> Iterator[None]:
+    """Let a signal stop the block by one KeyboardInterrupt.
 
-    With `own_process` nothing else is to be done here afterwards: what takes too long is ended then, and once the block
-    is left signals have no effect any more.
+    With `own_process` the process is killed if it does not end in time, and ignores signals after the block.
     """
-    global _asked
-    _asked = None
-    _left.clear()
+    global _received
+    _received = None
+    _ending.clear()
 
-    def stop(number: int, frame: FrameType | None) -> None:
-        global _asked
-        if _asked is None:
-            _asked = signal.Signals(number)
-            threading.Thread(target=_repeat, args=(_asked, own_process), daemon=True).start()
-        if not _left.is_set() and not _whole and not _under_way(sys.exception()):
-            raise KeyboardInterrupt
+    def handle(number: int, frame: FrameType | None) -> None:
+        global _received
+        if _received is None:
+            _received = signal.Signals(number)
+            threading.Thread(target=_repeat, args=(_received, own_process), daemon=True).start()
+        _raise_unless_ending()
 
-    def hook(event: "sys.UnraisableHookArgs") -> None:
-        if not (asked() and event.exc_type is KeyboardInterrupt):  # swallowed, and soon repeated: nothing to tell
-            tell(event)
+    def report(event: "sys.UnraisableHookArgs") -> None:
+        if not (stop_received() and event.exc_type is KeyboardInterrupt):  # it was swallowed, and comes again
+            report_before(event)
 
-    # `nohup` ignores the end of a terminal: the command is to go on without.
-    kept = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
-    before = {n: signal.signal(n, stop) for n in _SIGNALS if not (kept and n == signal.SIGHUP)}
-    tell, sys.unraisablehook = sys.unraisablehook, hook
+    # `nohup` ignores SIGHUP, so that the command outlives its terminal.
+    nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    handlers_before = {n: signal.signal(n, handle) for n in _SIGNALS if not (nohup and n == signal.SIGHUP)}
+    report_before, sys.unraisablehook = sys.unraisablehook, report
     try:
         yield
     finally:
-        _left.set()
+        _ending.set()
         with _sending:
-            pass  # what is being sent comes before the handlers go
+            pass  # wait for a signal that is being sent
         if not own_process:
-            _asked, sys.unraisablehook = None, tell
-        for number, handler in before.items():
+            _received, sys.unraisablehook = None, report_before
+        for number, handler in handlers_before.items():
             signal.signal(number, signal.SIG_IGN if own_process else handler)
 
 
 @contextmanager
-def whole() -> Iterator[None]:
-    """A short block that a stop does not cut in two: it comes when the block is done.
-
-    A transaction that is cut in two stays open for as long as the error that did it, and locks out whoever wants to
-    write that it was stopped.
-    """
-    global _whole
-    if threading.current_thread() is not threading.main_thread():  # signals do not come here
+def postpone_stop() -> Iterator[None]:
+    """Let a stop wait for the end of a short block: a database transaction that is cut in two keeps its lock."""
+    global _postponing
+    if threading.current_thread() is not threading.main_thread():  # only the main thread receives signals
         yield
         return
-    _whole += 1
+    _postponing += 1
     try:
         yield
     finally:
-        _whole -= 1
-    if asked() and not _whole and not _left.is_set() and not _under_way(sys.exception()):
-        raise KeyboardInterrupt
+        _postponing -= 1
+    if stop_received():
+        _raise_unless_ending()
 
 
-def heard() -> None:
-    """Whoever ends on purpose where it is stopped says so here, and is not stopped again."""
-    _left.set()
+def ignore_further_signals() -> None:
+    """Let the command end without being stopped again."""
+    _ending.set()
 
 
-def asked() -> bool:
-    """Whether a signal came."""
-    return _asked is not None
+def stop_received() -> bool:
+    return _received is not None
 
 
-def leave(status: object) -> None:
-    """End this process if it was stopped, without Python's own end, which looks through all that was imported, for seconds."""
-    if asked() and isinstance(status, int):
+def exit_if_stopped(status: object) -> None:
+    """End a process that was stopped at once: Python's own exit takes seconds with large libraries loaded."""
+    if stop_received() and isinstance(status, int):
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError, ValueError):
                 stream.flush()
@@ -105,25 +98,30 @@ def leave(status: object) -> None:
 
 def was_stopped(error: BaseException) -> bool:
     """Whether an error is a stop, or what a library made of one."""
-    return asked() or _under_way(error)
+    return stop_received() or _is_interrupt(error)
 
 
-def _under_way(error: BaseException | None) -> bool:
-    """Whether an error is a stop, or was raised while one was on its way."""
+def _raise_unless_ending() -> None:
+    if not _ending.is_set() and not _postponing and not _is_interrupt(sys.exception()):
+        raise KeyboardInterrupt
+
+
+def _is_interrupt(error: BaseException | None) -> bool:
+    """Whether an error is a KeyboardInterrupt, or was raised while one was handled."""
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__context__
     return error is not None
 
 
 def _repeat(number: signal.Signals, own_process: bool) -> None:
-    end = time.monotonic() + _PATIENCE
+    end = time.monotonic() + _KILL_SECONDS
     while time.monotonic() < end:
-        if _left.wait(_AGAIN):
+        if _ending.wait(_REPEAT_SECONDS):
             return
         with _sending:
-            if not _left.is_set():  # an Event whose wait is over at that moment says False all the same
+            if not _ending.is_set():  # `wait` returns False if it is set in the moment of the timeout
                 signal.pthread_kill(threading.main_thread().ident or 0, number)
-    if own_process:  # a server that does not answer, a kernel that runs on: the next command says KILLED
-        with suppress(OSError):  # a terminal that is closed
-            os.write(sys.stderr.fileno(), f"\n{SAID}\n".encode())
+    if own_process:  # it waits for a server or a kernel; the next command marks its runs KILLED
+        with suppress(OSError):  # a closed terminal
+            os.write(sys.stderr.fileno(), f"\n{STOPPED}\n".encode())
         os._exit(STATUS)

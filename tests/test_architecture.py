@@ -12,12 +12,9 @@ MLFLOW_MODULES = {
     "store/mlflow_private.py",
     "store/retries.py",
     "store/connection.py",
-    "models/versions.py",
     "models/packaging.py",
     "models/pyfunc_model.py",
     "models/worker.py",
-    "maintenance/exporting.py",
-    "maintenance/importing.py",
 }
 LIMIT = 350
 MOST_MODULES = 12

@@ -81,7 +81,7 @@ def _find(name: str, runs: list[Found], tracking: Tracking) -> tuple[Found, str]
     if run := by_id(name, runs):
         return run, ""
     versions = Versions(tracking)
-    if versions.known(name):
+    if versions.find(name):
         version = versions.resolve(name)
         return tracking.get(version.run_id), version.tags.get("vad.variant", "")
     if re.fullmatch(r"v\d+|\d{1,6}|models:.*", name):

@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -114,7 +113,7 @@ def _row(run: Found, models: dict[str, str]) -> Row:
         frames_per_second=metrics.get("frames_per_second"),
         megabytes=metrics.get("megabytes"),
         params={name: run.params[name] for name in _PARAMS if name in run.params},
-        started=time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(run.started)),
+        started=run.when,
         run_id=run.run_id,
         model=models.get(run.run_id) or models.get(tags.get("vad.version", ""), ""),
     )

@@ -15,7 +15,7 @@ import click
 
 from registry import signals as stopping
 from registry.cli import analysis as insight
-from registry.cli import entries, predictions, promotion, servers, store
+from registry.cli import entries, models, servers, store
 from registry.cli import run as running
 from registry.cli.options import home
 from registry.cli.surroundings import settle
@@ -29,9 +29,9 @@ _SECTIONS: dict[str, tuple[click.Command, ...]] = {
     "Run": (running.run,),
     "Before a run": (entries.check, entries.show, entries.data, insight.why),
     "Runs side by side": (insight.leaderboard, insight.compare, insight.reproduce, insight.journey, servers.ui),
-    "From the registered model": (predictions.submit, servers.serve, predictions.render),
-    "Predictions": (predictions.evaluate, predictions.record, predictions.explain),
-    "Which version is production": (promotion.promote, promotion.rollback, promotion.history),
+    "From the registered model": (models.submit, servers.serve, models.render),
+    "Predictions": (models.evaluate, models.record, models.explain),
+    "Which version is production": (models.promote, models.rollback, models.history),
     "The store": (store.export, store.import_, store.doctor, store.gc),
 }
 
@@ -49,11 +49,11 @@ class _Commands(click.Group):
             return super().main(args, *rest, **options)
         except SystemExit as end:
             if self.own_process:
-                stopping.leave(end.code)
+                stopping.exit_if_stopped(end.code)
             raise
 
     def invoke(self, context: click.Context) -> Any:
-        with stopping.stoppable(self.own_process):
+        with stopping.stop_on_signals(self.own_process):
             return self._invoke(context)
 
     def _invoke(self, context: click.Context) -> Any:
@@ -62,7 +62,7 @@ class _Commands(click.Group):
         except KeyboardInterrupt:
             self._stopped(context)
         except InputError as error:
-            if stopping.asked():
+            if stopping.stop_received():
                 self._stopped(context)
             raise _Refused(str(error)) from None
         except (click.ClickException, click.exceptions.Exit, click.Abort):
@@ -71,17 +71,17 @@ class _Commands(click.Group):
             sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # the reader left; nothing more to say
             context.exit(0)
         except Exception as error:
-            if stopping.asked():  # a library that was cut off raises what it likes
+            if stopping.stop_received():  # a library that was cut off raises what it likes
                 self._stopped(context)
             if line := _your_fault(error):
                 raise _Refused(line) from None
             raise click.ClickException(_our_fault(error)) from None
 
     def _stopped(self, context: click.Context) -> NoReturn:
-        stopping.heard()
+        stopping.ignore_further_signals()
         abandon()
         with suppress(OSError):  # a terminal that is closed
-            click.echo(f"\n{stopping.SAID}", err=True)
+            click.echo(f"\n{stopping.STOPPED}", err=True)
         context.exit(stopping.STATUS)
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:

@@ -13,9 +13,9 @@ def ui(port: int | None, browse: bool) -> None:
 
     Example: vad ui --port 5005 --no-open
     """
-    from registry.store.ui import serve
+    from registry.servers import serve_ui
 
-    serve(port, browse, home(), click.echo)
+    serve_ui(port, browse, home(), click.echo)
 
 
 @click.command(short_help="Answer HTTP requests with scores.")
@@ -29,6 +29,6 @@ def serve(model: str, port: int | None) -> None:
 
     Example: vad serve --model production --port 5001
     """
-    from registry.models.serving import serve as start
+    from registry.servers import serve_model
 
-    start(model, port, home(), click.echo)
+    serve_model(model, port, home(), click.echo)

@@ -1,11 +1,10 @@
 """A run or a model version from a store into a folder, with all that belongs to it."""
 
+import importlib.metadata
 import json
 import re
 import shutil
 from pathlib import Path
-
-import mlflow
 
 from registry.analysis.choose import LEAST, PARENT, all_runs, by_id
 from registry.console import plural
@@ -38,7 +37,7 @@ def export(folder: Path, run: str | None, model: str | None) -> tuple[str, list[
         export.parcel.write()
         what = str(export.parcel.runs[run_id])
         what = f"{version.uri} with its {what}" if version else what
-        files, size = seal(place, {"what": what, "mlflow": mlflow.__version__})
+        files, size = seal(place, {"what": what, "mlflow": importlib.metadata.version("mlflow")})
     sizes = f"{plural(len(export.parcel.runs), 'run')}, {files} files, {mending.megabytes(size)}"
     return f"exported {what} to {folder}: {sizes}", list(dict.fromkeys(export.notes))
 
@@ -124,11 +123,9 @@ class _Export:
         """The files of an artifact location; none where it is on this disk and not there."""
         place = mending.local(location)
         if place is None:
-            retrying, files = self._tracking.retrying, mlflow.artifacts
-            if retrying(lambda: files.list_artifacts(artifact_uri=location)):
-                into = str(target.parent)
-                found = retrying(lambda: files.download_artifacts(artifact_uri=location, dst_path=into))
-                Path(found).rename(target)  # MLflow makes a folder of the address's last name
+            if self._tracking.has_files(location):
+                # MLflow makes a folder of the address's last name.
+                self._tracking.download(location, target.parent).rename(target)
             return
         if elsewhere := moved(self._tracking.uri, location):
             said = f"the store says that its files lie in {mending.root(location)}"

@@ -3,22 +3,21 @@
 import json
 import re
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
-from mlflow.entities import LoggedModelOutput, Metric
 
 from registry.analysis.choose import PARENT, STATUSES
 from registry.console import plural
-from registry.maintenance.parcel import Parcel, Point, RunRecord, VersionRecord, unpack
+from registry.maintenance.parcel import Parcel, RunRecord, VersionRecord, unpack
 from registry.models.packaging import FACT, LISTING, listed
 from registry.models.production import Production
 from registry.models.versions import PRODUCTION, Versions
 from registry.store.record import is_record, recorded
-from registry.store.runlog import DESCRIPTION, PAGE
-from registry.store.search import equals
+from registry.store.retries import equals
+from registry.store.runlog import DESCRIPTION
 from registry.store.tracking import Tracking
 from vad.errors import InputError
 from vad.system.files import sha256
@@ -125,17 +124,12 @@ class _Import:
         own = (*_HERE, PARENT, _VERSION)
         tags = {key: value for key, value in record.tags.items() if key not in own and not is_record(key)}
         log = self._tracking.reopen(run_id)
-        log.log(params={key: value for key, value in record.params.items() if not key.startswith(_HERE)}, tags=tags)
-        self._log_metrics(run_id, record.metrics)
+        log.params({key: value for key, value in record.params.items() if not key.startswith(_HERE)})
+        log.tags(tags)
+        self._client.log_points(run_id, record.metrics)
         files = self._parcel.artifacts(record.run_id)
         if files.is_dir():
             log.artifacts(files)
-
-    def _log_metrics(self, run_id: str, points: Sequence[Point], model_id: str | None = None) -> None:
-        """Log values with the times that they had, of a run or of its logged model."""
-        values = [Metric(p.key, p.value, p.timestamp, p.step, model_id, run_id=run_id) for p in points]
-        for start in range(0, len(values), PAGE):
-            self._client.log_batch(run_id, values[start : start + PAGE])
 
     def _end(self, record: RunRecord, number: str | None, new: bool) -> None:
         """Put new ids for the old ones, and give a new run its status. One that was here gets what it lacked."""
@@ -198,31 +192,28 @@ class _Import:
             return version.number, f"is {version.uri} already"
         if version is None:
             run_id = self._ids[record.run_id]
-            source = self._model(record, run_id)
             tags = {key: value for key, value in record.tags.items() if key not in _DECISION} | {"vad.run_id": run_id}
-            about = self._with_new_ids(record.description)
-            version = self._versions.add(f"models:/{source}", source, run_id, tags, about)
-        Production(self._versions, self._tracking, self._home).receive(version, "imported")
+            version = self._versions.add(
+                self._model(record, run_id), run_id, tags, self._with_new_ids(record.description)
+            )
+        Production(self._versions, self._home).receive(version, "imported")
         production = self._versions.alias(PRODUCTION)
         stays = f"`vad promote v{version.number}` makes it production"
         stays = f"production stays {production.uri}" if production else stays
         return version.number, f"imported as {version.uri}; {stays}"
 
     def _model(self, record: VersionRecord, run_id: str) -> str:
-        """The logged model of a version, whole: the one that was begun, or a new one. Gives its id."""
-        run = self._client.get_run(run_id)
-        experiment = run.info.experiment_id
-        query = equals(f"tags.`{_ORIGIN}`", record.model_id)
-        alike = self._client.search_logged_models([experiment], query)
+        """Return the id of a version's logged model, whole: the one that was begun, or a new one."""
+        experiment = self._client.get_run(run_id).info.experiment_id
+        alike = self._client.search_logged_models([experiment], equals(f"tags.`{_ORIGIN}`", record.model_id))
         model = next((found for found in alike if found.tags.get(_ORIGIN) == record.model_id), None)
         if model is None:
             tags = {**record.model_tags, _ORIGIN: record.model_id}
             about = record.params, record.model_type
             model = self._client.create_logged_model(experiment, record.model_name, run_id, tags, *about)
         model_id = str(model.model_id)
-        self._log_metrics(run_id, record.metrics, model_id)
-        if model_id not in {output.model_id for output in run.outputs.model_outputs}:
-            self._client.log_outputs(run_id, [LoggedModelOutput(model_id, 0)])
+        self._client.log_points(run_id, record.metrics, model_id)
+        self._client.log_output(run_id, model_id)
         self._client.log_model_artifacts(model_id, str(self._parcel.model))
         old = yaml.safe_load((self._parcel.model / _MODEL_FILE).read_text())
         new = {"artifact_path": model.artifact_location, "model_id": model_id, "model_uuid": model_id, "run_id": run_id}

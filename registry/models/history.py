@@ -1,7 +1,6 @@
 """Who was production when, and why: every decision on the registered model is a small run in an experiment of its own."""
 
 import hashlib
-import time
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,15 +10,16 @@ from registry.store.tracking import Found, Tracking
 
 EXPERIMENT = "decisions on vad-ensemble"
 ORDER = "vad.decision_number"
-"""The tag that orders decisions: clocks of machines differ. Those made before it was there come first, by their time."""
+"""The tag that orders decisions, as clocks of machines differ. Earlier versions did not set it: theirs come first."""
 FOLLOWED = "vad.followed"
+"""The tag that says whether the aliases were set as a decision says."""
 DECIDING = ("promoted", "rolled back")
 Action = Literal["promoted", "refused", "rolled back", "imported"]
 
 
 @dataclass(frozen=True)
 class Event:
-    """One decision: what was done with a version in the face of the one that was production then."""
+    """One decision: what was done with a version, and which one was production before it."""
 
     when: str
     action: str
@@ -29,11 +29,10 @@ class Event:
     by: str
     run_id: str
     followed: bool
-    """Whether the aliases were set as it says."""
 
 
 def order_of(run: Found) -> tuple[int, float, str]:
-    """What to sort decisions by, oldest first."""
+    """Return what to sort decisions by, oldest first."""
     order = int(run.tags.get(ORDER, "0"))
     return order, 0.0 if order else run.started, run.run_id
 
@@ -45,69 +44,55 @@ class History:
         self._tracking = tracking
 
     def add(self, action: Action, version: str, production_before: str | None, reason: str) -> Event:
-        """Write a decision down. The newest one is not written twice: a process that was killed decides again."""
-        said = (action, version, production_before or "-", reason)
-        runs = self._runs()
-        newest = _event(runs[0]) if runs else None
-        if newest and said == (newest.action, newest.version, newest.production_before, newest.reason):
-            return newest
+        """Write a decision down, unless it is the newest one: a process that was killed decides again."""
+        params = {"action": action, "version": version, "production_before": production_before or "-"}
+        newest = next(iter(self._runs()), None)
+        if newest and params.items() <= newest.params.items() and newest.tags.get("vad.reason") == reason:
+            return _event(newest)
         note = "Every decision on the registered model, newest first. The same in a terminal: `vad history`."
         experiment = self._tracking.experiment(EXPERIMENT, {"mlflow.note.content": note})
-        params = {"action": action, "version": version, "production_before": production_before or "-"}
-        order = str(1 + max((order_of(run)[0] for run in runs), default=0))
+        order = str(1 + (order_of(newest)[0] if newest else 0))
         tags = {ORDER: order, "vad.reason": reason, "mlflow.user": user(), "mlflow.note.content": reason}
         tags |= {FOLLOWED: "no"} if action in DECIDING else {}
-        digest = hashlib.sha256("\n".join(said).encode()).hexdigest()
+        digest = hashlib.sha256("\n".join((*params.values(), reason)).encode()).hexdigest()
         log = self._tracking.open_run(experiment, "decision", digest, f"v{version} {action}", tags)
         log.params(params)
         log.end("FINISHED")
         return _event(self._tracking.get(log.run_id))
 
-    def mark_followed(self, event: Event) -> None:
-        """Note that the aliases are as a decision says."""
-        self._tracking.reopen(event.run_id).tags({FOLLOWED: "yes"})
+    def events(self) -> list[Event]:
+        """Return every decision, newest first."""
+        return [_event(run) for run in self._runs()]
+
+    def deciding(self) -> list[Event]:
+        """Return those that made a version production, newest first."""
+        return [event for event in self.events() if event.action in DECIDING]
+
+    def last(self) -> Event | None:
+        """Return the last decision that made a version production."""
+        return next(iter(self.deciding()), None)
 
     def _runs(self) -> list[Found]:
         return sorted(self._tracking.find("decision"), key=order_of, reverse=True)
 
-    def events(self) -> list[Event]:
-        """Every decision, newest first."""
-        return [_event(run) for run in self._runs()]
-
-    def deciding(self) -> list[Event]:
-        """Those that made a version production, newest first."""
-        return [event for event in self.events() if event.action in DECIDING]
-
-    def last(self) -> Event | None:
-        """The last decision that made a version production."""
-        return next(iter(self.deciding()), None)
-
 
 def _event(run: Found) -> Event:
-    return Event(
-        time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(run.started)),
-        run.params.get("action", ""),
-        run.params.get("version", ""),
-        run.params.get("production_before", ""),
-        run.tags.get("vad.reason", ""),
-        run.tags.get("mlflow.user", ""),
-        run.run_id,
-        run.tags.get(FOLLOWED) != "no",
-    )
+    action, version, before = (run.params.get(key, "") for key in ("action", "version", "production_before"))
+    reason, by = run.tags.get("vad.reason", ""), run.tags.get("mlflow.user", "")
+    return Event(run.when, action, version, before, reason, by, run.run_id, run.tags.get(FOLLOWED) != "no")
 
 
 def as_text(events: list[Event], production: str | None) -> str:
-    """A table for a terminal, newest first."""
+    """Return a table for a terminal, newest first."""
     if not events:
         return (
-            "No decision yet: the first run with labels or held-out frames registers a model and makes it production."
+            "No decision yet: the first run with labels or held-out frames registers a model that becomes production."
         )
     now = f"production is version {production}" if production else "there is no production model"
     rows = [[e.when, _v(e.version), e.action, _v(e.production_before), e.by or "-", e.reason] for e in events]
-    header = ["when", "version", "decision", "production before", "by", "reason"]
-    return f"{now}\n\n{table(header, rows)}"
+    return f"{now}\n\n{table(['when', 'version', 'decision', 'production before', 'by', 'reason'], rows)}"
 
 
 def _v(version: str) -> str:
-    """A version as it is named elsewhere; a dash where there was none."""
+    """Return a version as it is named elsewhere; a dash where there was none."""
     return f"v{version}" if version.isdigit() else version

@@ -1,10 +1,8 @@
-"""Where predictions and models come from: a file is found by its SHA-256, and what a board says of it is written back."""
+"""Where predictions and models come from: a file is found by its SHA-256, and a board's score is written back to it."""
 
 import json
-import shutil
-import subprocess
 import tempfile
-import time
+from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,26 +12,22 @@ import yaml
 from registry.console import table
 from registry.models.versions import Version, Versions
 from registry.store.record import TAG, Altered, recorded
-from registry.store.runlog import RunLog
 from registry.store.tracking import Found, Tracking
 from vad.errors import InputError
 from vad.system.files import sha256
 
-KAGGLE = "kaggle"
-_WAIT = 600  # seconds for an upload
+
+class UnknownFile(InputError):
+    """No run of the store wrote a file with these contents."""
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a predictions file came from: a submission of a version, or a run's own predictions, or neither.
-
-    `altered` names the recorded file of the same name whose SHA-256 is another.
-    """
+    """Where a predictions file came from: a submission, or (None) the predictions of the run itself."""
 
     digest: str
+    run: Found
     submission: Found | None
-    run: Found | None
-    altered: Found | None
 
 
 @dataclass(frozen=True)
@@ -41,284 +35,202 @@ class Link:
     """One link of the chain: what it is, and what is known of it, a line each."""
 
     what: str
-    lines: list[str]
+    lines: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Lineage:
     """The chain from a file or version back to commit and data; `sound` is False where a link was altered or is gone."""
 
-    links: list[Link]
+    links: list[Link] = field(default_factory=list)
     members: list[dict[str, Any]] = field(default_factory=list)
     sound: bool = True
 
+    def add(self, what: str, *lines: str, sound: bool = True) -> None:
+        self.links.append(Link(what, lines))
+        self.sound &= sound
+
 
 def explain(what: str, tracking: Tracking, home: Path) -> Lineage:
-    """The lineage of a predictions file (a path) or of a version (`models:/...`, `v3`, an alias).
-
-    Raises InputError where there is neither.
-    """
-    if Path(what).is_file():
-        return _of_file(Path(what), tracking, home)
+    """Return the lineage of a file or version (`v3`, an alias, a URI). Raises InputError where there is neither."""
     versions = Versions(tracking)
-    if what.startswith("models:/") or versions.known(what):
-        return _of_version(versions.resolve(what), versions, tracking, home)
-    raise InputError(
-        f"{what} is neither a file nor a model version (give a path, models:/vad-ensemble/3, v3 or production)"
-    )
+    chain = _Chain(tracking, versions, home)
+    if Path(what).is_file():
+        chain.add_file(Path(what))
+    elif what.startswith("models:/") or versions.find(what):
+        chain.add_version(versions.resolve(what))
+    else:
+        hint = "give a path, models:/vad-ensemble/3, v3 or production"
+        raise InputError(f"{what} is neither a file nor a model version ({hint})")
+    return chain.lineage
 
 
 def as_text(found: Lineage) -> str:
-    """The chain for a terminal."""
-    width = max(len(link.what) for link in found.links)
-    lines = []
+    """Return the chain for a terminal."""
+    rows: list[tuple[str, str]] = []
     for link in found.links:
-        lines.append(f"{link.what:<{width}}  {link.lines[0]}")
-        lines += [f"{'':<{width}}  {line}" for line in link.lines[1:]]
+        rows += [("" if number else link.what, line) for number, line in enumerate(link.lines)]
         if link.what == "members" and found.members:
-            rows = [[m["name"], m["run"][:8], m["epoch"], m["loss"], m["entry"], m["weights"]] for m in found.members]
             header = ["", "run", "epoch", "loss", "trained for", "weights, SHA-256"]
-            lines += [f"{'':<{width}}  {row}" for row in table(header, rows, right=(2,)).splitlines()]
-    return "\n".join(lines)
+            cells = [[m["name"], m["run"][:8], m["epoch"], m["loss"], m["entry"], m["weights"]] for m in found.members]
+            rows += [("", row) for row in table(header, cells, right=(2,)).splitlines()]
+    width = max(len(link.what) for link in found.links)
+    return "\n".join(f"{what:<{width}}  {line}" for what, line in rows)
 
 
-def _of_file(file: Path, tracking: Tracking, home: Path) -> Lineage:
-    origin = find_origin(file, tracking)
-    if origin.run is None:
-        return Lineage([Link("file", [str(file), unknown(origin)])], sound=False)
-    first = Link("file", [str(file), f"SHA-256 {origin.digest}, as recorded: not altered"])
-    if origin.submission is None:
-        best = origin.run.params.get("best_variant", "")
-        rest = _of_run(origin.run, best, tracking, home)
-        return Lineage(
-            [first, Link("written", [f"by the run itself, as predictions of its best variant {best}"]), *rest.links],
-            rest.members,
-            rest.sound,
-        )
-    rest = _of_version(
-        Versions(tracking).resolve(origin.submission.tags["vad.version"]), Versions(tracking), tracking, home
-    )
-    return Lineage([first, _submission(origin), *rest.links], rest.members, rest.sound)
+class _Chain:
+    """Adds link after link to a lineage."""
 
+    def __init__(self, tracking: Tracking, versions: Versions, home: Path):
+        self._tracking, self._versions, self._home = tracking, versions, home
+        self.lineage = Lineage()
 
-def _submission(origin: Origin) -> Link:
-    run = origin.submission
-    assert run is not None
-    lines = [
-        f"run {run.run_id}, {_when(run)}, of {run.tags.get('vad.data', '?')}, normalization {run.tags.get('vad.normalization', '?')}"
-    ]
-    lines += [f"{board} board: {value}" for board, value in board_scores(run.metrics).items()]
-    if "vad.kaggle" in run.tags:
-        lines.append(f"Kaggle, {run.tags['vad.kaggle']}: {run.tags.get('vad.kaggle_reply', '')}")
-    return Link("submission", lines)
-
-
-def _of_version(version: Version, versions: Versions, tracking: Tracking, home: Path) -> Lineage:
-    aliases = ", ".join(versions.aliases().get(version.number, []))
-    lines = [f"{version.uri}{f' ({aliases})' if aliases else ''}"]
-    sound = True
-    try:
-        with tempfile.TemporaryDirectory() as work:
-            versions.fetch(version, Path(work))
-        lines.append("its files are those that were registered (SHA-256)")
-    except InputError as error:
-        sound = False
-        lines.append(str(error))
-    if decision := version.tags.get("vad.decision"):
-        lines.append(decision)
-    try:
-        run = tracking.get(version.run_id)
-    except InputError as error:
-        return Lineage([Link("version", lines), Link("run", [str(error)])], sound=False)
-    rest = _of_run(run, version.tags.get("vad.variant", ""), tracking, home)
-    return Lineage([Link("version", lines), *rest.links], rest.members, sound and rest.sound)
-
-
-def _of_run(run: Found, variant: str, tracking: Tracking, home: Path) -> Lineage:
-    tags = run.tags
-    identity = _read(tracking, run, "identity.json", home)
-    figure = tags.get("vad.figure", "ap")
-    value = run.metrics.get(f"{figure}.{variant}")
-    lines = [f"{run.run_id}, {run.status}, {_when(run)}", f"on {tags.get('vad.machine', '?')}"]
-    faults = _faults(run, tracking, home)
-    links = [Link("run", [*lines, *(faults or ["its files are those that it logged (SHA-256)"])])]
-    way = identity.get("plan", {}).get("variants", {}).get(variant)
-    measured = "" if value is None else f": {figure} {value:.4f}"
-    links.append(
-        Link(
-            "variant",
-            [
-                f"{variant}{measured}",
-                *([yaml.safe_dump(way, default_flow_style=True, width=1000, sort_keys=False).strip()] if way else []),
-            ],
-        )
-    )
-    members, sound = _members(run, tracking, home)
-    links.append(Link("members", [f"{len(members)} of this run" if members else "none: it reads predictions files"]))
-    changed = f", with {tags['vad.set']}" if tags.get("vad.set") else ""
-    links.append(
-        Link(
-            "entry",
-            [
-                f"{tags.get('mlflow.source.name', '?')}, profile {tags.get('vad.profile', '?')}{changed}",
-                "as written and as resolved: entry.yaml and resolved.yaml of the run",
-            ],
-        )
-    )
-    data = [f"{tags.get('vad.data_name', '?')} ({tags.get('vad.data', '?')}), labels {tags.get('vad.labels', '?')}"]
-    data += [f"{split} frames {tags.get(f'vad.{split}_digest') or '-'}" for split in ("train", "test")]
-    links.append(Link("data", data))
-    links.append(Link("code", _code(tags, identity)))
-    return Lineage(links, members, sound and not faults)
-
-
-def _members(run: Found, tracking: Tracking, home: Path) -> tuple[list[dict[str, Any]], bool]:
-    """Name, run, epoch, loss and weights of each member that the run used."""
-    rows, sound = [], True
-    for name, run_id in _read(tracking, run, "results.json", home).get("members", {}).items():
+    def add_file(self, file: Path) -> None:
         try:
-            member = tracking.get(run_id)
+            origin = find_origin(file, self._tracking)
+        except UnknownFile as error:
+            self.lineage.add("file", str(file), str(error), sound=False)
+            return
+        self.lineage.add("file", str(file), f"SHA-256 {origin.digest}, as recorded: not altered")
+        if origin.submission is None:
+            best = origin.run.params.get("best_variant", "")
+            self.lineage.add("written", f"by the run itself, as predictions of its best variant {best}")
+            self._add_run(origin.run, best)
+        else:
+            self._add_submission(origin.submission)
+            self.add_version(self._versions.resolve(origin.submission.tags["vad.version"]))
+
+    def _add_submission(self, run: Found) -> None:
+        data, normalization = (run.tags.get(f"vad.{key}", "?") for key in ("data", "normalization"))
+        lines = [f"run {run.run_id}, {run.when}, of {data}, normalization {normalization}"]
+        lines += [f"{board} board: {value}" for board, value in board_scores(run.metrics).items()]
+        if "vad.kaggle" in run.tags:
+            lines.append(f"Kaggle, {run.tags['vad.kaggle']}: {run.tags.get('vad.kaggle_reply', '')}")
+        self.lineage.add("submission", *lines)
+
+    def add_version(self, version: Version) -> None:
+        aliases = ", ".join(self._versions.aliases().get(version.number, []))
+        lines, sound = [f"{version.uri} ({aliases})" if aliases else version.uri], True
+        try:
+            with tempfile.TemporaryDirectory() as work:
+                self._versions.fetch(version, Path(work))
+            lines.append("its files are those that were registered (SHA-256)")
+        except InputError as error:
+            lines, sound = [*lines, str(error)], False
+        if decision := version.tags.get("vad.decision"):
+            lines.append(decision)
+        self.lineage.add("version", *lines, sound=sound)
+        try:
+            run = self._tracking.get(version.run_id)
+        except InputError as error:
+            self.lineage.add("run", str(error), sound=False)
+            return
+        self._add_run(run, version.tags.get("vad.variant", ""))
+
+    def _add_run(self, run: Found, variant: str) -> None:
+        """Add the run and all that it was made of."""
+        tags, identity, faults = defaultdict(lambda: "?", run.tags), self._read(run, "identity.json"), self._faults(run)
+        checked = faults or ["its files are those that it logged (SHA-256)"]
+        about = f"{run.run_id}, {run.status}, {run.when}", f"on {tags['vad.machine']}"
+        self.lineage.add("run", *about, *checked, sound=not faults)
+
+        figure = run.tags.get("vad.figure", "ap")
+        value = run.metrics.get(f"{figure}.{variant}")
+        definition = identity.get("plan", {}).get("variants", {}).get(variant)
+        as_yaml = yaml.safe_dump(definition, default_flow_style=True, width=1000, sort_keys=False).strip()
+        measured = "" if value is None else f": {figure} {value:.4f}"
+        self.lineage.add("variant", f"{variant}{measured}", *([as_yaml] if definition else []))
+
+        members = self._read(run, "results.json").get("members", {})
+        self.lineage.members = [self._member(name, run_id) for name, run_id in members.items()]
+        self.lineage.add("members", f"{len(members)} of this run" if members else "none: it reads predictions files")
+
+        changed = f", with {tags['vad.set']}" if run.tags.get("vad.set") else ""
+        entry = f"{tags['mlflow.source.name']}, profile {tags['vad.profile']}{changed}"
+        self.lineage.add("entry", entry, "as written and as resolved: entry.yaml and resolved.yaml of the run")
+
+        data = f"{tags['vad.data_name']} ({tags['vad.data']}), labels {tags['vad.labels']}"
+        digests = (f"{split} frames {run.tags.get(f'vad.{split}_digest') or '-'}" for split in ("train", "test"))
+        self.lineage.add("data", data, *digests)
+
+        commit, code = run.tags.get("mlflow.source.git.commit"), identity.get("code")
+        state = " with files that were not committed" if tags["vad.dirty"] == "yes" else ""
+        lines = [f"commit {commit}{state}" if commit else "no commit: not run from a checkout"]
+        lines += [f"training code {code['training']}, scoring code {code['scoring']}"] if code else []
+        self.lineage.add("code", *lines, f"Python {tags['vad.python']}, PyTorch {tags['vad.torch']}")
+
+    def _member(self, name: str, run_id: str) -> dict[str, Any]:
+        """Return name, run, epoch, loss and weights of a member that the run used."""
+        try:
+            found = self._tracking.get(run_id)
         except InputError:
-            rows.append(
-                {"name": name, "run": run_id, "epoch": "", "loss": "", "entry": "that run is gone", "weights": ""}
-            )
-            sound = False
-            continue
-        metrics = member.metrics
-        rows.append(
-            {
-                "name": name,
-                "run": run_id,
-                "epoch": f"{metrics.get('best_epoch', 0):.0f}",
-                "loss": f"{metrics.get('best_loss', float('nan')):.5f}",
-                "entry": member.tags.get("vad.entry", ""),
-                "weights": member.tags.get("vad.weights_sha256", "")[:16],
-            }
-        )
-    return rows, sound
+            self.lineage.sound = False
+            return {"name": name, "run": run_id, "epoch": "", "loss": "", "entry": "that run is gone", "weights": ""}
+        epoch, loss = found.metrics.get("best_epoch", 0), found.metrics.get("best_loss", float("nan"))
+        entry, weights = (found.tags.get(f"vad.{key}", "") for key in ("entry", "weights_sha256"))
+        told = {"epoch": f"{epoch:.0f}", "loss": f"{loss:.5f}", "entry": entry, "weights": weights[:16]}
+        return {"name": name, "run": run_id, **told}
 
+    def _read(self, run: Found, name: str) -> dict[str, Any]:
+        try:
+            path = self._fetch(run, name)
+            return dict(json.loads(path.read_text())) if path else {}
+        except (Altered, OSError, ValueError):
+            return {}
 
-def _code(tags: dict[str, str], identity: dict[str, Any]) -> list[str]:
-    commit = tags.get("mlflow.source.git.commit")
-    state = " with files that were not committed" if tags.get("vad.dirty") == "yes" else ""
-    versions = identity.get("code", {})
-    lines = [f"commit {commit}{state}" if commit else "no commit: not run from a checkout"]
-    if versions:
-        lines.append(f"training code {versions['training']}, scoring code {versions['scoring']}")
-    lines.append(f"Python {tags.get('vad.python', '?')}, PyTorch {tags.get('vad.torch', '?')}")
-    return lines
+    def _faults(self, run: Found) -> list[str]:
+        """Return what of the files that a run logged is gone or was altered."""
+        known = recorded(run.tags)
+        faults = [] if known else [f"run {run.run_id} has lost the record of its files (its tag {TAG})"]
+        for path in known:
+            try:
+                faults += [] if self._fetch(run, path) else [f"{path} is gone"]
+            except Altered as error:
+                faults.append(str(error))
+        return faults
+
+    def _fetch(self, run: Found, path: str) -> Path | None:
+        return self._tracking.fetch(run.run_id, path, self._home / "fetched" / run.run_id)
 
 
 def board_scores(metrics: dict[str, float]) -> dict[str, float]:
-    """The scores that boards gave, by board."""
+    """Return the scores that boards gave, by board."""
     return {key.removeprefix("board_"): value for key, value in metrics.items() if key.startswith("board_")}
 
 
-def _read(tracking: Tracking, run: Found, name: str, home: Path) -> dict[str, Any]:
-    try:
-        path = tracking.fetch(run.run_id, name, home / "fetched" / run.run_id)
-        return dict(json.loads(path.read_text())) if path else {}
-    except (Altered, OSError, ValueError):
-        return {}
-
-
-def _faults(run: Found, tracking: Tracking, home: Path) -> list[str]:
-    """What of the files that a run logged is gone or was altered."""
-    known = recorded(run.tags)
-    faults = [] if known else [f"run {run.run_id} has lost the record of its files (its tag {TAG})"]
-    for path in known:
-        try:
-            if tracking.fetch(run.run_id, path, home / "fetched" / run.run_id) is None:
-                faults.append(f"{path} is gone")
-        except Altered as error:
-            faults.append(str(error))
-    return faults
-
-
-def _when(run: Found) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(run.started))
-
-
 def find_origin(file: Path, tracking: Tracking) -> Origin:
-    """Look a file up by its contents. Raises InputError where it cannot be read."""
+    """Look a file up by its contents. Raises UnknownFile where no run wrote it, InputError where it cannot be read."""
     try:
         digest = sha256(file)
     except OSError as error:
         raise InputError(f"cannot read {file}: {error.strerror}") from None
-    submissions = tracking.find("submission", tags={"vad.sha256": digest}, most=1)
-    if submissions:
-        parent = submissions[0].tags.get("mlflow.parentRunId", "")
-        return Origin(digest, submissions[0], tracking.get(parent) if parent else None, None)
-    runs = tracking.find("experiment", tags={"vad.predictions_sha256": digest}, most=1)
-    if runs:
-        return Origin(digest, None, runs[0], None)
-    named = tracking.find("submission", tags={"vad.file": str(file.resolve())}, most=1)
-    return Origin(digest, None, None, named[0] if named else None)
+    for submission in tracking.find("submission", tags={"vad.sha256": digest}, most=1):
+        return Origin(digest, tracking.get(submission.tags["mlflow.parentRunId"]), submission)
+    for run in tracking.find("experiment", tags={"vad.predictions_sha256": digest}, most=1):
+        return Origin(digest, run, None)
+    for original in tracking.find("submission", tags={"vad.file": str(file.resolve())}, most=1):
+        raise UnknownFile(
+            f"the file was altered since it was written: its SHA-256 is {digest}, that of submission {original.run_id} was "
+            f"{original.tags['vad.sha256']}; the recorded file is among that run's artifacts, and `vad submit` writes it again"
+        )
+    other = "it was made elsewhere, or altered, or MLFLOW_TRACKING_URI names another store"
+    raise UnknownFile(f"no run of this store wrote a file with its SHA-256 {digest}: {other}")
 
 
 def record(file: Path, score: float, board: str, tracking: Tracking) -> tuple[Found, Version | None]:
-    """Write a board's score back: to the submission, to the run that it came from, to the model version.
-
-    Raises InputError for a file that no run of this store wrote, and for one that was altered.
-    """
-    origin = find_origin(file, tracking)
-    if origin.run is None:
-        raise InputError(f"{file}: {unknown(origin)}")
+    """Write a board's score to submission, run and version. Raises InputError for a file that no run wrote."""
+    try:
+        origin = find_origin(file, tracking)
+    except UnknownFile as error:
+        raise InputError(f"{file}: {error}") from None
     name = f"board_{board}"
     for run in filter(None, (origin.submission, origin.run)):
-        log = tracking.reopen(run.run_id)
-        log.metrics({name: score})
-        log.tags({f"vad.{name}": f"{score:g}", f"vad.{name}_file": origin.digest})
+        tracking.reopen(run.run_id).log(
+            {name: score}, tags={f"vad.{name}": f"{score:g}", f"vad.{name}_file": origin.digest}
+        )
+    if origin.submission is None:
+        return origin.run, None
     versions = Versions(tracking)
-    version = None
-    if origin.submission:
-        version = versions.resolve(origin.submission.tags["vad.version"])
-        versions.tag(version.number, {name: f"{score:.4f}"})
+    version = versions.resolve(origin.submission.tags["vad.version"])
+    versions.tag(version.number, {name: f"{score:.4f}"})
     return origin.run, version
-
-
-def unknown(origin: Origin) -> str:
-    """Why a file has no origin."""
-    if origin.altered is not None:
-        was, run = origin.altered.tags["vad.sha256"], origin.altered.run_id
-        return (
-            f"the file was altered since it was written: its SHA-256 is {origin.digest}, that of submission {run} was {was}; "
-            "the recorded file is among that run's artifacts, and `vad submit` writes it again"
-        )
-    return (
-        f"no run of this store wrote a file with its SHA-256 {origin.digest}: it was made elsewhere, or altered, or "
-        "MLFLOW_TRACKING_URI names another store"
-    )
-
-
-def require_kaggle() -> str:
-    """The `kaggle` command. Raises InputError where it is not installed; called before any work is done."""
-    program = shutil.which(KAGGLE)
-    if program is None:
-        raise InputError(
-            "--kaggle needs Kaggle's own command, and there is none on the path: `pip install kaggle`, and put an API token "
-            "where it looks for one (~/.kaggle/kaggle.json); or submit without --kaggle, upload the file by hand, and tell "
-            "its score by `vad record FILE --score S --board public`"
-        )
-    return program
-
-
-def hand_in(program: str, competition: str, file: Path, message: str, log: RunLog) -> str:
-    """Hand a file to Kaggle's command and record its reply on the submission. Raises InputError where it refuses.
-
-    The file is written and recorded by then; nothing is lost by a refusal.
-    """
-    command = [program, "competitions", "submit", "-c", competition, "-f", str(file), "-m", message]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_WAIT, stdin=subprocess.DEVNULL)
-        reply = (done.stdout.strip() + "\n" + done.stderr.strip()).strip()
-        failed = done.returncode != 0
-    except (OSError, subprocess.TimeoutExpired) as error:
-        reply, failed = str(error), True
-    log.tags({"vad.kaggle": competition, "vad.kaggle_reply": reply, "vad.kaggle_accepted": "no" if failed else "yes"})
-    if failed:
-        last = reply.splitlines()[-1] if reply else "no reason given"
-        raise InputError(
-            f"kaggle did not take {file} for {competition}: {last} (the file is written and recorded; see `kaggle competitions submit -h`)"
-        )
-    return reply

@@ -6,9 +6,12 @@ import sys
 import tempfile
 import weakref
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, BinaryIO
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,41 +27,29 @@ from vad.system.files import sha256
 
 def has_this_code(folder: Path) -> bool:
     """Whether the code that lies with a model is this project's, file by file."""
-    return _sources(folder / "code" / "vad") == _sources(Path(vad.__file__).parent)
+    folders = folder / "code" / "vad", Path(vad.__file__).parent
+    theirs, ours = ({path.relative_to(code): sha256(path) for path in code.rglob("*.py")} for code in folders)
+    return theirs == ours
 
 
-def _sources(folder: Path) -> dict[str, str]:
-    return {path.relative_to(folder).as_posix(): sha256(path) for path in folder.rglob("*.py")}
-
-
-@dataclass(frozen=True)
-class About:
-    """What this process knows of a member in another."""
-
-    name: str
-    size: int
-
-
-class Apart:
-    """A model by its own code, in a process that lives as long as this object. It is used like MLflow's Python model.
-
-    Raises InputError for what the other process complains of.
-    """
+class ModelProcess:
+    """A model in another process, used like MLflow's Python model and its ensemble. Raises InputError."""
 
     def __init__(self, folder: Path, uri: str):
         self._uri = uri
         self._work = Path(tempfile.mkdtemp(prefix="work-", dir=folder))
         self._log = self._work / "log.txt"
-        program = [sys.executable, "-P", str(Path(__file__).with_name("worker.py")), str(folder)]
-        with self._log.open("wb") as log:
+        self._connection, theirs = Pipe()
+        worker = str(Path(__file__).with_name("worker.py"))
+        program = [sys.executable, "-P", worker, str(folder), str(theirs.fileno())]
+        with self._log.open("wb") as log, theirs:
             self._process = subprocess.Popen(
-                program, cwd=self._work, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
+                program, cwd=self._work, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=[theirs.fileno()]
             )
-        self._end = weakref.finalize(self, _end, self._process)
-        about = self._wait(None)
+        self._end = weakref.finalize(self, _end, self._connection, self._process)
+        self.variant_name, sizes = self._answer(None)
         self.ensemble, self.device = self, torch.device("cpu")  # the other process chooses its own
-        self.variant_name = str(about["variant"])
-        self.members = {name: About(name, size) for name, size in about["members"].items()}
+        self.members = {name: SimpleNamespace(name=name, size=size) for name, size in sizes.items()}
 
     def sizes(self) -> list[int]:
         return sorted({member.size for member in self.members.values()})
@@ -71,68 +62,55 @@ class Apart:
         normalization: Normalization = "stored",
         advance: Advance | None = None,
     ) -> Values:
-        """As `Ensemble.score`; `device` is not heeded."""
+        """Score as `Ensemble.score` does; `device` is not heeded."""
         return self._ask(frames, index, advance, normalization=normalization, member=None)
 
-    def errors(
-        self, member: str, frames: Mapping[int, Frames], index: FrameIndex, file: BinaryIO, advance: Advance
+    def write_errors(
+        self, member: str, frames: Mapping[int, Frames], index: FrameIndex, path: Path, advance: Advance
     ) -> Values:
-        """As `write_errors`."""
-        path = self._work / "errors.bin"
-        peaks = self._ask(frames, index, advance, member=member, errors=str(path))
-        with path.open("rb") as written:
-            while block := written.read(2**24):
-                file.write(block)
-        file.flush()
-        path.unlink()
-        return peaks
+        """Write errors as the worker's `write_errors` does."""
+        return self._ask(frames, index, advance, member=member, errors=str(path.resolve()))
 
     def _ask(self, frames: Mapping[int, Frames], index: FrameIndex, advance: Advance | None, **request: Any) -> Values:
-        for name in ("video", "frame"):
-            np.save(self._work / f"{name}.npy", getattr(index, name))
+        np.save(self._work / "video.npy", index.video)
+        np.save(self._work / "frame.npy", index.frame)
         files = {size: self._file(size, values) for size, values in frames.items() if size in self.sizes()}
-        request |= {name: str(self._work / f"{name}.npy") for name in ("video", "frame", "result")}
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(json.dumps({**request, "frames": files}) + "\n")
-            self._process.stdin.flush()
-        except BrokenPipeError:
-            pass  # it is told below why
-        self._wait(advance)
+        with suppress(BrokenPipeError):  # `_answer` says why
+            self._connection.send_bytes(json.dumps({**request, "frames": files}).encode())
+        self._answer(advance)
         return np.asarray(np.load(self._work / "result.npy"))
 
-    def _file(self, size: int, values: Frames) -> dict[str, Any]:
-        """Where frames lie on disk; those that are a part of a file are copied."""
+    def _file(self, size: int, values: Frames) -> tuple[str, int, tuple[int, ...]]:
+        """Return path, offset and shape of frames on disk; those that are a part of a file are copied."""
         if isinstance(values, np.memmap) and values.filename and values.flags.c_contiguous:
-            path = Path(values.filename)
+            path = Path(values.filename).resolve()
             if values.offset + values.nbytes == path.stat().st_size:
-                return {"path": str(path.resolve()), "offset": values.offset, "shape": values.shape}
+                return str(path), values.offset, values.shape
         path = self._work / f"frames-{size}.bin"
         values.tofile(path)
-        return {"path": str(path), "offset": 0, "shape": values.shape}
+        return str(path), 0, values.shape
 
-    def _wait(self, advance: Advance | None) -> dict[str, Any]:
-        """The answer to the last request; progress goes to `advance`."""
-        assert self._process.stdout is not None
+    def _answer(self, advance: Advance | None) -> Any:
+        """Return the answer to the last request; progress goes to `advance`."""
         try:
-            for line in self._process.stdout:
-                told = json.loads(line)
-                if "error" in told:
-                    raise InputError(f"{self._uri}, by its own code: {' '.join(told['error'].split()):.300}")
-                if "advance" not in told:
-                    return dict(told)
+            while True:
+                kind, value = json.loads(self._connection.recv_bytes())
+                if kind == "error":
+                    raise InputError(f"{self._uri}, by its own code: {' '.join(value.split()):.300}")
+                if kind == "result":
+                    return value
                 if advance:
-                    advance(told["advance"])
+                    advance(value)
+        except (EOFError, ConnectionResetError):
+            status = self._process.wait()
+            ended = f"it ended with status {status}: {last_line(self._log)}"
+            raise InputError(f"{self._uri}, by its own code: {ended}") from None
         except BaseException:
             self._end()
             raise
-        status = self._process.wait()
-        raise InputError(f"{self._uri}, by its own code: it ended with status {status}: {last_line(self._log)}")
 
 
-def _end(process: subprocess.Popen[str]) -> None:
-    for pipe in (process.stdin, process.stdout):
-        if pipe is not None:
-            pipe.close()
+def _end(connection: Connection, process: subprocess.Popen[bytes]) -> None:
+    connection.close()
     process.kill()
     process.wait()

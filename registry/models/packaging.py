@@ -6,19 +6,18 @@ import shutil
 import tempfile
 import warnings
 import weakref
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import mlflow
-from mlflow.entities import LoggedModelOutput, Metric
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 from mlflow.types.schema import AnyType
-from mlflow.utils.file_utils import local_file_uri_to_path
 
 import vad
+from registry.store.address import local_path
 from registry.store.tracking import Tracking
 from vad.errors import InputError
 from vad.system.files import sha256, share
@@ -26,53 +25,42 @@ from vad.system.files import sha256, share
 if TYPE_CHECKING:  # it would load PyTorch
     from vad.scoring.ensemble import Ensemble
 
+LISTING = "model.sha256"
+FACT = "vad.model_sha256"
+"""The version's tag that holds the SHA-256 of the list of its files."""
+_REMEDY = "its SHA-256 is not the one recorded; bring it back, or run the experiment again with FORCE=1"
 _PACKAGES = (
-    "mlflow",
-    "torch",
-    "numpy",
-    "scipy",
-    "pandas",
-    "opencv-python-headless",
-    "pillow",
-    "psutil",
-    "safetensors",
-    "simplejpeg",
-)
+    "mlflow", "torch", "numpy", "scipy", "pandas", "opencv-python-headless", "pillow", "psutil", "safetensors", "simplejpeg",
+)  # fmt: skip
 
 
 def log_model(
-    tracking: Tracking, run_id: str, ensemble: "Ensemble", tags: Mapping[str, Any], taken: Collection[str]
+    tracking: Tracking, run_id: str, ensemble: "Ensemble", tags: Mapping[str, Any], registered: Collection[str]
 ) -> str:
-    """Log the ensemble on a run, call by call: each can be repeated, the whole of it would leave two. The model's id.
-
-    One that was cut off, or logged and not registered, is taken up: a run has one model and no other but those `taken`.
-    """
+    """Log the ensemble on a run, in place of a model that was logged and not `registered`; return the model's id."""
     client = tracking.client
     run = client.get_run(run_id)
-    model = tracking.begin_model(run_id, run.info.experiment_id, "ensemble", run.data.params, taken=taken)
+    model = tracking.begin_model(run_id, run.info.experiment_id, "ensemble", run.data.params, registered=registered)
     model_id = str(model.model_id)
     with tempfile.TemporaryDirectory() as work:
-        whole = Path(work) / "model"
-        _save(whole, model, run_id, ensemble, tags)
-        client.log_model_artifacts(model_id, str(whole))
+        folder = Path(work) / "model"
+        _save(folder, model, run_id, ensemble, tags)
+        client.log_model_artifacts(model_id, str(folder))
         _share_weights(model.artifact_location, ensemble)
-    if model_id not in {output.model_id for output in run.outputs.model_outputs}:
-        client.log_outputs(run_id, [LoggedModelOutput(model_id, 0)])
+    client.log_output(run_id, model_id)
     if run.data.params.get("best_variant") == tags["vad.variant"]:
         # Models can be sorted by the run's figures. At the moment of the run's own, or it would have two points of each.
-        known = [client.get_metric_history(run_id, key)[-1] for key in run.data.metrics]
-        figures = [Metric(m.key, m.value, m.timestamp, m.step, model_id=model_id) for m in known]
-        client.log_batch(run_id, metrics=figures)
+        figures = [client.get_metric_history(run_id, key)[-1] for key in run.data.metrics]
+        client.log_points(run_id, figures, model_id)
     client.finalize_logged_model(model_id, "READY")
     return model_id
 
 
 def _share_weights(location: str, ensemble: "Ensemble") -> None:
-    """Let weights of members that lie on one disk with the model stand there once; a model is whole and loads alone all the same."""
-    if location.startswith("file:"):
-        weights = Path(local_file_uri_to_path(location)) / "artifacts" / "ensemble" / "weights"
+    """Let weights of members that lie on one disk with the model take room there once."""
+    if folder := local_path(location):
         for name, original in ensemble.weights.items():
-            copy = weights / f"{name}.safetensors"
+            copy = folder / "artifacts" / "ensemble" / "weights" / f"{name}.safetensors"
             if filecmp.cmp(original, copy, shallow=False):
                 share(original, copy)
 
@@ -96,55 +84,42 @@ def _save(folder: Path, model: Any, run_id: str, ensemble: "Ensemble", tags: Map
             python_model=str(Path(__file__).with_name("pyfunc_model.py")),
             artifacts={"ensemble": str(parts)},
             code_paths=[str(code)],
-            pip_requirements=[f"{name}=={_release(name)}" for name in _PACKAGES],
+            # Versions as an index knows them: without the local part that names a build.
+            pip_requirements=[f"{name}=={importlib.metadata.version(name).partition('+')[0]}" for name in _PACKAGES],
             signature=_signature(),
         )
     for cache in list(folder.rglob("__pycache__")):  # from a trial load
         shutil.rmtree(cache)
 
 
+def _signature() -> ModelSignature:
+    # Of any type: the server would cut 8.5 to 8 and drop what is not base64 before the model could name the row.
+    return ModelSignature(
+        Schema([ColSpec(AnyType(), name) for name in ("video", "frame", "image")]),
+        Schema([ColSpec(DataType.long, "video"), ColSpec(DataType.long, "frame"), ColSpec(DataType.double, "score")]),
+        ParamSchema([ParamSpec("normalization", DataType.string, "stored")]),
+    )
+
+
 def list_files(tracking: Tracking, model_id: str) -> str:
-    """Put the list of a logged model's files beside them; the list's SHA-256."""
+    """Put the list of a logged model's files beside them; return the list's SHA-256."""
     location = tracking.client.get_logged_model(model_id).artifact_location
     with tempfile.TemporaryDirectory() as work:
-        # Without a target, MLflow copies nothing that lies on this disk.
-        target = None if location.startswith("file:") else work
-        files = tracking.retrying(
-            lambda: mlflow.artifacts.download_artifacts(artifact_uri=location, dst_path=target)
-        )  # fmt: skip
-        listing = Path(work) / LISTING
-        digest = write_listing(Path(files), listing)
+        folder, listing = local_path(location) or tracking.download(location, Path(work)), Path(work) / LISTING
+        listing.write_text("".join(f"{sha256(file)}  {name}\n" for name, file in _files(folder)))
         tracking.client.log_model_artifact(model_id, str(listing))
-    return digest
+        return sha256(listing)
 
 
-def fetch(tracking: Tracking, uri: str, digest: str | None, folder: Path) -> Path:
-    """Copy the files of a model into a folder, and check them by the list that has this SHA-256; where they lie.
-
-    Raises InputError where one is gone or was altered, or the database has lost the digest.
-    """
-    if digest is None:
-        raise InputError(
-            f"{uri}: the record of its files (in the version's tag `vad`) is gone or was altered, so nothing of it can be "
-            "checked; run its experiment again with FORCE=1"
-        )
-    found = Path(tracking.retrying(lambda: mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(folder))))
-    require_listed(found, digest, uri)
-    return found
-
-
-def load(tracking: Tracking, uri: str, digest: str | None) -> Any:
-    """The model by its own code, from checked copies of its files. Raises InputError as `fetch` does.
-
-    Where that code is this project's it is MLflow's Python model; else `Apart`, which runs it in another process.
-    """
-    from registry.models.loaded import Apart, has_this_code
+def load(fetch: Callable[[Path], Path], uri: str) -> Any:
+    """Return the model by its own code, in another process if need be; `fetch` puts checked files into a folder."""
+    from registry.models.loaded import ModelProcess, has_this_code
 
     folder = tempfile.mkdtemp(prefix="vad-model-")
     try:
-        files = fetch(tracking, uri, digest, Path(folder))
+        files = fetch(Path(folder))
         here = has_this_code(files)
-        model = mlflow.pyfunc.load_model(str(files)).unwrap_python_model() if here else Apart(files, uri)
+        model = mlflow.pyfunc.load_model(str(files)).unwrap_python_model() if here else ModelProcess(files, uri)
     except BaseException as error:
         shutil.rmtree(folder, ignore_errors=True)
         if isinstance(error, (MlflowException, OSError)):
@@ -154,73 +129,42 @@ def load(tracking: Tracking, uri: str, digest: str | None) -> Any:
     return model
 
 
-def _signature() -> ModelSignature:
-    frame = [ColSpec(DataType.long, "video"), ColSpec(DataType.long, "frame")]
-    # Of any type: the server would cut 8.5 to 8 and drop what is not base64 before the model could name the row.
-    return ModelSignature(
-        Schema([ColSpec(AnyType(), name) for name in ("video", "frame", "image")]),
-        Schema([*frame, ColSpec(DataType.double, "score")]),
-        ParamSchema([ParamSpec("normalization", DataType.string, "stored")]),
-    )
-
-
-def _release(package: str) -> str:
-    """A package's version as an index knows it: without the local part that names a build."""
-    return importlib.metadata.version(package).partition("+")[0]
-
-
-LISTING = "model.sha256"
-FACT = "vad.model_sha256"
-"""The version's tag that holds the SHA-256 of the list."""
-
-
-def write_listing(folder: Path, path: Path) -> str:
-    """Write the list of a folder's files; its SHA-256."""
-    files = sorted(file for file in folder.rglob("*") if file.is_file() and not _added(file))
-    lines = [f"{sha256(file)}  {file.relative_to(folder).as_posix()}\n" for file in files]
-    path.write_text("".join(lines))
-    return sha256(path)
-
-
 def require_listed(folder: Path, digest: str, what: str) -> None:
-    """Leave in a folder what its list names, and the list. Raises InputError that names a file that is missing or was altered."""
-    known = {**listed(folder, digest, what), LISTING: digest}
-    for name, recorded in known.items():
-        if not (folder / name).is_file() or sha256(folder / name) != recorded:
-            raise InputError(f"{what}: {name} {_FAULT}")
+    """Leave in a folder the list and what it names. Raises InputError for a file that is missing or was altered."""
+    known = listed(folder, digest, what)
+    for name in _altered(folder, known):
+        raise InputError(f"{what}: {name} is missing or was altered: {_REMEDY}")
     for file in folder.rglob("*"):
-        if file.is_file() and file.relative_to(folder).as_posix() not in known:
+        if file.is_file() and file.relative_to(folder).as_posix() not in {*known, LISTING}:
             file.unlink()  # what Python and MLflow add, and what somebody else might
 
 
 def faults(folder: Path, digest: str) -> list[str]:
-    """What of the files that lie in a model's folder is missing, was altered, or is no part of it."""
+    """Return what of the files that lie in a model's folder is missing, was altered, or is no part of it."""
     try:
         known = listed(folder, digest, "")
     except InputError:
         return [f"its {LISTING} is missing or was altered"]
-    wrong = [n for n, recorded in known.items() if not (folder / n).is_file() or sha256(folder / n) != recorded]
-    names = (
-        file.relative_to(folder).as_posix() for file in sorted(folder.rglob("*")) if file.is_file() and not _added(file)
-    )
-    more = [name for name in names if name not in known]
-    return [f"{name} is missing or was altered" for name in wrong] + [f"{name} is no part of it" for name in more]
+    more = [name for name, _ in _files(folder) if name not in known]
+    altered = [f"{name} is missing or was altered" for name in _altered(folder, known)]
+    return altered + [f"{name} is no part of it" for name in more]
 
 
 def listed(folder: Path, digest: str, what: str) -> dict[str, str]:
-    """The SHA-256 of a model's files by name, from the list that has this digest. Raises InputError where that is another."""
+    """Return the SHA-256 of each file by name, from the list that has this digest. Raises InputError."""
     path = folder / LISTING
     if not path.is_file() or sha256(path) != digest:
-        raise InputError(f"{what}: {LISTING} {_FAULT}")
+        raise InputError(f"{what}: {LISTING} is missing or was altered: {_REMEDY}")
     return {name: known for known, _, name in (line.partition("  ") for line in path.read_text().splitlines())}
 
 
-_FAULT = (
-    "is missing or was altered: its SHA-256 is not the one recorded; bring it back, or run the experiment again with "
-    "FORCE=1"
-)
+def _altered(folder: Path, known: Mapping[str, str]) -> list[str]:
+    """Return the names of files that are missing or have another SHA-256."""
+    return [name for name, digest in known.items() if not (folder / name).is_file() or sha256(folder / name) != digest]
 
 
-def _added(file: Path) -> bool:
-    """Whether Python or MLflow put it there when the model was loaded, or it is the list."""
-    return "__pycache__" in file.parts or file.name in (LISTING, "registered_model_meta")
+def _files(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Yield the files of a model by name, without the list and what Python and MLflow add when it is loaded."""
+    for file in sorted(folder.rglob("*")):
+        if file.is_file() and "__pycache__" not in file.parts and file.name not in (LISTING, "registered_model_meta"):
+            yield file.relative_to(folder).as_posix(), file

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from registry.models.history import Action, Event, History
+from registry.models.history import FOLLOWED, Action, Event
 from registry.models.promotion import Decision, Policy, decide, read_policy
 from registry.models.versions import DECISION, PREVIOUS, PRODUCTION, Version, Versions
 from registry.store.score_table import judged_table, same_judge
@@ -22,12 +22,12 @@ from vad.measures.metrics import Difference, difference, sample
 class Production:
     """The decisions on a store's registered model. On one machine they are made one after the other."""
 
-    def __init__(self, versions: Versions, tracking: Tracking, home: Path):
-        self._versions, self._tracking, self._home = versions, tracking, home
-        self._history = History(tracking)
+    def __init__(self, versions: Versions, home: Path):
+        self._versions, self._tracking, self._history = versions, versions.tracking, versions.history
+        self._home = home
 
     def consider(self, candidate: Version) -> Decision:
-        """Let a candidate become production if the policy has it so; record the decision either way."""
+        """Make a candidate production if the policy has it so; record the decision either way."""
         policy = read_policy()
         with self._alone():
             incumbent, seen = self._versions.alias(PRODUCTION), self._history.last()
@@ -49,18 +49,14 @@ class Production:
             return again
 
     def promote(self, version: Version, reason: str) -> None:
-        """Make a version production; what was production becomes previous.
-
-        Raises InputError where it is production already, or its files are gone.
-        """
+        """Make a version production, and production previous. Raises InputError where it is that already, or has lost files."""
         self._versions.require_whole(version)
         with self._alone() as completed:
             incumbent, last = self._versions.alias(PRODUCTION), self._history.last()
-            if incumbent and incumbent.number == version.number and last and last.version == version.number:
-                if not completed:
-                    raise InputError(f"version {version.number} is production already")
-                return
-            self._make(version, incumbent, "promoted", reason)
+            if not (incumbent and last and incumbent.number == last.version == version.number):
+                self._make(version, incumbent, "promoted", reason)
+            elif not completed:
+                raise InputError(f"version {version.number} is production already")
 
     def rollback(self) -> Version:
         """Make the previous production model production again. Raises InputError where there is none, or its files are gone."""
@@ -82,19 +78,20 @@ class Production:
 
     @contextmanager
     def _alone(self) -> Iterator[bool]:
-        """Decide while no other process of this machine does; whether a decision that was cut off had to be completed."""
+        """Decide while no other process of this machine does; yield whether a decision that was cut off had to be completed."""
         lock = self._home / "locks" / "production"
         lock.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(lock):
             last = self._history.last()
-            cut_off = last is not None and not last.followed
-            if last and cut_off:
+            if last and not last.followed:
                 self._follow(last)
-            yield cut_off
+                yield True
+            else:
+                yield False
 
     def _make(self, version: Version, incumbent: Version | None, action: Action, reason: str) -> Event:
-        before = incumbent if incumbent and incumbent.number != version.number else None
-        event = self._history.add(action, version.number, before.number if before else None, reason)
+        before = incumbent.number if incumbent and incumbent.number != version.number else None
+        event = self._history.add(action, version.number, before, reason)
         self._follow(event)
         return event
 
@@ -109,37 +106,38 @@ class Production:
                 break
             event = last
         self._versions.tag(event.version, {DECISION: f"{event.action}: {event.reason}"})
-        self._history.mark_followed(event)
+        self._tracking.reopen(event.run_id).tags({FOLLOWED: "yes"})
 
     def _note(self, action: Action, version: Version, incumbent: Version | None, reason: str) -> None:
         self._versions.tag(version.number, {DECISION: f"{action}: {reason}"})
         self._history.add(action, version.number, incumbent.number if incumbent else None, reason)
 
     def _made_between(self, seen: Event | None, made: Event) -> Version | None:
-        """The version that another machine made production after one decision and before another."""
+        """Return the version that another machine made production after one decision and before another."""
         decisions = self._history.deciding()
         ids = [known.run_id for known in decisions]
         between = decisions[ids.index(made.run_id) + 1 : ids.index(seen.run_id) if seen else None]
         return next((v for v in self._versions.all() if between and v.number == between[0].version), None)
 
     def _compare(self, candidate: Version, incumbent: Version | None, policy: Policy) -> Decision:
-        if incumbent and incumbent.number != candidate.number and not self._versions.complete(incumbent):
-            return Decision(True, f"version {incumbent.number} has lost files of its model")
         paired = None
-        if incumbent and policy.confidence and incumbent.number != candidate.number:
-            paired = compare_scores(candidate, incumbent, self._tracking, self._home)
+        if incumbent and incumbent.number != candidate.number:
+            if not self._versions.complete(incumbent):
+                return Decision(True, f"version {incumbent.number} has lost files of its model")
+            if policy.confidence:
+                paired = compare_scores(candidate, incumbent, self._tracking, self._home)
         return decide(candidate.standing(), incumbent.standing() if incumbent else None, policy, paired)
 
 
 def compare_scores(candidate: Version, incumbent: Version, tracking: Tracking, home: Path) -> Difference | None:
-    """The candidate's AP less the incumbent's, paired; None where they were judged otherwise or scores are gone."""
-    sampled = []
+    """Return the candidate's AP less the incumbent's, paired; None where they were judged otherwise or scores are gone."""
     one, other = (judged_table(tracking, version.run_id, home) for version in (candidate, incumbent))
-    if one is None or other is None or not same_judge(one, other) or one.labels is None:
+    if one is None or other is None or not same_judge(one, other):
         return None
-    for version, scores in ((candidate, one), (incumbent, other)):
-        values = scores.variants.get(version.tags.get("vad.variant", ""))
-        if values is None:
+    sampled = []
+    for version, table in ((candidate, one), (incumbent, other)):
+        values = table.variants.get(version.tags.get("vad.variant", ""))
+        if values is None or one.labels is None:
             return None
         sampled.append(sample(values, one.labels, one.index))
     return difference(*sampled)

@@ -25,14 +25,13 @@ class Policy(BaseModel):
 
 @dataclass(frozen=True)
 class Standing:
-    """What promotion looks at: a version, the figure it reached, and the data and protocol of that figure."""
+    """What promotion looks at: a version, the figure it reached, by which protocol, and whether on the demo street."""
 
     version: str
     figure: str
     value: float
     protocol: str
     demo: bool = False
-    """Whether it was made on the demo street."""
 
 
 @dataclass(frozen=True)
@@ -42,39 +41,29 @@ class Decision:
 
 
 def read_policy() -> Policy:
-    """The policy of the working folder, or the one that comes with the project. Raises InputError with file and line."""
+    """Read the policy of the working folder, or the one that comes with the project. Raises InputError with file and line."""
     own = [path for path in (FILE, FILE.with_suffix(".yml")) if path.is_file()]
     if len(own) > 1:
         raise InputError(f"{own[0]} and {own[1]} are both there; remove the one that is not meant")
     path = own[0] if own else _OURS
     document = read_yaml(path)
     faults = [(problem.key, problem.message) for problem in document.problems]
-    policy = None
     try:
         policy = Policy.model_validate(document.data)
     except ValidationError as error:
         for fault in error.errors():
-            key, said = fault["loc"], fault["msg"].lower()
-            if fault["type"] == "extra_forbidden":
-                said = f"there is no such key{nearest(str(key[-1]), list(Policy.model_fields))}"
-            faults.append((key, said))
-    if faults or policy is None:
-        raise InputError(
-            "\n".join(
-                f"{path}, line {document.line(key)}: {'.'.join(map(str, key)) or 'the file'}: {said}"
-                for key, said in faults
-            )
-        )
+            unknown = f"there is no such key{nearest(fault['loc'][-1], Policy.model_fields)}" if fault["loc"] else ""
+            faults.append((fault["loc"], unknown if fault["type"] == "extra_forbidden" else fault["msg"].lower()))
+    if faults:
+        lines = [f"line {document.line(key)}: {'.'.join(map(str, key)) or 'the file'}: {said}" for key, said in faults]
+        raise InputError("\n".join(f"{path}, {line}" for line in lines))
     return policy
 
 
 def decide(
     candidate: Standing, incumbent: Standing | None, policy: Policy, paired: Difference | None = None
 ) -> Decision:
-    """Whether a candidate becomes production, and why.
-
-    `paired` is the candidate's AP less production's on the same frames; None where their scores cannot be paired.
-    """
+    """Decide whether a candidate becomes production; `paired` is its AP less production's, None if unknown."""
     if incumbent is None:
         return Decision(True, "there was no production model")
     if candidate.version == incumbent.version:
@@ -83,11 +72,8 @@ def decide(
         return Decision(True, f"version {incumbent.version} is of the demo street, which is there to try things out")
     by_hand = f"`vad promote {candidate.version}` makes version {candidate.version} production all the same"
     if candidate.figure != incumbent.figure or (policy.same_data and candidate.protocol != incumbent.protocol):
-        return Decision(
-            False,
-            f"version {incumbent.version} was measured on other data or by another protocol, so the two cannot be "
-            f"compared; {by_hand}",
-        )
+        other = f"version {incumbent.version} was measured on other data or by another protocol"
+        return Decision(False, f"{other}, so the two cannot be compared; {by_hand}")
     gain = candidate.value - incumbent.value
     figures = f"{candidate.figure} {candidate.value:.4f} against {incumbent.value:.4f} of version {incumbent.version}"
     if gain <= 0:
@@ -97,11 +83,9 @@ def decide(
     if not policy.confidence or candidate.protocol != incumbent.protocol:
         return Decision(True, f"better: {figures}")
     if paired is None:
-        return Decision(
-            False,
-            f"better, but scores of version {incumbent.version} are gone or altered, so how surely cannot be said "
-            f"(confidence {policy.confidence:g} is asked): {figures}; {by_hand}",
-        )
+        gone = f"scores of version {incumbent.version} are gone or altered, so how surely cannot be said"
+        asked = f"(confidence {policy.confidence:g} is asked)"
+        return Decision(False, f"better, but {gone} {asked}: {figures}; {by_hand}")
     surely = f"in {paired.better:.0%} of the draws of {paired.videos} videos the better one"
     if paired.better < policy.confidence:
         return Decision(False, f"better, but {surely}, and {policy.confidence:.0%} is asked: {figures}; {by_hand}")

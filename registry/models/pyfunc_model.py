@@ -1,7 +1,6 @@
 """The registered model as MLflow loads it: models-from-code, so nothing is unpickled.
 
-Runs in a process that has MLflow, the packages of its requirements and the copy of `vad` that lies
-with the model; this project's checkout is not needed.
+It needs its requirements and the copy of `vad` that lies with the model, and nothing of this project's checkout.
 """
 
 import base64
@@ -50,9 +49,8 @@ class EnsembleModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """Score a table of video (whole number), frame (whole number) and image (JPEG or PNG, as bytes or base64).
 
-        Gives video, frame, score in the order of the input. Frames of a video are smoothed in the
-        order of their numbers. Raises InputError that names the row for an image that cannot be
-        decoded, a number that is none, or a frame that is there twice.
+        Returns video, frame, score in the order of the input; frames of a video are smoothed in the order of their numbers.
+        Raises InputError that names the row for an image or a number that cannot be used, or a frame that is there twice.
         """
         try:
             return self._scored(model_input, (params or {}).get("normalization", "stored"))
@@ -80,7 +78,7 @@ class EnsembleModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         return pd.DataFrame({"video": video, "frame": frame, "score": scores})
 
     def _decoded(self, images: list[Any], index: FrameIndex, order: NDArray[np.intp]) -> dict[int, NDArray[np.uint8]]:
-        """Every image at every size of the ensemble, in the order of the index."""
+        """Return every image at every size of the ensemble, in the order of the index."""
         sizes = self.ensemble.sizes()
 
         def shrink(row: int, video: int, frame: int) -> list[NDArray[np.uint8]]:
@@ -93,19 +91,18 @@ class EnsembleModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
 
 
 def _numbers(column: "pd.Series[Any]") -> NDArray[np.int64]:
-    """Video or frame numbers. Whole floats are taken: a column with one gap in it has nothing else."""
+    """Return video or frame numbers. Whole floats are taken: a column with one gap in it has nothing else."""
     values = column.tolist()
     for row, value in enumerate(values):
         number = isinstance(value, Real) and not isinstance(value, bool)
         if not number or not 0 <= value <= _LARGEST or value % 1:
-            raise InputError(
-                f"row {row}: {column.name} is {value!r:.40}, but must be a whole number from 0 to {_LARGEST:,}"
-            )
+            range_ = f"a whole number from 0 to {_LARGEST:,}"
+            raise InputError(f"row {row}: {column.name} is {value!r:.40}, but must be {range_}")
     return np.asarray(values, np.int64)
 
 
 def _encoded(image: Any, where: str) -> bytes:
-    """An image's own bytes, out of base64 where they come so."""
+    """Return an image's own bytes, out of base64 where they come so."""
     if isinstance(image, str):
         try:
             image = base64.b64decode("".join(image.split()), validate=True)

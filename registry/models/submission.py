@@ -1,8 +1,11 @@
 """From a registered model to a predictions file, checked, written whole, and traceable."""
 
+import shutil
+import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import DEVNULL
 
 from registry.console import Console, plural
 from registry.data.datasets import DEMO, Dataset, first_frame_of, open_frames_of
@@ -19,9 +22,19 @@ from vad.scoring.ensemble import Normalization
 from vad.system.files import require_writable, sha256
 
 BEST = "best"
-SAMPLES = [
-    n + end for n in ("sample_submission", "sampleSubmission") for end in (".csv", ".csv.gz", ".csv.zip", ".zip")
-]
+_ENDINGS = (".csv", ".csv.gz", ".csv.zip", ".zip")
+SAMPLES = [name + ending for name in ("sample_submission", "sampleSubmission") for ending in _ENDINGS]
+_UPLOAD_SECONDS = 600
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a registered model is asked to score, and the file to write; None stands for what the commands' help says."""
+
+    model: str
+    data: str | None
+    first_frame: int | None
+    out: str | None
 
 
 @dataclass(frozen=True)
@@ -36,35 +49,22 @@ class Submission:
     run_id: str
 
 
-def submit(
-    model: str,
-    data: str | None,
-    out: str | None,
-    normalization: Normalization,
-    home: Path,
-    console: Console,
-    first_frame: int | None = None,
-) -> Submission:
-    """Score the test frames of `data` by a registered model and write `Id,Predicted`.
+def submit(request: Request, normalization: Normalization, home: Path, console: Console) -> Submission:
+    """Score test frames by a registered model and write `Id,Predicted`, in the form of their `sample_submission.csv` if any.
 
-    By default the data that the model was made on; in the form of its `sample_submission.csv` if there is one. Raises
-    InputError for a model or data that are not there, for frames that `sample_submission.csv` does not list, and for an
-    `out` that cannot be written.
+    Raises InputError for a model, data or frames that are not there or not listed, or a file that cannot be written.
     """
     tracking = Tracking()
     versions = Versions(tracking)
-    version, dataset = model_and_data(model, data, versions, home, first_frame)
+    version, dataset = model_and_data(request, versions, home)
     assert dataset.frames is not None
-    path = Path(out) if out else Path("submissions") / f"{dataset.name}-v{version.number}.csv"
+    path = Path(request.out or f"submissions/{dataset.name}-v{version.number}.csv")
     require_file(path)
     _require_predictions(path)
     sample = _find_sample(dataset)
-    tags = version.tags
-    console.say(
-        f"model version {version.number}: {tags.get('vad.variant', '?')} of {tags.get('vad.entry', '?')}, "
-        f"made on {tags.get('vad.data_name', '?')}"
-    )
-    for note in (*require_data_of(version, model, dataset, versions), *dataset.notes):
+    variant, entry, data = (version.tags.get(f"vad.{key}", "?") for key in ("variant", "entry", "data_name"))
+    console.say(f"model version {version.number}: {variant} of {entry}, made on {data}")
+    for note in (*require_data_of(version, request.model, dataset, versions), *dataset.notes):
         console.say(f"  note: {note}")
     python_model = versions.load(version)
     ensemble, device = python_model.ensemble, python_model.device
@@ -76,11 +76,11 @@ def submit(
         scores = ensemble.score(frames, dataset.index, device, normalization, bar.advance)
     write_scores(path, dataset.index, scores, sample)
     digest = sha256(path)
-    measured = None
-    if dataset.labels is not None:
-        measured = measure(scores, dataset.labels.values, dataset.index)
+    measured = measure(scores, dataset.labels.values, dataset.index) if dataset.labels else None
+    tags = {"vad.version": version.number, "vad.sha256": digest, "vad.file": str(path.resolve())}
+    tags |= {"vad.data": dataset.place, "vad.test_digest": dataset.test_digest, "vad.normalization": normalization}
     with tracking.ending_runs():
-        run_id = _record(tracking, version, dataset, path, digest, normalization)
+        run_id = _record(tracking, version, path, tags)
     return Submission(path, digest, len(scores), version, measured, run_id)
 
 
@@ -96,55 +96,44 @@ def evaluate(file: Path, labels: str, home: Path, first_frame: int | None = None
     return measure(values, known.values, index)
 
 
-def model_and_data(
-    model: str, data: str | None, versions: Versions, home: Path, first_frame: int | None = None
-) -> tuple[Version, Dataset]:
-    """The version that `model` names and the data to score. `best` is the best version that was made on these data.
-
-    Raises InputError where one is not there.
-    """
-    if model != BEST:
-        version = versions.resolve(model)
-        return version, dataset_of(version, data, home, first_frame)
-    dataset = open_frames_of(data, None, home, first_frame)
-    best = versions.best_on(dataset.test_digest)
-    if best is None:
-        raise InputError(
-            f"MODEL={BEST}: no registered version was made on {dataset.place}; run an experiment on it first"
-        )
-    return versions.resolve(best.number), dataset
-
-
-def dataset_of(version: Version, data: str | None, home: Path, first_frame: int | None = None) -> Dataset:
-    """The data set in the folder `data`, or the one that a version was made on. Raises InputError where it is gone."""
-    if data is not None:
-        return open_frames_of(data, None, home, first_frame)
-    first_frame = first_frame_of(version.tags) if first_frame is None else first_frame
-    place, name = version.tags.get("vad.data", ""), version.tags.get("vad.data_name", "")
-    if name == DEMO:
-        return open_frames_of(None, None, home)
+def model_and_data(request: Request, versions: Versions, home: Path) -> tuple[Version, Dataset]:
+    """Return the version that is asked for and the data to score, by default those that it was made on. Raises InputError."""
+    if request.model == BEST:
+        dataset = open_frames_of(request.data, None, home, request.first_frame)
+        best = versions.best_on(dataset.test_digest)
+        if best is None:
+            none = f"no registered version was made on {dataset.place}"
+            raise InputError(f"MODEL={BEST}: {none}; run an experiment on it first")
+        return versions.resolve(best.number), dataset
+    version = versions.resolve(request.model)
+    tags = version.tags
+    place, labels = tags.get("vad.data", ""), tags.get("vad.labels", "none")
+    if request.data is not None:
+        return version, open_frames_of(request.data, None, home, request.first_frame)
+    if tags.get("vad.data_name") == DEMO:
+        return version, open_frames_of(None, None, home)
     if not place or not Path(place).exists():
-        raise InputError(
-            f"the data that version {version.number} was made on ({place or 'unknown'}) is not here; give DATA=folder"
-        )
-    labels = version.tags.get("vad.labels", "none")
-    return open_frames_of(place, labels if labels == "none" or Path(labels).exists() else "none", home, first_frame)
+        made_on = f"the data that version {version.number} was made on ({place or 'unknown'})"
+        raise InputError(f"{made_on} is not here; give DATA=folder")
+    first_frame = first_frame_of(tags) if request.first_frame is None else request.first_frame
+    return version, open_frames_of(place, labels if Path(labels).exists() else "none", home, first_frame)
 
 
 def require_data_of(version: Version, model: str, dataset: Dataset, versions: Versions) -> list[str]:
-    """Notes on a version that was made on other data. Raises InputError for `production`, which nobody chose for these data."""
+    """Return notes on a version that was made on other data. Raises InputError for `production` on other data."""
     if version.tags.get("vad.test_digest") == dataset.test_digest:
         return []
     if model.rpartition("@")[2] != PRODUCTION:
         return [f"{dataset.name} is not the data that this model was made on"]
     best = versions.best_on(dataset.test_digest)
-    other, means = (
-        (BEST, f"is version {best.number}, made on it") if best else (f"v{version.number}", "scores it all the same")
+    other, means = f"v{version.number}", "scores it all the same"
+    if best:
+        other, means = BEST, f"is version {best.number}, made on it"
+    made_on = f"production is version {version.number}, made on {version.tags.get('vad.data_name', '?')}"
+    way = (
+        f"`--model {other}` (make: MODEL={other}) {means}, and so does any version; `vad leaderboard --all` lists them"
     )
-    raise InputError(
-        f"production is version {version.number}, made on {version.tags.get('vad.data_name', '?')}, and {dataset.name} is "
-        f"other data; `--model {other}` (make: MODEL={other}) {means}, and so does any version; `vad leaderboard --all` lists them"
-    )
+    raise InputError(f"{made_on}, and {dataset.name} is other data; {way}")
 
 
 def require_file(path: Path) -> None:
@@ -160,16 +149,12 @@ def _require_predictions(path: Path) -> None:
         try:
             read_scores(path)
         except InputError as error:
-            raise InputError(
-                f"OUT={path} is there and holds no predictions, so it stays; name another file ({error})"
-            ) from None
+            stays = f"OUT={path} is there and holds no predictions, so it stays"
+            raise InputError(f"{stays}; name another file ({error})") from None
 
 
 def _find_sample(dataset: Dataset) -> Table | None:
-    """`sample_submission.csv`, where the data set comes with one.
-
-    Raises InputError where its frames are others, and for two that differ in form.
-    """
+    """Return `sample_submission.csv`, if any. Raises InputError for other frames, and for two that differ in form."""
     assert dataset.frames is not None
     root = dataset.frames.root
     found: dict[Form, tuple[Path, Table]] = {}
@@ -184,27 +169,15 @@ def _find_sample(dataset: Dataset) -> Table | None:
     return next((table for _, table in found.values()), None)
 
 
-def _record(
-    tracking: Tracking, version: Version, dataset: Dataset, path: Path, digest: str, normalization: Normalization
-) -> str:
-    """Log the file under the run that made the model, with its SHA-256 and the version."""
-    same = tracking.find("submission", digest, tags={"vad.version": version.number}, most=1)
-    if same:
-        tracking.reopen(same[0].run_id).tags({"vad.file": str(path.resolve())})
-        return same[0].run_id
-    made = tracking.get(version.run_id)
-    tags = {
-        **provenance("vad submit"),
-        "vad.version": version.number,
-        "vad.sha256": digest,
-        "vad.file": str(path.resolve()),
-        "vad.data": dataset.place,
-        "vad.test_digest": dataset.test_digest,
-        "vad.normalization": normalization,
-    }
-    log = tracking.open_run(
-        made.experiment_id, "submission", digest, f"submission v{version.number}", tags, version.run_id
-    )
+def _record(tracking: Tracking, version: Version, path: Path, tags: dict[str, str]) -> str:
+    """Log a predictions file under the run that made the model, unless that has the same file; return the run's id."""
+    digest = tags["vad.sha256"]
+    for same in tracking.find("submission", digest, tags={"vad.version": version.number}, most=1):
+        tracking.reopen(same.run_id).tags({"vad.file": tags["vad.file"]})
+        return same.run_id
+    experiment = tracking.get(version.run_id).experiment_id
+    tags = {**provenance("vad submit"), **tags}
+    log = tracking.open_run(experiment, "submission", digest, f"submission v{version.number}", tags, version.run_id)
     log.artifact(path)
     with tempfile.TemporaryDirectory() as work:
         note = Path(work) / "sha256.txt"
@@ -212,3 +185,31 @@ def _record(
         log.artifact(note)
     log.end("FINISHED")
     return log.run_id
+
+
+def require_kaggle() -> str:
+    """Return the path of the command `kaggle`. Raises InputError where it is not installed; called before any work is done."""
+    program = shutil.which("kaggle")
+    if program is None:
+        install = "`pip install kaggle`, and put an API token into ~/.kaggle/kaggle.json"
+        by_hand = "upload the file by hand, and tell its score by `vad record FILE --score S --board public`"
+        raise InputError(f"--kaggle needs the command `kaggle`, which is not on the path: {install}; or {by_hand}")
+    return program
+
+
+def upload(program: str, competition: str, done: Submission, message: str) -> str:
+    """Hand a submission to Kaggle's command; record and return its reply. Raises InputError where Kaggle refuses it."""
+    command = [program, "competitions", "submit", "-c", competition, "-f", str(done.path), "-m", message]
+    try:
+        called = subprocess.run(command, capture_output=True, text=True, timeout=_UPLOAD_SECONDS, stdin=DEVNULL)
+        reply = (called.stdout.strip() + "\n" + called.stderr.strip()).strip()
+        accepted = called.returncode == 0
+    except (OSError, subprocess.TimeoutExpired) as error:
+        reply, accepted = str(error), False
+    tags = {"vad.kaggle": competition, "vad.kaggle_reply": reply, "vad.kaggle_accepted": "yes" if accepted else "no"}
+    Tracking().reopen(done.run_id).tags(tags)
+    if not accepted:
+        last = reply.splitlines()[-1] if reply else "no reason given"
+        hint = "the file is written and recorded; see `kaggle competitions submit -h`"
+        raise InputError(f"kaggle did not take {done.path} for {competition}: {last} ({hint})")
+    return reply

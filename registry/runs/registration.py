@@ -62,7 +62,7 @@ def register(
         }
         text = describe_version(context.loaded.entry, result, name, value, log)
         version, new = versions.register(log.run_id, chosen, digest, tags, text)
-        decision = Production(versions, tracking, context.request.home).consider(version)
+        decision = Production(versions, context.request.home).consider(version)
         state = "registered as" if new else "is already"
         said = (
             f"{name} {state} {version.uri}; "

@@ -1,19 +1,14 @@
-"""The address of a SQLite store and the file that it names, with names of folders as they come: blanks, %, ?, #, quotes."""
+"""Addresses of SQLite stores and files, with names of folders as they come: blanks, %, ?, #, quotes."""
 
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 _PREFIX = "sqlite:///"
 
 
 def sqlite_path(uri: str) -> Path | None:
-    """Return the file that an address names, as SQLAlchemy reads it; None for an address of another kind.
-
-    The options of an address are left out, as in `sqlite:///mlflow.db?timeout=30`.
-    """
-    if not uri.startswith(_PREFIX):
-        return None
-    return Path(unquote(uri.removeprefix(_PREFIX).partition("?")[0]))
+    """Return the file that the address of a SQLite store names, without options (`?timeout=30`); None for another address."""
+    return Path(unquote(uri.removeprefix(_PREFIX).partition("?")[0])) if uri.startswith(_PREFIX) else None
 
 
 def sqlite_uri(path: Path) -> str:
@@ -21,6 +16,6 @@ def sqlite_uri(path: Path) -> str:
     return _PREFIX + str(path).replace("%", "%25").replace("?", "%3F")
 
 
-def options(uri: str) -> str:
-    """Return what follows a file in an address, as in `?timeout=30`."""
-    return uri[uri.find("?") :] if "?" in uri else ""
+def local_path(address: str) -> Path | None:
+    """Return the path that a `file:` address names; None for another address."""
+    return Path(unquote(urlsplit(address).path)) if address.startswith("file:") else None

@@ -1,7 +1,4 @@
-"""All that is used of MLflow and is not promised by it: a new MLflow breaks here, and `test_mlflow_private` says what.
-
-Its tables and their schema, the views of its UI, its way to a server, and its way to serve a model.
-"""
+"""All that is used of MLflow and is not promised by it: a new MLflow breaks here, and `test_mlflow_private` says what."""
 
 import functools
 import json
@@ -15,6 +12,7 @@ from alembic.script import ScriptDirectory
 from mlflow.store.db import utils
 from mlflow.store.tracking.dbmodels.models import SqlExperiment
 from mlflow.utils.credentials import get_default_host_creds
+from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 from mlflow.utils.rest_utils import http_request
 from mlflow.utils.time import get_current_time_millis
 from sqlalchemy import create_engine, event
@@ -33,14 +31,17 @@ _ADDRESSES = (
     ("model_versions", "storage_location"),
 )
 _NAME = "name || '/' || version"
+MODEL_VERSIONS_TAG = MLFLOW_MODEL_VERSIONS
+"""The tag of a logged model that names its registered versions."""
 # MLflow makes the folder of a database by its address, of which it knows no %25: it would make another folder.
 utils._make_parent_dirs_if_sqlite = lambda uri: None
 
 
 def make_tables(database: Path) -> None:
-    """Make a new database with MLflow's tables. It is worth nothing until it is whole: there is no journal beside it."""
+    """Make a new database with MLflow's tables, without a journal: what is cut off cannot be used."""
     engine = create_engine(sqlite_uri(database))
-    event.listen(engine, "connect", _carelessly)
+    settings = "PRAGMA journal_mode = MEMORY", "PRAGMA synchronous = OFF"
+    event.listen(engine, "connect", lambda connection, _: [connection.execute(setting) for setting in settings])
     utils._initialize_tables(engine)
     # MLflow would write it with the folder's name as a part of the SQL, which an apostrophe ends.
     with engine.begin() as connection:
@@ -51,23 +52,15 @@ def make_tables(database: Path) -> None:
     engine.dispose()
 
 
-def _carelessly(connection: Any, _: object) -> None:
-    for setting in ("journal_mode = MEMORY", "synchronous = OFF"):
-        connection.execute(f"PRAGMA {setting}")
-
-
 @contextmanager
 def reading(database: Path, timeout: float = 20) -> Iterator[Ask]:
-    """Ask a database, of which not a byte is changed. Raises sqlite3.Error for what is none, or is locked for `timeout` seconds."""
+    """Yield a function that asks a database without changing it. Raises sqlite3.Error, at a lock after `timeout` s."""
     with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True, timeout=timeout)) as opened:
         yield lambda query: opened.execute(query).fetchall()
 
 
 def schema_fault(database: Path) -> str | None:
-    """Return how a database's schema differs from this MLflow's: `older`, `newer`, or `none` where it is no database of MLflow's.
-
-    None where it does not differ, or is empty. Raises sqlite3.Error for what is no database.
-    """
+    """Return `older` or `newer` where a schema is another MLflow's, `none` where it is not MLflow's. Raises sqlite3.Error."""
     with reading(database, timeout=1) as ask:
         tables = {name for (name,) in ask("SELECT name FROM sqlite_master WHERE type = 'table'")}
         if not tables:
@@ -82,13 +75,13 @@ def schema_fault(database: Path) -> str | None:
 
 @functools.cache
 def _revisions() -> list[str]:
-    """The names of all schemas that this MLflow knows, its own first."""
+    """Return the names of all schemas that this MLflow knows, its own first."""
     scripts = ScriptDirectory.from_config(utils._get_alembic_config(db_url=""))
     return [script.revision for script in scripts.walk_revisions()]
 
 
 def addresses(ask: Ask) -> set[str]:
-    """All addresses of files that a database holds."""
+    """Return all addresses of files that a database holds."""
     columns = [ask(f"SELECT DISTINCT {column} FROM {table}") for table, column in _ADDRESSES]  # noqa: S608
     return {address for column in columns for (address,) in column if address}
 
@@ -101,29 +94,28 @@ def replace_addresses(opened: sqlite3.Connection, right: Mapping[str, str]) -> N
 
 
 def tags(ask: Ask) -> dict[str, dict[str, str]]:
-    """Our tags of each run, by its id, and of each version, by a name as in `vad-ensemble/1`."""
+    """Return our tags of each run, by its id, and of each version, by a name as in `vad-ensemble/1`."""
     found: dict[str, dict[str, str]] = {}
-    for owner, key, value in ask("SELECT run_uuid, key, value FROM tags WHERE key LIKE 'vad.%'"):
-        found.setdefault(owner, {})[key] = value
-    for owner, key, value in ask(f"SELECT {_NAME}, key, value FROM model_version_tags WHERE key LIKE 'vad%'"):  # noqa: S608
+    of_versions = f"SELECT {_NAME}, key, value FROM model_version_tags WHERE key LIKE 'vad%'"  # noqa: S608
+    for owner, key, value in [*ask("SELECT run_uuid, key, value FROM tags WHERE key LIKE 'vad.%'"), *ask(of_versions)]:
         found.setdefault(owner, {})[key] = value
     return found
 
 
 def runs(ask: Ask) -> Sequence[tuple[Any, ...]]:
-    """Id, name, experiment's id, status, start (ms) and address of each run that was not deleted."""
-    asked = "run_uuid, name, experiment_id, status, start_time, artifact_uri FROM runs WHERE lifecycle_stage = 'active'"
-    return ask(f"SELECT {asked}")
+    """Return id, name, experiment's id, status, start (ms) and address of each run that was not deleted."""
+    columns = "run_uuid, name, experiment_id, status, start_time, artifact_uri"
+    return ask(f"SELECT {columns} FROM runs WHERE lifecycle_stage = 'active'")  # noqa: S608
 
 
 def versions(ask: Ask) -> Sequence[tuple[Any, ...]]:
-    """Name, as in `vad-ensemble/1`, and address of each version that was not deleted."""
+    """Return name, as in `vad-ensemble/1`, and address of each version that was not deleted."""
     asked = "coalesce(storage_location, source) FROM model_versions WHERE current_stage <> 'Deleted_Internal'"
     return ask(f"SELECT {_NAME}, {asked}")
 
 
 def aliases(ask: Ask) -> dict[str, list[str]]:
-    """The aliases of each version that has any."""
+    """Return the aliases of each version that has any."""
     found: dict[str, list[str]] = {}
     for owner, alias in ask(f"SELECT {_NAME}, alias FROM registered_model_aliases ORDER BY alias"):  # noqa: S608
         found.setdefault(owner, []).append(alias)
@@ -131,38 +123,35 @@ def aliases(ask: Ask) -> dict[str, list[str]]:
 
 
 def ids(ask: Ask) -> set[str]:
-    """The ids of all runs and logged models, deleted ones too."""
+    """Return the ids of all runs and logged models, deleted ones too."""
     return {found for (found,) in ask("SELECT run_uuid FROM runs UNION SELECT model_id FROM logged_models")}
 
 
 def health(uri: str) -> tuple[int, str]:
-    """Return the status of a server's answer and its reason, asked with MLflow's own credentials and certificates.
-
-    Raises what the way to the server raises.
-    """
+    """Return status and reason of a server's answer, asked with MLflow's own credentials and certificates."""
     given: dict[str, Any] = {"max_retries": 0, "timeout": 10, "raise_on_status": False}
     answer = http_request(get_default_host_creds(uri), "/health", "GET", **given)
     return answer.status_code, answer.reason
 
 
 def view_tag(name: str) -> str:
-    """The tag of an experiment in which MLflow's UI looks for a shared view."""
+    """Return the tag of an experiment in which MLflow's UI looks for a shared view."""
     return f"mlflow.sharedViewState.{name}"
 
 
 def view_value(name: str, state: Mapping[str, Any], made: float) -> str:
-    """The value of that tag; `made` is the time in seconds since 1970."""
+    """Return the value of that tag; `made` is the time in seconds since 1970."""
     moment = int(made * 1000)
     return json.dumps({"name": name.capitalize(), "createdAt": moment, "updatedAt": moment, "state": json.dumps(state)})
 
 
 def view_link(experiment_id: str, name: str) -> str:
-    """The part of the address that opens the view, after the server's own."""
+    """Return the part of the address that opens the view, after the server's own."""
     return f"#/experiments/{experiment_id}/runs?viewStateShareKey={name}&workflowType=machine_learning"
 
 
 def scoring_server(model: str, port: int, host: str, output: Any) -> Any:
-    """Start what `mlflow models serve --env-manager local` starts, its output in a file; gives the process."""
+    """Start what `mlflow models serve --env-manager local` starts, its output in a file; return the process."""
     from mlflow.models.flavor_backend_registry import get_flavor_backend
 
     backend: Any = get_flavor_backend(model, env_manager="local")

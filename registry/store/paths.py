@@ -1,4 +1,4 @@
-"""Where a process puts what it needs for a moment: a folder of its own, which the next process removes if it was killed."""
+"""Folders for what a process needs for a moment; the next process removes them if it was killed."""
 
 import functools
 import os
@@ -14,11 +14,7 @@ from vad.system.files import sweep, unfinished
 
 @contextmanager
 def workplace(home: Path) -> Iterator[Path]:
-    """Until the end of the block, temporary files of this process, MLflow's too, lie in a folder of its own, below `home` where that has a plain name.
-
-    What processes that are gone left half-written in `home` is removed first. Raises InputError where `home` cannot
-    be written.
-    """
+    """Put temporary files of the block below `home`, and remove those of processes that are gone. Raises InputError."""
     place = home.resolve() / "tmp"
     if "%" in str(place):  # MLflow reads the %20 of a path as a blank
         place = Path(tempfile.gettempdir())
@@ -30,9 +26,8 @@ def workplace(home: Path) -> Iterator[Path]:
             sweep(folder)
         sweep(place, "vad-work")
     except OSError as error:
-        raise InputError(
-            f"cannot write {own.parent}: {error.strerror}; set VAD_HOME to a folder that you own"
-        ) from None
+        fault = f"cannot write {own.parent}: {error.strerror}"
+        raise InputError(f"{fault}; set VAD_HOME to a folder that you own") from None
     # The variable TMPDIR stays as it is: Ray puts sockets there, whose addresses have to be short.
     before, tempfile.tempdir = tempfile.tempdir, str(own)
     try:
@@ -43,12 +38,13 @@ def workplace(home: Path) -> Iterator[Path]:
 
 
 def writable(folder: Path) -> Path:
-    """The folder, made, or where it cannot be written one that goes with this process."""
+    """Return the folder, made, or where it cannot be written one that is removed with this process."""
     with suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
         if os.access(folder, os.W_OK):
             return folder
-    (own := Path(_scratch().name, folder.name)).mkdir(exist_ok=True)
+    own = Path(_scratch().name, folder.name)
+    own.mkdir(exist_ok=True)
     return own
 
 

@@ -13,24 +13,24 @@ from contextlib import suppress
 from vad.system.processes import machine, started
 
 ALIVE = "vad.alive"
-"""The tag with the second since 1970 in which the process of an open run said last that it lives."""
+"""The tag with the second since 1970 in which the process of an open run renewed its lease."""
 RENEWED_EVERY = 60.0
 LEASE = 900.0
 """Seconds after which a lease that was not renewed is over. Clocks of two machines may differ by minutes."""
 
 
 def here() -> str:
-    """This machine, by name and by what tells it from another of the same name (or a container's processes from its host's)."""
+    """Return the name of this machine, and what tells it from others of that name, as containers on it."""
     return f"{socket.gethostname()} {machine()}"
 
 
 def this_process() -> dict[str, str]:
-    """The tags of a run that this process has open."""
+    """Return the tags of a run that this process has open."""
     return {"vad.host": here(), "vad.pid": str(os.getpid()), "vad.process": started(os.getpid())}
 
 
 def now() -> str:
-    """The value of `ALIVE` that renews a lease."""
+    """Return the value of `ALIVE` that renews a lease."""
     return f"{time.time():.0f}"
 
 
@@ -40,25 +40,25 @@ def process_gone(tags: Mapping[str, str]) -> bool:
         if tags.get("vad.host") == here():
             return started(int(tags.get("vad.pid", 0))) != tags.get("vad.process", "")
         return time.time() - float(tags.get(ALIVE, "inf")) > LEASE
-    except ValueError:  # no number: whoever wrote that is no process of ours
+    except ValueError:  # somebody else wrote the tag
         return False
 
 
 class Lease:
-    """Calls `renew` again and again beside the work, which neither waits for that nor fails with it."""
+    """Calls `renew` again and again in a thread, whatever it raises."""
 
     def __init__(self, renew: Callable[[], object]):
         self._over = threading.Event()
-        # No part of the process's end: a server that hangs would hold it up.
+        # A daemon: a server that hangs must not hold up the end of the process.
         self._thread = threading.Thread(target=self._renew, args=(renew,), name="lease", daemon=True)
         self._thread.start()
 
     def _renew(self, renew: Callable[[], object]) -> None:
         while not self._over.wait(RENEWED_EVERY):
-            with suppress(Exception):  # what cannot be renewed now is renewed the next time
+            with suppress(Exception):
                 renew()
 
     def end(self) -> None:
-        """Renew no more. A renewal that is under way may end: a process that ends now would cut its transaction in two."""
+        """Renew no more. Waits for a renewal that is under way: the end of the process would cut its transaction in two."""
         self._over.set()
         self._thread.join(timeout=1)

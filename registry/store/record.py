@@ -1,7 +1,4 @@
-"""What a run logged, known by its SHA-256. The digests stand in tags of the run, apart from the files.
-
-So a file that was changed where it lies is not taken for what the run logged.
-"""
+"""The SHA-256 of each file that a run logged, in tags of the run: a file that was changed where it lies is found out."""
 
 import json
 from collections.abc import Mapping
@@ -9,8 +6,7 @@ from collections.abc import Mapping
 from vad.errors import InputError
 
 TAG = "vad.files"
-"""The tag with the SHA-256 of each file that a run logged, by its path among the artifacts; as JSON. What does not fit
-into it stands in `vad.files.1`, and so on."""
+"""The tag with the digests by path among the artifacts, as JSON. What does not fit stands in `vad.files.1`, and so on."""
 _MOST = 8000  # characters of the longest value that MLflow takes
 
 
@@ -25,10 +21,10 @@ class Altered(InputError):
 
 
 def recorded(tags: Mapping[str, str]) -> dict[str, str]:
-    """The digests by path. Without them, or where they cannot be read, nothing that the run holds can be trusted."""
+    """Return the digests by path; none where they cannot be read."""
     files: dict[str, str] = {}
     try:
-        for tag in sorted((tag for tag in tags if is_record(tag)), key=lambda tag: (len(tag), tag)):
+        for tag in sorted(filter(is_record, tags), key=lambda tag: (len(tag), tag)):
             files |= json.loads(tags[tag])
     except (ValueError, TypeError):
         return {}
@@ -41,14 +37,10 @@ def is_record(tag: str) -> bool:
 
 
 def as_tags(files: Mapping[str, str]) -> dict[str, str]:
-    """The tags that hold the digests, in their order: what is added to `files` changes the last tag alone, or adds one."""
+    """Return the tags that hold the digests: what is added to `files` changes the last tag alone, or adds one."""
     parts: list[dict[str, str]] = [{}]
-    length = 0
     for path, digest in files.items():
-        more = len(json.dumps({path: digest}))  # its braces are as long as the comma and the space before the next
-        if length + more > _MOST:
+        if len(json.dumps(parts[-1] | {path: digest})) > _MOST:
             parts.append({})
-            length = 0
         parts[-1][path] = digest
-        length += more
     return {f"{TAG}.{number}" if number else TAG: json.dumps(part) for number, part in enumerate(parts)}

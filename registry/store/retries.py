@@ -6,6 +6,7 @@ locked. What is wrong for good (400, 404, a full disk) is raised at once.
 
 import errno
 import os
+import random
 import re
 import resource
 import shutil
@@ -13,33 +14,38 @@ import sqlite3
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, TypeVar
 
 import mlflow
 import requests
+from mlflow.entities import LoggedModelOutput, Metric
 from mlflow.exceptions import MlflowException
 
-from registry.console import Console
-from registry.signals import whole
+from registry.console import Console, duration
+from registry.signals import postpone_stop
 from registry.store.address import sqlite_path
-from registry.store.search import equals, pages
+from registry.store.mlflow_private import reading
 from vad.errors import InputError
 
+PAGE = 1000
+"""The most metrics that MLflow takes at once."""
 LIMIT = 600.0
 """Seconds for which a call is repeated; those of the environment variable VAD_PATIENCE take their place."""
-# Seconds from one attempt to the next; the last goes on. What takes no longer than `_HICCUP` is not worth a word.
-_PAUSES = (0.1, 0.3, 0.6, 1.0, 2.0, 3.0)
-_HICCUP = 1.0
+_PAUSES = (0.1, 0.3, 0.6, 1.0, 2.0, 3.0)  # seconds between attempts; the last is repeated
+_UNTOLD_SECONDS = 1.0  # a shorter outage is not told
 # MLflow puts what went wrong on the way to a server into words alone.
 _ON_THE_WAY = re.compile(
     r"API request to \S+ failed with (timeout )?exception|Connection (broken|aborted|reset)|IncompleteRead|Read timed out"
 )
 _REASONS = ("Connection refused", "timed out", "Name or service not known", "Connection reset", "Remote end closed")
+_ALIAS_ATTEMPTS = 5
 
+# MLflow's conditions have no way to write these within a value.
+_NOT_IN_CONDITIONS = re.compile(r"[\x00-\x1f'\"`\\]")
 
 Answer = TypeVar("Answer")
 _waits: ContextVar[bool] = ContextVar("waits", default=True)
@@ -51,7 +57,7 @@ class Silent(InputError):
 
 @contextmanager
 def impatient() -> Iterator[None]:
-    """A block of this thread that does not wait: for what can be left out, or done later."""
+    """Do not wait for the store in this block: for what can be left out, or done later."""
     before = _waits.set(False)
     try:
         yield
@@ -64,137 +70,155 @@ class Retries:
 
     def __init__(self, shown: str):
         self._limit = _limit()
-        self._who = (
-            f"the tracking server {shown}"
-            if shown.startswith("http")
-            else f"the database {sqlite_path(shown) or shown}"
-        )
+        server = shown.startswith("http")
+        self._who = f"the tracking server {shown}" if server else f"the database {sqlite_path(shown) or shown}"
         # A server's answer may take long, and nothing of its transactions is here.
-        self._unbroken = nullcontext if shown.startswith("http") else whole
+        self._unbroken = nullcontext if server else postpone_stop
         self._lock = threading.Lock()
-        self._since: float | None = None  # when the outage began that was spoken of
+        self._since: float | None = None  # when the outage that was told began
         self._given_up = False
 
     def __call__(self, call: Callable[[], Answer], made: Callable[[], Answer | None] | None = None) -> Answer:
-        """What `call` returns, once it works; `made` looks for what an attempt made whose answer was lost.
-
-        Raises Silent where patience runs out, and whatever will not pass at once.
-        """
+        """Return what `call` returns, once it works; `made` finds what a lost answer left. Raises Silent."""
         begun = time.monotonic()
         attempts = 0
         while True:
             try:
                 with self._unbroken():
                     answer = (made() if made and attempts else None) or call()
+                self._works()
+                return answer
             except Exception as error:
                 if not _passes(error):
                     raise
                 self._wait(error, begun, attempts)
                 attempts += 1
-            else:
-                self._works()
-                return answer
 
     def _wait(self, error: Exception, begun: float, attempts: int) -> None:
         spent = time.monotonic() - begun
-        limit = self._limit if _waits.get() and not self._given_up else _HICCUP
+        limit = self._limit if _waits.get() and not self._given_up else _UNTOLD_SECONDS
         reason = _reason(error)
         # An attempt may take long itself, as at a database that is locked.
-        if spent >= _HICCUP or spent >= limit:
+        if spent >= min(limit, _UNTOLD_SECONDS):
             with self._lock:
                 if self._since is None:
                     self._since = begun
-                    Console().say(f"  {self._who} {reason}; waiting up to {_duration(self._limit)}")
+                    Console().say(f"  {self._who} {reason}; waiting up to {duration(self._limit)}")
         if spent >= limit:
             self._given_up |= _waits.get()
-            raise Silent(
-                f"{self._who} {reason}, and has for {_duration(time.monotonic() - (self._since or begun))}; what was "
-                "finished is kept, also what the store has not got yet: mend that, and run the same command again to resume"
-            ) from error
+            fault = f"{self._who} {reason}, and has for {duration(time.monotonic() - (self._since or begun))}"
+            kept = "what was finished is kept, also what the store has not got yet"
+            raise Silent(f"{fault}; {kept}: mend that, and run the same command again to resume") from error
         time.sleep(min(_PAUSES[min(attempts, len(_PAUSES) - 1)], limit - spent))
 
     def _works(self) -> None:
-        if self._since is None:
-            return
         with self._lock:
             if self._since is not None:
-                Console().say(f"  {self._who} answers again, after {_duration(time.monotonic() - self._since)}")
+                Console().say(f"  {self._who} answers again, after {duration(time.monotonic() - self._since)}")
             self._since, self._given_up = None, False
+
+
+def equals(field: str, value: str) -> str:
+    """Return the condition that a field has a value, as in "name = 'small-1'"; of a tag, `field` is "tags.`vad.kind`"."""
+    # Any character fits in the place of a quotation mark or a backslash: compare what is found.
+    pattern = _NOT_IN_CONDITIONS.sub("_", value)
+    return f"{field} = '{value}'" if pattern == value else f"{field} LIKE '{pattern}'"
+
+
+def _pages(search: Callable[..., Any], *given: Any, **named: Any) -> Iterator[Any]:
+    """Yield all that a search of MLflow's finds: one call gives a page, as 1,000 experiments or 100 models."""
+    page = search(*given, **named)
+    yield from page
+    while page.token:
+        page = search(*given, page_token=page.token, **named)
+        yield from page
 
 
 class RetryingClient:
     """MLflow's client: each call is repeated, a search finds all there is, and what is to be made is made once all the same."""
 
-    def __init__(self, patience: Retries):
-        self._patience = patience
-        self._client = patience(mlflow.MlflowClient)
+    def __init__(self, retries: Retries):
+        self._retries = retries
+        self._client = retries(mlflow.MlflowClient)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("search_"):
-            return lambda *given, **named: list(pages(self._patiently(name), *given, **named))
-        return self._patiently(name)
+            return lambda *given, **named: list(_pages(self._repeated(name), *given, **named))
+        return self._repeated(name)
 
-    def _patiently(self, name: str) -> Callable[..., Any]:
+    def _repeated(self, name: str) -> Callable[..., Any]:
         method = getattr(self._client, name)
-        return lambda *given, **named: self._patience(lambda: method(*given, **named))
+        return lambda *given, **named: self._retries(lambda: method(*given, **named))
 
     def runs(self, experiment_ids: list[str], condition: str) -> Iterator[Any]:
         """Yield the runs for which a condition holds, newest first, a page whenever one is used up."""
-        return pages(self._patiently("search_runs"), experiment_ids, condition, order_by=["start_time DESC"])
+        return _pages(self._repeated("search_runs"), experiment_ids, condition, order_by=["start_time DESC"])
 
-    def create_run(
-        self, experiment_id: str, start_time: int | None = None, tags: Any = None, run_name: str | None = None
-    ) -> Any:
-        """A new run. One that a lost answer left is known by its moment and its tags."""
-        moment = start_time or int(time.time() * 1000)
+    def log_points(self, run_id: str, points: Sequence[Any], model_id: str | None = None) -> None:
+        """Log values (`key`, `value`, `timestamp` in ms, `step`) of a run, or of its logged model."""
+        values = [Metric(point.key, point.value, point.timestamp, point.step, model_id=model_id) for point in points]
+        for start in range(0, len(values), PAGE):
+            self.log_batch(run_id, metrics=values[start : start + PAGE])
 
-        def made() -> Any:
-            found = self._client.search_runs([experiment_id], f"attributes.start_time = {moment}")
-            return next((run for run in found if (tags or {}).items() <= run.data.tags.items()), None)
+    def _lost(self, search: str, *given: Any, matching: Callable[[Any], bool]) -> Callable[[], Any]:
+        """Return a function that finds what an attempt made whose answer was lost."""
+        return lambda: next(filter(matching, getattr(self._client, search)(*given)), None)
 
-        return self._patience(lambda: self._client.create_run(experiment_id, moment, tags, run_name), made)
+    def create_run(self, experiment_id: str, started: int | None, tags: dict[str, str], name: str) -> Any:
+        """Make a run, once: a lost one is known by its moment and its tags."""
+        moment = started or int(time.time() * 1000)
+        query = [experiment_id], f"attributes.start_time = {moment}"
+        lost = self._lost("search_runs", *query, matching=lambda run: tags.items() <= run.data.tags.items())
+        return self._retries(lambda: self._client.create_run(experiment_id, moment, tags, name), lost)
 
     def create_logged_model(self, experiment_id: str, name: str, source_run_id: str, *more: Any, **named: Any) -> Any:
-        """A new logged model. One that a lost answer left is known by its run, and that nothing was done with it."""
-
-        def made() -> Any:
-            query = f"{equals('source_run_id', source_run_id)} AND {equals('name', name)}"
-            found = self._client.search_logged_models([experiment_id], query)
-            return next((model for model in found if model.status == "PENDING"), None)
-
-        return self._patience(
-            lambda: self._client.create_logged_model(experiment_id, name, source_run_id, *more, **named), made
-        )
+        """Make a logged model, once: a lost one is known by its run, and that nothing was done with it."""
+        query = [experiment_id], f"{equals('source_run_id', source_run_id)} AND {equals('name', name)}"
+        lost = self._lost("search_logged_models", *query, matching=lambda model: model.status == "PENDING")
+        given = (experiment_id, name, source_run_id, *more)
+        return self._retries(lambda: self._client.create_logged_model(*given, **named), lost)
 
     def create_model_version(self, name: str, source: str, *more: Any, **named: Any) -> Any:
-        """A new version. One that a lost answer left is known by the logged model that it is of."""
+        """Make a version, once: a lost one is known by the logged model that it is of."""
+        query, matching = equals("name", name), lambda version: version.source == source
+        lost = self._lost("search_model_versions", query, matching=matching)
+        return self._retries(lambda: self._client.create_model_version(name, source, *more, **named), lost)
 
-        def made() -> Any:
-            found = self._client.search_model_versions(equals("name", name))
-            return next((version for version in found if version.source == source), None)
+    def call_unless(self, code: str, name: str, *given: Any, **named: Any) -> bool:
+        """Make a call of this name; return False where MLflow refuses it with this error code."""
+        try:
+            self._repeated(name)(*given, **named)
+        except MlflowException as error:
+            if error.error_code != code:
+                raise
+            return False
+        return True
 
-        return self._patience(lambda: self._client.create_model_version(name, source, *more, **named), made)
+    def set_registered_model_alias(self, name: str, alias: str, version: str) -> None:
+        """Set an alias, again where the database of a server refuses it to one of two machines that set it at once."""
+        for _ in range(_ALIAS_ATTEMPTS - 1):
+            if self.call_unless("BAD_REQUEST", "set_registered_model_alias", name, alias, version):
+                return
+            time.sleep(random.uniform(0.1, 0.5))
+        self._repeated("set_registered_model_alias")(name, alias, version)
 
-    def log_outputs(self, run_id: str, models: Any) -> None:
-        """That a run made models; said once, as MLflow would keep it twice."""
+    def log_output(self, run_id: str, model_id: str) -> None:
+        """Say that a run made a logged model, unless that is said already: MLflow would keep it twice."""
 
         def made() -> bool:
-            there = {output.model_id for output in self._client.get_run(run_id).outputs.model_outputs}
-            return {model.model_id for model in models} <= there
+            return model_id in {output.model_id for output in self._client.get_run(run_id).outputs.model_outputs}
 
-        self._patience(lambda: self._client.log_outputs(run_id, models), made)
+        if not self._retries(made):
+            self._retries(lambda: self._client.log_outputs(run_id, [LoggedModelOutput(model_id, 0)]), made)
 
 
 def _limit() -> float:
-    """Raises InputError where VAD_PATIENCE is no number of seconds."""
+    """Return the seconds to wait. Raises InputError where VAD_PATIENCE is no number of seconds."""
     text = os.environ.get("VAD_PATIENCE") or str(LIMIT)
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds < float("inf"):
-        raise InputError(f"VAD_PATIENCE={text}: give a number of seconds, as in VAD_PATIENCE=60")
-    return seconds
+    with suppress(ValueError):
+        if 0 <= float(text) < float("inf"):
+            return float(text)
+    raise InputError(f"VAD_PATIENCE={text}: give a number of seconds, as in VAD_PATIENCE=60")
 
 
 def _passes(error: Exception) -> bool:
@@ -206,9 +230,8 @@ def _passes(error: Exception) -> bool:
     text = str(error)
     if "sqlite3." in text:
         return "database is locked" in text
-    return isinstance(error, MlflowException) and (
-        error.error_code == "TEMPORARILY_UNAVAILABLE" or _ON_THE_WAY.search(text) is not None
-    )
+    unavailable = getattr(error, "error_code", "") == "TEMPORARILY_UNAVAILABLE"
+    return isinstance(error, MlflowException) and (unavailable or _ON_THE_WAY.search(text) is not None)
 
 
 def _reason(error: Exception) -> str:
@@ -221,16 +244,12 @@ def _reason(error: Exception) -> str:
     return f"does not answer ({found})" if found else "does not answer"
 
 
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
-
-
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-_BARRED = (errno.EROFS, errno.EACCES, errno.EPERM)
-_MANY = (errno.EMFILE, errno.ENFILE)
+_NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
+_TOO_MANY_FILES = (errno.EMFILE, errno.ENFILE)
 # Libraries that do not pass on the system's error say it in words.
 _FULL_WORDS = ("No space left on device", "database or disk is full", "Disk quota exceeded")
-_BARRED_WORDS = ("Read-only file system",)
+_NOT_WRITABLE_WORDS = "Read-only file system"
 _DATABASE_WORDS = {
     "attempt to write a readonly database": "cannot be written, or was moved away while it was open",
     "no such table": "has lost its tables",
@@ -239,58 +258,49 @@ _DATABASE_WORDS = {
     "disk image is malformed": "is damaged",
     "disk I/O error": "cannot be read or written",
 }
-# Bytes: what has less room than this is called full.
-_LITTLE = 1 << 20
+_LITTLE = 1 << 20  # bytes: a disk with less room than this is called full
+_RESUME = "finished work is kept; run the same command again to resume"
 
 
 def mendable(error: BaseException, uri: str, home: Path) -> str | None:
-    """The fault and its remedy, where it is one that a person can mend; `uri` is the store's, `home` is VAD_HOME."""
+    """Return the fault and its remedy, where it is one that a person can mend; `uri` is the store's, `home` is VAD_HOME."""
     number = error.errno if isinstance(error, OSError) else None
     # Of a copy, the second is where to.
-    named = (error.filename2 or error.filename) if isinstance(error, OSError) else None
-    named = named if isinstance(named, str) else None
+    file = (error.filename2 or error.filename) if isinstance(error, OSError) else None
+    named = file if isinstance(file, str) else None
     text = str(error)
     database = sqlite_path(uri)
     if number in _FULL or any(words in text for words in _FULL_WORDS):
-        places = [named] if named else _full_places(home, database)
-        return (
-            f"the disk is full: cannot write {', '.join(places)}; make room there (or name another place by VAD_HOME, "
-            "TMPDIR or MLFLOW_TRACKING_URI): finished work is kept; run the same command again to resume"
-        )
-    if (number in _BARRED and named) or any(words in text for words in _BARRED_WORDS):
-        what = named or text.splitlines()[0]
-        return f"cannot write {what}: {os.strerror(number or errno.EROFS)}; make it writable, or work in another folder"
+        places = named or ", ".join(_full_places(home, database))
+        other = "name another place by VAD_HOME, TMPDIR or MLFLOW_TRACKING_URI"
+        return f"the disk is full: cannot write {places}; make room there (or {other}): {_RESUME}"
+    if (number in _NOT_WRITABLE and named) or _NOT_WRITABLE_WORDS in text:
+        reason = os.strerror(number or errno.EROFS)
+        return f"cannot write {named or text.splitlines()[0]}: {reason}; make it writable, or work in another folder"
     sound = database is not None and "unable to open database file" in text and _opens(database)
     if sound and database and not os.access(database.parent, os.W_OK):  # no room for its journal
         return f"cannot write {database.parent}: make it writable, or work in another folder"
-    if number in _MANY or sound:
+    if number in _TOO_MANY_FILES or sound:
         most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        return (
-            f"too many files are open (`ulimit -n` allows {most:,}): cannot open {named or database}; allow more, as by "
-            "`ulimit -n 8192`: finished work is kept; run the same command again to resume"
-        )
-    if database and "sqlite3." in text:
-        for words, fault in _DATABASE_WORDS.items():
-            if words in text:
-                return (
-                    f"the database {database} {fault} ({words}); put a copy of it back, or move it away to begin a new "
-                    f"one. What was finished is still in {database.parent / 'mlartifacts'}"
-                )
+        fault = f"too many files are open (`ulimit -n` allows {most:,}): cannot open {named or database}"
+        return f"{fault}; allow more, as by `ulimit -n 8192`: {_RESUME}"
+    words = next((words for words in _DATABASE_WORDS if words in text), None)
+    if database and words and "sqlite3." in text:
+        fault, files = f"the database {database} {_DATABASE_WORDS[words]} ({words})", database.parent / "mlartifacts"
+        way = "put a copy of it back, or move it away to begin a new one"
+        return f"{fault}; {way}. What was finished is still in {files}"
     return None
 
 
 def _opens(database: Path) -> bool:
     """Whether a database can be opened now, as it can be where files were closed since."""
-    try:
-        with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True)) as opened:
-            opened.execute("SELECT count(*) FROM runs")
-    except sqlite3.Error:
-        return False
-    return True
+    with suppress(sqlite3.Error), reading(database, timeout=5) as ask:
+        return bool(ask("SELECT count(*) FROM runs"))
+    return False
 
 
 def _full_places(home: Path, database: Path | None) -> list[str]:
-    """Which of the places that are written to have no room; all of them where none says so."""
+    """Return which of the places that are written to have no room; all of them where none says so."""
     places = [home, Path(tempfile.gettempdir()), *([database.parent] if database else [])]
     full = [str(place) for place in places if place.exists() and shutil.disk_usage(place).free < _LITTLE]
     return list(dict.fromkeys(full or map(str, places)))

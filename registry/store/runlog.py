@@ -16,8 +16,6 @@ from vad.system.files import sha256
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 DESCRIPTION = "mlflow.note.content"
 """The tag whose Markdown MLflow's UI shows above a run."""
-PAGE = 1000
-"""The most metrics that MLflow takes at once."""
 
 
 class RunLog:
@@ -38,10 +36,7 @@ class RunLog:
         tags: Mapping[str, Any] | None = None,
         model: str | None = None,
     ) -> None:
-        """Log all at once, as a call takes as long for one thing as for many; metrics on a logged model too if one is named.
-
-        A parameter that is logged already stays as it is.
-        """
+        """Log all in one call, metrics also on the logged model that is named; parameters that are logged stay."""
         now = int(time.time() * 1000)
         new = {key: str(value)[:6000] for key, value in (params or {}).items() if key not in self._params}
         self._client.log_batch(
@@ -55,21 +50,17 @@ class RunLog:
     def params(self, params: Mapping[str, Any]) -> None:
         self.log(params=params)
 
-    def metrics(self, metrics: Mapping[str, float], model: str | None = None) -> None:
-        self.log(metrics, model=model)
-
     def tags(self, tags: Mapping[str, Any]) -> None:
         self.log(tags=tags)
 
     def curve(self, points: Sequence[tuple[int, Mapping[str, float]]]) -> None:
-        """Log metrics of several steps, each a step and its metrics, at once: a call costs as much as a thousand points."""
+        """Log metrics of several steps, each a step and its metrics: a call for one costs as much as for a thousand."""
         now = int(time.time() * 1000)
         values = [Metric(key, float(value), now, step) for step, metrics in points for key, value in metrics.items()]
-        for start in range(0, len(values), PAGE):
-            self._client.log_batch(self.run_id, metrics=values[start : start + PAGE])
+        self._client.log_points(self.run_id, values)
 
     def steps(self, metric: str) -> set[int]:
-        """The steps for which a metric was logged."""
+        """Return the steps for which a metric was logged."""
         return {point.step for point in self._client.get_metric_history(self.run_id, metric)}
 
     def artifact(self, path: Path, folder: str | None = None) -> None:
@@ -85,26 +76,23 @@ class RunLog:
         metrics: Mapping[str, float] | None = None,
         tags: Mapping[str, Any] | None = None,
     ) -> None:
-        """Log all that a folder holds, and record the SHA-256 of each file, those that are `known` by name as they are.
-
-        `metrics` and `tags` are logged when the files are there.
-        """
+        """Log a folder's files, then `metrics` and `tags`; record each SHA-256, computed unless it is `known` by name."""
         self._client.log_artifacts(self.run_id, str(path), folder)
         files = {file.relative_to(path).as_posix(): file for file in sorted(path.rglob("*")) if file.is_file()}
         digests = {name: (known or {}).get(name) or sha256(file) for name, file in files.items()}
         self.log(metrics, tags={**self._record(digests, folder), **(tags or {})})
 
     def _record(self, digests: Mapping[str, str], folder: str | None) -> dict[str, str]:
-        """The tags that name all files of the run, these among them."""
+        """Return the tags that name all files of the run, these among them."""
         self._files |= {f"{folder}/{name}" if folder else name: digest for name, digest in digests.items()}
         return as_tags(self._files)
 
     def end(self, status: Status) -> None:
-        """Set the status. That of a run that was cut off is not waited for: the next command sets it where it is missing."""
+        """Set the status. For that of a run that was cut off it does not wait: the next command sets it where it is missing."""
         if self._lease:
             self._lease.end()
         if status == "FINISHED":
             self._client.set_terminated(self.run_id, status)
-            return
-        with impatient(), suppress(Exception):  # or it would hide why the run was cut off
-            self._client.set_terminated(self.run_id, status)
+        else:
+            with impatient(), suppress(Exception):  # or it would hide why the run was cut off
+                self._client.set_terminated(self.run_id, status)

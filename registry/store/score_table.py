@@ -14,7 +14,7 @@ from vad.errors import InputError
 
 TEST, PROXY = "scores.csv", "proxy_scores.csv"
 """Scores of the test frames, and of the painted frames that stand in for them where there are no labels."""
-_KEYS, _LABEL = ["video", "frame"], "label"
+_VIDEO, _FRAME, _LABEL = "video", "frame", "label"
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,17 +28,17 @@ class ScoreTable:
 
 def write_table(path: Path, table: ScoreTable) -> None:
     """Write the table as CSV, every digit kept."""
-    columns = [table.index.video.tolist(), table.index.frame.tolist()]
-    columns += [] if table.labels is None else [table.labels.astype(int).tolist()]
-    columns += [values.tolist() for values in table.variants.values()]
+    columns = {_VIDEO: table.index.video, _FRAME: table.index.frame}
+    columns |= {} if table.labels is None else {_LABEL: table.labels.astype(int)}
+    names, values = zip(*(columns | table.variants).items(), strict=True)
     with path.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file, lineterminator="\n")
-        rows.writerow([*_KEYS, *([] if table.labels is None else [_LABEL]), *table.variants])
-        rows.writerows(zip(*columns, strict=True))
+        rows.writerow(names)
+        rows.writerows(zip(*(column.tolist() for column in values), strict=True))
 
 
 def read_table(path: Path) -> ScoreTable:
-    """What `write_table` wrote. Raises InputError for a file that is none of those."""
+    """Read what `write_table` wrote. Raises InputError for a file that is none of those."""
     try:
         with path.open(newline="", encoding="utf-8") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # NumPy's of an empty table, which is refused below
@@ -46,24 +46,24 @@ def read_table(path: Path) -> ScoreTable:
             columns = dict(zip(names, np.loadtxt(file, delimiter=",", ndmin=2).T, strict=True))
         if len(columns) < len(names) or not all(np.isfinite(column).all() for column in columns.values()):
             raise ValueError("a column is there twice, or has what is no finite number")
-        video, frame = (_whole(columns.pop(key), 10**9) for key in _KEYS)
+        video, frame = (_whole_numbers(columns.pop(key), 10**9) for key in (_VIDEO, _FRAME))
         index, order = FrameIndex.sorted(video.tolist(), frame.tolist())
         if len(set(index.ids)) < len(order) or (np.diff(order) < 0).any():
             raise ValueError("its frames are not in order, or there twice")
-        labels = _whole(columns.pop(_LABEL), 2).astype(bool) if _LABEL in columns else None
+        labels = _whole_numbers(columns.pop(_LABEL), 2).astype(bool) if _LABEL in columns else None
     except (OSError, ValueError, KeyError, StopIteration) as error:
         raise InputError(f"{path} is no table of scores: {error}") from None
     return ScoreTable(index, labels, columns)
 
 
-def _whole(column: Values, below: int) -> NDArray[np.int64]:
+def _whole_numbers(column: Values, below: int) -> NDArray[np.int64]:
     if ((column < 0) | (column >= below) | (column % 1 != 0)).any():
         raise ValueError(f"what should be a whole number below {below:,} is not")
     return column.astype(np.int64)
 
 
 def stored_table(tracking: Tracking, run_id: str, name: str, home: Path) -> ScoreTable | None:
-    """A run's table; None where it has none, or it is gone, damaged or altered."""
+    """Return a run's table; None where it has none, or it is gone, damaged or altered."""
     try:
         path = tracking.fetch(run_id, name, home / "fetched" / run_id)
         return read_table(path) if path else None
@@ -72,16 +72,13 @@ def stored_table(tracking: Tracking, run_id: str, name: str, home: Path) -> Scor
 
 
 def judged_table(tracking: Tracking, run_id: str, home: Path) -> ScoreTable | None:
-    """The scores by which a run was judged, with labels; None where it has none, or they are gone."""
+    """Return the scores by which a run was judged, with labels; None where it has none, or they are gone."""
     tables = (stored_table(tracking, run_id, name, home) for name in (TEST, PROXY))
     return next((table for table in tables if table is not None and table.labels is not None), None)
 
 
 def same_judge(one: ScoreTable, other: ScoreTable) -> bool:
     """Whether two tables hold the same frames under the same labels, so that their figures can be set side by side."""
-    return (
-        one.index == other.index
-        and one.labels is not None
-        and other.labels is not None
-        and bool(np.array_equal(one.labels, other.labels))
-    )
+    if one.index != other.index or one.labels is None or other.labels is None:
+        return False
+    return bool(np.array_equal(one.labels, other.labels))

@@ -1,11 +1,12 @@
 """Runs in MLflow: a store in which they are opened and found again.
 
-A parent run is an entry on some data, a child run a member. Runs are found again by the digests in
-their tags, so nothing that is finished is done twice and what was cut off is taken up.
+A parent run is an entry on some data, a child run a member. Runs are found again by the digests in their tags, so nothing
+that is finished is done twice and what was cut off is taken up.
 """
 
 import json
 import os
+import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -17,17 +18,15 @@ import mlflow
 from mlflow.entities import LoggedModel, Run
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-from mlflow.utils.file_utils import local_file_uri_to_path
 
 from registry.signals import was_stopped
-from registry.store.address import sqlite_path, sqlite_uri
-from registry.store.connection import absent, reaching, without_password
+from registry.store.address import local_path, sqlite_path, sqlite_uri
+from registry.store.connection import reaching, unless_absent, without_password
 from registry.store.paths import writable
 from registry.store.processes import ALIVE, Lease, now, process_gone, this_process
 from registry.store.record import Altered, recorded
-from registry.store.retries import Retries, RetryingClient, Silent, impatient
+from registry.store.retries import Retries, RetryingClient, Silent, equals, impatient
 from registry.store.runlog import RunLog
-from registry.store.search import equals
 from vad.errors import InputError
 from vad.system.files import require_writable, sha256
 
@@ -37,19 +36,17 @@ _TAKEN = "vad.taken_up"
 
 
 def default_uri() -> str:
-    """Where runs go: `MLFLOW_TRACKING_URI`, or a SQLite file in the working folder. Raises InputError where models are to lie elsewhere."""
+    """Return `MLFLOW_TRACKING_URI`, or a SQLite file in the working folder. Raises InputError."""
     uri = os.environ.get("MLFLOW_TRACKING_URI") or sqlite_uri(Path("mlflow.db").resolve())
     if (registry := os.environ.get("MLFLOW_REGISTRY_URI") or uri) != uri:
-        raise InputError(
-            f"MLFLOW_REGISTRY_URI={without_password(registry)}: registered models lie in the store of the runs, {without_password(uri)}; "
-            "unset it"
-        )
+        ours = f"registered models lie in the store of the runs, {without_password(uri)}"
+        raise InputError(f"MLFLOW_REGISTRY_URI={without_password(registry)}: {ours}; unset it")
     return uri
 
 
 @dataclass(frozen=True)
 class Found:
-    """A run that was found: what a caller may want of it, without MLflow's types."""
+    """A run, without MLflow's types; `started` is in seconds since 1970."""
 
     run_id: str
     name: str
@@ -61,21 +58,20 @@ class Found:
     params: dict[str, str]
     tags: dict[str, str]
 
+    @property
+    def when(self) -> str:
+        return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.started))
+
 
 class Tracking:
-    """A tracking store. Raises InputError where it cannot be reached or made.
-
-    Only what runs something makes one (`new`): whoever looks would take a new one for one that has lost its runs. With
-    `maybe` a database that is not there is one without runs.
-    """
+    """A tracking store, made if it may be `new`; with `maybe` one that is not there is one without runs. Raises InputError."""
 
     client: RetryingClient
 
     def __init__(self, uri: str | None = None, mark_stale: bool = True, new: bool = False, maybe: bool = False):
         self.uri = uri or default_uri()
         self.shown = without_password(self.uri)  # the address as it may be printed and stored
-        self._roots: dict[str, str] = {}
-        self._files: dict[str, dict[str, str]] = {}
+        self._seen: dict[str, Run] = {}
         self._experiments: dict[str, str] = {}
         asked = {name: os.environ.get(name) for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")}
         mlflow.set_tracking_uri(self.uri)
@@ -99,24 +95,17 @@ class Tracking:
         return {e.experiment_id: e.name for e in self.client.search_experiments()}
 
     def experiment(self, name: str, tags: Mapping[str, str]) -> str:
-        """The id of the MLflow experiment of this name, made if it is not there; tags that it lacks are set."""
+        """Return the id of the MLflow experiment of this name, made if it is not there; tags that it lacks are set."""
         known = self.client.get_experiment_by_name(name)
         if known is None:
             database = sqlite_path(self.uri)
             location = (database.resolve().parent / "mlartifacts").as_uri() if database else None
-            try:
-                self.client.create_experiment(name, artifact_location=location, tags=dict(tags))
-            except MlflowException:  # another process made it in the meantime
-                if self.client.get_experiment_by_name(name) is None:
-                    raise
+            self.client.call_unless("RESOURCE_ALREADY_EXISTS", "create_experiment", name, location, dict(tags))
             known = self.client.get_experiment_by_name(name)
-        assert known is not None
         if known.lifecycle_stage != "active":
-            raise InputError(
-                f'the MLflow experiment "{name}" was deleted; restore it with `mlflow experiments restore`'
-            )
-        if known.artifact_location.startswith("file:"):  # better found out now than after hours of training
-            require_writable(Path(local_file_uri_to_path(known.artifact_location)) / known.experiment_id)
+            raise InputError(f'the MLflow experiment "{name}" was deleted; `mlflow experiments restore` restores it')
+        if folder := local_path(known.artifact_location):  # better found out now than after hours of training
+            require_writable(folder / known.experiment_id)
         self._experiments[known.experiment_id] = name
         for key, value in tags.items():
             if key not in known.tags:
@@ -126,16 +115,14 @@ class Tracking:
     def open_run(
         self, experiment_id: str, kind: Kind, digest: str, name: str, tags: Mapping[str, Any], parent: str | None = None
     ) -> RunLog:
-        """A run to log to: the one of this digest that was cut off, else a new one."""
-        # The UI shows them in this order.
+        """Open a run to log to: the one of this digest that was cut off, else a new one."""
         every = {**tags, "vad.kind": kind, "vad.digest": digest, **this_process(), ALIVE: now()}
         for run in self.find(kind, digest, ("KILLED", "FAILED", "RUNNING"), experiment_id):
             same = (run.tags.get("mlflow.parentRunId"), run.tags.get("vad.force")) == (parent, tags.get("vad.force"))
             if same and self._take_up(run.run_id, every):
                 return self._open(self.client.get_run(run.run_id))
         every |= {"mlflow.parentRunId": parent} if parent else {}
-        created = self.client.create_run(experiment_id, tags={k: str(v) for k, v in every.items()}, run_name=name)
-        return self._open(created)
+        return self._open(self.client.create_run(experiment_id, None, {k: str(v) for k, v in every.items()}, name))
 
     def _open(self, run: Run) -> RunLog:
         # Not by the patient client: who renews a lease neither waits nor tells of an outage.
@@ -143,24 +130,18 @@ class Tracking:
         return RunLog(self.client, run, lease)
 
     def _take_up(self, run_id: str, tags: Mapping[str, Any]) -> bool:
-        """Take up a run that was cut off, with these tags, if no other process is at it or comes before.
-
-        MLflow keeps a parameter as whoever was first logged it. Who was killed between that and the end of this is passed over.
-        """
+        """Take up a run that was cut off, with these tags, if no other process is at it or comes before."""
         run = self.client.get_run(run_id)
         if run.info.status == "RUNNING" and not process_gone(run.data.tags):
             return False
+        # Who first logs the parameter has the run, as MLflow never changes one; who was killed then is passed over.
         me = json.dumps(this_process())
         number = int(run.data.tags.get(_TAKEN, 0)) + 1
         while (by := run.data.params.get(f"{_TAKEN}.{number}", me)) != me:
             if not process_gone(json.loads(by)):
                 return False
             number += 1
-        try:
-            self.client.log_param(run_id, f"{_TAKEN}.{number}", me)
-        except MlflowException as error:
-            if error.error_code != "INVALID_PARAMETER_VALUE":
-                raise
+        if not self.client.call_unless("INVALID_PARAMETER_VALUE", "log_param", run_id, f"{_TAKEN}.{number}", me):
             return False
         log = self.reopen(run_id)
         log.tags(tags)  # before the status: who is RUNNING must be told by its process
@@ -175,44 +156,52 @@ class Tracking:
         name: str,
         params: Mapping[str, Any],
         model_type: str | None = None,
-        taken: Collection[str] = (),
+        registered: Collection[str] = (),
     ) -> LoggedModel:
-        """A logged model of what a run made: the one of this name that was cut off, without its files, else a new one.
-
-        Those whose ids are `taken` are whole and somebody's.
-        """
-        for model in self.client.search_logged_models(
-            [experiment_id], f"{equals('source_run_id', run_id)} AND {equals('name', name)}"
-        ):
-            if model.model_id not in taken:
+        """Return a logged model of a run: one of this name that is not `registered` (by id), emptied, or a new one."""
+        query = f"{equals('source_run_id', run_id)} AND {equals('name', name)}"
+        for model in self.client.search_logged_models([experiment_id], query):
+            if model.model_id not in registered:
                 self.remove_files(model.artifact_location)
                 return model
         plain = {key: str(value) for key, value in params.items()}
         return self.client.create_logged_model(experiment_id, name, run_id, params=plain, model_type=model_type)
 
-    def remove_files(self, location: str) -> None:
-        """Remove all that lies at an artifact location."""
-        self.retrying(get_artifact_repository(location, self.uri).delete_artifacts)
-
     def log_model(self, run_id: str, experiment_id: str, name: str, params: Mapping[str, Any]) -> str:
-        """A logged model without files of its own, of what a run made; gives its id."""
+        """Log a model without files of its own, of what a run made; return its id."""
         model_id = str(self.begin_model(run_id, experiment_id, name, params, "member").model_id)
         self.client.finalize_logged_model(model_id, "READY")
         return model_id
 
     def model_metrics(self, model_id: str) -> set[str] | None:
-        """The names of a logged model's figures; None where it was deleted."""
+        """Return the names of a logged model's figures; None where it was deleted."""
+        model = unless_absent(lambda: self.client.get_logged_model(model_id))
+        return {metric.key for metric in model.metrics or ()} if model else None
+
+    def has_model(self, uri: str) -> bool:
+        """Whether a registered model's files are where the store says they are."""
         try:
-            model = self.client.get_logged_model(model_id)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
-            return None
-        return {metric.key for metric in model.metrics or ()}
+            self.retrying(lambda: mlflow.models.get_model_info(uri))
+        except (MlflowException, OSError):
+            return False
+        return True
+
+    def has_files(self, location: str) -> bool:
+        """Whether anything lies at an artifact location."""
+        return bool(self.retrying(lambda: mlflow.artifacts.list_artifacts(artifact_uri=location)))
+
+    def download(self, address: str, folder: Path) -> Path:
+        """Copy all that lies at an artifact location or in a registered model into a folder; return where it lies."""
+        download = mlflow.artifacts.download_artifacts
+        return Path(self.retrying(lambda: download(artifact_uri=address, dst_path=str(folder))))
+
+    def remove_files(self, location: str) -> None:
+        """Remove all that lies at an artifact location."""
+        self.retrying(get_artifact_repository(location, self.uri).delete_artifacts)
 
     @contextmanager
     def ending_runs(self) -> Iterator[None]:
-        """Where the block is stopped or fails, no run of this process stays RUNNING, wherever that was."""
+        """End all runs of this process where the block is stopped or fails."""
         try:
             yield
         except BaseException as error:
@@ -223,7 +212,7 @@ class Tracking:
             raise
 
     def reopen(self, run_id: str) -> RunLog:
-        """A finished run, to add what was found out later; its status stays."""
+        """Return a finished run, to add what was found out later; its status stays."""
         return RunLog(self.client, self.client.get_run(run_id))
 
     def find(
@@ -235,16 +224,14 @@ class Tracking:
         tags: Mapping[str, str] | None = None,
         most: int | None = None,
     ) -> list[Found]:
-        """Runs of a kind, newest first."""
+        """Return runs of a kind, newest first."""
         wanted = {"vad.kind": kind, **({"vad.digest": digest} if digest else {}), **(tags or {})}
         query = " and ".join(equals(f"tags.`{key}`", value) for key, value in wanted.items())
 
         def search(ids: list[str]) -> list[Found]:
             runs = self.client.runs(ids, query) if ids else iter(())
-            found = (
-                self._found(r) for r in runs if r.info.status in statuses and wanted.items() <= r.data.tags.items()
-            )
-            return list(islice(found, most))
+            found = (r for r in runs if r.info.status in statuses and wanted.items() <= r.data.tags.items())
+            return [self._found(run) for run in islice(found, most)]
 
         known = [experiment_id] if experiment_id else list(self._experiments)
         found = search(known)
@@ -254,89 +241,67 @@ class Tracking:
         return search([name for name in self._experiments if name not in known])
 
     def get(self, run_id: str) -> Found:
-        """One run by id. Raises InputError where there is none."""
-        try:
-            return self._found(self.client.get_run(run_id))
-        except MlflowException as error:
-            if not absent(error):
-                raise
-            raise InputError(f"there is no run {run_id} in {self.shown}") from None
+        """Return one run by id. Raises InputError where there is none."""
+        if run := self._look_at(run_id):
+            return self._found(run)
+        raise InputError(f"there is no run {run_id} in {self.shown}")
 
     def fetch(self, run_id: str, path: str, folder: Path) -> Path | None:
-        """A local copy of an artifact, or the stored file itself where the store is local; None if it is gone, or none of the run's.
-
-        Raises Altered where it is not what the run logged.
-        """
-        if run_id not in self._roots:
-            self._look_at(run_id)
-        known = self._files.get(run_id, {})
+        """Return a copy of an artifact, or a local store's file; None if it is gone or was never logged. Raises Altered."""
+        run = self._seen.get(run_id) or self._look_at(run_id)
+        if run is None:
+            return None
         copy = folder / path
-        if copy.is_file() and sha256(copy) == known.get(path):
+        if copy.is_file() and sha256(copy) == recorded(run.data.tags).get(path):
             return copy  # fetched from a server before
-        found = self._download(run_id, path, folder)
+        found = self._download(run.info.artifact_uri, path, folder)
         if found is None:
             return None
         digest = sha256(found)
-        if known.get(path) != digest:
-            self._look_at(run_id)  # more may have been logged since
-            known = self._files.get(run_id, {})
-        if path in known and known[path] != digest:
+        if digest != recorded(run.data.tags).get(path):
+            run = self._look_at(run_id) or run  # more may have been logged since
+        known = recorded(run.data.tags).get(path)
+        if known and known != digest:
             raise Altered(run_id, path)
-        return found if path in known else None
+        return found if known else None
 
-    def _look_at(self, run_id: str) -> None:
-        try:
-            self._found(self.client.get_run(run_id))
-        except MlflowException as error:
-            if not absent(error):  # a server that does not answer has not lost anything
-                raise
+    def _look_at(self, run_id: str) -> Run | None:
+        run = unless_absent(lambda: self.client.get_run(run_id))
+        if run:
+            self._seen[run_id] = run
+        return run
 
-    def _download(self, run_id: str, path: str, folder: Path) -> Path | None:
-        try:
-            # The client would ask a server for the run and its models before each of these calls.
-            files = get_artifact_repository(self._roots[run_id], self.uri)
+    def _download(self, root: str, path: str, folder: Path) -> Path | None:
+        if local := local_path(root):
+            return local / path if os.path.isfile(local / path) else None
+        # The client would ask a server for the run and its models before each of these calls.
+        files = get_artifact_repository(root, self.uri)
+
+        def copy() -> Path | None:
             listed = self.retrying(lambda: files.list_artifacts(os.path.dirname(path) or None))
             if path not in [item.path for item in listed]:
                 return None
-            if self._roots[run_id].startswith("file:"):
-                return Path(files.download_artifacts(path))
-            place = writable(folder)
-            return Path(self.retrying(lambda: files.download_artifacts(path, str(place))))
-        except MlflowException as error:
-            if not absent(error):
-                raise
-            return None
-        except (FileNotFoundError, KeyError):
-            return None
-        except OSError:
-            if self._roots.get(run_id, "").startswith("file:"):
-                return None
-            raise
+            place = str(writable(folder))
+            return Path(self.retrying(lambda: files.download_artifacts(path, place)))
+
+        return unless_absent(copy)
 
     def link(self, run_id: str, experiment_id: str) -> str:
-        """Where to find a run: its page on a server, else the experiment under which `make ui` shows it."""
+        """Return where to find a run: its page on a server, else the experiment under which `make ui` shows it."""
         if self.uri.startswith("http"):
             return f"{self.shown.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}?workflowType=machine_learning"
         return f"(make ui, experiment {self._experiments[experiment_id]})"
 
     def _found(self, run: Run) -> Found:
         info, data = run.info, run.data
-        self._roots[info.run_id] = info.artifact_uri
-        self._files[info.run_id] = recorded(data.tags)
-        return Found(
-            info.run_id,
-            info.run_name,
-            info.experiment_id,
-            self._experiments.get(info.experiment_id, ""),
-            info.status,
-            info.start_time / 1000,
-            dict(data.metrics),
-            {key: value for key, value in data.params.items() if not key.startswith(_TAKEN)},
-            dict(data.tags),
-        )
+        self._seen[info.run_id] = run
+        params = {key: value for key, value in data.params.items() if not key.startswith(_TAKEN)}
+        experiment, started = self._experiments.get(info.experiment_id, ""), info.start_time / 1000
+        about = (info.run_id, info.run_name, info.experiment_id, experiment, info.status, started)
+        return Found(*about, dict(data.metrics), params, dict(data.tags))
 
     def _mark_stale(self) -> None:
-        """Runs that say RUNNING though their process is gone were killed; say so, where the store lets itself be written."""
+        """Mark runs that say RUNNING though their process is gone as KILLED, where the store can be written."""
         for run in self._running():
             if process_gone(run.data.tags):
                 with impatient(), suppress(MlflowException, Silent):
@@ -345,6 +310,6 @@ class Tracking:
                         self.client.set_terminated(run.info.run_id, "KILLED")
 
     def _running(self) -> list[Run]:
-        """Runs that say that a process has them open."""
+        """Return runs that say that a process has them open."""
         ids = list(self._experiments)
         return list(self.client.runs(ids, "attributes.status = 'RUNNING'")) if ids else []

@@ -1,64 +1,36 @@
-"""MLflow's UI as the leaderboard: its server, and the saved view of an experiment's runs."""
+"""MLflow's UI as the leaderboard: the saved view of an experiment's runs, and links to it."""
 
 import os
-import subprocess
 import sys
 import time
 import webbrowser
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 
-from registry.servers import HOST, ending, free_port, last_line, until_stopped, wait_until_ready
-from registry.store.address import options, sqlite_path, sqlite_uri
 from registry.store.mlflow_private import view_link, view_tag, view_value
-from registry.store.paths import writable
-from registry.store.tracking import Found, Tracking
+from registry.store.tracking import Tracking
 
-_PORTS = range(5000, 5100)
+NAME = "leaderboard"
+TAG = view_tag(NAME)
+link = partial(view_link, name=NAME)
+"""Gives the part of the address that opens the view of an experiment, after the server's own."""
 _MOST_LINKS = 8
 # Where there is no run yet. Without its end the UI shows what it has for language models.
 _NOTHING = "#/experiments?workflowType=machine_learning"
 
 
-def serve(port: int | None, browse: bool, home: Path, say: Callable[[str], object]) -> None:
-    """Show the runs in MLflow's UI until this process is stopped; `say` is told where once it answers.
-
-    A store on a server has a UI: its links are said, and that is all.
-    Raises InputError where the asked port is taken or the server does not start.
-    """
-    tracking = Tracking()
-    if tracking.uri.startswith("http"):
-        address = tracking.shown.rstrip("/")
-        announce(leaderboards(tracking, address), address, "", browse, say)
-        return
-    chosen = free_port(port, _PORTS)
-    log = writable(home / "ui") / f"{chosen}.log"
-    address = f"http://{HOST}:{chosen}"
-    links = leaderboards(tracking, address)
-    with until_stopped(say), _server(chosen, tracking.uri, log) as process:
-        wait_until_ready(process, chosen, "/health", "MLflow's UI did not start", log)
-        announce(links, address, "  (Ctrl-C stops it)", browse, say)
-        status = process.wait()
-        raise RuntimeError(f"MLflow's UI ended by itself with status {status}: {last_line(log)}; more in {log}")
-
-
 def leaderboards(tracking: Tracking, address: str) -> dict[str, str]:
-    """Links to the experiments with finished runs, best run first, by name; the one that was run last comes first."""
+    """Return links to the experiments with finished runs, best run first, by name; the one that was run last comes first."""
     links: dict[str, str] = {}
     for run in tracking.find("experiment"):
         if run.experiment not in links:
-            _save_view(tracking, run)
+            if TAG not in tracking.client.get_experiment(run.experiment_id).tags:  # one of an earlier version
+                value = saved_view(run.tags.get("vad.figure", "ap"), time.time())
+                with suppress(Exception):  # a store that cannot be written is shown all the same
+                    tracking.client.set_experiment_tag(run.experiment_id, TAG, value)
             links[run.experiment] = f"{address}/{link(run.experiment_id)}"
     return links
-
-
-def _save_view(tracking: Tracking, run: Found) -> None:
-    """Give the view to an experiment that was made before there was one."""
-    if TAG not in tracking.client.get_experiment(run.experiment_id).tags:
-        value = saved_view(run.tags.get("vad.figure", "ap"), time.time())
-        with suppress(Exception):  # a store that cannot be written is shown all the same
-            tracking.client.set_experiment_tag(run.experiment_id, TAG, value)
 
 
 def announce(links: dict[str, str], address: str, hint: str, browse: bool, say: Callable[[str], object]) -> None:
@@ -78,36 +50,8 @@ def announce(links: dict[str, str], address: str, hint: str, browse: bool, say: 
             webbrowser.open(first)
 
 
-@contextmanager
-def _server(port: int, uri: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """MLflow's server with its output in a file; it and all that it started end with the block."""
-    log.parent.mkdir(parents=True, exist_ok=True)
-    # The store goes by the environment: a list of processes would show a password in it. Jobs serve language models
-    # alone, with eight more processes.
-    database = sqlite_path(uri)
-    # By its name alone: of a folder MLflow does not understand every name.
-    address, folder = (
-        (uri, None)
-        if database is None
-        else (sqlite_uri(Path(database.name)) + options(uri), database.absolute().parent)
-    )
-    given = {**os.environ, "MLFLOW_BACKEND_STORE_URI": address, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    program = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            program, env=given, stdin=subprocess.DEVNULL, stdout=output, stderr=output, process_group=0, cwd=folder
-        )  # fmt: skip
-    with ending(process):
-        yield process
-
-
-NAME = "leaderboard"
-TAG = view_tag(NAME)
-_NAME_PLACE = ("attributes.`Run Name`", "runDateAndNestInfo", "duration")
-
-
 def saved_view(figure: str, made: float) -> str:
-    """The value of `TAG`; `figure` is `ap` or `proxy_ap`, `made` the time in seconds since 1970."""
+    """Return the value of `TAG`; `figure` is `ap` or `proxy_ap`, `made` the time in seconds since 1970."""
     auc = "auc" if figure == "ap" else "proxy_auc"
     metrics = [figure, f"{figure}_low", f"{figure}_high", "reference_ap", "board_public", auc]
     costs = ["members_seconds", "frames_per_second", "megabytes"]
@@ -118,18 +62,12 @@ def saved_view(figure: str, made: float) -> str:
         *(f"metrics.`{key}`" for key in costs),
         "attributes.`Models`",
     ]
-    run_name, created, duration = _NAME_PLACE
     state = {
         "searchFilter": "tags.`vad.kind` = 'experiment'",
         "orderByKey": f"metrics.`{figure}`",
         "orderByAsc": False,
         "selectedColumns": chosen,
-        "columnOrder": ["0", run_name, *chosen, created, duration],
+        "columnOrder": ["0", "attributes.`Run Name`", *chosen, "runDateAndNestInfo", "duration"],
         "columnWidths": dict.fromkeys(chosen, 90) | {"params.`best_variant`": 150},
     }
     return view_value(NAME, state, made)
-
-
-def link(experiment_id: str) -> str:
-    """The part of the address that opens the view, after the server's own."""
-    return view_link(experiment_id, NAME)

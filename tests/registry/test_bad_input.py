@@ -79,7 +79,7 @@ def test_labels_that_do_not_exist(workspace):
 
 def test_no_model_yet(workspace):
     message = workspace.refused("submit")
-    assert "no model is registered yet; run an experiment first, as in `make run EXP=phase5_multiscale`" in message
+    assert "no model is registered yet; run an experiment: `make run EXP=phase5_multiscale`" in message
 
 
 def test_a_model_that_is_not_there_and_an_output_that_cannot_be_written(finished):

@@ -21,7 +21,7 @@ from benchmarks.at_once import forks
 from registry import signals as stopping
 from registry.cli import main
 from registry.models.versions import Versions
-from registry.signals import SAID, STATUS, stoppable
+from registry.signals import STATUS, STOPPED, stop_on_signals
 
 RUN = ["run", "tiny", "--data", "data"]
 PARTS = ["store", "decode", "epoch", "state", "keep", "score", "log", "register"]
@@ -70,7 +70,7 @@ class Commands:
         process.join(10)
         assert time.monotonic() - asked < 5
         assert process.exitcode == STATUS, self.said.read_text()
-        assert SAID in self.said.read_text()
+        assert STOPPED in self.said.read_text()
         assert "Traceback" not in self.said.read_text()
         assert "RUNNING" not in statuses(self.folder)
         assert left_over(self.folder) == []
@@ -142,10 +142,10 @@ def test_a_stop_in_any_part_is_soon_and_says_how_to_go_on(commands, workspace, r
 def test_without_its_terminal_a_command_goes_on_where_nohup_has_it_so():
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with stoppable(own_process=False):
+        with stop_on_signals(own_process=False):
             os.kill(os.getpid(), signal.SIGHUP)
             assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
-        assert not stopping.asked()
+        assert not stopping.stop_received()
     finally:
         signal.signal(signal.SIGHUP, before)
 
@@ -209,7 +209,7 @@ def test_a_stop_that_a_destructor_swallows_comes_again(monkeypatch):
     swallowed, told = [], []
     monkeypatch.setattr(sys, "unraisablehook", told.append)
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(KeyboardInterrupt), stoppable(own_process=False):
+    with pytest.raises(KeyboardInterrupt), stop_on_signals(own_process=False):
         Unlucky()
         assert swallowed
         time.sleep(3)
@@ -227,10 +227,10 @@ def test_a_signal_is_not_repeated_once_the_command_has_left(monkeypatch):
         left.wait(3)
         return False
 
-    monkeypatch.setattr(stopping._left, "wait", wait)
+    monkeypatch.setattr(stopping._ending, "wait", wait)
     before = signal.signal(signal.SIGTERM, lambda *_: came.append(True))
     try:
-        with pytest.raises(KeyboardInterrupt), stoppable(own_process=False):
+        with pytest.raises(KeyboardInterrupt), stop_on_signals(own_process=False):
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(3)
         assert over.wait(3)
@@ -257,13 +257,13 @@ def test_a_file_that_a_signal_leaves_before_anyone_tidies_it_up_goes_at_the_stop
     monkeypatch.setattr(Path, "touch", touch)
     done = CliRunner().invoke(main, RUN)
     assert done.exit_code == STATUS, done.output
-    assert SAID in done.output
+    assert STOPPED in done.output
     assert [path.exists() for path in made] == [False]
 
 
 def test_a_clean_up_is_not_stopped_by_a_second_signal():
     done = []
-    with pytest.raises(KeyboardInterrupt), stoppable(own_process=False):
+    with pytest.raises(KeyboardInterrupt), stop_on_signals(own_process=False):
         try:
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(3)

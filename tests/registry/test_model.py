@@ -257,7 +257,7 @@ def test_a_shorter_training_does_not_become_candidate_over_a_better_one(trained)
     versions = Versions(trained.tracking())
     (first,) = versions.all()
     tags = {**first.tags, "vad.value": str(float(first.tags["vad.value"]) - 0.1)}
-    trial = versions.add(first.source, first.source.removeprefix("models:/"), first.run_id, tags, "")
+    trial = versions.add(first.model_id, first.run_id, tags, "")
     versions.nominate(trial)
     assert versions.alias("candidate").number == "1"
 

@@ -103,7 +103,7 @@ def machines(workspace, tmp_path, monkeypatch):
     tracking = workspace.tracking()
     versions = Versions(tracking)
     first = add(tracking, INCUMBENT)
-    ours, theirs = (Production(versions, tracking, tmp_path / name) for name in ("ours", "theirs"))
+    ours, theirs = (Production(versions, tmp_path / name) for name in ("ours", "theirs"))
     ours.promote(first, "the first")
     return ours, theirs
 

@@ -1,22 +1,25 @@
-"""Commands that go from a registered model to predictions, and from predictions back to it."""
+"""Commands on the registered model: to predictions and back, and which version is production."""
 
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 
 from registry.cli.options import Place, Share, data_option, first_frame_option, home, writes
 from vad.errors import InputError
 
-
-@click.command(short_help="Write a predictions file (Id,Predicted).")
-@click.option(
+_model_option = click.option(
     "--model",
     default="production",
     show_default=True,
     help="Alias, version number, models:/ URI, or best: the best one made on DATA.",
 )
+
+
+@click.command(short_help="Write a predictions file (Id,Predicted).")
+@_model_option
 @data_option
 @first_frame_option
 @click.option("--out", type=Place(), metavar="FILE", help="Where to write. [submissions/<data>-v<version>.csv]")
@@ -32,26 +35,17 @@ from vad.errors import InputError
     "--message", metavar="TEXT", help="With --kaggle: what to call the submission. [version, variant, experiment]"
 )
 @writes
-def submit(
-    model: str,
-    data: str | None,
-    first_frame: int | None,
-    out: str | None,
-    normalization: str,
-    kaggle: str | None,
-    message: str | None,
-) -> None:
+def submit(normalization: Any, kaggle: str | None, message: str | None, **asked: Any) -> None:
     """Write a predictions file (Id,Predicted) by a registered model.
 
     Example: vad submit --model production --data avenue --out predictions.csv
     """
     from registry.console import Console
-    from registry.models import lineage, submission
+    from registry.models import submission
     from registry.runs.result import measured_text
-    from registry.store.tracking import Tracking
 
-    program = lineage.require_kaggle() if kaggle else ""
-    done = submission.submit(model, data, out, normalization, home(), Console(), first_frame)  # type: ignore[arg-type]
+    program = submission.require_kaggle() if kaggle else ""
+    done = submission.submit(submission.Request(**asked), normalization, home(), Console())
     click.echo(f"wrote {done.path}: {done.frames:,} frames, SHA-256 {done.sha256}")
     click.echo(f"by model version {done.version.number}; recorded as run {done.run_id}")
     if done.measured:
@@ -59,18 +53,13 @@ def submit(
     if kaggle:
         tags = done.version.tags
         called = message or f"v{done.version.number} {tags.get('vad.variant', '')} of {tags.get('vad.entry', '')}"
-        click.echo(lineage.hand_in(program, kaggle, done.path, called, Tracking().reopen(done.run_id)))
+        click.echo(submission.upload(program, kaggle, done, called))
         click.echo(f"its score, once you know it: vad record {done.path} --score S --board public")
 
 
 @click.command(short_help="A test video with heat map and score bar.")
 @click.argument("video")
-@click.option(
-    "--model",
-    default="production",
-    show_default=True,
-    help="Alias, version number, models:/ URI, or best: the best one made on DATA.",
-)
+@_model_option
 @data_option
 @first_frame_option
 @click.option(
@@ -78,7 +67,7 @@ def submit(
 )
 @click.option("--fps", type=click.IntRange(1, 240), default=25, show_default=True, help="Frames a second.")
 @writes
-def render(video: str, model: str, data: str | None, first_frame: int | None, out: str | None, fps: int) -> None:
+def render(video: str, fps: int, **asked: Any) -> None:
     """Write a test video with the error as a heat map and the score below it, to be played in a browser.
 
     VIDEO is the id of a test video, with or without zeros in front. The heat map is that of the
@@ -87,10 +76,10 @@ def render(video: str, model: str, data: str | None, first_frame: int | None, ou
     Example: vad render 8 --model production --data avenue
     """
     from registry.console import Console
-    from registry.models.rendering import render as write
+    from registry.models import rendering, submission
     from vad.scoring.render import IN_BROWSERS
 
-    done = write(model, video, data, out, fps, home(), Console(), first_frame)
+    done = rendering.render(submission.Request(**asked), video, fps, home(), Console())
     where = "plays in browsers" if done.codec in IN_BROWSERS else "browsers do not play it; a player does"
     width, height = done.size
     click.echo(f"wrote {done.path}: {done.frames:,} frames, {width} x {height}, {done.codec} ({where})")
@@ -106,10 +95,10 @@ def evaluate(file: Path, labels: str, first_frame: int | None) -> None:
 
     Example: vad evaluate predictions.csv --labels labels.csv
     """
-    from registry.models.submission import evaluate as measure_file
+    from registry.models import submission
     from registry.runs.result import measured_text
 
-    click.echo(measured_text(measure_file(file, labels, home(), first_frame)))
+    click.echo(measured_text(submission.evaluate(file, labels, home(), first_frame)))
 
 
 @click.command(short_help="Write a board's score back to run and version.")
@@ -121,10 +110,10 @@ def record(file: Path, score: float, board: str) -> None:
 
     Example: vad record submissions/avenue-v3.csv --score 0.631 --board public
     """
-    from registry.models.lineage import record as write
+    from registry.models import lineage
     from registry.store.tracking import Tracking
 
-    run, version = write(file, score, board, Tracking())
+    run, version = lineage.record(file, score, board, Tracking())
     on = f"version {version.number} and " if version else ""
     click.echo(f"{board} board {score:g}: recorded on {on}run {run.run_id} ({run.tags.get('vad.entry', '')})")
 
@@ -148,3 +137,48 @@ def explain(what: str, as_json: bool) -> None:
     click.echo(json.dumps(asdict(found), indent=2) if as_json else lineage.as_text(found))
     if not found.sound:
         raise InputError(f"{what} is not what was recorded, or a part of its lineage is gone; see above")
+
+
+@click.command(short_help="Make a version production by hand.")
+@click.argument("version")
+@writes
+def promote(version: str) -> None:
+    """Make a version production, whatever the figures say; what was production becomes previous."""
+    from registry.models.production import Production
+    from registry.models.versions import Versions
+    from registry.store.tracking import Tracking
+
+    versions = Versions(Tracking())
+    chosen = versions.resolve(version, "VERSION")
+    Production(versions, home()).promote(chosen, "by hand")
+    click.echo(f"version {chosen.number} is production")
+
+
+@click.command(short_help="Go back to the previous production model.")
+@writes
+def rollback() -> None:
+    """Make the previous production model production again.
+
+    Twice in a row goes forward again: what was production before the first is the previous one then.
+    """
+    from registry.models.production import Production
+    from registry.models.versions import Versions
+    from registry.store.tracking import Tracking
+
+    click.echo(f"version {Production(Versions(Tracking()), home()).rollback().number} is production again")
+
+
+@click.command(short_help="Every decision, and its reason.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def history(as_json: bool) -> None:
+    """Who was production when, and why: every promotion, refusal and rollback, newest first."""
+    from registry.models.history import History, as_text
+    from registry.models.versions import PRODUCTION, Versions
+    from registry.store.tracking import Tracking
+
+    tracking = Tracking()
+    events, production = History(tracking).events(), Versions(tracking).alias(PRODUCTION)
+    if as_json:
+        click.echo(json.dumps([asdict(event) for event in events], indent=2))
+    else:
+        click.echo(as_text(events, production.number if production else None))
