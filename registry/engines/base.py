@@ -55,38 +55,39 @@ class Engine(Protocol):
         """Give back what `start` took."""
 
 
+Key = TypeVar("Key")
 Ending = TypeVar("Ending")
 TrainingJob = Generator[Job, Trained, Ending]
-"""What happens to a member, from first to last: at its one `yield` it hands over its job and waits until an engine
-has trained it. It may end without."""
+"""All that happens to a member, in order: at its one `yield` it hands over its job and waits until an engine has trained
+it. It may end without."""
 
 
 def run_jobs(
-    training_jobs: Iterable[tuple[str, TrainingJob[Ending]]], engine: Engine
-) -> Generator[tuple[str, Ending | Exception], None, None]:
-    """Run every training job to its end, and yield its name with what it returned or raised, as they end.
+    training_jobs: Iterable[tuple[Key, TrainingJob[Ending]]], engine: Engine
+) -> Generator[tuple[Key, Ending | Exception], None, None]:
+    """Run every training job to its end, and yield its key with what it returned or raised, as they end.
 
-    Where this is stopped or closed, so are the training_jobs that have not ended. What a training_job raises before it hands over
+    Where this is stopped or closed, so are the training jobs that have not ended. What one raises before it hands over
     its job stops all.
     """
-    training: dict[Job, tuple[str, TrainingJob[Ending]]] = {}
-    untrained: list[tuple[str, Ending]] = []
+    training: dict[Job, tuple[Key, TrainingJob[Ending]]] = {}
+    untrained: list[tuple[Key, Ending]] = []
 
     def jobs() -> Iterator[Job]:
-        for name, training_job in training_jobs:
+        for key, training_job in training_jobs:
             try:
                 job = next(training_job)
             except StopIteration as end:
-                untrained.append((name, end.value))
+                untrained.append((key, end.value))
             else:
-                training[job] = name, training_job
+                training[job] = key, training_job
                 yield job
 
     try:
         with closing(engine.train(jobs())) as outcomes:
             for job, outcome in outcomes:
-                name, training_job = training.pop(job)
-                yield name, _end(training_job, outcome)
+                key, training_job = training.pop(job)
+                yield key, _end(training_job, outcome)
         yield from untrained
     except BaseException as error:
         for _, training_job in training.values():
@@ -106,4 +107,4 @@ def _end(training_job: TrainingJob[Ending], outcome: Trained | Exception) -> End
         return ending
     except Exception as error:
         return error
-    raise AssertionError("a training_job has one job")
+    raise AssertionError("a training job has one job")

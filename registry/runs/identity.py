@@ -40,7 +40,7 @@ def identity(context: RunContext) -> dict[str, Any]:
         },
         "data": {
             "name": data.name,
-            "train": context.train.digest if context.train else "",
+            "train": context.train_digest,
             "test": data.test_digest,
             "judge": context.judge.digest if context.judge else "",
             "labels": context.judge.source if context.judge else "",
@@ -49,10 +49,6 @@ def identity(context: RunContext) -> dict[str, Any]:
         "threads": limit(),
         "videos": {} if frames is None else {"train": videos_of(frames.train), "test": videos_of(frames.test)},
     }
-
-
-def write_identity(path: Path, context: RunContext) -> None:
-    path.write_text(json.dumps(identity(context), indent=1))
 
 
 def stored_identity(tracking: Tracking, run: Found, home: Path) -> dict[str, Any] | None:

@@ -1,28 +1,30 @@
-"""What is known before anything is trained: a checked run context, and how long the work takes."""
+"""What is checked and opened before a run: its entry and data, then the engine and the store of the command."""
 
-import contextlib
+import re
 import time
-from collections.abc import Iterable, Sequence
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import replace
-from itertools import pairwise
+from pathlib import Path
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from registry.console import Console
 from registry.data.datasets import Dataset, open_frames_of, open_scores_of, read_files
+from registry.engines import open_engine
 from registry.entries.loading import default_profile, load_entry
 from registry.entries.plan import Plan, make_plan, rehearse
 from registry.models.promotion import read_policy
-from registry.runs.context import Request, RunContext, Target
+from registry.runs.context import Request, RunContext, Session, Subset
+from registry.runs.members import MemberStore
+from registry.store.tracking import Tracking
 from vad.data.frame_index import FrameIndex
-from vad.data.frameset import Labels
-from vad.detectors.member import SCORING_CODE, TRAINING_CODE, Member, digest_of, named_code
-from vad.detectors.training.trainer import Diverged, train
+from vad.data.frameset import Labels, Split
+from vad.detectors.member import Member, digest_of
 from vad.errors import InputError
 from vad.frames.store import SplitSource
-from vad.inputs import Batch, Positions, Samples
+from vad.system.files import replacing
 
 PROXY_SEED = 20260101
 
@@ -41,58 +43,39 @@ def prepare(request: Request, data: Dataset | None = None) -> RunContext:
     plan = make_plan(loaded, labelled=data.labels is not None)
     rehearse(plan, data.index)
     files, file_digests = read_files(plan, data.index)
-    train, targets, judge = None, [], data.labels
-    if data.frames is not None:
-        split, targets = data.frames.train, [Target("test", SplitSource(data.frames.test), data.index)]
-        if plan.holdout and plan.members:
-            keep = {v.id: slice(0, len(v.numbers) - round(len(v.numbers) * plan.holdout)) for v in split.videos}
-            held = split.slice({video: slice(part.stop, None) for video, part in keep.items()})
-            if not len(held.videos):
-                longest = max(len(video.numbers) for video in split.videos)
-                raise InputError(
-                    f"{plan.name}: holdout: {plan.holdout:g} of a train video of {longest} frames is no frame; choose a larger one"
-                )
-            split = split.slice(keep)
-            if judge is None:
-                from vad.synthetic.painted import PaintedSource
+    targets: tuple[Subset, ...]
+    if data.frames is None:
+        targets = (Subset("test", data.index, None),)
+        return RunContext(request, loaded, plan, data, None, targets, data.labels, files, file_digests)
 
-                painted = PaintedSource(held, PROXY_SEED)
-                targets.append(Target("proxy", painted, painted.index))
-                judge = Labels(painted.labels, "painted anomalies")
-                data = replace(data, proxy=painted.digest)
-                _require_scores(plan, painted.index)
-        _require_samples(plan, split.index)
-        train = SplitSource(split)
-    digest = digest_of(
-        {
-            "name": plan.name,
-            "plan": plan.settings(),
-            "files": file_digests,
-            "protocol": data.protocol(),
-            "code": [TRAINING_CODE, SCORING_CODE],
-            **named_code(plan.code()),
-        }
-    )
-    index = split.index if train else None
-    return RunContext(request, loaded, plan, data, train, index, targets, judge, files, file_digests, digest)
+    targets = (Subset("test", data.index, SplitSource(data.frames.test)),)
+    judge = data.labels
+    train, held = _hold_out(plan, data.frames.train)
+    if judge is None and held is not None:
+        from vad.synthetic.painted import PaintedSource
+
+        painted = PaintedSource(held, PROXY_SEED)
+        targets += (Subset("proxy", painted.index, painted),)
+        judge = Labels(painted.labels, "painted anomalies")
+        data = replace(data, proxy=painted.digest)
+        _require_scores(plan, painted.index)
+    _require_samples(plan, train.index)
+    subset = Subset("train", train.index, SplitSource(train))
+    return RunContext(request, loaded, plan, data, subset, targets, judge, files, file_digests)
 
 
-def announce(context: RunContext, console: Console) -> None:
-    """Say what is about to run, on what."""
-    data, loaded = context.data, context.loaded
-    console.say(f"{context.plan.name} on {data.name} ({data.place}), profile {loaded.profile}")
-    if loaded.profile != "full":
-        console.say(
-            "  This profile shortens the training: it shows how things work and says nothing about real footage."
+def _hold_out(plan: Plan, split: Split) -> tuple[Split, Split | None]:
+    """The train frames that members see, and the last ones of each video, which they do not."""
+    if not (plan.holdout and plan.members):
+        return split, None
+    seen = {v.id: slice(0, len(v.numbers) - round(len(v.numbers) * plan.holdout)) for v in split.videos}
+    held = split.slice({video: slice(part.stop, None) for video, part in seen.items()})
+    if not held.videos:
+        longest = max(len(video.numbers) for video in split.videos)
+        raise InputError(
+            f"{plan.name}: holdout: {plan.holdout:g} of a train video of {longest} frames is no frame; choose a larger one"
         )
-    if loaded.overrides:
-        console.say(f"  set: {', '.join(loaded.overrides)}")
-    if data.frames is None or context.train is None:
-        return
-    for note in data.notes:
-        console.say(f"  note: {note}")
-    labels = f"labels from {data.labels.source}" if data.labels else "no labels: figures are proxies (see README)"
-    console.say(f"  {len(context.train):,} train frames, {len(data.index):,} test frames, {labels}")
+    return split.slice(seen), held
 
 
 def _require_samples(plan: Plan, index: FrameIndex) -> None:
@@ -129,57 +112,65 @@ def _require_scores(plan: Plan, index: FrameIndex) -> None:
         raise InputError(f"{error} (among the frames held out of training; a larger holdout helps too)") from None
 
 
-# Batches that are timed, and pixels in each at most. A pass that only scores takes about a third of a training step.
-_BATCHES, _PIXELS, _SCORING = 3, 2**19, 1 / 3
+def announce(context: RunContext, console: Console) -> None:
+    """Say what is about to run, on what."""
+    data, loaded = context.data, context.loaded
+    console.say(f"{context.plan.name} on {data.name} ({data.place}), profile {loaded.profile}")
+    if loaded.profile != "full":
+        console.say(
+            "  This profile shortens the training: it shows how things work and says nothing about real footage."
+        )
+    say_settings(context, console)
+    if context.train is not None:
+        frames = f"{len(context.train.index):,} train frames, {len(data.index):,} test frames"
+        console.say(f"  {frames}, {told_labels(data)}")
 
 
-class Noise(Samples):
-    """Some batches of a member's shape, for the clock alone."""
-
-    def __init__(self, member: Member, batch: int, device: torch.device):
-        super().__init__(np.empty(0, np.uint8), np.zeros((_BATCHES * batch, 1), np.intp), device)
-        shape = member.kind_of_input().shape(member.size)
-        self._given = torch.rand(batch, *shape.sides, device=device)
-        frame = (shape.channels, shape.size, shape.size)
-        self._target = self._given if shape.kind != "sequence" else torch.rand(batch, *frame, device=device)
-
-    def batch(self, which: Positions) -> Batch:
-        return Batch(self._given, self._target)
+def say_settings(context: RunContext, console: Console) -> None:
+    """Say what was set on the command line, and what a person must be told of the data."""
+    if context.loaded.overrides:
+        console.say(f"  set: {', '.join(context.loaded.overrides)}")
+    for note in context.data.notes:
+        console.say(f"  note: {note}")
 
 
-class Estimator:
-    """Seconds of training and scoring by member; each kind of network is timed once."""
+def told_labels(data: Dataset) -> str:
+    return f"labels from {data.labels.source}" if data.labels else "no labels: figures are proxies (see README)"
 
-    def __init__(self, device: torch.device):
-        self._device = device
-        self._known: dict[str, float] = {}
 
-    def seconds(self, members: Iterable[Member], train: FrameIndex, scored: Sequence[FrameIndex]) -> float:
-        """Of training on these frames for all epochs (early stopping may make it less) and scoring those, roughly."""
-        total = 0.0
-        for member in members:
-            kind = member.kind_of_input()
-            passes = len(kind.reach(train, training=True)) * member.training.epochs
-            total += self._sample(member) * (passes + _SCORING * sum(len(kind.reach(index)) for index in scored))
-        return total
+@contextmanager
+def open_session(request: Request, console: Console) -> Iterator[Session]:
+    """Engine and tracking store for the runs of one command. However the block ends, no run of it stays RUNNING."""
+    device = find_device()
+    engine = open_engine(request.engine, request.gpu_share, device, console)
+    tracking = Tracking(new=True)
+    store = MemberStore(tracking, request.home, console)
+    with closing(engine), tracking.ending_runs():
+        yield Session(tracking, store, engine, device, request.home, console)
 
-    def _sample(self, member: Member) -> float:
-        settings = {key: value for key, value in member.settings().items() if key not in ("seed", "epochs", "lr")}
-        key = repr(sorted(settings.items(), key=lambda item: item[0]))
-        if key not in self._known:
-            self._known[key] = self._time(member)
-        return self._known[key]
 
-    def _time(self, member: Member) -> float:
-        batch = min(member.training.batch_size, max(2, _PIXELS // member.size**2))
-        recipe = replace(member.training, epochs=1, patience=None, batch_size=batch)
-        ends: list[float] = []
+def find_device() -> torch.device:
+    """The GPU where there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
-        def tell(count: int, loss: Tensor) -> None:
-            loss.item()  # waits for a GPU
-            ends.append(time.perf_counter())
 
-        # The first batch warms up; of the others the fastest counts, as other work on the machine only slows.
-        with contextlib.suppress(Diverged):  # noise may do that, and the training itself will say so
-            train(member.build(), Noise(member, batch, self._device), recipe, 0, self._device, on_batch=tell)
-        return min(end - start for start, end in pairwise(ends)) / batch
+def mark_forced(contexts: Sequence[RunContext], console: Console) -> tuple[list[RunContext], Path | None]:
+    """Give runs with FORCE the id of their command, or that of the interrupted command which this one resumes.
+
+    Return the runs, and the file that holds the id, to be removed when all of them are finished; None without FORCE.
+    """
+    request = contexts[0].request
+    if not request.force:
+        return list(contexts), None
+    file = request.home / "forced" / digest_of({"works": sorted(context.digest for context in contexts)})[:24]
+    mark = file.read_text() if file.is_file() else ""
+    if re.fullmatch("[0-9a-f]{32}", mark):
+        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(file.stat().st_mtime))
+        console.say(
+            f"  FORCE=1 resumes the forced run that was interrupted, begun {when} (delete {file} to start over)"
+        )
+    else:
+        mark = uuid.uuid4().hex
+        with replacing(file) as new:
+            new.write_text(mark)
+    return [replace(context, force_mark=mark) for context in contexts], file
