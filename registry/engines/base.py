@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar
 from torch import Tensor
 
 from vad.detectors.member import Member
+from vad.detectors.training.remote import Told
 from vad.detectors.training.trainer import Epoch, Trained
 from vad.inputs import Samples
 
@@ -27,6 +28,13 @@ class Job:
     on_start: Callable[[], object]
     on_batch: Callable[[int, Tensor | float], None]
     on_epoch: Callable[[Epoch], None]
+
+    def hear(self, told: Told) -> None:
+        """Pass on what a worker told."""
+        if told.samples:
+            self.on_batch(told.samples, told.loss)
+        if told.epoch is not None:
+            self.on_epoch(told.epoch)
 
 
 Outcomes = Generator[tuple[Job, Trained | Exception], None, None]
