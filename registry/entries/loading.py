@@ -7,22 +7,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from registry.entries.checks import check
-from registry.entries.entry import Entry, Group, StreamSpec, TrainSpec, VariantSpec
+from registry.entries.entry import Entry, FuseSpec, Reference, StreamSpec, TrainSpec, VariantSpec
 from registry.entries.yaml_reader import Document, Key, Problem, parse_value, read_yaml
 from vad.errors import InputError, nearest
 from vad.system.files import names_in
 
 _ENDINGS = (".yaml", ".yml")
 PROFILES = Path(__file__).parent / "profiles"
-_SECTIONS: dict[str, list[str]] = {
-    "": list(Entry.model_fields),
-    "train": list(TrainSpec.model_fields),
-    "members": list(Group.model_fields),
-    "streams": list(StreamSpec.model_fields),
-    "variants": list(VariantSpec.model_fields),
+# By the first part of a key and the number of its parts.
+_SECTIONS: dict[tuple[str | int, int], type[BaseModel]] = {
+    ("reference", 2): Reference,
+    ("train", 2): TrainSpec,
+    ("members", 4): TrainSpec,
+    ("streams", 3): StreamSpec,
+    ("variants", 3): VariantSpec,
+    ("variants", 4): FuseSpec,
 }
 
 
@@ -118,13 +120,6 @@ def _validate(data: dict[str, Any], path: Path) -> tuple[Entry | None, list[Prob
     except ValidationError as error:
         problems = [_from_pydantic(fault, data) for fault in error.errors()]
     problems += check(data)
-    for name, group in (data.get("members") or {}).items() if isinstance(data.get("members"), dict) else ():
-        if isinstance(group, dict) and isinstance(group.get("train"), dict):
-            try:
-                TrainSpec.model_validate({k: v for k, v in group["train"].items() if k in TrainSpec.model_fields})
-            except ValidationError as error:
-                faults = [_from_pydantic(fault, group["train"]) for fault in error.errors()]
-                problems += [Problem(("members", name, "train", *fault.key), fault.message) for fault in faults]
     if isinstance(data.get("name"), str) and data["name"] != path.stem:
         problems.append(Problem(("name",), f'is "{data["name"]}", but the file is {path.name}; they must agree'))
     unique = {(problem.key, problem.message): problem for problem in problems}
@@ -143,17 +138,16 @@ def _from_pydantic(fault: Any, data: Any) -> Problem:
         elif fault["type"] not in ("missing", "extra_forbidden"):
             continue
         key.append(part)
-    last = str(key[-1]) if key else ""
     if fault["type"] == "extra_forbidden":
-        section = str(key[0]) if len(key) > 1 else ""
-        known = _SECTIONS.get(section, [])
-        return Problem(
-            tuple(key), f"unknown key{nearest(last, known)} (known: {', '.join(known)})" if known else "unknown key"
-        )
-    if fault["type"] == "missing":
-        return Problem(tuple(key), "this key is missing")
-    message = fault["msg"][0].lower() + fault["msg"][1:]
-    return Problem(tuple(key), f"{message}, not {fault['input']!r}")
+        known = list(_SECTIONS.get((key[0], len(key)), Entry).model_fields)
+        message = f"unknown key{nearest(str(key[-1]), known)} (known: {', '.join(known)})"
+    elif fault["type"] == "missing":
+        message = "this key is missing"
+    elif fault["type"] == "value_error":
+        message = str(fault["ctx"]["error"])
+    else:
+        message = f"{fault['msg'][0].lower()}{fault['msg'][1:]}, not {fault['input']!r}"
+    return Problem(tuple(key), message)
 
 
 def _report(document: Document, changed: Mapping[Key, str], problems: Sequence[Problem]) -> str:

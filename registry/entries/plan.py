@@ -1,27 +1,22 @@
 """An entry resolved: the members to have, the streams and variants to compute, every default filled in."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 
-from registry.entries.checks import named_options
-from registry.entries.entry import Block, Entry, StreamSpec, TrainSpec, VariantSpec
+from registry.entries.entry import Entry, StreamSpec, VariantSpec
 from registry.entries.loading import Loaded
-from vad.catalog import Catalog, Named
+from vad.catalog import Named
 from vad.data.frame_index import FrameIndex
 from vad.detectors.member import Member, Training, digest_of, named_code
-from vad.detectors.networks import INITS, NETWORKS, parameter_count
-from vad.detectors.training.losses import Weighted, weighted_loss
-from vad.detectors.training.optimizers import SCHEDULES
+from vad.detectors.networks import NETWORKS, parameter_count
+from vad.detectors.training.losses import weighted_loss
 from vad.errors import InputError
-from vad.inputs import INPUTS, fold_frames
+from vad.inputs import fold_frames
 from vad.scoring.pipeline import Fusion, Step, Stream, Variant, code_of_steps, run_pipeline
-from vad.scoring.reconstruction_errors import ERRORS
-from vad.scoring.steps import STEPS
 from vad.user_code import place_of, told
 
 # Held out of training where there are no labels, so that anomalies can be painted into unseen frames.
@@ -84,15 +79,13 @@ def make_plan(loaded: Loaded, labelled: bool) -> Plan:
     entry = loaded.entry
     members = {}
     for group, spec in entry.members.items():
-        train = TrainSpec.model_validate({**entry.train.model_dump(), **spec.train})
+        own = {name: value for name, value in spec.train if name in spec.train.model_fields_set}
+        training = Training(**{**dict(entry.train), **own}, batch_size=spec.batch_size)
+        options = tuple(NETWORKS.bind(spec.model, spec.model_extra or {}).items())
         for seed in spec.seeds:
-            training = _training(train, spec.batch_size)
-            options = tuple(NETWORKS.bind(spec.model, spec.model_extra or {}).items())
-            init = None if spec.init is None else _named(spec.init, INITS)
-            given = _named(spec.input, INPUTS)
-            member = Member(group, spec.model, options, given, spec.size, seed, training, init)
+            member = Member(group, spec.model, options, spec.input, spec.size, seed, training, spec.init)
             members[member.name] = member
-    streams = {name: _stream(spec, entry, loaded) for name, spec in entry.streams.items()}
+    streams = {name: _stream(spec, loaded) for name, spec in entry.streams.items()}
     variants = {name: _variant(spec) for name, spec in entry.variants.items()}
     holdout = entry.holdout if entry.holdout != "auto" else 0.0 if labelled or not members else HOLDOUT_WITHOUT_LABELS
     return Plan(entry.name, members, streams, variants, float(holdout))
@@ -162,40 +155,11 @@ def _tried(member: Member) -> int:
     return parameter_count(network)
 
 
-def _training(train: TrainSpec, batch_size: int) -> Training:
-    return Training(
-        loss=_loss(train.loss),
-        optimizer=train.optimizer,
-        lr=float(train.lr),
-        weight_decay=float(train.weight_decay),
-        schedule=None if train.schedule is None else _named(train.schedule, SCHEDULES),
-        epochs=train.epochs,
-        patience=train.patience,
-        min_delta=float(train.min_delta),
-        keep=train.keep,
-        precision=train.precision,
-        batch_size=batch_size,
-        grad_clip=train.grad_clip,
-    )
-
-
-def _loss(spec: str | Mapping[str, float]) -> str | Weighted:
-    """The sum of weighted losses; a single one of weight 1 is that loss."""
-    if isinstance(spec, str):
-        return spec
-    if list(spec.values()) == [1]:
-        return next(iter(spec))
-    return tuple((name, float(weight)) for name, weight in spec.items())
-
-
-def _stream(spec: StreamSpec, entry: Entry, loaded: Loaded) -> Stream:
-    steps = tuple(_step(step) for step in spec.steps)
+def _stream(spec: StreamSpec, loaded: Loaded) -> Stream:
     if spec.scores is not None:
-        return Stream((), None, steps, str((loaded.path.parent / spec.scores).resolve()))
-    assert spec.error is not None
-    wanted = [spec.members] if isinstance(spec.members, str) else spec.members or []
-    names = [name for item in wanted for name in _members(item, spec.seeds, entry)]
-    return Stream(tuple(names), _named(spec.error, ERRORS), steps)
+        return Stream((), None, tuple(spec.steps), str((loaded.path.parent / spec.scores).resolve()))
+    names = [name for item in spec.members or () for name in _members(item, spec.seeds, loaded.entry)]
+    return Stream(tuple(names), spec.error, tuple(spec.steps))
 
 
 def _members(item: str, seeds: list[int] | None, entry: Entry) -> list[str]:
@@ -204,23 +168,13 @@ def _members(item: str, seeds: list[int] | None, entry: Entry) -> list[str]:
 
 
 def _variant(spec: VariantSpec) -> Variant:
-    steps = tuple(_step(step) for step in spec.steps)
     if spec.stream is not None:
-        return Variant("single", (spec.stream,), (), steps)
-    kind, streams = next(iter((spec.fuse or {}).items()))
-    weights = tuple(float(weight) for weight in streams.values()) if isinstance(streams, Mapping) else ()
-    return Variant(cast(Fusion, kind), tuple(streams), weights, steps)
-
-
-def _step(spec: Block) -> Step:
-    return _named(spec, STEPS)
-
-
-def _named(spec: Any, catalog: Catalog[Any]) -> Named:
-    parsed = named_options(spec, catalog)
-    if isinstance(parsed, str):
-        raise InputError(parsed)
-    return catalog.named(*parsed)
+        return Variant("single", (spec.stream,), (), tuple(spec.steps))
+    assert spec.fuse is not None
+    if weights := spec.fuse.weights:
+        return Variant("weights", tuple(weights), tuple(weights.values()), tuple(spec.steps))
+    kind: Fusion = "max" if spec.fuse.max else "product"
+    return Variant(kind, tuple(spec.fuse.max or spec.fuse.product or ()), (), tuple(spec.steps))
 
 
 def _plain(steps: tuple[Step, ...]) -> list[Any]:
