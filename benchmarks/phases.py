@@ -99,11 +99,8 @@ def _mark_all(tell: Callable[[str], None]) -> None:
 
 
 def _marked(function: Callable[..., Any], part: str, tell: Callable[[str], None]) -> Callable[..., Any]:
-    from registry.runs.training import Noise
-
     def marked(*arguments: Any, **named: Any) -> Any:
-        if not any(isinstance(argument, Noise) for argument in arguments):  # a few timed batches are no epoch
-            tell(part)
+        tell(part)
         result = function(*arguments, **named)
         if part == "state":
             tell("kept")

@@ -92,20 +92,17 @@ def make_plan(loaded: Loaded, labelled: bool) -> Plan:
 
 
 def rehearse(plan: Plan, index: FrameIndex | None = None) -> dict[str, int]:
-    """Build every kind of network, try those of one's own, and run every step on made-up scores of `index`; parameters by member.
+    """Build every kind of network, try the user's own, and run every step on made-up scores of `index`; parameters by member.
 
     Raises InputError for what does not fit: a size that a network cannot take, a network that fails, or gives another
     shape than it is to, steps that fail, a video that is too short for what a member looks at.
     """
     parameters: dict[str, int] = {}
-    by_group: dict[str, int] = {}
-    for name, member in plan.members.items():
+    for group, member in {member.group: member for member in plan.members.values()}.items():
         try:
-            if member.group not in by_group:
-                by_group[member.group] = _tried(member)
+            parameters[group] = _tried(member)
         except InputError as error:
-            raise InputError(f"{plan.name}: members.{member.group}: {error}") from None
-        parameters[name] = by_group[member.group]
+            raise InputError(f"{plan.name}: members.{group}: {error}") from None
     if index is None:
         index = FrameIndex(np.repeat([1, 2], 80), np.tile(np.arange(80), 2))
     generator = np.random.default_rng(0)
@@ -121,37 +118,30 @@ def rehearse(plan: Plan, index: FrameIndex | None = None) -> dict[str, int]:
         if not place_of(error):
             raise
         raise InputError(f"{plan.name}: {told(error)}") from error
-    return parameters
+    return {name: parameters[member.group] for name, member in plan.members.items()}
 
 
 def _tried(member: Member) -> int:
-    """Build a member's network; how many parameters it has.
+    """Build a member's network; return how many parameters it has.
 
-    Where a block of it is one's own, one batch of two passes through network and loss: the project's were tried before.
+    Where a block of it is the user's own, pass one batch of two through network and loss: the project's were tried before.
     """
     network = member.build()
-    if not member.code():
-        return parameter_count(network)
-    shape = member.kind_of_input().shape(member.size)
-    frame = (shape.channels, shape.size, shape.size)
-    given = {
-        "frame": (2, *frame),
-        "clip": (2, frame[0], shape.frames, *frame[1:]),
-        "sequence": (2, shape.frames, *frame),
-    }
-    target = torch.zeros((2, *frame) if shape.kind == "sequence" else given[shape.kind])
-    try:
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            output = network(torch.zeros(given[shape.kind]))
-            if output.shape != target.shape:
-                raise InputError(
-                    f'model "{member.model}" gives {tuple(output.shape)} for a batch of two, not {tuple(target.shape)}'
-                )
-            weighted_loss(member.training.loss)(fold_frames(output), fold_frames(target))
-    except (InputError, MemoryError):
-        raise
-    except Exception as error:
-        raise InputError(f'model "{member.model}" fails: {told(error)}') from error
+    if member.code():
+        shape = member.kind_of_input().shape(member.size)
+        given = torch.zeros(2, *shape.sides)
+        target = given[:, 0] if shape.kind == "sequence" else given
+        try:
+            with torch.no_grad(), torch.random.fork_rng(devices=[]):
+                output = network(given)
+                if output.shape != target.shape:
+                    shapes = f"{tuple(output.shape)} for a batch of two, not {tuple(target.shape)}"
+                    raise InputError(f'model "{member.model}" gives {shapes}')
+                weighted_loss(member.training.loss)(fold_frames(output), fold_frames(target))
+        except (InputError, MemoryError):
+            raise
+        except Exception as error:
+            raise InputError(f'model "{member.model}" fails: {told(error)}') from error
     return parameter_count(network)
 
 

@@ -21,7 +21,7 @@ from registry.runs.members import MemberStore
 from registry.store.tracking import Tracking
 from vad.data.frame_index import FrameIndex
 from vad.data.frameset import Labels, Split
-from vad.detectors.member import Member, digest_of
+from vad.detectors.member import digest_of
 from vad.errors import InputError
 from vad.frames.store import SplitSource
 from vad.system.files import replacing
@@ -58,7 +58,10 @@ def prepare(request: Request, data: Dataset | None = None) -> RunContext:
         targets += (Subset("proxy", painted.index, painted),)
         judge = Labels(painted.labels, "painted anomalies")
         data = replace(data, proxy=painted.digest)
-        _require_scores(plan, painted.index)
+        try:
+            rehearse(plan, painted.index)
+        except InputError as error:
+            raise InputError(f"{error} (among the frames held out of training; a larger holdout helps too)") from None
     _require_samples(plan, train.index)
     subset = Subset("train", train.index, SplitSource(train))
     return RunContext(request, loaded, plan, data, subset, targets, judge, files, file_digests)
@@ -79,7 +82,7 @@ def _hold_out(plan: Plan, split: Split) -> tuple[Split, Split | None]:
 
 
 def _require_samples(plan: Plan, index: FrameIndex) -> None:
-    """Every member must have something to train on."""
+    """Raise InputError where a member has no sample to train on, or a last batch on which it cannot."""
     for member in plan.members.values():
         count = len(member.kind_of_input().reach(index, training=True))
         if not count:
@@ -88,28 +91,16 @@ def _require_samples(plan: Plan, index: FrameIndex) -> None:
                 f"{plan.name}: members.{member.group}: input {member.input.name} finds no sample in the train videos, whose "
                 f"longest has {longest} frames; it needs longer ones (with break_at_gaps, longer without a gap) or an input that looks at fewer"
             )
-        if count % (size := member.training.batch_size) == 1 % size:
-            _require_batch_of_one(plan, member, count)
-
-
-def _require_batch_of_one(plan: Plan, member: Member, count: int) -> None:
-    """Raise InputError where the last batch has one sample and the network cannot train on it (batch norm over 1 x 1 maps)."""
-    try:
-        with torch.no_grad():
-            member.build().train()(torch.zeros(1, *member.kind_of_input().shape(member.size).sides))
-    except ValueError as error:
         size = member.training.batch_size
-        raise InputError(
-            f"{plan.name}: members.{member.group}.batch_size: {size} leaves one of {count:,} samples for the last batch, "
-            f"on which this network cannot train ({error}); choose another"
-        ) from None
-
-
-def _require_scores(plan: Plan, index: FrameIndex) -> None:
-    try:
-        rehearse(plan, index)
-    except InputError as error:
-        raise InputError(f"{error} (among the frames held out of training; a larger holdout helps too)") from None
+        if count % size == 1 % size:  # a batch of one, on which batch norm over 1 x 1 maps cannot train
+            try:
+                with torch.no_grad():
+                    member.build().train()(torch.zeros(1, *member.kind_of_input().shape(member.size).sides))
+            except ValueError as error:
+                raise InputError(
+                    f"{plan.name}: members.{member.group}.batch_size: {size} leaves one of {count:,} samples for the last "
+                    f"batch, on which this network cannot train ({error}); choose another"
+                ) from None
 
 
 def announce(context: RunContext, console: Console) -> None:
@@ -141,17 +132,12 @@ def told_labels(data: Dataset) -> str:
 @contextmanager
 def open_session(request: Request, console: Console) -> Iterator[Session]:
     """Engine and tracking store for the runs of one command. However the block ends, no run of it stays RUNNING."""
-    device = find_device()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     engine = open_engine(request.engine, request.gpu_share, device, console)
     tracking = Tracking(new=True)
     store = MemberStore(tracking, request.home, console)
     with closing(engine), tracking.ending_runs():
         yield Session(tracking, store, engine, device, request.home, console)
-
-
-def find_device() -> torch.device:
-    """The GPU where there is one."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def mark_forced(contexts: Sequence[RunContext], console: Console) -> tuple[list[RunContext], Path | None]:

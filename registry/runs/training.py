@@ -9,9 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from registry.console import plural
 from registry.engines import Job, Lost, TrainingJob, run_jobs
@@ -20,10 +18,13 @@ from registry.runs.members import TrainedMember
 from registry.store.retries import impatient
 from registry.store.runlog import RunLog
 from vad.detectors.member import Member
-from vad.detectors.networks import parameter_count
-from vad.detectors.training import trainer
+from vad.detectors.networks import parameter_count, place
+from vad.detectors.training.optimizers import OPTIMIZERS
+from vad.detectors.training.train_step import Step
 from vad.detectors.training.trainer import Diverged, Epoch, Trained
-from vad.inputs import Batch, Positions, Samples
+from vad.inputs import Batch, Samples
+from vad.system.precision import for_training
+from vad.system.threads import limit
 
 # Seconds from one sending of a curve to the next.
 _CURVE_EVERY = 3.0
@@ -257,40 +258,29 @@ def estimated_seconds(context: RunContext, names: Iterable[str], device: torch.d
     """
     total = 0.0
     for member in (context.plan.members[name] for name in names):
-        kind = member.kind_of_input()
+        kind, recipe = member.kind_of_input(), member.training
         assert context.train is not None
-        trained = len(kind.reach(context.train.index, training=True)) * member.training.epochs
+        trained = len(kind.reach(context.train.index, training=True)) * recipe.epochs
         scored = sum(len(kind.reach(target.index)) for target in context.targets)
-        timed = replace(member, group="", seed=0, training=replace(member.training, epochs=1, lr=1e-3, patience=None))
+        timed = replace(member, group="", seed=0, training=replace(recipe, epochs=1, lr=1e-3))
         total += _seconds_a_sample(timed, device) * (trained + _SCORING * scored)
     return total
 
 
 @cache
 def _seconds_a_sample(member: Member, device: torch.device) -> float:
-    batch = min(member.training.batch_size, max(2, _PIXELS // member.size**2))
-    recipe = replace(member.training, batch_size=batch)
-    ends: list[float] = []
-
-    def on_batch(count: int, loss: Tensor) -> None:
-        loss.item()  # waits for a GPU
+    limit()
+    recipe, shape = member.training, member.kind_of_input().shape(member.size)
+    size = min(recipe.batch_size, max(2, _PIXELS // member.size**2))
+    given = torch.rand(size, *shape.sides, device=device)
+    batch = Batch(given, given[:, 0] if shape.kind == "sequence" else given)
+    network = member.build().train()
+    place(network, device)
+    optimizer = OPTIMIZERS[recipe.optimizer](network.parameters(), recipe.lr, recipe.weight_decay)
+    step = Step(network, recipe, optimizer, for_training(recipe.precision, device), device)
+    ends = []
+    for _ in range(_BATCHES):
+        step(batch).item()  # waits for a GPU
         ends.append(time.perf_counter())
-
     # The first batch warms up; of the others the fastest counts, as other work on the machine only slows.
-    with suppress(Diverged):  # noise may do that, and the training itself will say so
-        trainer.train(member.build(), Noise(member, batch, device), recipe, member.seed, device, on_batch=on_batch)
-    return min(end - start for start, end in pairwise(ends)) / batch
-
-
-class Noise(Samples):
-    """Some batches of a member's shape, for the clock alone."""
-
-    def __init__(self, member: Member, batch: int, device: torch.device):
-        super().__init__(np.empty(0, np.uint8), np.zeros((_BATCHES * batch, 1), np.intp), device)
-        shape = member.kind_of_input().shape(member.size)
-        self._given = torch.rand(batch, *shape.sides, device=device)
-        frame = (shape.channels, shape.size, shape.size)
-        self._target = self._given if shape.kind != "sequence" else torch.rand(batch, *frame, device=device)
-
-    def batch(self, which: Positions) -> Batch:
-        return Batch(self._given, self._target)
+    return min(end - start for start, end in pairwise(ends)) / size
