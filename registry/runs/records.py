@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from registry.data.datasets import labels_tags
 from registry.models.production import Production
 from registry.models.versions import Versions
 from registry.provenance import provenance
@@ -69,19 +68,14 @@ def _tags(context: RunContext) -> dict[str, str]:
         "vad.entry": context.plan.name,
         "vad.profile": context.loaded.profile,
         "vad.set": " ".join(context.loaded.overrides),
-        "vad.data_name": context.data.name,
         "vad.variant_chosen_by": f"{context.data.figure} on {by}" if context.judge else "order in the entry",
         "vad.metric": "average precision, pooled over all frames; 95 % interval by bootstrap over videos",
         "vad.normalization": "from the test frames (transductive)",
         **provenance(str(context.loaded.path)),
         **context.force_tags,
         "vad.engine": context.request.engine,
-        "vad.figure": context.data.figure,
-        "vad.data": context.data.place,
-        **labels_tags(context.data),
-        "vad.protocol": context.data.protocol(),
+        **context.data.tags(),
         "vad.train_digest": context.train_digest,
-        "vad.test_digest": context.data.test_digest,
     }
     return {key: value for key, value in tags.items() if value}
 
@@ -275,18 +269,12 @@ def register(
 
 
 def _version_tags(context: RunContext, variant: str, value: Measured) -> dict[str, str]:
-    data = context.data
     return {
         "vad.entry": context.plan.name,
         "vad.variant": variant,
-        "vad.figure": data.figure,
         "vad.value": f"{value.ap:.6f}",
         "vad.reference_ap": reference_text(context.loaded.entry, variant),
         "vad.interval": f"{value.low:.4f} to {value.high:.4f}",
-        "vad.protocol": data.protocol(),
-        "vad.data": data.place,
-        "vad.data_name": data.name,
-        **labels_tags(data),
-        "vad.test_digest": data.test_digest,
+        **context.data.tags(),
         "vad.profile": context.loaded.profile,
     }

@@ -77,14 +77,6 @@ class MemberTraining:
     frames: FrameMaps
     parent: RunLog
 
-    @property
-    def member(self) -> Member:
-        return self.context.plan.members[self.name]
-
-    @property
-    def digest(self) -> str:
-        return self.context.member_digests[self.name]
-
 
 def train(
     context: RunContext, members: FoundMembers, frames: FrameMaps, parent: RunLog, session: Session
@@ -96,11 +88,11 @@ def train(
     trained = dict(members.known)
     failed: dict[str, str] = {}
     trainings = []
-    for training in (MemberTraining(context, name, frames, parent) for name in members.missing):
-        if training.digest in session.failed:
-            failed[training.name] = f"{session.failed[training.digest]}, as found before"
+    for name in members.missing:
+        if before := session.failed.get(context.member_digests[name]):
+            failed[name] = f"{before}, as found before"
         else:
-            trainings.append(training)
+            trainings.append(MemberTraining(context, name, frames, parent))
     with closing(train_all(trainings, session)) as endings:
         for training, ending in endings:
             name = training.name
@@ -146,7 +138,8 @@ def _train(training: MemberTraining, session: Session, wait: bool) -> TrainingJo
 
     Raises Diverged where the loss is no longer finite; the last good weights are logged then.
     """
-    context, member, digest, parent = training.context, training.member, training.digest, training.parent
+    context, parent = training.context, training.parent
+    member, digest = context.plan.members[training.name], context.member_digests[training.name]
     with session.lock(digest, f"{member.name}: another run is training it" if wait else None) as held:
         if not held:
             return None
