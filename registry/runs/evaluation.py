@@ -1,16 +1,15 @@
 """From trained members to the scores of every variant: how good they are, and pictures of them."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from registry.runs.context import FrameMaps, RunContext, Session, Subset
-from registry.runs.members import TrainedMember
+from registry.runs.members import Members, TrainedMember
 from registry.runs.result import OVERVIEW, figure_name
 from vad.catalog import Named
 from vad.data.frame_index import Values
@@ -40,9 +39,7 @@ class Evaluation:
         return self.outcomes[-1]
 
 
-def score_targets(
-    context: RunContext, members: Mapping[str, TrainedMember], frames: FrameMaps, session: Session
-) -> list[MemberScores]:
+def score_targets(context: RunContext, members: Members, frames: FrameMaps, session: Session) -> list[MemberScores]:
     """Each target's scores by member and error: those in the store, and the missing ones, computed and stored now."""
     scores: list[MemberScores] = []
     for target in context.targets:
@@ -101,12 +98,7 @@ _WORST = 8
 
 
 def write_pictures(
-    context: RunContext,
-    evaluation: Evaluation,
-    members: Mapping[str, TrainedMember],
-    frames: FrameMaps,
-    device: torch.device,
-    folder: Path,
+    context: RunContext, evaluation: Evaluation, members: Members, frames: FrameMaps, session: Session, folder: Path
 ) -> None:
     """Draw scores, figures and losses, and the frames that the best variant got most wrong."""
     from registry import pictures
@@ -118,24 +110,21 @@ def write_pictures(
     measured = {name: m for name, m in evaluation.measured.items() if m is not None}
     if context.judge is not None and measured:
         judged, index = evaluation.judged.variants[best], context.judged.index
-        pictures.precision_recall(folder / "precision_recall.png", judged, context.judge.values, index, measured[best])
+        path = folder / "precision_recall.png"
+        pictures.precision_recall(path, judged, context.judge.values, index, measured[best])
         reference = dict(context.loaded.entry.reference.variants)
         pictures.variant_bars(folder / "variants.png", measured, best, reference, figure_name(data.figure))
     if members:
         curves = {name: member.epochs for name, member in members.items()}
         kept = {name: member.epoch for name, member in members.items()}
         pictures.loss_curves(folder / "losses.png", curves, kept)
-        if rows := _worst_frames(context, evaluation, members, frames, device):
-            pictures.worst_frames(folder / "worst_frames.png", rows)
+    if rows := _worst_frames(context, evaluation, members, frames, session):
+        pictures.worst_frames(folder / "worst_frames.png", rows)
     pictures.overview(folder / OVERVIEW, data.index, scores[best], best, labels)
 
 
 def _worst_frames(
-    context: RunContext,
-    evaluation: Evaluation,
-    members: Mapping[str, TrainedMember],
-    frames: FrameMaps,
-    device: torch.device,
+    context: RunContext, evaluation: Evaluation, members: Members, frames: FrameMaps, session: Session
 ) -> list[Any]:
     """False alarms and misses with labels, else the highest scores, as the largest member of the best variant saw them."""
     from registry import pictures
@@ -145,20 +134,16 @@ def _worst_frames(
     if not known:
         return []
     scores, index = evaluation.test.variants[evaluation.best], context.data.index
-    labels = context.data.labels.values if context.data.labels else None
-    if labels is None:
-        chosen, _ = pictures.worst_positions(index, scores, np.zeros(len(scores), bool), _WORST)
-    else:
-        alarms, misses = pictures.worst_positions(index, scores, labels, _WORST // 2)
-        chosen = [*alarms, *misses]
-    seen = max(known, key=lambda trained: trained.member.size)
-    test = frames[context.targets[0].digest, seen.member.size]
-    samples = seen.member.kind_of_input().samples(test, index, device)
-    error_map = error_maps(seen.network(), samples, seen.member.training.precision, device)
+    labels = context.data.labels.values if context.data.labels else np.zeros(len(scores), bool)
+    most = _WORST // 2 if context.data.labels else _WORST
+    alarms, misses = pictures.worst_positions(index, scores, labels, most)
+    largest = max(known, key=lambda trained: trained.member.size)
+    samples = session.samples(largest.member, context.targets[0], frames)
+    error_map = error_maps(largest.network(), samples, largest.member.training.precision, session.device)
     rows = []
-    for position in chosen:
+    for position in [*alarms, *misses] if context.data.labels else alarms:
         if maps := error_map(position):
-            what = "" if labels is None else "miss, " if labels[position] else "false alarm, "
+            what = "" if not context.data.labels else "miss, " if labels[position] else "false alarm, "
             title = f"{index.ids[position]}: {what}score {scores[position]:.2f}"
             rows.append(pictures.WorstFrame(title, *(values.numpy() for values in maps)))
     return rows

@@ -50,7 +50,8 @@ def execute(context: RunContext, session: Session, say_time: bool = False) -> Re
         with open_run(context, session) as log:
             trained = train(context, members, frames, log, session)
             scores = score_targets(context, trained, frames, session)
-            evaluation = evaluate(context, fuse(context, scores))
+            outcomes = fuse(context, scores)
+            evaluation = evaluate(context, outcomes)
             result = log_results(context, evaluation, trained, frames, log, session)
             log_members(context, trained, log, session)
             return register(context, evaluation, trained, result, log, session)

@@ -54,6 +54,10 @@ class TrainedMember:
         return network
 
 
+Members = Mapping[str, TrainedMember]
+"""Trained members by name."""
+
+
 class MemberStore:
     """Trained members and their scores."""
 

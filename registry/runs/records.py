@@ -3,7 +3,7 @@
 import json
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -17,7 +17,7 @@ from registry.provenance import provenance
 from registry.runs import identity
 from registry.runs.context import FrameMaps, RunContext, Session, ended
 from registry.runs.evaluation import Evaluation, write_pictures
-from registry.runs.members import TrainedMember
+from registry.runs.members import Members, TrainedMember
 from registry.runs.result import FILE, Result, describe, describe_version, reference_for, reference_text
 from registry.store import score_table
 from registry.store.runlog import DESCRIPTION, RunLog
@@ -32,8 +32,6 @@ from vad.scoring import ensemble as ensembles
 from vad.system.files import sha256
 from vad.system.precision import for_training
 from vad.system.threads import limit
-
-Members = Mapping[str, TrainedMember]
 
 
 @contextmanager
@@ -134,7 +132,7 @@ def log_results(
         folder = Path(temporary)
         _write_files(context, evaluation, folder)
         digest = sha256(folder / _predictions(best))
-        write_pictures(context, evaluation, members, frames, session.device, folder / "pictures")
+        write_pictures(context, evaluation, members, frames, session, folder / "pictures")
         log.artifacts(folder, tags={"vad.predictions_sha256": digest})
     return result
 
