@@ -6,11 +6,11 @@ An engine trains and knows nothing of runs. This process alone speaks to MLflow 
 import torch
 
 from registry.console import Console
-from registry.engines.base import Engine, Job, Lost, TrainingJob, run_jobs
+from registry.engines.base import Engine, Job, Lost
 from registry.engines.local import LocalEngine
 from vad.errors import InputError
 
-__all__ = ["Engine", "Job", "LocalEngine", "Lost", "TrainingJob", "open_engine", "run_jobs"]
+__all__ = ["Engine", "Job", "LocalEngine", "Lost", "open_engine"]
 
 
 def open_engine(name: str, gpu_share: float | None, device: torch.device, console: Console) -> Engine:

@@ -1,10 +1,9 @@
-"""What engines have in common: jobs that they train, and the training_jobs that the jobs are a part of."""
+"""What engines have in common: the jobs that they train."""
 
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing, suppress
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from torch import Tensor
 
@@ -61,58 +60,3 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Give back what `start` took."""
-
-
-Key = TypeVar("Key")
-Ending = TypeVar("Ending")
-TrainingJob = Generator[Job, Trained, Ending]
-"""All that happens to a member, in order: at its one `yield` it hands over its job and waits until an engine has trained
-it. It may end without."""
-
-
-def run_jobs(
-    training_jobs: Iterable[tuple[Key, TrainingJob[Ending]]], engine: Engine
-) -> Generator[tuple[Key, Ending | Exception], None, None]:
-    """Run every training job to its end, and yield its key with what it returned or raised, as they end.
-
-    Where this is stopped or closed, so are the training jobs that have not ended. What one raises before it hands over
-    its job stops all.
-    """
-    training: dict[Job, tuple[Key, TrainingJob[Ending]]] = {}
-    untrained: list[tuple[Key, Ending]] = []
-
-    def jobs() -> Iterator[Job]:
-        for key, training_job in training_jobs:
-            try:
-                job = next(training_job)
-            except StopIteration as end:
-                untrained.append((key, end.value))
-            else:
-                training[job] = key, training_job
-                yield job
-
-    try:
-        with closing(engine.train(jobs())) as outcomes:
-            for job, outcome in outcomes:
-                key, training_job = training.pop(job)
-                yield key, _end(training_job, outcome)
-        yield from untrained
-    except BaseException as error:
-        for _, training_job in training.values():
-            with suppress(type(error)):
-                training_job.throw(error)
-        raise
-
-
-def _end(training_job: TrainingJob[Ending], outcome: Trained | Exception) -> Ending | Exception:
-    try:
-        if isinstance(outcome, Exception):
-            training_job.throw(outcome)
-        else:
-            training_job.send(outcome)
-    except StopIteration as end:
-        ending: Ending = end.value
-        return ending
-    except Exception as error:
-        return error
-    raise AssertionError("a training job has one job")

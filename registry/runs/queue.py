@@ -142,8 +142,8 @@ def _train_ahead(queue: Sequence[_Planned], session: Session) -> None:
                 frames = decode([(planned.context, planned.trains)], session)
                 log = open_log(planned.context, session.tracking)
                 stack.callback(log.end, "KILLED")
-                trainings += [MemberTraining(planned.context, name, frames, log) for name in planned.trains]
-            with closing(train_all(trainings, session)) as endings:
+                trainings += [MemberTraining(planned.context, name, frames, log, session) for name in planned.trains]
+            with closing(train_all(trainings, session.engine)) as endings:
                 for training, ending in endings:
                     if isinstance(ending, Exception):
                         whose = f"{training.name} of {training.context.plan.name}"

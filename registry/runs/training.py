@@ -3,7 +3,7 @@
 import math
 import threading
 import time
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, replace
 from functools import cache
@@ -12,7 +12,7 @@ from itertools import pairwise
 import torch
 
 from registry.console import plural
-from registry.engines import Job, Lost, TrainingJob, run_jobs
+from registry.engines import Engine, Job, Lost
 from registry.runs.context import FrameMaps, RunContext, Session, ended
 from registry.runs.members import TrainedMember
 from registry.store.retries import impatient
@@ -22,7 +22,7 @@ from vad.detectors.networks import parameter_count, place
 from vad.detectors.training.optimizers import OPTIMIZERS
 from vad.detectors.training.train_step import Step
 from vad.detectors.training.trainer import Diverged, Epoch, Trained
-from vad.inputs import Batch, Samples
+from vad.inputs import Batch
 from vad.system.precision import for_training
 from vad.system.threads import limit
 
@@ -68,16 +68,6 @@ def _drop_state(digest: str, session: Session) -> None:
                 state.unlink(missing_ok=True)
 
 
-@dataclass(frozen=True)
-class MemberTraining:
-    """A member to train on decoded frames, for an experiment whose run in MLflow is `parent`."""
-
-    context: RunContext
-    name: str
-    frames: FrameMaps
-    parent: RunLog
-
-
 def train(
     context: RunContext, members: FoundMembers, frames: FrameMaps, parent: RunLog, session: Session
 ) -> dict[str, TrainedMember]:
@@ -92,8 +82,8 @@ def train(
         if before := session.failed.get(context.member_digests[name]):
             failed[name] = f"{before}, as found before"
         else:
-            trainings.append(MemberTraining(context, name, frames, parent))
-    with closing(train_all(trainings, session)) as endings:
+            trainings.append(MemberTraining(context, name, frames, parent, session))
+    with closing(train_all(trainings, session.engine)) as endings:
         for training, ending in endings:
             name = training.name
             if isinstance(ending, (Diverged, Lost)):
@@ -114,17 +104,16 @@ def train(
 
 
 def train_all(
-    trainings: Iterable[MemberTraining], session: Session
-) -> Generator[tuple[MemberTraining, TrainedMember | Exception], None, None]:
-    """Train members with the session's engine, and yield what became of each, as they end.
+    trainings: Sequence["MemberTraining"], engine: Engine
+) -> Generator[tuple["MemberTraining", TrainedMember | Exception], None, None]:
+    """Train members, and yield what became of each, as they end.
 
     Those that another process is training come last, and are waited for one at a time: a process that waits must hold
     nothing that another one may wait for.
     """
-    rounds, wait = [list(trainings)], False
+    rounds, wait = [trainings], False
     while rounds:
-        jobs = [(training, _train(training, session, wait)) for training in rounds.pop(0)]
-        with closing(run_jobs(jobs, session.engine)) as endings:
+        with closing(_train_together(rounds.pop(0), engine, wait)) as endings:
             for training, ending in endings:
                 if ending is None:
                     rounds.append([training])
@@ -133,62 +122,102 @@ def train_all(
         wait = True
 
 
-def _train(training: MemberTraining, session: Session, wait: bool) -> TrainingJob[TrainedMember | None]:
-    """Train a member, or resume its training; None where another process is at it and is not to be waited for.
+def _train_together(
+    trainings: Sequence["MemberTraining"], engine: Engine, wait: bool
+) -> Generator[tuple["MemberTraining", TrainedMember | Exception | None], None, None]:
+    """Train members; None for one that another process is training. Where this is cut off, so are all of them."""
+    running: dict[Job, MemberTraining] = {}
+    not_trained: list[tuple[MemberTraining, TrainedMember | None]] = []
 
-    Raises Diverged where the loss is no longer finite; the last good weights are logged then.
+    def jobs() -> Iterator[Job]:
+        for training in trainings:
+            stack.push(training.open)
+            started = training.start(wait)
+            if isinstance(started, Job):
+                running[started] = training
+                yield started
+            else:
+                training.open.close()
+                not_trained.append((training, started))
+
+    with ExitStack() as stack, closing(engine.train(jobs())) as outcomes:
+        for job, outcome in outcomes:
+            training = running.pop(job)
+            try:
+                ending: TrainedMember | Exception = training.finish(outcome)
+            except Exception as error:
+                ending = error
+            yield training, ending
+        yield from not_trained
+
+
+class MemberTraining:
+    """The training of a member on decoded frames, for an experiment whose run in MLflow is `parent`.
+
+    `open` holds its lock and its run in MLflow; how it is left decides the run's status.
     """
-    context, parent = training.context, training.parent
-    member, digest = context.plan.members[training.name], context.member_digests[training.name]
-    with session.lock(digest, f"{member.name}: another run is training it" if wait else None) as held:
-        if not held:
+
+    def __init__(self, context: RunContext, name: str, frames: FrameMaps, parent: RunLog, session: Session):
+        self.context, self.name = context, name
+        self.open = ExitStack()
+        self._frames, self._parent, self._session = frames, parent, session
+        self._member, self._digest = context.plan.members[name], context.member_digests[name]
+
+    def start(self, wait: bool) -> Job | TrainedMember | None:
+        """The job for an engine; or the member, where it is trained; or None, where another process is training it."""
+        context, member, digest, session = self.context, self._member, self._digest, self._session
+        waiting = f"{member.name}: another run is training it" if wait else None
+        if not self.open.enter_context(session.lock(digest, waiting)):
             return None
         # Another run may have finished it since this one looked.
         if known := session.store.find(member, digest, context.force_tags):
             return known
         assert context.train is not None
-        samples = session.samples(member, context.train, training.frames, training=True)
+        samples = session.samples(member, context.train, self._frames, training=True)
         tags = {
             **{"vad.scale": member.size, "vad.seed": member.seed, "vad.group": member.group},
             **{"vad.entry": context.plan.name, "vad.profile": context.loaded.profile, **context.force_tags},
         }
+        parent = self._parent
         log = session.tracking.open_run(parent.experiment_id, "member", digest, member.name, tags, parent.run_id)
-        with ended(log):
-            log.params({**member.settings(), "parameters": parameter_count(member.build())})
-            try:
-                trained = yield from _shown(member, samples, digest, log, session)
-            except (Diverged, Lost) as error:
-                if isinstance(error, Diverged):
-                    if error.trained is not None:
-                        session.store.keep(member, digest, error.trained, len(samples), log)
-                    log.tags({"vad.diverged": f"epoch {error.epoch}"})
-                session.failed[digest] = str(error)
-                raise
-            session.store.keep(member, digest, trained, len(samples), log)
-            known = session.store.kept(member, digest, log)
-        session.state(digest).unlink(missing_ok=True)
-        context.timing.add("train", known.seconds, len(samples) * len(known.epochs))
+        state = session.state(digest)
+        self.open.push(lambda kind, *_: None if kind else state.unlink(missing_ok=True))  # when the run is FINISHED
+        self.open.enter_context(ended(log))
+        log.params({**member.settings(), "parameters": parameter_count(member.build())})
+        self._samples, self._log, self._curve = len(samples), log, _Curve(log, resumed=state.exists())
+        unit = f"{member.kind_of_input().shape(member.size).kind}s"
+        bar = session.console.bar(f"train {member.name}", len(samples) * member.training.epochs, unit)
+        self._shown = self.open.enter_context(ExitStack())
+        self._shown.callback(self._curve.stop)  # also where the training is cut off
+
+        def on_epoch(epoch: Epoch) -> None:
+            bar.loss(epoch.loss)
+            self._curve.add(epoch)
+
+        return Job(member, samples, state, lambda: self._shown.enter_context(bar), bar.advance, on_epoch)
+
+    def finish(self, outcome: Trained | Exception) -> TrainedMember:
+        """Log what the engine made of the job. Raises the exception that it made; of Diverged, log the last good weights."""
+        with self.open:
+            if isinstance(outcome, (Diverged, Lost)):
+                self._session.failed[self._digest] = str(outcome)
+            if isinstance(outcome, Diverged):
+                if outcome.trained is not None:
+                    self._keep(outcome.trained)
+                self._log.tags({"vad.diverged": f"epoch {outcome.epoch}"})
+            if isinstance(outcome, Exception):
+                raise outcome
+            self._shown.close()
+            self._curve.complete(outcome.epochs)
+            if outcome.resumed_after:
+                self._session.console.say(f"    went on after epoch {outcome.resumed_after}, where it was cut off")
+            self._keep(outcome)
+            known = self._session.store.kept(self._member, self._digest, self._log)
+        self.context.timing.add("train", known.seconds, self._samples * len(known.epochs))
         return known
 
-
-def _shown(member: Member, samples: Samples, digest: str, log: RunLog, session: Session) -> TrainingJob[Trained]:
-    """Hand a member to the engine, and show how that goes: as a bar, and as a curve in MLflow."""
-    state = session.state(digest)
-    unit = f"{member.kind_of_input().shape(member.size).kind}s"
-    bar = session.console.bar(f"train {member.name}", len(samples) * member.training.epochs, unit)
-    curve = _Curve(log, resumed=state.exists())
-
-    def on_epoch(epoch: Epoch) -> None:
-        bar.loss(epoch.loss)
-        curve.add(epoch)
-
-    with ExitStack() as shown:
-        shown.callback(curve.stop)  # also where the training is cut off
-        trained = yield Job(member, samples, state, lambda: shown.enter_context(bar), bar.advance, on_epoch)
-    curve.complete(trained.epochs)
-    if trained.resumed_after:
-        session.console.say(f"    went on after epoch {trained.resumed_after}, where it was cut off")
-    return trained
+    def _keep(self, trained: Trained) -> None:
+        self._session.store.keep(self._member, self._digest, trained, self._samples, self._log)
 
 
 class _Curve:
