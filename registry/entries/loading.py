@@ -9,8 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from registry.entries.checks import check
-from registry.entries.entry import Entry, FuseSpec, Reference, StreamSpec, TrainSpec, VariantSpec, unknown
+from registry.entries.entry import Entry, FuseSpec, Reference, StreamSpec, TrainSpec, VariantSpec, check, unknown
 from registry.entries.yaml_reader import Document, Key, Problem, parse_value, read_yaml
 from vad.errors import InputError, nearest
 from vad.system.files import names_in

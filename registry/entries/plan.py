@@ -11,7 +11,7 @@ from registry.entries.entry import Entry, StreamSpec, VariantSpec
 from registry.entries.loading import Loaded
 from vad.catalog import Named
 from vad.data.frame_index import FrameIndex
-from vad.detectors.member import Member, Training, digest_of, named_code
+from vad.detectors.member import Member, Training
 from vad.detectors.networks import NETWORKS, parameter_count
 from vad.detectors.training.losses import weighted_loss
 from vad.errors import InputError
@@ -62,9 +62,6 @@ class Plan:
             },
             "holdout": self.holdout,
         }
-
-    def digest(self) -> str:
-        return digest_of(self.settings() | named_code(self.code()))
 
     def code(self) -> dict[str, str]:
         """The code of its blocks that its digest holds, as `Catalog.code` gives it."""
