@@ -19,9 +19,8 @@ from registry.analysis.leaderboard_report import as_text
 from registry.console import Console
 from registry.entries.loading import load_entry
 from registry.entries.plan import make_plan
-from registry.runs.context import Request
+from registry.runs.context import Request, prepare
 from registry.runs.executor import finished, run
-from registry.runs.preparation import prepare
 from registry.store.runlog import RunLog
 from registry.store.tracking import Tracking
 from vad.data.frame_index import FrameIndex

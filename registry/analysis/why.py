@@ -11,11 +11,10 @@ from typing import Any
 from registry.analysis.changed import code_changes, data_changes, entry_changes, identity_of
 from registry.analysis.differences import changes
 from registry.console import Console, plural, table
-from registry.runs.context import Request, RunContext
+from registry.runs.context import Request, RunContext, prepare
 from registry.runs.executor import finished
 from registry.runs.identity import changed_code, identity
 from registry.runs.members import MemberStore
-from registry.runs.preparation import prepare
 from registry.store.tracking import Found, Tracking
 from vad.detectors.member import Member
 from vad.detectors.training.trainer import so_far

@@ -5,11 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
+from registry.console import Console
 from vad.detectors.member import Member
 from vad.detectors.training.remote import Told
 from vad.detectors.training.trainer import Epoch, Trained
+from vad.errors import InputError
 from vad.inputs import Samples
 
 
@@ -60,3 +63,24 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Give back what `start` took."""
+
+
+def open_engine(name: str, gpu_share: float | None, device: torch.device, console: Console) -> Engine:
+    """Return the engine that was asked for, not started yet. Raises InputError where it is not installed, or takes no share."""
+    from registry.engines.local import LocalEngine
+
+    if name == "local":
+        if gpu_share is not None:
+            raise InputError(
+                f"--gpu-share {gpu_share:g} is an option of Ray; add --engine ray (make: ENGINE=ray), or leave it out"
+            )
+        return LocalEngine(device)
+    try:
+        from registry.engines.ray import RayEngine
+    except ModuleNotFoundError as error:
+        if error.name != "ray":
+            raise
+        raise InputError(
+            "ENGINE=ray: Ray is not installed; `make run ENGINE=ray ...` installs it, and so does `pip install -e '.[ray]'`; or leave ENGINE out"
+        ) from None
+    return RayEngine(gpu_share, console)

@@ -5,9 +5,19 @@ from collections.abc import Iterable, Sequence
 
 from registry.console import Console, duration
 from registry.models.versions import Versions
-from registry.runs.context import FrameMaps, Request, RunContext, Session, Subset, Timing
+from registry.runs.context import (
+    FrameMaps,
+    Request,
+    RunContext,
+    Session,
+    Subset,
+    Timing,
+    announce,
+    mark_forced,
+    open_session,
+    prepare,
+)
 from registry.runs.evaluation import evaluate, fuse, score_targets
-from registry.runs.preparation import announce, mark_forced, open_session, prepare
 from registry.runs.records import log_members, log_results, open_run, register
 from registry.runs.result import Result, present, stored_result
 from registry.runs.training import estimated_seconds, look_up, train

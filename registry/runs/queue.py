@@ -8,9 +8,17 @@ from dataclasses import dataclass, field, replace
 from registry.console import Console, duration, plural, table
 from registry.data.datasets import open_frames_of
 from registry.entries.loading import all_experiments, experiments_folder
-from registry.runs.context import Request, RunContext, Session
+from registry.runs.context import (
+    Request,
+    RunContext,
+    Session,
+    mark_forced,
+    open_session,
+    prepare,
+    say_settings,
+    told_labels,
+)
 from registry.runs.executor import decode, execute, finished
-from registry.runs.preparation import mark_forced, open_session, prepare, say_settings, told_labels
 from registry.runs.records import open_log
 from registry.runs.result import Result, figure_name, interval
 from registry.runs.training import MemberTraining, estimated_seconds, train_all

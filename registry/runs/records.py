@@ -130,8 +130,9 @@ def log_results(
     log.log(_figures(context, evaluation, stated, costs), {"best_variant": best}, tags)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        _write_files(context, evaluation, folder)
-        digest = sha256(folder / _predictions(best))
+        predictions = folder / f"predictions-{best}.csv"
+        _write_files(context, evaluation, predictions)
+        digest = sha256(predictions)
         write_pictures(context, evaluation, members, frames, session, folder / "pictures")
         log.artifacts(folder, tags={"vad.predictions_sha256": digest})
     return result
@@ -163,19 +164,14 @@ def _costs(members: Members, tracking: Tracking) -> dict[str, float]:
     return costs
 
 
-def _predictions(variant: str) -> str:
-    """The artifact that holds a variant's predictions as they could be submitted."""
-    return f"predictions-{variant}.csv"
-
-
-def _write_files(context: RunContext, evaluation: Evaluation, folder: Path) -> None:
-    """The entry as written and as resolved, the scores of every variant, and a predictions file of the best."""
-    loaded, test = context.loaded, evaluation.test.variants
+def _write_files(context: RunContext, evaluation: Evaluation, predictions: Path) -> None:
+    """A predictions file of the best variant; beside it the entry as written and as resolved, and the scores of all."""
+    loaded, test, folder = context.loaded, evaluation.test.variants, predictions.parent
     (folder / "entry.yaml").write_text(loaded.source)
     resolved = {"name": context.plan.name, "profile": loaded.profile, "set": list(loaded.overrides)}
     (folder / "resolved.yaml").write_text(yaml.safe_dump({**resolved, **context.plan.settings()}, sort_keys=False))
     (folder / identity.FILE).write_text(json.dumps(identity.identity(context), indent=1))
-    write_scores(folder / _predictions(evaluation.best), context.data.index, test[evaluation.best])
+    write_scores(predictions, context.data.index, test[evaluation.best])
     labels = context.data.labels.values if context.data.labels else None
     write_table(folder / score_table.TEST, ScoreTable(context.data.index, labels, test))
     if context.judge and not context.data.labels:

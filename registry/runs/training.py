@@ -12,7 +12,7 @@ from itertools import pairwise
 import torch
 
 from registry.console import plural
-from registry.engines import Engine, Job, Lost
+from registry.engines.base import Engine, Job, Lost
 from registry.runs.context import FrameMaps, RunContext, Session, ended
 from registry.runs.members import TrainedMember
 from registry.store.retries import impatient
