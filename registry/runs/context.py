@@ -1,6 +1,5 @@
 """A run of an entry before it begins: what was asked for, what that comes to, and what all runs of one command share."""
 
-import re
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -235,7 +234,7 @@ def told_labels(data: Dataset) -> str:
 
 @dataclass(frozen=True)
 class Session:
-    """What the runs of one command share. `failed` says why members could not be trained, by digest."""
+    """What the runs of one command share. `failed` says why members and experiments failed, by digest."""
 
     tracking: Tracking
     store: MemberStore
@@ -291,33 +290,30 @@ def ended(log: RunLog) -> Iterator[RunLog]:
 
 
 @contextmanager
-def open_session(request: Request, console: Console) -> Iterator[Session]:
-    """Engine and tracking store for the runs of one command. However the block ends, no run of it stays RUNNING."""
+def open_session(contexts: Sequence[RunContext], console: Console) -> Iterator[tuple[Session, list[RunContext]]]:
+    """Engine and tracking store for the runs of one command, and the runs. However the block ends, none stays RUNNING."""
+    request = contexts[0].request
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     engine = open_engine(request.engine, request.gpu_share, device, console)
     tracking = Tracking(new=True)
     store = MemberStore(tracking, request.home, console)
+    session = Session(tracking, store, engine, device, request.home, console)
+    digest = digest_of({"works": sorted(context.digest for context in contexts)})
+    file = request.home / "forced" / digest[:24]
+    mark = _force_mark(file, console) if request.force else ""
     with closing(engine), tracking.ending_runs():
-        yield Session(tracking, store, engine, device, request.home, console)
+        yield session, [replace(context, force_mark=mark) for context in contexts]
+    if request.force and not session.failed:
+        file.unlink(missing_ok=True)
 
 
-def mark_forced(contexts: Sequence[RunContext], console: Console) -> tuple[list[RunContext], Path | None]:
-    """Give runs with FORCE the id of their command, or that of the interrupted command which this one resumes.
-
-    Return the runs, and the file that holds the id, to be removed when all of them are finished; None without FORCE.
-    """
-    request = contexts[0].request
-    if not request.force:
-        return list(contexts), None
-    file = request.home / "forced" / digest_of({"works": sorted(context.digest for context in contexts)})[:24]
-    mark = file.read_text() if file.is_file() else ""
-    if re.fullmatch("[0-9a-f]{32}", mark):
+def _force_mark(file: Path, console: Console) -> str:
+    """The id of a command with FORCE, or that of the interrupted command which this one resumes, from its file."""
+    if file.is_file():
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(file.stat().st_mtime))
-        console.say(
-            f"  FORCE=1 resumes the forced run that was interrupted, begun {when} (delete {file} to start over)"
-        )
-    else:
-        mark = uuid.uuid4().hex
-        with replacing(file) as new:
-            new.write_text(mark)
-    return [replace(context, force_mark=mark) for context in contexts], file
+        said = f"FORCE=1 resumes the forced run that was interrupted, begun {when}"
+        console.say(f"  {said} (delete {file} to start over)")
+        return file.read_text()
+    with replacing(file) as new:
+        new.write_text(uuid.uuid4().hex)
+    return file.read_text()

@@ -13,7 +13,6 @@ from registry.runs.context import (
     Subset,
     Timing,
     announce,
-    mark_forced,
     open_session,
     prepare,
 )
@@ -32,12 +31,8 @@ def run(request: Request, console: Console) -> Result:
     """
     context = prepare(request)
     announce(context, console)
-    with open_session(request, console) as session:
-        (context,), mark = mark_forced([context], console)
-        result = execute(context, session, say_time=True)
-    if mark:
-        mark.unlink(missing_ok=True)
-    return result
+    with open_session([context], console) as (session, (context,)):
+        return execute(context, session, say_time=True)
 
 
 def execute(context: RunContext, session: Session, say_time: bool = False) -> Result:

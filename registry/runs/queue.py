@@ -12,7 +12,6 @@ from registry.runs.context import (
     Request,
     RunContext,
     Session,
-    mark_forced,
     open_session,
     prepare,
     say_settings,
@@ -59,8 +58,7 @@ def run_queue(experiments: Sequence[str], request: Request, console: Console) ->
     if not experiments:
         raise InputError(f"there is no experiment in {experiments_folder()}")
     contexts = _prepare_all(experiments, request)
-    with open_session(request, console) as session:
-        contexts, mark = mark_forced(contexts, console)
+    with open_session(contexts, console) as (session, contexts):
         queue = _plan(contexts, session)
         _announce(queue, session)
         decode([(planned.context, planned.trains) for planned in queue if planned.done is None], session)
@@ -68,10 +66,7 @@ def run_queue(experiments: Sequence[str], request: Request, console: Console) ->
             session.engine.start()
         if session.engine.parallel:
             _train_ahead([planned for planned in queue if planned.trains], session)
-        ended = _work_off(queue, session)
-    if mark and all(item.result for item in ended):
-        mark.unlink(missing_ok=True)
-    return ended
+        return _work_off(queue, session)
 
 
 def _prepare_all(experiments: Sequence[str], request: Request) -> list[RunContext]:
@@ -178,6 +173,7 @@ def _work_off(queue: Sequence[_Planned], session: Session) -> list[Ended]:
             fault = mendable(error, session.tracking.uri, session.home) or explain(error)
             fault = fault or str(error) or type(error).__name__
             session.console.say(f"  {name} failed: {fault}; the queue continues")
+            session.failed[planned.context.digest] = fault
             ended.append(Ended(name, None, fault))
     return ended
 
