@@ -8,15 +8,7 @@ from dataclasses import dataclass, field, replace
 from registry.console import Console, duration, plural, table
 from registry.data.datasets import open_frames_of
 from registry.entries.loading import all_experiments, experiments_folder
-from registry.runs.context import (
-    Request,
-    RunContext,
-    Session,
-    open_session,
-    prepare,
-    say_settings,
-    told_labels,
-)
+from registry.runs.context import Request, RunContext, Session, open_session, prepare, say_settings, told_labels
 from registry.runs.executor import decode, execute, finished
 from registry.runs.records import open_log
 from registry.runs.result import Result, figure_name, interval
