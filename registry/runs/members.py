@@ -34,7 +34,6 @@ class TrainedMember:
     """
 
     member: Member
-    digest: str
     run_id: str
     trained_for: str
     weights: Path
@@ -69,11 +68,11 @@ class MemberStore:
     def find(self, member: Member, digest: str, tags: Mapping[str, str] | None = None) -> TrainedMember | None:
         """A finished member of this digest, with these tags, whose weights are there and whole."""
         for run in self._tracking.find("member", digest, tags=tags):
-            if known := self._load(member, digest, run):
+            if known := self._load(member, run):
                 return known
         return None
 
-    def _load(self, member: Member, digest: str, run: Found) -> TrainedMember | None:
+    def _load(self, member: Member, run: Found) -> TrainedMember | None:
         folder = run.tags.get("vad.checkpoint", "")
         try:
             weights, about = (self._fetch(run.run_id, f"{folder}/{name}") for name in (_WEIGHTS, _ABOUT))
@@ -86,7 +85,6 @@ class MemberStore:
         content = json.loads(about.read_text())
         return TrainedMember(
             member.trained_in(content["precision"]),
-            digest,
             run.run_id,
             run.tags.get("vad.entry", ""),
             weights,
@@ -125,9 +123,9 @@ class MemberStore:
             tags |= {f"vad.{key}": str(value) for key, value in computed.items()}
             log.artifacts(Path(temporary), folder, known={_WEIGHTS: written}, metrics=metrics, tags=tags)
 
-    def kept(self, member: Member, digest: str, log: RunLog) -> TrainedMember:
+    def kept(self, member: Member, log: RunLog) -> TrainedMember:
         """What `keep` logged. Raises InputError where it cannot be read back."""
-        if known := self._load(member, digest, self._tracking.get(log.run_id)):
+        if known := self._load(member, self._tracking.get(log.run_id)):
             return known
         raise InputError(f"the weights of {member.name} were logged to run {log.run_id}, but cannot be read back")
 

@@ -49,7 +49,6 @@ def look_up(context: RunContext, session: Session) -> FoundMembers:
         digest = context.member_digests[name]
         if known := session.store.find(member, digest, context.force_tags):
             found.known[name] = known
-            _drop_state(digest, session)
             how = f"from run {known.run_id} ({known.trained_for}, epoch {known.epoch}, loss {known.loss:.5f})"
         else:
             found.missing.append(name)
@@ -57,15 +56,6 @@ def look_up(context: RunContext, session: Session) -> FoundMembers:
             how = f"to train: {reason}"
         session.console.say(f"  {name:<14} {how}")
     return found
-
-
-def _drop_state(digest: str, session: Session) -> None:
-    """Remove the state of a finished training, which is there where its process was killed before it removed it."""
-    state = session.state(digest)
-    if state.exists():
-        with session.lock(digest) as held:
-            if held:
-                state.unlink(missing_ok=True)
 
 
 def train(
@@ -212,7 +202,7 @@ class MemberTraining:
             if outcome.resumed_after:
                 self._session.console.say(f"    went on after epoch {outcome.resumed_after}, where it was cut off")
             self._keep(outcome)
-            known = self._session.store.kept(self._member, self._digest, self._log)
+            known = self._session.store.kept(self._member, self._log)
         self.context.timing.add("train", known.seconds, self._samples * len(known.epochs))
         return known
 
@@ -230,37 +220,33 @@ class _Curve:
         self._log = log
         self._sent = log.steps("loss") if resumed else set()
         self._epochs: list[Epoch] = []
-        self._sender: threading.Thread | None = None
+        self._sending = threading.Lock()
         self._last = -math.inf
 
     def add(self, epoch: Epoch) -> None:
         """Send it, or keep it for the next sending."""
         self._epochs.append(epoch)
-        if not self._busy() and time.monotonic() - self._last >= _CURVE_EVERY:
+        if not self._sending.locked() and time.monotonic() - self._last >= _CURVE_EVERY:
             self._last = time.monotonic()
             # A daemon: a server that hangs must not hold up the process's end.
-            self._sender = threading.Thread(target=self._try, daemon=True)
-            self._sender.start()
+            threading.Thread(target=self._try, args=(0,), daemon=True).start()
 
     def stop(self) -> None:
         """Send what there is, if that can be done at once."""
-        if self._sender is not None:
-            self._sender.join(_CURVE_EVERY)
-        if not self._busy():
-            self._try()
+        self._try(_CURVE_EVERY)
 
     def complete(self, epochs: Sequence[Epoch]) -> None:
         """Send those of all epochs that are not sent yet. Raises what the store raises."""
-        if self._sender is not None:
-            self._sender.join()
-        self._send(epochs)
+        with self._sending:
+            self._send(epochs)
 
-    def _busy(self) -> bool:
-        return self._sender is not None and self._sender.is_alive()
-
-    def _try(self) -> None:
-        with impatient(), suppress(Exception):  # it is tried again, at the latest by `complete`
-            self._send(tuple(self._epochs))
+    def _try(self, seconds: float) -> None:
+        if self._sending.acquire(timeout=seconds):
+            try:
+                with impatient(), suppress(Exception):  # it is tried again, at the latest by `complete`
+                    self._send(tuple(self._epochs))
+            finally:
+                self._sending.release()
 
     def _send(self, epochs: Sequence[Epoch]) -> None:
         new = [epoch for epoch in epochs if epoch.number not in self._sent]
