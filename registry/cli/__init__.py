@@ -59,8 +59,7 @@ class _Commands(click.Group):
                 sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # the reader left; nothing more to say
                 context.exit(0)
             except (Exception, KeyboardInterrupt) as error:
-                # A library that was cut off raises what it likes.
-                if stopping.asked() or isinstance(error, KeyboardInterrupt):
+                if stopping.was_stopped(error):
                     stopping.heard()
                     abandon()
                     with suppress(OSError):  # a terminal that is closed

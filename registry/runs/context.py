@@ -146,19 +146,18 @@ def prepare(request: Request, data: Dataset | None = None) -> RunContext:
     plan = make_plan(loaded, labelled=data.labels is not None)
     rehearse(plan, data.index)
     files, file_digests = read_files(plan, data.index)
-    targets: tuple[Subset, ...]
     if data.frames is None:
-        targets = (Subset("test", data.index, None),)
-        return RunContext(request, loaded, plan, data, None, targets, data.labels, files, file_digests)
+        test = Subset("test", data.index, None)
+        return RunContext(request, loaded, plan, data, None, (test,), data.labels, files, file_digests)
 
-    targets = (Subset("test", data.index, SplitSource(data.frames.test)),)
+    targets = [Subset("test", data.index, SplitSource(data.frames.test))]
     judge = data.labels
     train, held = _hold_out(plan, data.frames.train)
     if judge is None and held is not None:
         from vad.synthetic.painted import PaintedSource
 
         painted = PaintedSource(held, PROXY_SEED)
-        targets += (Subset("proxy", painted.index, painted),)
+        targets.append(Subset("proxy", painted.index, painted))
         judge = Labels(painted.labels, "painted anomalies")
         data = replace(data, proxy=painted.digest)
         try:
@@ -167,7 +166,7 @@ def prepare(request: Request, data: Dataset | None = None) -> RunContext:
             raise InputError(f"{error} (among the frames held out of training; a larger holdout helps too)") from None
     _require_samples(plan, train.index)
     subset = Subset("train", train.index, SplitSource(train))
-    return RunContext(request, loaded, plan, data, subset, targets, judge, files, file_digests)
+    return RunContext(request, loaded, plan, data, subset, tuple(targets), judge, files, file_digests)
 
 
 def _hold_out(plan: Plan, split: Split) -> tuple[Split, Split | None]:
