@@ -80,7 +80,7 @@ class _Refused(click.ClickException):
     exit_code = 2
 
 
-def _your_fault(error: Exception) -> str | None:
+def _your_fault(error: BaseException) -> str | None:
     """One line for what you can mend, as an input, a full disk or a block of your own."""
     if isinstance(error, InputError):
         return str(error)
@@ -93,7 +93,7 @@ def _your_fault(error: Exception) -> str | None:
     return None
 
 
-def _our_fault(error: Exception) -> str:
+def _our_fault(error: BaseException) -> str:
     """One line for the screen; the traceback goes to a file that the line names."""
     from registry.store.connection import explain
 

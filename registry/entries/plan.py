@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 
-from registry.entries.entry import Entry, StreamSpec, VariantSpec
+from registry.entries.entry import StreamSpec, VariantSpec
 from registry.entries.loading import Loaded
 from vad.catalog import Named
 from vad.data.frame_index import FrameIndex
@@ -16,7 +16,7 @@ from vad.detectors.networks import NETWORKS, parameter_count
 from vad.detectors.training.losses import weighted_loss
 from vad.errors import InputError
 from vad.inputs import fold_frames
-from vad.scoring.pipeline import Fusion, Step, Stream, Variant, code_of_steps, run_pipeline
+from vad.scoring.pipeline import Fusion, Stream, Variant, code_of_steps, run_pipeline
 from vad.user_code import place_of, told
 
 # Held out of training where there are no labels, so that anomalies can be painted into unseen frames.
@@ -49,14 +49,14 @@ class Plan:
                     "members": list(s.members),
                     "error": s.error and s.error.plain(),
                     **({"scores": Path(s.file).name} if s.file else {}),
-                    "steps": _plain(s.steps),
+                    "steps": [step.plain() for step in s.steps],
                 }
                 for name, s in self.streams.items()
             },
             "variants": {
                 name: {
                     "fuse": {v.kind: dict(zip(v.streams, v.weights, strict=True)) if v.weights else list(v.streams)},
-                    "steps": _plain(v.steps),
+                    "steps": [step.plain() for step in v.steps],
                 }
                 for name, v in self.variants.items()
             },
@@ -145,24 +145,16 @@ def _tried(member: Member) -> int:
 def _stream(spec: StreamSpec, loaded: Loaded) -> Stream:
     if spec.scores is not None:
         return Stream((), None, tuple(spec.steps), str((loaded.path.parent / spec.scores).resolve()))
-    names = [name for item in spec.members or () for name in _members(item, spec.seeds, loaded.entry)]
+    groups, names = loaded.entry.members, list[str]()
+    for name in spec.members or ():
+        names += [f"{name}-{seed}" for seed in spec.seeds or groups[name].seeds] if name in groups else [name]
     return Stream(tuple(names), spec.error, tuple(spec.steps))
 
 
-def _members(item: str, seeds: list[int] | None, entry: Entry) -> list[str]:
-    """The names of a group's members, or the one that is named."""
-    return [f"{item}-{seed}" for seed in seeds or entry.members[item].seeds] if item in entry.members else [item]
-
-
 def _variant(spec: VariantSpec) -> Variant:
-    if spec.stream is not None:
+    if spec.fuse is None:
+        assert spec.stream is not None
         return Variant("single", (spec.stream,), (), tuple(spec.steps))
-    assert spec.fuse is not None
-    if weights := spec.fuse.weights:
-        return Variant("weights", tuple(weights), tuple(weights.values()), tuple(spec.steps))
-    kind: Fusion = "max" if spec.fuse.max else "product"
-    return Variant(kind, tuple(spec.fuse.max or spec.fuse.product or ()), (), tuple(spec.steps))
-
-
-def _plain(steps: tuple[Step, ...]) -> list[Any]:
-    return [step.plain() for step in steps]
+    kind, streams = next((kind, streams) for kind, streams in spec.fuse if streams is not None)
+    weights = tuple(streams.values()) if kind == "weights" else ()
+    return Variant(cast(Fusion, kind), tuple(streams), weights, tuple(spec.steps))
