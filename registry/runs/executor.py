@@ -43,7 +43,7 @@ def execute(context: RunContext, session: Session, say_time: bool = False) -> Re
     """
     with session.lock(context.digest, f"{context.plan.name}: another run is running it"):
         if result := finished(context, session.tracking):
-            _say_done(context, result, session.console)
+            _say_done(result, session.console)
             return result
         members = look_up(context, session)
         if members.missing:
@@ -58,7 +58,7 @@ def execute(context: RunContext, session: Session, say_time: bool = False) -> Re
             outcomes = fuse(context, scores)
             evaluation = evaluate(context, outcomes)
             result = log_results(context, evaluation, trained, frames, log, session)
-            log_members(context, trained, log, session)
+            log_members(context, trained, scores[-1], log, session)
             return register(context, evaluation, trained, result, log, session)
 
 
@@ -75,8 +75,8 @@ def finished(context: RunContext, tracking: Tracking) -> Result | None:
     return None
 
 
-def _say_done(context: RunContext, result: Result, console: Console) -> None:
-    console.say(f"{context.plan.name} is done already: nothing to train, nothing to score (FORCE=1 runs it anew)")
+def _say_done(result: Result, console: Console) -> None:
+    console.say(f"{result.entry} is done already: nothing to train, nothing to score (FORCE=1 runs it anew)")
     for name, origin in result.members.items():
         console.say(f"  {name:<14} from run {origin}")
 

@@ -29,6 +29,7 @@ from vad.data.tables import write_scores
 from vad.detectors.training.losses import Weighted
 from vad.measures.metrics import Measured
 from vad.scoring import ensemble as ensembles
+from vad.scoring.pipeline import MemberScores
 from vad.system.files import sha256
 from vad.system.precision import for_training
 from vad.system.threads import limit
@@ -179,10 +180,11 @@ def _write_files(context: RunContext, evaluation: Evaluation, predictions: Path)
         write_table(folder / score_table.PROXY, painted)
 
 
-def log_members(context: RunContext, members: Members, log: RunLog, session: Session) -> None:
+def log_members(context: RunContext, members: Members, scores: MemberScores, log: RunLog, session: Session) -> None:
     """Log a model for each member that was trained in this run's MLflow experiment, once, and its figures, once each.
 
-    The figure of a member is the AP of one of its errors before any step, as in `ap_alone.max`.
+    `scores` are those of the judged frames. The figure of a member is the AP of one of its errors before any step, as in
+    `ap_alone.max`.
     """
     from sklearn.metrics import average_precision_score
 
@@ -198,11 +200,9 @@ def log_members(context: RunContext, members: Members, log: RunLog, session: Ses
         figures = {}
         for error in context.plan.errors(name):
             key = f"{context.data.figure}_alone.{error.label}"
-            values = session.store.scores(member, context.judged.digest, error)
-            if key in (known or ()) or values is None:
-                continue
+            values = scores[name, error]
             scored = np.isfinite(values)
-            if judge.values[scored].any():
+            if key not in (known or ()) and judge.values[scored].any():
                 figures[key] = float(average_precision_score(judge.values[scored], values[scored]))
         if figures:
             model = model if known is not None else _log_model(member, run, tracking)

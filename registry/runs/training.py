@@ -44,18 +44,19 @@ class FoundMembers:
 
 def look_up(context: RunContext, session: Session) -> FoundMembers:
     """Which members are there and which must be trained; said before anything starts."""
-    found = FoundMembers({}, [])
+    found: dict[str, TrainedMember] = {}
+    missing = []
     for name, member in context.plan.members.items():
         digest = context.member_digests[name]
         if known := session.store.find(member, digest, context.force_tags):
-            found.known[name] = known
+            found[name] = known
             how = f"from run {known.run_id} ({known.trained_for}, epoch {known.epoch}, loss {known.loss:.5f})"
         else:
-            found.missing.append(name)
+            missing.append(name)
             reason = "FORCE=1" if context.request.force else "no finished member of this recipe on these frames"
             how = f"to train: {reason}"
         session.console.say(f"  {name:<14} {how}")
-    return found
+    return FoundMembers(found, missing)
 
 
 def train(
