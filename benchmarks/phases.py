@@ -76,20 +76,20 @@ def in_folder(
 
 
 def _mark_all(tell: Callable[[str], None]) -> None:
-    from registry.runs import executor
+    from registry.runs import context, executor
     from registry.runs.members import MemberStore
     from registry.store.runlog import RunLog
     from vad.detectors.training import trainer as training
 
     parts: list[tuple[Any, str, str]] = [
         (executor, "prepare", "prepare"),
-        (executor, "Tracking", "store"),
-        (executor, "_decode", "decode"),
+        (context, "Tracking", "store"),
+        (executor, "decode", "decode"),
         (training, "_one_epoch", "epoch"),
         (training, "_put_down", "state"),
-        (MemberStore, "_keep", "keep"),
-        (executor, "_outcomes", "score"),
-        (executor, "log_outcome", "log"),
+        (MemberStore, "keep", "keep"),
+        (executor, "score_targets", "score"),
+        (executor, "log_results", "log"),
         (executor, "log_members", "members"),
         (executor, "register", "register"),
         (RunLog, "end", "end"),
@@ -99,11 +99,8 @@ def _mark_all(tell: Callable[[str], None]) -> None:
 
 
 def _marked(function: Callable[..., Any], part: str, tell: Callable[[str], None]) -> Callable[..., Any]:
-    from registry.runs.preparation import Noise
-
     def marked(*arguments: Any, **named: Any) -> Any:
-        if not any(isinstance(argument, Noise) for argument in arguments):  # a few timed batches are no epoch
-            tell(part)
+        tell(part)
         result = function(*arguments, **named)
         if part == "state":
             tell("kept")

@@ -18,9 +18,8 @@ from registry.analysis.leaderboard import as_text, leaderboard
 from registry.console import Console
 from registry.entries.loading import load_entry
 from registry.entries.plan import make_plan
-from registry.runs.context import Request
+from registry.runs.context import Request, prepare
 from registry.runs.executor import finished, run
-from registry.runs.preparation import prepare
 from registry.store.runlog import RunLog
 from registry.store.tracking import Tracking
 from vad.data.frame_index import FrameIndex

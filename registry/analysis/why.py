@@ -11,11 +11,10 @@ from typing import Any
 
 from registry.analysis.changes import as_lines, changes, identity_of, run_changes
 from registry.console import Console, plural, table
-from registry.runs.context import Request, RunContext
-from registry.runs.executor import find_device, finished
+from registry.runs.context import Request, RunContext, prepare
+from registry.runs.executor import finished
 from registry.runs.identity import changed_code, identity
 from registry.runs.members import MemberStore
-from registry.runs.preparation import prepare
 from registry.store.tracking import Found, Tracking
 from vad.detectors.member import Member
 from vad.detectors.training.trainer import so_far
@@ -48,10 +47,9 @@ class Why:
 
 def why(request: Request, console: Console) -> Why:
     """Look up every member as a run would. Raises InputError for what is wrong with entry, data or labels."""
-    device = find_device()
     work = prepare(request)
     tracking = Tracking(maybe=True)
-    store = MemberStore(tracking, request.home, device, console)
+    store = MemberStore(tracking, request.home, console)
     done = finished(work, tracking)
     runs = tracking.find("experiment", tags={"vad.entry": work.plan.name})
     here = [run for run in runs if run.tags.get("vad.data") == work.data.place]
@@ -98,15 +96,17 @@ def as_text(found: Why) -> str:
 
 
 def _reason(work: RunContext, member: Member, store: MemberStore, changed: Callable[[Member], str]) -> Reason:
-    digest = member.digest(work.train.digest if work.train else "")
-    resume = work.request.home / "resume" / f"{digest}.safetensors"
+    digest = work.member_digests[member.name]
     if work.request.force:
         return Reason(member.name, "to train", "FORCE=1")
     if known := store.find(member, digest):
-        target = work.targets[0].source.digest if work.targets else ""
-        scored = all(store.stored_scores(known, target, error) is not None for error in work.plan.errors(member.name))
-        source = f"from run {known.run_id[:8]} ({known.trained_for}, epoch {known.epoch})"
-        return Reason(member.name, "reused", source if scored else f"{source}; its scores of these test frames are new")
+        target = work.targets[0].digest
+        scored = all(store.scores(known, target, error) is not None for error in work.plan.errors(member.name))
+        scores = "" if scored else "; its scores of these test frames are new"
+        return Reason(
+            member.name, "reused", f"from run {known.run_id[:8]} ({known.trained_for}, epoch {known.epoch}){scores}"
+        )
+    resume = work.request.home / "resume" / f"{digest}.safetensors"
     if resume.exists():
         epochs = len(so_far(resume).epochs)
         return Reason(member.name, "to train", f"resumes after epoch {epochs}, where it was interrupted")
@@ -117,7 +117,7 @@ def _trained(work: RunContext, tracking: Tracking) -> list[Found]:
     """The finished members that were trained on these frames, whichever experiment did it; newest first."""
     if work.train is None:
         return []
-    same = {"vad.train_digest": work.train.digest}
+    same = {"vad.train_digest": work.train_digest}
     parents = {run.run_id for run in tracking.find("experiment", statuses=("FINISHED", "FAILED", "KILLED"), tags=same)}
     return [run for run in tracking.find("member") if run.tags.get("mlflow.parentRunId") in parents]
 

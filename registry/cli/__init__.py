@@ -9,7 +9,7 @@ import time
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
@@ -21,9 +21,6 @@ from registry.cli.options import home
 from registry.cli.surroundings import settle
 from vad.errors import InputError
 from vad.system.files import abandon
-
-_CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
-
 
 _SECTIONS: dict[str, tuple[click.Command, ...]] = {
     "Run": (running.run,),
@@ -54,35 +51,23 @@ class _Commands(click.Group):
 
     def invoke(self, context: click.Context) -> Any:
         with stopping.stop_on_signals(self.own_process):
-            return self._invoke(context)
-
-    def _invoke(self, context: click.Context) -> Any:
-        try:
-            return super().invoke(context)
-        except KeyboardInterrupt:
-            self._stopped(context)
-        except InputError as error:
-            if stopping.stop_received():
-                self._stopped(context)
-            raise _Refused(str(error)) from None
-        except (click.ClickException, click.exceptions.Exit, click.Abort):
-            raise
-        except BrokenPipeError:
-            sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # the reader left; nothing more to say
-            context.exit(0)
-        except Exception as error:
-            if stopping.stop_received():  # a library that was cut off raises what it likes
-                self._stopped(context)
-            if line := _your_fault(error):
-                raise _Refused(line) from None
-            raise click.ClickException(_our_fault(error)) from None
-
-    def _stopped(self, context: click.Context) -> NoReturn:
-        stopping.ignore_further_signals()
-        abandon()
-        with suppress(OSError):  # a terminal that is closed
-            click.echo(f"\n{stopping.STOPPED}", err=True)
-        context.exit(stopping.STATUS)
+            try:
+                return super().invoke(context)
+            except (click.ClickException, click.exceptions.Exit, click.Abort):
+                raise
+            except BrokenPipeError:
+                sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # the reader left; nothing more to say
+                context.exit(0)
+            except (Exception, KeyboardInterrupt) as error:
+                if stopping.was_stopped(error):
+                    stopping.ignore_further_signals()
+                    abandon()
+                    with suppress(OSError):  # a terminal that is closed
+                        click.echo(f"\n{stopping.STOPPED}", err=True)
+                    context.exit(stopping.STATUS)
+                if line := _your_fault(error):
+                    raise _Refused(line) from None
+                raise click.ClickException(_our_fault(error)) from None
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         """Commands by what they are for."""
@@ -95,8 +80,10 @@ class _Refused(click.ClickException):
     exit_code = 2
 
 
-def _your_fault(error: Exception) -> str | None:
-    """One line for what you can mend, as a full disk or a block of your own."""
+def _your_fault(error: BaseException) -> str | None:
+    """One line for what you can mend, as an input, a full disk or a block of your own."""
+    if isinstance(error, InputError):
+        return str(error)
     from registry.store.retries import mendable
     from registry.store.tracking import default_uri
     from vad.user_code import place_of, told
@@ -106,7 +93,7 @@ def _your_fault(error: Exception) -> str | None:
     return None
 
 
-def _our_fault(error: Exception) -> str:
+def _our_fault(error: BaseException) -> str:
     """One line for the screen; the traceback goes to a file that the line names."""
     from registry.store.connection import explain
 
@@ -120,7 +107,7 @@ def _our_fault(error: Exception) -> str:
     return f"{line}\nWhat was finished is kept. Details: {report}"
 
 
-@click.group(cls=_Commands, context_settings=_CONTEXT)
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="vad-registry")
 def main() -> None:
     """An experiment registry for video anomaly detection, tracked in MLflow."""

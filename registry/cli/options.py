@@ -12,16 +12,11 @@ import click
 
 def home() -> Path:
     """Where memory maps, the demo street and half-done work lie."""
-    return Path(expanded(os.environ.get("VAD_HOME") or ".vad"))
-
-
-def expanded(path: str) -> str:
-    """A path with the home in the place of ~: a shell does not see the one in `--data=~/avenue`, nor make that in DATA=~/avenue."""
-    return os.path.expanduser(path)
+    return Path(os.environ.get("VAD_HOME") or ".vad").expanduser()
 
 
 class Place(click.ParamType[Any]):
-    """A path, as text or as a Path."""
+    """A path, as text or as a Path. A shell does not expand the ~ in `--data=~/avenue`, nor make that in DATA=~/avenue."""
 
     name = "path"
 
@@ -29,7 +24,7 @@ class Place(click.ParamType[Any]):
         self._kind = kind
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        return self._kind(expanded(os.fspath(value)))
+        return self._kind(os.path.expanduser(value))
 
 
 def writes(command: Callable[..., None]) -> Callable[..., None]:

@@ -1,5 +1,7 @@
 """`vad run`: the main job."""
 
+from typing import Any
+
 import click
 
 from registry.cli.options import Place, Share, data_option, first_frame_option, home, labels_option, set_option, writes
@@ -29,17 +31,7 @@ from registry.cli.options import Place, Share, data_option, first_frame_option, 
     help="With ray: how much of a GPU a member takes, as in 0.25. [1 where the cluster has any]",
 )
 @writes
-def run(
-    experiments: tuple[str, ...],
-    data: str | None,
-    labels: str | None,
-    first_frame: int | None,
-    profile: str | None,
-    overrides: tuple[str, ...],
-    force: bool,
-    engine: str,
-    gpu_share: float | None,
-) -> None:
+def run(experiments: tuple[str, ...], **options: Any) -> None:
     """Run an experiment: train, score, fuse, track, register.
 
     EXP is a name in experiments/ or a path to a file. Several, or `all`, run as one queue: what they share is
@@ -48,16 +40,14 @@ def run(
     Example: vad run phase5_multiscale --data avenue --labels labels.csv
     """
     from registry.console import Console
-    from registry.runs import queue
-    from registry.runs import result as report
+    from registry.runs import executor, queue, result
     from registry.runs.context import Request
-    from registry.runs.executor import run as execute
 
-    request = Request(experiments[0], data, labels, profile, overrides, force, home(), engine, gpu_share, first_frame)
+    request = Request(experiments[0], home=home(), **options)
     if experiments == (queue.ALL,) or len(experiments) > 1:
         ended = queue.run_queue(experiments, request, Console())
         click.echo("\n" + queue.as_text(ended))
         if any(item.result is None for item in ended):
             click.get_current_context().exit(1)
     else:
-        click.echo(report.as_text(execute(request, Console())))
+        click.echo(result.as_text(executor.run(request, Console())))

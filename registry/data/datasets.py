@@ -58,6 +58,19 @@ class Dataset:
         """The MLflow experiment of this data set and protocol."""
         return f"{self.name} {self.figure} {self.protocol()[:8]}"
 
+    def tags(self) -> dict[str, str]:
+        """What a run and a model version note of their data; `vad.labels` is `none` without labels."""
+        first = self.labels.first_frame if self.labels else None
+        return {
+            "vad.data_name": self.name,
+            "vad.figure": self.figure,
+            "vad.data": self.place,
+            "vad.labels": str(Path(self.labels.source).resolve()) if self.labels else NO_LABELS,
+            **({} if first is None else {FIRST_FRAME: str(first)}),
+            "vad.protocol": self.protocol(),
+            "vad.test_digest": self.test_digest,
+        }
+
 
 def open_frames_of(data: str | None, labels: str | None, home: Path, first_frame: int | None = None) -> Dataset:
     """The data set at `data`, or the demo street, made if it is not there, with its labels as `labels_of` finds them.
@@ -98,17 +111,8 @@ def open_scores_of(plan: Plan, labels: str | None, home: Path, first_frame: int 
     return Dataset(f"{first.parent.name} files", None, index, known, str(first.parent))
 
 
-def labels_tags(dataset: Dataset) -> dict[str, str]:
-    """Where a data set's labels lie (`none` without), and what their first mask belongs to if that was said, as tags."""
-    if dataset.labels is None:
-        return {"vad.labels": NO_LABELS}
-    first = dataset.labels.first_frame
-    place = {"vad.labels": str(Path(dataset.labels.source).resolve())}
-    return place if first is None else {**place, FIRST_FRAME: str(first)}
-
-
 def first_frame_of(tags: Mapping[str, str]) -> int | None:
-    """What `labels_tags` noted of the first mask."""
+    """The frame that the first mask belongs to, as `Dataset.tags` noted it."""
     return int(tags[FIRST_FRAME]) if FIRST_FRAME in tags else None
 
 

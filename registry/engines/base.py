@@ -1,15 +1,18 @@
-"""What engines have in common: jobs that they train, and the training_jobs that the jobs are a part of."""
+"""What engines have in common: the jobs that they train."""
 
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing, suppress
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol
 
+import torch
 from torch import Tensor
 
+from registry.console import Console
 from vad.detectors.member import Member
+from vad.detectors.training.remote import Told
 from vad.detectors.training.trainer import Epoch, Trained
+from vad.errors import InputError
 from vad.inputs import Samples
 
 
@@ -27,6 +30,13 @@ class Job:
     on_start: Callable[[], object]
     on_batch: Callable[[int, Tensor | float], None]
     on_epoch: Callable[[Epoch], None]
+
+    def hear(self, told: Told) -> None:
+        """Pass on what a worker told."""
+        if told.samples:
+            self.on_batch(told.samples, told.loss)
+        if told.epoch is not None:
+            self.on_epoch(told.epoch)
 
 
 Outcomes = Generator[tuple[Job, Trained | Exception], None, None]
@@ -55,55 +65,22 @@ class Engine(Protocol):
         """Give back what `start` took."""
 
 
-Ending = TypeVar("Ending")
-TrainingJob = Generator[Job, Trained, Ending]
-"""What happens to a member, from first to last: at its one `yield` it hands over its job and waits until an engine
-has trained it. It may end without."""
+def open_engine(name: str, gpu_share: float | None, device: torch.device, console: Console) -> Engine:
+    """Return the engine that was asked for, not started yet. Raises InputError where it is not installed, or takes no share."""
+    from registry.engines.local import LocalEngine
 
-
-def run_jobs(
-    training_jobs: Iterable[tuple[str, TrainingJob[Ending]]], engine: Engine
-) -> Generator[tuple[str, Ending | Exception], None, None]:
-    """Run every training job to its end, and yield its name with what it returned or raised, as they end.
-
-    Where this is stopped or closed, so are the training_jobs that have not ended. What a training_job raises before it hands over
-    its job stops all.
-    """
-    training: dict[Job, tuple[str, TrainingJob[Ending]]] = {}
-    untrained: list[tuple[str, Ending]] = []
-
-    def jobs() -> Iterator[Job]:
-        for name, training_job in training_jobs:
-            try:
-                job = next(training_job)
-            except StopIteration as end:
-                untrained.append((name, end.value))
-            else:
-                training[job] = name, training_job
-                yield job
-
+    if name == "local":
+        if gpu_share is not None:
+            raise InputError(
+                f"--gpu-share {gpu_share:g} is an option of Ray; add --engine ray (make: ENGINE=ray), or leave it out"
+            )
+        return LocalEngine(device)
     try:
-        with closing(engine.train(jobs())) as outcomes:
-            for job, outcome in outcomes:
-                name, training_job = training.pop(job)
-                yield name, _end(training_job, outcome)
-        yield from untrained
-    except BaseException as error:
-        for _, training_job in training.values():
-            with suppress(type(error)):
-                training_job.throw(error)
-        raise
-
-
-def _end(training_job: TrainingJob[Ending], outcome: Trained | Exception) -> Ending | Exception:
-    try:
-        if isinstance(outcome, Exception):
-            training_job.throw(outcome)
-        else:
-            training_job.send(outcome)
-    except StopIteration as end:
-        ending: Ending = end.value
-        return ending
-    except Exception as error:
-        return error
-    raise AssertionError("a training_job has one job")
+        from registry.engines.ray import RayEngine
+    except ModuleNotFoundError as error:
+        if error.name != "ray":
+            raise
+        raise InputError(
+            "ENGINE=ray: Ray is not installed; `make run ENGINE=ray ...` installs it, and so does `pip install -e '.[ray]'`; or leave ENGINE out"
+        ) from None
+    return RayEngine(gpu_share, console)

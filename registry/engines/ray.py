@@ -51,18 +51,16 @@ class _Task:
     begun: bool = False
 
     def hear(self, told: Told) -> None:
-        """Pass on what a worker told."""
+        """Pass on what a worker told, with the state after an epoch in the file that a training resumes from."""
         if not self.begun:
             self.begun = True
             self.job.on_start()
-        if told.samples:
-            self.seen += told.samples
-            self.job.on_batch(told.samples, told.loss)
+        self.seen += told.samples
         if told.epoch is not None:
             with replacing(self.job.resume) as temporary:
                 temporary.write_bytes(told.state)
-            self.job.on_epoch(told.epoch)
             self.epochs, self.seen, self.losses = told.epoch.number, 0, 0
+        self.job.hear(told)
 
     def lose(self) -> None:
         """Its worker is gone, and with it what was seen since the last epoch."""

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from registry.entries.checks import check
-from registry.entries.entry import Entry, Group, StreamSpec, TrainSpec, VariantSpec
+from registry.entries.entry import Entry, FuseSpec, Reference, StreamSpec, TrainSpec, VariantSpec, check, unknown
 from registry.entries.yaml_reader import Document, Key, Problem, parse_value, read_yaml
 from vad.errors import InputError, nearest
 from vad.system.files import names_in
@@ -19,12 +18,14 @@ _ENDINGS = (".yaml", ".yml")
 _JOURNEY = "journey.yaml"
 PROFILES = Path(__file__).parent / "profiles"
 _OF_THE_PROJECT = Path(__file__).resolve().parents[2] / "experiments"
-_SECTIONS: dict[str, list[str]] = {
-    "": list(Entry.model_fields),
-    "train": list(TrainSpec.model_fields),
-    "members": list(Group.model_fields),
-    "streams": list(StreamSpec.model_fields),
-    "variants": list(VariantSpec.model_fields),
+# By the first part of a key and the number of its parts.
+_SECTIONS: dict[tuple[str | int, int], type[BaseModel]] = {
+    ("reference", 2): Reference,
+    ("train", 2): TrainSpec,
+    ("members", 4): TrainSpec,
+    ("streams", 3): StreamSpec,
+    ("variants", 3): VariantSpec,
+    ("variants", 4): FuseSpec,
 }
 
 
@@ -96,10 +97,6 @@ def default_profile(data: str | None) -> str:
     return "full" if data else "demo"
 
 
-def profile_names() -> list[str]:
-    return sorted(path.stem for path in PROFILES.glob("*.yaml"))
-
-
 def load_entry(experiment: str, profile: str = "full", overrides: Sequence[str] = ()) -> Loaded:
     """Read, change and check an entry.
 
@@ -110,35 +107,17 @@ def load_entry(experiment: str, profile: str = "full", overrides: Sequence[str] 
     if not isinstance(document.data, dict):
         raise InputError(f"{path}: an entry is a mapping of keys (name, members, streams, variants, ...)")
     data = _with_profile(document.data, profile, overrides)
-    problems = list(document.problems)
-    changed: dict[Key, str] = {}
-    for override in overrides:
-        _override(data, override, changed)
-    entry, found = _validate(data, path)
-    problems += found
-    if problems or entry is None:
-        raise InputError(_report(document, changed, problems))
-    return Loaded(entry, path, path.read_text(encoding="utf-8"), profile, tuple(overrides))
-
-
-def _validate(data: dict[str, Any], path: Path) -> tuple[Entry | None, list[Problem]]:
-    entry, problems = None, []
+    changed = {_override(data, override): override for override in overrides}
+    problems = [*document.problems, *check(data)]
     try:
         entry = Entry.model_validate(data)
     except ValidationError as error:
-        problems = [_from_pydantic(fault, data) for fault in error.errors()]
-    problems += check(data)
-    for name, group in (data.get("members") or {}).items() if isinstance(data.get("members"), dict) else ():
-        if isinstance(group, dict) and isinstance(group.get("train"), dict):
-            try:
-                TrainSpec.model_validate({k: v for k, v in group["train"].items() if k in TrainSpec.model_fields})
-            except ValidationError as error:
-                faults = [_from_pydantic(fault, group["train"]) for fault in error.errors()]
-                problems += [Problem(("members", name, "train", *fault.key), fault.message) for fault in faults]
-    if isinstance(data.get("name"), str) and data["name"] != path.stem:
-        problems.append(Problem(("name",), f'is "{data["name"]}", but the file is {path.name}; they must agree'))
-    unique = {(problem.key, problem.message): problem for problem in problems}
-    return entry, list(unique.values())
+        problems += [_from_pydantic(fault, data) for fault in error.errors()]
+    if isinstance(name := data.get("name"), str) and name != path.stem:
+        problems.append(Problem(("name",), f'is "{name}", but the file is {path.name}; they must agree'))
+    if problems:
+        raise InputError(_report(document, changed, list(dict.fromkeys(problems))))
+    return Loaded(entry, path, path.read_text(encoding="utf-8"), profile, tuple(overrides))
 
 
 def _from_pydantic(fault: Any, data: Any) -> Problem:
@@ -146,24 +125,22 @@ def _from_pydantic(fault: Any, data: Any) -> Problem:
     key: list[str | int] = []
     here = data
     for part in fault["loc"]:
-        if (isinstance(here, dict) and part in here) or (
-            isinstance(here, list) and isinstance(part, int) and part < len(here)
-        ):
+        try:
             here = here[part]
-        elif fault["type"] not in ("missing", "extra_forbidden"):
-            continue
+        except (LookupError, TypeError):
+            if fault["type"] not in ("missing", "extra_forbidden"):
+                continue
         key.append(part)
-    last = str(key[-1]) if key else ""
     if fault["type"] == "extra_forbidden":
-        section = str(key[0]) if len(key) > 1 else ""
-        known = _SECTIONS.get(section, [])
-        return Problem(
-            tuple(key), f"unknown key{nearest(last, known)} (known: {', '.join(known)})" if known else "unknown key"
-        )
-    if fault["type"] == "missing":
-        return Problem(tuple(key), "this key is missing")
-    message = fault["msg"][0].lower() + fault["msg"][1:]
-    return Problem(tuple(key), f"{message}, not {fault['input']!r}")
+        known = list(_SECTIONS.get((key[0], len(key)), Entry).model_fields)
+        message = f"unknown key{nearest(str(key[-1]), known)} (known: {', '.join(known)})"
+    elif fault["type"] == "missing":
+        message = "this key is missing"
+    elif fault["type"] == "value_error":
+        message = str(fault["ctx"]["error"])
+    else:
+        message = f"{fault['msg'][0].lower()}{fault['msg'][1:]}, not {fault['input']!r}"
+    return Problem(tuple(key), message)
 
 
 def _report(document: Document, changed: Mapping[Key, str], problems: Sequence[Problem]) -> str:
@@ -182,32 +159,30 @@ def _report(document: Document, changed: Mapping[Key, str], problems: Sequence[P
 def _with_profile(data: dict[str, Any], profile: str, overrides: Sequence[str]) -> dict[str, Any]:
     """A copy of the entry under a profile: its `train` replaces values of all training, its `members` of each group, its
     `sizes` of the groups of a size, but for what an override sets for all training."""
-    if profile not in profile_names():
-        raise InputError(
-            f'unknown profile "{profile}"{nearest(profile, profile_names())} (known: {", ".join(profile_names())})'
-        )
+    known = sorted(path.stem for path in PROFILES.glob("*.yaml"))
+    if profile not in known:
+        raise InputError(unknown("profile", profile, known))
     values = read_yaml(PROFILES / f"{profile}.yaml").data or {}
     data = copy.deepcopy(data)
     train, members, sizes = (values.get(part, {}) for part in ("train", "members", "sizes"))
     overridden = {override.partition("=")[0].strip() for override in overrides}
     if train and isinstance(data.setdefault("train", {}), dict):
         data["train"].update(train)
-    for group in (data.get("members") or {}).values() if isinstance(data.get("members"), dict) else ():
+    groups = data.get("members")
+    for group in groups.values() if isinstance(groups, dict) else ():
         if isinstance(group, dict):
             size, own = group.get("size"), group.get("train", {})
             of_size = sizes.get(size, {}) if isinstance(size, int) else {}
             group |= members | {key: value for key, value in of_size.items() if key != "train"}
             if isinstance(own, dict):
-                shorter = {
-                    key: value for key, value in of_size.get("train", {}).items() if f"train.{key}" not in overridden
-                }
+                shorter = {k: value for k, value in of_size.get("train", {}).items() if f"train.{k}" not in overridden}
                 own = own | {key: value for key, value in train.items() if key in own} | shorter
                 group |= {"train": own} if own else {}
     return data
 
 
-def _override(data: dict[str, Any], override: str, changed: dict[Key, str]) -> None:
-    """Set one `path.to.key=value`. Every part but the last must be there; the schema checks the rest."""
+def _override(data: dict[str, Any], override: str) -> Key:
+    """Set one `path.to.key=value`; return its key. Every part but the last must be there; the schema checks the rest."""
     path, equals, text = override.partition("=")
     if not equals or not path.strip():
         raise InputError(f"SET={override!r:.200} must read key=value, as in train.epochs=3")
@@ -215,26 +190,23 @@ def _override(data: dict[str, Any], override: str, changed: dict[Key, str]) -> N
         value = parse_value(text)
     except InputError as error:
         raise InputError(f"SET {override:.200}: {error}") from None
-    parts = path.strip().split(".")
+    *parents, last = path.strip().split(".")
+    if parents[:1] == ["train"]:
+        data.setdefault("train", {})
     here: Any = data
-    key: list[str | int] = []
-    last: Any
-    for part in parts[:-1]:
-        step: str | int = int(part) if isinstance(here, list) and part.isdigit() else part
-        if isinstance(here, dict) and not key and part == "train":
-            here.setdefault("train", {})
+    step: Any
+    key: Key = ()
+    for part in parents:
         try:
-            here = here[step]
-        except (KeyError, IndexError, TypeError):
+            step = int(part) if isinstance(here, list) and part.isdigit() else part
+            here, key = here[step], (*key, step)
+        except (LookupError, TypeError):
             known = [str(name) for name in here] if isinstance(here, dict) else []
             hint = f"{nearest(part, known)} (there: {', '.join(known)})" if known else ""
-            raise InputError(
-                f'SET {override:.200}: there is no "{part}" in {".".join(map(str, key)) or "the entry"}{hint}'
-            ) from None
-        key.append(step)
-    last = int(parts[-1]) if isinstance(here, list) and parts[-1].isdigit() else parts[-1]
-    if isinstance(here, dict) or (isinstance(here, list) and isinstance(last, int) and last < len(here)):
-        here[last] = value
-    else:
+            place = ".".join(map(str, key)) or "the entry"
+            raise InputError(f'SET {override:.200}: there is no "{part}" in {place}{hint}') from None
+    step = int(last) if isinstance(here, list) and last.isdigit() else last
+    if not isinstance(here, dict) and not (isinstance(here, list) and isinstance(step, int) and step < len(here)):
         raise InputError(f"SET {override:.200}: {'.'.join(map(str, key))} has no keys to set")
-    changed[(*key, last)] = override
+    here[step] = value
+    return (*key, step)

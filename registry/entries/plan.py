@@ -1,6 +1,5 @@
 """An entry resolved: the members to have, the streams and variants to compute, every default filled in."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -8,20 +7,16 @@ from typing import Any, cast
 import numpy as np
 import torch
 
-from registry.entries.checks import named_options
-from registry.entries.entry import Block, Entry, StreamSpec, TrainSpec, VariantSpec
+from registry.entries.entry import StreamSpec, VariantSpec
 from registry.entries.loading import Loaded
-from vad.catalog import Catalog, Named
+from vad.catalog import Named
 from vad.data.frame_index import FrameIndex
-from vad.detectors.member import Member, Training, digest_of, named_code
-from vad.detectors.networks import INITS, NETWORKS, parameter_count
-from vad.detectors.training.losses import Weighted, weighted_loss
-from vad.detectors.training.optimizers import SCHEDULES
+from vad.detectors.member import Member, Training
+from vad.detectors.networks import NETWORKS, parameter_count
+from vad.detectors.training.losses import weighted_loss
 from vad.errors import InputError
-from vad.inputs import INPUTS, fold_frames
-from vad.scoring.pipeline import Fusion, Step, Stream, Variant, code_of_steps, run_pipeline
-from vad.scoring.reconstruction_errors import ERRORS
-from vad.scoring.steps import STEPS
+from vad.inputs import fold_frames
+from vad.scoring.pipeline import Fusion, Stream, Variant, code_of_steps, run_pipeline
 from vad.user_code import place_of, told
 
 # Held out of training where there are no labels, so that anomalies can be painted into unseen frames.
@@ -54,22 +49,19 @@ class Plan:
                     "members": list(s.members),
                     "error": s.error and s.error.plain(),
                     **({"scores": Path(s.file).name} if s.file else {}),
-                    "steps": _plain(s.steps),
+                    "steps": [step.plain() for step in s.steps],
                 }
                 for name, s in self.streams.items()
             },
             "variants": {
                 name: {
                     "fuse": {v.kind: dict(zip(v.streams, v.weights, strict=True)) if v.weights else list(v.streams)},
-                    "steps": _plain(v.steps),
+                    "steps": [step.plain() for step in v.steps],
                 }
                 for name, v in self.variants.items()
             },
             "holdout": self.holdout,
         }
-
-    def digest(self) -> str:
-        return digest_of(self.settings() | named_code(self.code()))
 
     def code(self) -> dict[str, str]:
         """The code of its blocks that its digest holds, as `Catalog.code` gives it."""
@@ -84,35 +76,30 @@ def make_plan(loaded: Loaded, labelled: bool) -> Plan:
     entry = loaded.entry
     members = {}
     for group, spec in entry.members.items():
-        train = TrainSpec.model_validate({**entry.train.model_dump(), **spec.train})
+        own = {name: value for name, value in spec.train if name in spec.train.model_fields_set}
+        training = Training(**{**dict(entry.train), **own}, batch_size=spec.batch_size)
+        options = tuple(NETWORKS.bind(spec.model, spec.model_extra or {}).items())
         for seed in spec.seeds:
-            training = _training(train, spec.batch_size)
-            options = tuple(NETWORKS.bind(spec.model, spec.model_extra or {}).items())
-            init = None if spec.init is None else _named(spec.init, INITS)
-            given = _named(spec.input, INPUTS)
-            member = Member(group, spec.model, options, given, spec.size, seed, training, init)
+            member = Member(group, spec.model, options, spec.input, spec.size, seed, training, spec.init)
             members[member.name] = member
-    streams = {name: _stream(spec, entry, loaded) for name, spec in entry.streams.items()}
+    streams = {name: _stream(spec, loaded) for name, spec in entry.streams.items()}
     variants = {name: _variant(spec) for name, spec in entry.variants.items()}
     holdout = entry.holdout if entry.holdout != "auto" else 0.0 if labelled or not members else HOLDOUT_WITHOUT_LABELS
     return Plan(entry.name, members, streams, variants, float(holdout))
 
 
 def rehearse(plan: Plan, index: FrameIndex | None = None) -> dict[str, int]:
-    """Build every kind of network, try those of one's own, and run every step on made-up scores of `index`; parameters by member.
+    """Build every kind of network, try the user's own, and run every step on made-up scores of `index`; parameters by member.
 
     Raises InputError for what does not fit: a size that a network cannot take, a network that fails, or gives another
     shape than it is to, steps that fail, a video that is too short for what a member looks at.
     """
     parameters: dict[str, int] = {}
-    by_group: dict[str, int] = {}
-    for name, member in plan.members.items():
+    for group, member in {member.group: member for member in plan.members.values()}.items():
         try:
-            if member.group not in by_group:
-                by_group[member.group] = _tried(member)
+            parameters[group] = _tried(member)
         except InputError as error:
-            raise InputError(f"{plan.name}: members.{member.group}: {error}") from None
-        parameters[name] = by_group[member.group]
+            raise InputError(f"{plan.name}: members.{group}: {error}") from None
     if index is None:
         index = FrameIndex(np.repeat([1, 2], 80), np.tile(np.arange(80), 2))
     generator = np.random.default_rng(0)
@@ -128,100 +115,46 @@ def rehearse(plan: Plan, index: FrameIndex | None = None) -> dict[str, int]:
         if not place_of(error):
             raise
         raise InputError(f"{plan.name}: {told(error)}") from error
-    return parameters
+    return {name: parameters[member.group] for name, member in plan.members.items()}
 
 
 def _tried(member: Member) -> int:
-    """Build a member's network; how many parameters it has.
+    """Build a member's network; return how many parameters it has.
 
-    Where a block of it is one's own, one batch of two passes through network and loss: the project's were tried before.
+    Where a block of it is the user's own, pass one batch of two through network and loss: the project's were tried before.
     """
     network = member.build()
-    if not member.code():
-        return parameter_count(network)
-    shape = member.kind_of_input().shape(member.size)
-    frame = (shape.channels, shape.size, shape.size)
-    given = {
-        "frame": (2, *frame),
-        "clip": (2, frame[0], shape.frames, *frame[1:]),
-        "sequence": (2, shape.frames, *frame),
-    }
-    target = torch.zeros((2, *frame) if shape.kind == "sequence" else given[shape.kind])
-    try:
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            output = network(torch.zeros(given[shape.kind]))
-            if output.shape != target.shape:
-                raise InputError(
-                    f'model "{member.model}" gives {tuple(output.shape)} for a batch of two, not {tuple(target.shape)}'
-                )
-            weighted_loss(member.training.loss)(fold_frames(output), fold_frames(target))
-    except (InputError, MemoryError):
-        raise
-    except Exception as error:
-        raise InputError(f'model "{member.model}" fails: {told(error)}') from error
+    if member.code():
+        shape = member.kind_of_input().shape(member.size)
+        given = torch.zeros(2, *shape.sides)
+        target = given[:, 0] if shape.kind == "sequence" else given
+        try:
+            with torch.no_grad(), torch.random.fork_rng(devices=[]):
+                output = network(given)
+                if output.shape != target.shape:
+                    shapes = f"{tuple(output.shape)} for a batch of two, not {tuple(target.shape)}"
+                    raise InputError(f'model "{member.model}" gives {shapes}')
+                weighted_loss(member.training.loss)(fold_frames(output), fold_frames(target))
+        except (InputError, MemoryError):
+            raise
+        except Exception as error:
+            raise InputError(f'model "{member.model}" fails: {told(error)}') from error
     return parameter_count(network)
 
 
-def _training(train: TrainSpec, batch_size: int) -> Training:
-    return Training(
-        loss=_loss(train.loss),
-        optimizer=train.optimizer,
-        lr=float(train.lr),
-        weight_decay=float(train.weight_decay),
-        schedule=None if train.schedule is None else _named(train.schedule, SCHEDULES),
-        epochs=train.epochs,
-        patience=train.patience,
-        min_delta=float(train.min_delta),
-        keep=train.keep,
-        precision=train.precision,
-        batch_size=batch_size,
-        grad_clip=train.grad_clip,
-    )
-
-
-def _loss(spec: str | Mapping[str, float]) -> str | Weighted:
-    """The sum of weighted losses; a single one of weight 1 is that loss."""
-    if isinstance(spec, str):
-        return spec
-    if list(spec.values()) == [1]:
-        return next(iter(spec))
-    return tuple((name, float(weight)) for name, weight in spec.items())
-
-
-def _stream(spec: StreamSpec, entry: Entry, loaded: Loaded) -> Stream:
-    steps = tuple(_step(step) for step in spec.steps)
+def _stream(spec: StreamSpec, loaded: Loaded) -> Stream:
     if spec.scores is not None:
-        return Stream((), None, steps, str((loaded.path.parent / spec.scores).resolve()))
-    assert spec.error is not None
-    wanted = [spec.members] if isinstance(spec.members, str) else spec.members or []
-    names = [name for item in wanted for name in _members(item, spec.seeds, entry)]
-    return Stream(tuple(names), _named(spec.error, ERRORS), steps)
-
-
-def _members(item: str, seeds: list[int] | None, entry: Entry) -> list[str]:
-    """The names of a group's members, or the one that is named."""
-    return [f"{item}-{seed}" for seed in seeds or entry.members[item].seeds] if item in entry.members else [item]
+        return Stream((), None, tuple(spec.steps), str((loaded.path.parent / spec.scores).resolve()))
+    groups, names = loaded.entry.members, list[str]()
+    for name in spec.members or ():
+        names += [f"{name}-{seed}" for seed in spec.seeds or groups[name].seeds] if name in groups else [name]
+    return Stream(tuple(names), spec.error, tuple(spec.steps))
 
 
 def _variant(spec: VariantSpec) -> Variant:
-    steps = tuple(_step(step) for step in spec.steps)
-    if spec.stream is not None:
-        return Variant("single", (spec.stream,), (), steps)
-    kind, streams = next(iter((spec.fuse or {}).items()))
-    weights = tuple(float(weight) for weight in streams.values()) if isinstance(streams, Mapping) else ()
-    return Variant(cast(Fusion, kind), tuple(streams), weights, steps)
-
-
-def _step(spec: Block) -> Step:
-    return _named(spec, STEPS)
-
-
-def _named(spec: Any, catalog: Catalog[Any]) -> Named:
-    parsed = named_options(spec, catalog)
-    if isinstance(parsed, str):
-        raise InputError(parsed)
-    return catalog.named(*parsed)
-
-
-def _plain(steps: tuple[Step, ...]) -> list[Any]:
-    return [step.plain() for step in steps]
+    if spec.fuse is None:
+        assert spec.stream is not None
+        return Variant("single", (spec.stream,), (), tuple(spec.steps))
+    kind, streams = next((kind, streams) for kind, streams in spec.fuse if streams is not None)
+    weights = tuple(streams.values()) if kind == "weights" else ()
+    return Variant(cast(Fusion, kind), tuple(streams), weights, tuple(spec.steps))

@@ -75,39 +75,30 @@ def read_yaml(path: Path) -> Document:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise InputError(f"{path} is no text file in UTF-8") from None
-    document = Document(path, None)
-    try:
-        _read(text, document)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{path}, line {mark.line + 1}" if mark else str(path)
-        raise InputError(f"{where}: this is no valid YAML: {_said(error)}") from None
-    return document
+    return _read(text, path)
 
 
 def parse_value(text: str) -> Any:
-    """A value as an entry would spell it: `3`, `1e-4`, `[42, 123]`, `best`."""
-    document = Document(Path(), None)
-    try:
-        _read(text, document)
-    except yaml.YAMLError as error:
-        raise InputError(f"{text!r:.200} is no YAML value: {_said(error)}") from None
-    return document.data
+    """A value as an entry would spell it: `3`, `1e-4`, `[42, 123]`, `best`. Raises InputError where it is none."""
+    return _read(text, None).data
 
 
-def _read(text: str, document: Document) -> None:
-    """Fill a document. Raises YAMLError for all that is wrong with the text."""
-    loader = _Loader(text)
+def _read(text: str, path: Path | None) -> Document:
+    document = Document(path or Path(), None)
     try:
-        node = loader.get_single_node()
-        if node is not None:
+        loader = _Loader(text)
+        if (node := loader.get_single_node()) is not None:
             document.data = _build(node, (), loader, document, count())
-    except RecursionError:
-        raise yaml.YAMLError("it is nested too deep, or an anchor contains itself") from None
-
-
-def _said(error: yaml.YAMLError) -> str:
-    return str(getattr(error, "problem", None) or getattr(error, "reason", None) or error)
+    except (yaml.YAMLError, RecursionError) as error:
+        said = getattr(error, "problem", None) or getattr(error, "reason", None) or error
+        if isinstance(error, RecursionError):
+            said = "it is nested too deep, or an anchor contains itself"
+        if path is None:
+            raise InputError(f"{text!r:.200} is no YAML value: {said}") from None
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}, line {mark.line + 1}" if mark else str(path)
+        raise InputError(f"{where}: this is no valid YAML: {said}") from None
+    return document
 
 
 def _build(node: yaml.Node, key: Key, loader: _Loader, document: Document, built: Iterator[int]) -> Any:

@@ -1,116 +1,149 @@
-"""What a run found, measured and logged: figures, tables, pictures."""
+"""From trained members to the scores of every variant: how good they are, and pictures of them."""
 
-import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-import yaml
+import numpy as np
 
-from registry.runs import identity
-from registry.runs.context import RunContext
-from registry.runs.description import describe, reference_for, write_pictures
-from registry.runs.identity import write_identity
-from registry.runs.members import TrainedMember
-from registry.runs.result import Result
-from registry.store import score_table
-from registry.store.runlog import DESCRIPTION, RunLog
-from registry.store.score_table import ScoreTable, write_table
-from registry.store.tracking import Found, Tracking
-from vad.data.tables import write_scores
-from vad.frames.store import Frames
+from registry.runs.context import FrameMaps, RunContext, Session, Subset
+from registry.runs.members import Members, TrainedMember
+from registry.runs.result import OVERVIEW, figure_name
+from vad.catalog import Named
+from vad.data.frame_index import Values
 from vad.measures.metrics import Measured, measure
-from vad.scoring.pipeline import Outcome
-from vad.system.files import sha256
+from vad.scoring.frame_scores import error_maps, score
+from vad.scoring.pipeline import MemberScores, Outcome, run_pipeline
 
 
-def log_outcome(
-    context: RunContext,
-    outcomes: Mapping[str, Outcome],
-    known: Mapping[str, TrainedMember],
-    maps: Mapping[str, Mapping[int, Frames]],
-    log: RunLog,
-    device: torch.device,
-    tracking: Tracking,
-) -> Result:
-    """Measure every variant, choose the best, and log figures, scores and pictures."""
-    entry, figure = context.loaded.entry, context.data.figure
-    judged = outcomes["test" if context.data.labels else "proxy"] if context.judge else None
+@dataclass(frozen=True)
+class Evaluation:
+    """Every variant's scores of each target, and its figures, None where there are no labels; the best variant first."""
+
+    outcomes: Sequence[Outcome]
+    measured: dict[str, Measured | None]
+
+    @property
+    def best(self) -> str:
+        return next(iter(self.measured))
+
+    @property
+    def test(self) -> Outcome:
+        return self.outcomes[0]
+
+    @property
+    def judged(self) -> Outcome:
+        """The scores of `RunContext.judged`."""
+        return self.outcomes[-1]
+
+
+def score_targets(context: RunContext, members: Members, frames: FrameMaps, session: Session) -> list[MemberScores]:
+    """Each target's scores by member and error: those in the store, and the missing ones, computed and stored now."""
+    scores: list[MemberScores] = []
+    for target in context.targets:
+        found: dict[tuple[str, Named], Values] = {}
+        for name, member in members.items():
+            errors = context.plan.errors(name)
+            stored = {error: session.store.scores(member, target.digest, error) for error in errors}
+            known = {error: v for error, v in stored.items() if v is not None and len(v) == len(target.index)}
+            if missing := [error for error in errors if error not in known]:
+                started = time.perf_counter()
+                known |= _score(member, missing, target, frames, session)
+                context.timing.add("score", time.perf_counter() - started, len(target.index))
+            found |= {(name, error): values for error, values in known.items()}
+        scores.append(found)
+    return scores
+
+
+def _score(
+    known: TrainedMember, errors: Sequence[Named], target: Subset, frames: FrameMaps, session: Session
+) -> dict[Named, Values]:
+    """Score frames under these errors, and keep the scores with the member's run."""
+    member, count = known.member, len(target.index)
+    network, samples = known.network(), session.samples(member, target, frames)
+    what = f"score {member.name}" + ("" if target.name == "test" else f" ({target.name})")
+    unit = f"{member.kind_of_input().shape(member.size).kind}s"
+    with session.console.bar(what, len(samples), unit) as bar:
+        started = time.perf_counter()
+        scores = score(network, samples, errors, count, member.training.precision, session.device, bar.advance)
+        rate = count / max(time.perf_counter() - started, 1e-9)
+    session.store.keep_scores(known, target.digest, scores, rate)
+    return scores
+
+
+def fuse(context: RunContext, scores: Sequence[MemberScores]) -> list[Outcome]:
+    """Every variant's scores of each target. Files score test frames alone: no other target has variants that read one."""
+    outcomes = []
+    for target, member_scores in zip(context.targets, scores, strict=True):
+        files = context.files if target.name == "test" else {}
+        streams = {name: s for name, s in context.plan.streams.items() if not s.file or name in files}
+        variants = {name: v for name, v in context.plan.variants.items() if streams.keys() >= set(v.streams)}
+        outcomes.append(run_pipeline(streams, variants, member_scores, files, target.index))
+    return outcomes
+
+
+def evaluate(context: RunContext, outcomes: Sequence[Outcome]) -> Evaluation:
+    """Measure every variant that the judge has labels for, and put the best first."""
     measured: dict[str, Measured | None] = dict.fromkeys(context.plan.variants)
-    if judged is not None and context.judge is not None:
-        index = context.data.index if context.data.labels else context.targets[-1].index
-        measured |= {n: measure(scores, context.judge.values, index) for n, scores in judged.variants.items()}
+    if context.judge is not None:
+        labels, index = context.judge.values, context.judged.index
+        measured |= {name: measure(scores, labels, index) for name, scores in outcomes[-1].variants.items()}
     order = sorted(measured, key=lambda name: -(m.ap if (m := measured[name]) else -1.0))
-    best = order[0]
-    result = Result(
-        context.plan.name,
-        context.data.name,
-        context.loaded.profile,
-        figure,
-        best,
-        {name: measured[name] for name in order},
-        dict(entry.reference.variants),
-        {name: member.run_id for name, member in known.items()},
-        log.run_id,
-        tracking.link(log.run_id, log.experiment_id),
-    )
-    runs = {name: tracking.get(member.run_id) for name, member in known.items()}
-    stated, of = reference_for(entry, best)
-    metrics: dict[str, float] = {}  # MLflow shows them in this order
-    tags = {DESCRIPTION: describe(entry, result, log)}
-    if top := measured[best]:
-        metrics |= {figure: top.ap, f"{figure}_low": top.low, f"{figure}_high": top.high}
-    if stated is not None:
-        metrics["reference_ap"] = stated
-        tags |= {"vad.reference_ap": f"{stated:.4f}", "vad.reference_of": of}
-    if top:
-        metrics |= {"auc" if context.data.labels else "proxy_auc": top.auc, "prevalence": top.prevalence}
-    metrics |= _costs(known, runs) | context.seconds.metrics()
-    metrics |= {f"{figure}.{name}": found.ap for name in order if (found := measured[name])}
-    log.log(metrics, {"best_variant": best}, tags)
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        _write_texts(context, outcomes, result, folder)
-        written = sha256(folder / predictions_file(best))
-        write_pictures(context, outcomes["test"], judged, result, known, maps, device, folder / "pictures")
-        log.artifacts(folder, tags={"vad.predictions_sha256": written})
-    return result
+    return Evaluation(outcomes, {name: measured[name] for name in order})
 
 
-def _costs(known: Mapping[str, TrainedMember], runs: Mapping[str, Found]) -> dict[str, float]:
-    """What all members cost, whichever run paid for it: seconds of training, MB of weights, frames/s to scores."""
+_WORST = 8
+
+
+def write_pictures(
+    context: RunContext, evaluation: Evaluation, members: Members, frames: FrameMaps, session: Session, folder: Path
+) -> None:
+    """Draw scores, figures and losses, and the frames that the best variant got most wrong."""
+    from registry import pictures
+
+    folder.mkdir()
+    data, best, scores = context.data, evaluation.best, evaluation.test.variants
+    labels = data.labels.values if data.labels else None
+    pictures.timelines(folder / "timelines.png", data.index, scores, best, labels)
+    measured = {name: m for name, m in evaluation.measured.items() if m is not None}
+    if context.judge is not None and measured:
+        judged, index = evaluation.judged.variants[best], context.judged.index
+        path = folder / "precision_recall.png"
+        pictures.precision_recall(path, judged, context.judge.values, index, measured[best])
+        reference = dict(context.loaded.entry.reference.variants)
+        pictures.variant_bars(folder / "variants.png", measured, best, reference, figure_name(data.figure))
+    if members:
+        curves = {name: member.epochs for name, member in members.items()}
+        kept = {name: member.epoch for name, member in members.items()}
+        pictures.loss_curves(folder / "losses.png", curves, kept)
+    if rows := _worst_frames(context, evaluation, members, frames, session):
+        pictures.worst_frames(folder / "worst_frames.png", rows)
+    pictures.overview(folder / OVERVIEW, data.index, scores[best], best, labels)
+
+
+def _worst_frames(
+    context: RunContext, evaluation: Evaluation, members: Members, frames: FrameMaps, session: Session
+) -> list[Any]:
+    """False alarms and misses with labels, else the highest scores, as the largest member of the best variant saw them."""
+    from registry import pictures
+
+    streams = [context.plan.streams[name] for name in context.plan.variants[evaluation.best].streams]
+    known = [members[name] for stream in streams for name in stream.members]
     if not known:
-        return {}
-    costs = {
-        "members_seconds": sum(member.seconds for member in known.values()),
-        "megabytes": sum(member.weights.stat().st_size for member in known.values()) / 1e6,
-    }
-    rates = [run.metrics.get("score_frames_per_second") for run in runs.values()]
-    if all(rates):
-        costs["frames_per_second"] = 1 / sum(1 / rate for rate in rates if rate)
-    return costs
-
-
-def predictions_file(variant: str) -> str:
-    """The artifact that holds a variant's predictions as they could be submitted."""
-    return f"predictions-{variant}.csv"
-
-
-def _write_texts(context: RunContext, outcomes: Mapping[str, Outcome], result: Result, folder: Path) -> None:
-    """The entry as written and as resolved, the scores of every variant, and a predictions file of the best."""
-    (folder / "entry.yaml").write_text(context.loaded.source)
-    resolved: dict[str, Any] = {
-        "name": context.plan.name,
-        "profile": context.loaded.profile,
-        "set": list(context.loaded.overrides),
-    }
-    (folder / "resolved.yaml").write_text(yaml.safe_dump({**resolved, **context.plan.settings()}, sort_keys=False))
-    write_identity(folder / identity.FILE, context)
-    index, variants = context.data.index, outcomes["test"].variants
-    write_scores(folder / predictions_file(result.best), index, variants[result.best])
-    labels = context.data.labels.values if context.data.labels else None
-    write_table(folder / score_table.TEST, ScoreTable(index, labels, variants))
-    if "proxy" in outcomes and context.judge is not None:
-        painted = ScoreTable(context.targets[-1].index, context.judge.values, outcomes["proxy"].variants)
-        write_table(folder / score_table.PROXY, painted)
+        return []
+    scores, index = evaluation.test.variants[evaluation.best], context.data.index
+    labels = context.data.labels.values if context.data.labels else np.zeros(len(scores), bool)
+    most = _WORST // 2 if context.data.labels else _WORST
+    alarms, misses = pictures.worst_positions(index, scores, labels, most)
+    largest = max(known, key=lambda trained: trained.member.size)
+    samples = session.samples(largest.member, context.targets[0], frames)
+    error_map = error_maps(largest.network(), samples, largest.member.training.precision, session.device)
+    rows = []
+    for position in [*alarms, *misses] if context.data.labels else alarms:
+        if maps := error_map(position):
+            what = "" if not context.data.labels else "miss, " if labels[position] else "false alarm, "
+            title = f"{index.ids[position]}: {what}score {scores[position]:.2f}"
+            rows.append(pictures.WorstFrame(title, *(values.numpy() for values in maps)))
+    return rows

@@ -1,7 +1,8 @@
 """What a run was made of, down to each frame's file: kept with it, so that a later run can say what changed since."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ def identity(context: RunContext) -> dict[str, Any]:
         },
         "data": {
             "name": data.name,
-            "train": context.train.digest if context.train else "",
+            "train": context.train_digest,
             "test": data.test_digest,
             "judge": context.judge.digest if context.judge else "",
             "labels": context.judge.source if context.judge else "",
@@ -49,10 +50,6 @@ def identity(context: RunContext) -> dict[str, Any]:
         "threads": limit(),
         "videos": {} if frames is None else {"train": videos_of(frames.train), "test": videos_of(frames.test)},
     }
-
-
-def write_identity(path: Path, context: RunContext) -> None:
-    path.write_text(json.dumps(identity(context), indent=1))
 
 
 def stored_identity(tracking: Tracking, run: Found, home: Path) -> dict[str, Any] | None:
@@ -69,19 +66,14 @@ def changed_frames(before: Mapping[str, Any], now: Mapping[str, Any], split: str
     old, new = (side.get("videos", {}).get(split, {}) for side in (before, now))
     lines = []
     for video in sorted({*old, *new}, key=int):
-        if old.get(video) == new.get(video):
-            continue
         if video not in old or video not in new:
             lines.append(f"video {video} is {'new' if video in new else 'gone'}")
-            continue
-        was, is_now = _contents(old[video]), _contents(new[video])
-        facts = {
-            "new": sorted(set(is_now) - set(was)),
-            "gone": sorted(set(was) - set(is_now)),
-            "changed": sorted(n for n in set(was) & set(is_now) if was[n] != is_now[n]),
-        }
-        parts = [f"{_ranges(numbers)} {word}" for word, numbers in facts.items() if numbers]
-        lines.append(f"video {video}: frame{'s' if sum(map(len, facts.values())) > 1 else ''} {', '.join(parts)}")
+        elif old[video] != new[video]:
+            was, is_now = _contents(old[video]), _contents(new[video])
+            changed = {number for number in was.keys() & is_now.keys() if was[number] != is_now[number]}
+            facts = {"new": is_now.keys() - was.keys(), "gone": was.keys() - is_now.keys(), "changed": changed}
+            parts = [f"{_ranges(sorted(numbers))} {word}" for word, numbers in facts.items() if numbers]
+            lines.append(f"video {video}: frame{'s' if sum(map(len, facts.values())) > 1 else ''} {', '.join(parts)}")
     return lines
 
 
@@ -117,12 +109,7 @@ def _contents(video: Mapping[str, str]) -> dict[int, str]:
     return dict(zip(numbers, digests if len(digests) == len(numbers) else digests * len(numbers), strict=False))
 
 
-def _ranges(numbers: Any) -> str:
+def _ranges(numbers: Iterable[int]) -> str:
     """Ascending numbers as `0-9,12,14-20`."""
-    parts: list[list[int]] = []
-    for number in numbers:
-        if parts and number == parts[-1][1] + 1:
-            parts[-1][1] = number
-        else:
-            parts.append([number, number])
-    return ",".join(f"{first}-{last}" if last > first else str(first) for first, last in parts)
+    parts = [[n for _, n in part] for _, part in groupby(enumerate(numbers), lambda item: item[1] - item[0])]
+    return ",".join(f"{part[0]}-{part[-1]}" if len(part) > 1 else str(part[0]) for part in parts)

@@ -1,16 +1,27 @@
-"""What a run found: figures, members and the registered version; and how a person sees them."""
+"""What a run found, and how a person reads it: in the terminal, and in MLflow as a run's or a version's description."""
 
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import quote
 
 from registry.console import plural, table
+from registry.entries.entry import Entry
 from registry.models.versions import Versions
 from registry.store.record import Altered
+from registry.store.runlog import RunLog
 from registry.store.tracking import Found, Tracking
 from vad.measures.metrics import Measured
 
 FILE = "results.json"
+OVERVIEW = "overview.png"
+_PICTURES = {
+    "timelines.png": "scores of each video",
+    "precision_recall.png": "precision and recall",
+    "variants.png": "variants",
+    "losses.png": "losses",
+    "worst_frames.png": "worst frames",
+}
 
 
 @dataclass(frozen=True)
@@ -57,17 +68,13 @@ def stored_result(tracking: Tracking, run: Found, home: Path) -> Result | None:
 
 def as_text(result: Result) -> str:
     """A run's variants best first, where the run is, what was registered, and what to do next."""
-    name = "AP" if result.figure == "ap" else "proxy AP"
     rows = []
     for variant, m in result.variants.items():
-        mark = "*" if variant == result.best else ""
+        figures = [f"{m.ap:.4f}", interval(m), f"{m.auc:.4f}"] if m else ["-", "-", "-"]
         reference = f"{result.reference[variant]:.4f}" if variant in result.reference else "-"
-        if m is None:
-            rows.append([mark, variant, "-", "-", "-", reference])
-        else:
-            rows.append([mark, variant, f"{m.ap:.4f}", interval(m), f"{m.auc:.4f}", reference])
-    auc = "AUC" if result.figure == "ap" else "proxy AUC"
-    parts = ["", table(["", "variant", name, "95 % interval", auc, "reference AP"], rows, right=(2, 4, 5)), ""]
+        rows.append(["*" if variant == result.best else "", variant, *figures, reference])
+    ap, auc = figure_name(result.figure), figure_name(result.figure, "AUC")
+    parts = ["", table(["", "variant", ap, "95 % interval", auc, "reference AP"], rows, right=(2, 4, 5)), ""]
     if top := result.variants[result.best]:
         pooled = f"{plural(top.frames, 'frame')}, {plural(top.videos, 'video')}"
         parts.append(f"prevalence {top.prevalence:.4f} (the AP of random scores), {pooled}")
@@ -75,9 +82,13 @@ def as_text(result: Result) -> str:
         parts.append("No labels: proxy AP is measured on painted anomalies and is not the AP of the test frames.")
     if result.profile == "demo":
         parts.append("Demo profile: these figures show that all works; they say nothing about real footage.")
-    parts += [f"run    {result.run_id}  {result.link}", f"model  {result.registered}", ""]
-    parts += ["next   make ui                          the leaderboard in a browser"]
-    parts += ["       make leaderboard                 the same in the terminal"]
+    parts += [
+        f"run    {result.run_id}  {result.link}",
+        f"model  {result.registered}",
+        "",
+        "next   make ui                          the leaderboard in a browser",
+        "       make leaderboard                 the same in the terminal",
+    ]
     if result.version is not None:
         parts += [f"       {f'make submit MODEL=v{result.version}':<32} predictions by this run's model"]
     return "\n".join(parts)
@@ -96,3 +107,77 @@ def measured_text(m: Measured) -> str:
             f"prevalence  {m.prevalence:.4f}  ({m.frames:,} frames)",
         ]
     )
+
+
+def figure_name(figure: str, name: str = "AP") -> str:
+    """A figure as people write it."""
+    return name if figure == "ap" else f"proxy {name}"
+
+
+def describe(entry: Entry, result: Result | None, log: RunLog) -> str:
+    """A run's description as Markdown: result, hypothesis, reference, the table of variants, the pictures."""
+    lines = []
+    if result is not None and (top := result.variants[result.best]):
+        lines += [f"**Result.** `{result.best}`: {figure_name(result.figure)} {_with_interval(top)}", ""]
+    lines += [f"**Hypothesis.** {entry.hypothesis}", ""]
+    if entry.reference.ap is not None:
+        lines += [f"**Reference.** {entry.reference.ap:.4f} AP ({entry.reference.source or 'source not named'})", ""]
+    if result is not None:
+        lines += [*_variants(result), f"![{result.best} over the frames]({_overview(log)})", ""]
+        page = f"{_page(log)}/artifacts/pictures"
+        lines.append("Pictures: " + ", ".join(f"[{title}]({page}/{name})" for name, title in _PICTURES.items()))
+    return "\n".join(lines)
+
+
+def describe_version(entry: Entry, result: Result, variant: str, value: Measured, log: RunLog) -> str:
+    """A model version's description as Markdown: what it is, how good, and the picture of its run."""
+    # The table of versions shows the beginning as it is written.
+    figure = f"{figure_name(result.figure)} {_with_interval(value)}"
+    lines = [f"{variant} of {result.entry} on {result.data}: {figure}", ""]
+    if reference := reference_text(entry, variant, " AP"):
+        lines += [f"Reference: {reference}, on the competition's data", ""]
+    if result.profile != "full":
+        lines += [f"Profile `{result.profile}`: brief training, which says nothing about real footage.", ""]
+    if variant == result.best:
+        lines += [f"![{variant} over the frames]({_overview(log)})", ""]
+    lines.append(f"[The run that made it]({_page(log)})")
+    return "\n".join(lines)
+
+
+def reference_for(entry: Entry, variant: str) -> tuple[float | None, str]:
+    """The reference's AP to set beside a variant's: of the same variant if it states one, else its headline; and whose it is."""
+    stated = entry.reference.variants
+    if variant in stated:
+        return stated[variant], variant
+    headline = entry.reference.ap
+    return headline, next((name for name, ap in stated.items() if ap == headline), "")
+
+
+def reference_text(entry: Entry, variant: str, unit: str = "") -> str:
+    """The reference's AP, and whose it is where that is another variant; empty where there is none."""
+    stated, of = reference_for(entry, variant)
+    return "" if stated is None else f"{stated:.4f}{unit}{f' ({of})' if of and of != variant else ''}"
+
+
+def _variants(result: Result) -> list[str]:
+    """The variants that were measured as a table in Markdown, best first."""
+    rows = [
+        f"| {name} | {m.ap:.4f} | {m.low:.4f} to {m.high:.4f} | "
+        f"{f'{result.reference[name]:.4f}' if name in result.reference else ''} |"
+        for name, m in result.variants.items()
+        if m is not None
+    ]
+    head = [f"| variant | {figure_name(result.figure)} | 95 % interval | reference |", "|---|---|---|---|"]
+    return [*head, *rows, ""] if rows else []
+
+
+def _with_interval(m: Measured) -> str:
+    return f"{m.ap:.4f} [{m.low:.4f}, {m.high:.4f}]"
+
+
+def _page(log: RunLog) -> str:
+    return f"#/experiments/{log.experiment_id}/runs/{log.run_id}"
+
+
+def _overview(log: RunLog) -> str:
+    return f"get-artifact?path={quote(f'pictures/{OVERVIEW}', safe='')}&run_uuid={log.run_id}"

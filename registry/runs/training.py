@@ -1,98 +1,295 @@
-"""The members that an experiment misses, trained by an engine."""
+"""The members that an experiment misses: how long they will take, and their training by an engine, each in a run of its own."""
 
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+import math
+import threading
+import time
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass, replace
+from functools import cache
+from itertools import pairwise
 
-from registry.console import Console, plural
-from registry.engines import Engine, Lost, TrainingJob, run_jobs
-from registry.runs.context import RunContext
-from registry.runs.members import MemberStore, TrainedMember
+import torch
+
+from registry.console import plural
+from registry.engines.base import Engine, Job, Lost
+from registry.runs.context import FrameMaps, RunContext, Session, ended
+from registry.runs.members import TrainedMember
+from registry.store.retries import impatient
 from registry.store.runlog import RunLog
 from vad.detectors.member import Member
-from vad.detectors.training.trainer import Diverged
-from vad.frames.store import Frames
+from vad.detectors.networks import parameter_count, place
+from vad.detectors.training.optimizers import OPTIMIZERS
+from vad.detectors.training.train_step import Step
+from vad.detectors.training.trainer import Diverged, Epoch, Trained
+from vad.inputs import Batch
+from vad.system.precision import for_training
+from vad.system.threads import limit
+
+# Seconds from one sending of a curve to the next.
+_CURVE_EVERY = 3.0
 
 
 class MembersFailed(RuntimeError):
     """Some members could not be trained; the others were, and are kept."""
 
 
-def find(context: RunContext, store: MemberStore, member: Member, digest: str) -> TrainedMember | None:
-    """A finished member; under FORCE only one that this command trained, also before it was cut off."""
-    return store.find(member, digest, context.forced_tags())
+@dataclass(frozen=True)
+class FoundMembers:
+    """The members of a run: those in the store, and the names of those to train."""
+
+    known: dict[str, TrainedMember]
+    missing: list[str]
 
 
-def training_job(
-    context: RunContext,
-    name: str,
-    digest: str,
-    frames: Mapping[int, Frames],
-    store: MemberStore,
-    log: RunLog,
-    wait: bool = False,
-) -> TrainingJob[TrainedMember | None]:
-    """A member from the store or from training below the run `log`; None where another run is training it.
-
-    `frames` are the train frames by size. With `wait`, that other run is waited for.
-    """
-    member = context.plan.members[name]
-    assert context.train_index is not None and context.train is not None
-    with store.exclusively(member.name, digest, wait) as here:
-        if not here:
-            return None
-        # Another run may have finished it since this one looked.
-        if found := find(context, store, member, digest):
-            return found
-        samples = store.samples(member, frames[member.size], context.train_index, context.train.digest, training=True)
-        tags = {"vad.entry": context.plan.name, "vad.profile": context.loaded.profile, **(context.forced_tags() or {})}
-        trained = yield from store.train(member, digest, samples, log, tags)
-        context.seconds.train += trained.seconds
-        context.seconds.trained += len(samples) * len(trained.epochs)
-        return trained
+def look_up(context: RunContext, session: Session) -> FoundMembers:
+    """Which members are there and which must be trained; said before anything starts."""
+    found: dict[str, TrainedMember] = {}
+    missing = []
+    for name, member in context.plan.members.items():
+        digest = context.member_digests[name]
+        if known := session.store.find(member, digest, context.force_tags):
+            found[name] = known
+            how = f"from run {known.run_id} ({known.trained_for}, epoch {known.epoch}, loss {known.loss:.5f})"
+        else:
+            missing.append(name)
+            reason = "FORCE=1" if context.request.force else "no finished member of this recipe on these frames"
+            how = f"to train: {reason}"
+        session.console.say(f"  {name:<14} {how}")
+    return FoundMembers(found, missing)
 
 
 def train(
-    context: RunContext,
-    missing: Mapping[str, str],
-    frames: Mapping[int, Frames],
-    store: MemberStore,
-    engine: Engine,
-    log: RunLog,
-    console: Console,
+    context: RunContext, members: FoundMembers, frames: FrameMaps, parent: RunLog, session: Session
 ) -> dict[str, TrainedMember]:
-    """Train the missing members, digests by name; those that another run is training come last.
+    """All members, the missing ones trained now; those that another process is training come last, and are waited for.
 
     Raises MembersFailed when all had their turn and some could not be trained.
     """
-    known: dict[str, TrainedMember] = {}
-    failed = {
-        name: f"{store.failed[digest]}, as found before" for name, digest in missing.items() if digest in store.failed
-    }
-
-    def bring(names: Sequence[str], wait: bool) -> list[str]:
-        """Follow these members' training_jobs; gives back whom another run is training."""
-        elsewhere = []
-        training_jobs = [(name, training_job(context, name, missing[name], frames, store, log, wait)) for name in names]
-        with closing(run_jobs(training_jobs, engine)) as endings:
-            for name, ending in endings:
-                if isinstance(ending, (Diverged, Lost)):
-                    kept = "its last good weights are kept; " if isinstance(ending, Diverged) and ending.trained else ""
-                    console.say(f"  {name}: {ending}; {kept}the other members go on")
-                    failed[name] = str(ending)
-                elif isinstance(ending, Exception):
-                    raise ending
-                elif ending is None:
-                    elsewhere.append(name)
-                else:
-                    known[name] = ending
-        return elsewhere
-
-    for name in bring([name for name in missing if name not in failed], wait=False):
-        bring([name], wait=True)  # one at a time: who waits holds nothing that another may wait for
+    trained = dict(members.known)
+    failed: dict[str, str] = {}
+    trainings = []
+    for name in members.missing:
+        if before := session.failed.get(context.member_digests[name]):
+            failed[name] = f"{before}, as found before"
+        else:
+            trainings.append(MemberTraining(context, name, frames, parent, session))
+    with closing(train_all(trainings, session.engine)) as endings:
+        for training, ending in endings:
+            name = training.name
+            if isinstance(ending, (Diverged, Lost)):
+                kept = "its last good weights are kept; " if isinstance(ending, Diverged) and ending.trained else ""
+                session.console.say(f"  {name}: {ending}; {kept}the other members go on")
+                failed[name] = str(ending)
+            elif isinstance(ending, Exception):
+                raise ending
+            else:
+                trained[name] = ending
     if failed:
         raise MembersFailed(
             f"{len(failed)} of {plural(len(context.plan.members), 'member')} failed: "
             + "; ".join(f"{name} ({reason})" for name, reason in failed.items())
             + "; lower train.lr where a loss diverged, and run again"
         )
-    return known
+    return {name: trained[name] for name in context.plan.members}
+
+
+def train_all(
+    trainings: Sequence["MemberTraining"], engine: Engine
+) -> Generator[tuple["MemberTraining", TrainedMember | Exception], None, None]:
+    """Train members, and yield what became of each, as they end.
+
+    Those that another process is training come last, and are waited for one at a time: a process that waits must hold
+    nothing that another one may wait for.
+    """
+    rounds, wait = [trainings], False
+    while rounds:
+        with closing(_train_together(rounds.pop(0), engine, wait)) as endings:
+            for training, ending in endings:
+                if ending is None:
+                    rounds.append([training])
+                else:
+                    yield training, ending
+        wait = True
+
+
+def _train_together(
+    trainings: Sequence["MemberTraining"], engine: Engine, wait: bool
+) -> Generator[tuple["MemberTraining", TrainedMember | Exception | None], None, None]:
+    """Train members; None for one that another process is training. Where this is cut off, so are all of them."""
+    running: dict[Job, MemberTraining] = {}
+    not_trained: list[tuple[MemberTraining, TrainedMember | None]] = []
+
+    def jobs() -> Iterator[Job]:
+        for training in trainings:
+            stack.push(training.open)
+            started = training.start(wait)
+            if isinstance(started, Job):
+                running[started] = training
+                yield started
+            else:
+                training.open.close()
+                not_trained.append((training, started))
+
+    with ExitStack() as stack, closing(engine.train(jobs())) as outcomes:
+        for job, outcome in outcomes:
+            training = running.pop(job)
+            try:
+                ending: TrainedMember | Exception = training.finish(outcome)
+            except Exception as error:
+                ending = error
+            yield training, ending
+        yield from not_trained
+
+
+class MemberTraining:
+    """The training of a member on decoded frames, for an experiment whose run in MLflow is `parent`.
+
+    `open` holds its lock and its run in MLflow; how it is left decides the run's status.
+    """
+
+    def __init__(self, context: RunContext, name: str, frames: FrameMaps, parent: RunLog, session: Session):
+        self.context, self.name = context, name
+        self.open = ExitStack()
+        self._frames, self._parent, self._session = frames, parent, session
+        self._member, self._digest = context.plan.members[name], context.member_digests[name]
+
+    def start(self, wait: bool) -> Job | TrainedMember | None:
+        """The job for an engine; or the member, where it is trained; or None, where another process is training it."""
+        context, member, digest, session = self.context, self._member, self._digest, self._session
+        waiting = f"{member.name}: another run is training it" if wait else None
+        if not self.open.enter_context(session.lock(digest, waiting)):
+            return None
+        # Another run may have finished it since this one looked.
+        if known := session.store.find(member, digest, context.force_tags):
+            return known
+        assert context.train is not None
+        samples = session.samples(member, context.train, self._frames, training=True)
+        tags = {
+            **{"vad.scale": member.size, "vad.seed": member.seed, "vad.group": member.group},
+            **{"vad.entry": context.plan.name, "vad.profile": context.loaded.profile, **context.force_tags},
+        }
+        parent = self._parent
+        log = session.tracking.open_run(parent.experiment_id, "member", digest, member.name, tags, parent.run_id)
+        state = session.state(digest)
+        self.open.push(lambda kind, *_: None if kind else state.unlink(missing_ok=True))  # when the run is FINISHED
+        self.open.enter_context(ended(log))
+        log.params({**member.settings(), "parameters": parameter_count(member.build())})
+        self._samples, self._log, self._curve = len(samples), log, _Curve(log, resumed=state.exists())
+        unit = f"{member.kind_of_input().shape(member.size).kind}s"
+        bar = session.console.bar(f"train {member.name}", len(samples) * member.training.epochs, unit)
+        self._shown = self.open.enter_context(ExitStack())
+        self._shown.callback(self._curve.stop)  # also where the training is cut off
+
+        def on_epoch(epoch: Epoch) -> None:
+            bar.loss(epoch.loss)
+            self._curve.add(epoch)
+
+        return Job(member, samples, state, lambda: self._shown.enter_context(bar), bar.advance, on_epoch)
+
+    def finish(self, outcome: Trained | Exception) -> TrainedMember:
+        """Log what the engine made of the job. Raises the exception that it made; of Diverged, log the last good weights."""
+        with self.open:
+            if isinstance(outcome, (Diverged, Lost)):
+                self._session.failed[self._digest] = str(outcome)
+            if isinstance(outcome, Diverged):
+                if outcome.trained is not None:
+                    self._keep(outcome.trained)
+                self._log.tags({"vad.diverged": f"epoch {outcome.epoch}"})
+            if isinstance(outcome, Exception):
+                raise outcome
+            self._shown.close()
+            self._curve.complete(outcome.epochs)
+            if outcome.resumed_after:
+                self._session.console.say(f"    went on after epoch {outcome.resumed_after}, where it was cut off")
+            self._keep(outcome)
+            known = self._session.store.kept(self._member, self._log)
+        self.context.timing.add("train", known.seconds, self._samples * len(known.epochs))
+        return known
+
+    def _keep(self, trained: Trained) -> None:
+        self._session.store.keep(self._member, self._digest, trained, self._samples, self._log)
+
+
+class _Curve:
+    """Sends the loss of each epoch to MLflow, beside the training, which neither waits for that nor fails with it.
+
+    Short epochs are sent together. What a killed process had not sent yet, the process that resumes sends.
+    """
+
+    def __init__(self, log: RunLog, resumed: bool):
+        self._log = log
+        self._sent = log.steps("loss") if resumed else set()
+        self._epochs: list[Epoch] = []
+        self._sending = threading.Lock()
+        self._last = -math.inf
+
+    def add(self, epoch: Epoch) -> None:
+        """Send it, or keep it for the next sending."""
+        self._epochs.append(epoch)
+        if not self._sending.locked() and time.monotonic() - self._last >= _CURVE_EVERY:
+            self._last = time.monotonic()
+            # A daemon: a server that hangs must not hold up the process's end.
+            threading.Thread(target=self._try, args=(0,), daemon=True).start()
+
+    def stop(self) -> None:
+        """Send what there is, if that can be done at once."""
+        self._try(_CURVE_EVERY)
+
+    def complete(self, epochs: Sequence[Epoch]) -> None:
+        """Send those of all epochs that are not sent yet. Raises what the store raises."""
+        with self._sending:
+            self._send(epochs)
+
+    def _try(self, seconds: float) -> None:
+        if self._sending.acquire(timeout=seconds):
+            try:
+                with impatient(), suppress(Exception):  # it is tried again, at the latest by `complete`
+                    self._send(tuple(self._epochs))
+            finally:
+                self._sending.release()
+
+    def _send(self, epochs: Sequence[Epoch]) -> None:
+        new = [epoch for epoch in epochs if epoch.number not in self._sent]
+        if new:
+            self._log.curve([(epoch.number, {"loss": epoch.loss, "lr": epoch.lr}) for epoch in new])
+        self._sent |= {epoch.number for epoch in new}
+
+
+# Batches that are timed, and pixels in each at most. A pass that only scores takes about a third of a training step.
+_BATCHES, _PIXELS, _SCORING = 3, 2**19, 1 / 3
+
+
+def estimated_seconds(context: RunContext, names: Iterable[str], device: torch.device) -> float:
+    """Seconds, roughly, of training these members for all epochs (early stopping may make it less) and scoring by them.
+
+    Each kind of network is timed once in a process.
+    """
+    total = 0.0
+    for member in (context.plan.members[name] for name in names):
+        kind, recipe = member.kind_of_input(), member.training
+        assert context.train is not None
+        trained = len(kind.reach(context.train.index, training=True)) * recipe.epochs
+        scored = sum(len(kind.reach(target.index)) for target in context.targets)
+        timed = replace(member, group="", seed=0, training=replace(recipe, epochs=1, lr=1e-3))
+        total += _seconds_a_sample(timed, device) * (trained + _SCORING * scored)
+    return total
+
+
+@cache
+def _seconds_a_sample(member: Member, device: torch.device) -> float:
+    limit()
+    recipe, shape = member.training, member.kind_of_input().shape(member.size)
+    size = min(recipe.batch_size, max(2, _PIXELS // member.size**2))
+    given = torch.rand(size, *shape.sides, device=device)
+    batch = Batch(given, given[:, 0] if shape.kind == "sequence" else given)
+    network = member.build().train()
+    place(network, device)
+    optimizer = OPTIMIZERS[recipe.optimizer](network.parameters(), recipe.lr, recipe.weight_decay)
+    step = Step(network, recipe, optimizer, for_training(recipe.precision, device), device)
+    ends = []
+    for _ in range(_BATCHES):
+        step(batch).item()  # waits for a GPU
+        ends.append(time.perf_counter())
+    # The first batch warms up; of the others the fastest counts, as other work on the machine only slows.
+    return min(end - start for start, end in pairwise(ends)) / size

@@ -17,7 +17,7 @@ from mlflow.tracking._tracking_service import utils
 
 from registry.cli import main
 from registry.pictures import style
-from registry.runs import evaluation as outcome
+from registry.runs import records
 from registry.store.tracking import Found, Tracking
 from tests.conftest import made_once
 from vad.measures import metrics
@@ -142,7 +142,7 @@ def little(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
     if module not in ("test_pictures", "test_compare", "test_run"):
         monkeypatch.setattr(metrics, "RESAMPLES", 100)
     if module not in ("test_pictures", "test_run", "test_temporal", "test_journey", "test_browser"):
-        monkeypatch.setattr(outcome, "write_pictures", lambda *given: given[-1].mkdir())
+        monkeypatch.setattr(records, "write_pictures", lambda *given: given[-1].mkdir())
     elif module != "test_pictures":
         monkeypatch.setattr(style, "Figure", lambda figsize, **_: Figure(figsize=figsize, dpi=20))
 

@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from registry.engines import local
-from registry.runs import members
+from registry.runs import training
 from registry.store.runlog import RunLog
 
 
@@ -64,7 +64,7 @@ def test_a_stop_ends_all_and_the_next_run_goes_on(workspace, at_once, monkeypatc
             os.kill(os.getpid(), signal.SIGTERM)
 
     monkeypatch.setattr(RunLog, "curve", stop)
-    monkeypatch.setattr(members, "_CURVE_EVERY", 0)
+    monkeypatch.setattr(training, "_CURVE_EVERY", 0)
     assert workspace.vad("run", "tiny", "--data", "data").exit_code == 130
     assert set(_members(workspace).values()) <= {"KILLED", "FINISHED"}
     assert "KILLED" in _members(workspace).values()

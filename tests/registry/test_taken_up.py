@@ -77,7 +77,7 @@ def test_a_run_whose_taker_was_killed_at_that_is_taken_up_after_all(cut_off, wor
 
 def test_an_experiment_that_was_cut_off_and_is_asked_for_by_three_is_run_once(workspace, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(executor, "log_outcome", _stop)
+        patch.setattr(executor, "log_results", _stop)
         assert workspace.vad(*RUN).exit_code == 130
     ended = at_once([RUN] * 3, workspace.folder)
     assert [end.status for end in ended] == [0, 0, 0], ended
@@ -93,7 +93,7 @@ def _stop(*given, **named):
 
 
 def test_force_goes_on_where_it_was_cut_off(trained, monkeypatch):
-    keep, kept = MemberStore._keep, []
+    keep, kept = MemberStore.keep, []
 
     def keep_two(store, member, *more):
         if len(kept) == 2:
@@ -103,7 +103,7 @@ def test_force_goes_on_where_it_was_cut_off(trained, monkeypatch):
 
     before = {run.run_id for run in trained.runs("member")}
     with monkeypatch.context() as patch:
-        patch.setattr(MemberStore, "_keep", keep_two)
+        patch.setattr(MemberStore, "keep", keep_two)
         assert trained.vad(*RUN, "--force").exit_code == 130
     result = trained.vad(*RUN, "--force")
     assert result.exit_code == 0, result.output

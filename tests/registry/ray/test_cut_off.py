@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from registry.runs import members
+from registry.runs import training
 from registry.store.runlog import RunLog
 
 pytestmark = pytest.mark.timeout(900)  # a cluster is many processes
@@ -23,7 +23,7 @@ def test_what_one_engine_began_another_ends(on_ray, pair, tmp_path, monkeypatch,
 
     stopped = []
     monkeypatch.setattr(RunLog, "curve", stop)
-    monkeypatch.setattr(members, "_CURVE_EVERY", 0)
+    monkeypatch.setattr(training, "_CURVE_EVERY", 0)
     result = on_ray.vad("run", "pair", "--data", "data", "--engine", first)
     assert result.exit_code == 130, result.output
     assert set(on_ray.states().values()) == {"KILLED"}
