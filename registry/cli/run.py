@@ -48,11 +48,13 @@ def run(
     Example: vad run phase5_multiscale --data avenue --labels labels.csv
     """
     from registry.console import Console
+    from registry.entries.loading import without_journey
     from registry.runs import queue
     from registry.runs import result as report
     from registry.runs.context import Request
     from registry.runs.executor import run as execute
 
+    experiments = without_journey(experiments)
     request = Request(experiments[0], data, labels, profile, overrides, force, home(), engine, gpu_share, first_frame)
     if experiments == (queue.ALL,) or len(experiments) > 1:
         ended = queue.run_queue(experiments, request, Console())
