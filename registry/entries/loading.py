@@ -59,6 +59,11 @@ def all_experiments() -> list[Path]:
     return sorted(path for path in paths if not any(part[0] == "." for part in path.relative_to(folder).parts))
 
 
+def without_journey(experiments: Sequence[str]) -> tuple[str, ...]:
+    """What was named, without the journey beside other names: a shell's `experiments/*.yaml` names it too."""
+    return tuple(name for name in experiments if os.path.basename(name) != _JOURNEY) or tuple(experiments)
+
+
 def find_entry(experiment: str) -> Path:
     """Find an entry by its name or its file's name, in any case, in `experiments/` or the folder that is given with it.
 
