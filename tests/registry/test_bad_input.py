@@ -24,7 +24,7 @@ def _relabel(old: str, new: str) -> None:
 
 CASES = {
     "data that does not exist": (lambda: _drop(Path("data")), "DATA=data does not exist; give a folder that contains training_videos/ and testing_videos/"),
-    "no videos": (lambda: _drop(Path("data/Dataset")), "DATA=data contains no training_videos/ and testing_videos/ at any depth"),
+    "no videos": (lambda: _drop(Path("data/Dataset")), "DATA=data must contain training_videos/ and testing_videos/, training/ and testing/, train/ and test/, at any depth; it holds no folder"),
     "one half only": (
         lambda: _drop(Path("data/Dataset/testing_videos")),
         "DATA=data: beside data/Dataset/training_videos there must be a folder testing_videos/, and there is none",

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from registry.data.datasets import open_frames_of
 from vad.data.frame_index import FrameIndex
 from vad.data.labels import read_labels
-from vad.data.layouts import find_videos, read_frameset
+from vad.data.layouts import find_halves, read_frameset
 from vad.errors import InputError
 from vad.images.digest_cache import DigestCache
 
@@ -81,7 +81,7 @@ def test_a_folder_that_contains_itself_is_no_second_data_set(data):
     (data / "again").symlink_to(data)
     (data / "deep").mkdir()
     (data / "deep" / "up").symlink_to("..")
-    assert find_videos(data) == data
+    assert find_halves(data) == (data / "training_videos", data / "testing_videos")
 
 
 def test_ten_thousand_empty_folders_are_ten_thousand_faults(data):
@@ -133,7 +133,7 @@ def test_paths_that_cannot_be(name, tmp_path):
 def test_halves_that_are_files_are_named(tmp_path):
     (tmp_path / "training_videos").touch()
     (tmp_path / "testing_videos").touch()
-    with pytest.raises(InputError, match="contains no training_videos/ and testing_videos/"):
+    with pytest.raises(InputError, match="must contain training_videos/ and testing_videos/"):
         read_frameset(tmp_path, tmp_path / "memory")
 
 

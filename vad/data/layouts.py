@@ -7,6 +7,7 @@ publish it (`training_videos/01.avi`), each at any depth below the folder that w
 import hashlib
 import os
 import re
+import shlex
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Literal
@@ -18,6 +19,9 @@ from vad.images.digest_cache import DigestCache, Size
 from vad.system.files import names_in
 
 TRAIN, TEST = "training_videos", "testing_videos"
+# The names of the two halves, in any case. Of several pairs in a folder the first here counts.
+_HALVES = ((TRAIN, TEST), ("training", "testing"), ("train", "test"))
+_OTHER_HALF = dict(_HALVES) | {test: train for train, test in _HALVES}
 IMAGES = ("jpg", "jpeg", "png", "bmp", "tif", "tiff", "webp")
 MOVIES = ("avi", "mp4", "mov", "mkv", "webm", "m4v", "mpg", "ts")
 # As in a predictions file; zeros in front do not count.
@@ -36,40 +40,51 @@ def read_frameset(root: Path, memory_folder: Path, name: str | None = None, *, s
     that may be at fault: all that goes to `faults` where others can be read, and of two the first counts; all digests of
     contents are empty; a movie that cannot be decoded has no frames.
     """
-    home = find_videos(root)
+    train_folder, test_folder = find_halves(root)
+    home = train_folder.parent
     memory = DigestCache(memory_folder / f"{hashlib.sha256(str(home).encode()).hexdigest()[:16]}.json")
     reading = _Reading(memory, strict)
-    train, test = reading.split("train", home / TRAIN), reading.split("test", home / TEST)
+    train, test = reading.split("train", train_folder), reading.split("test", test_folder)
     reading.compare_sizes()
     memory.save()
     notes, faults = tuple(reading.notes), tuple(reading.faults)
     return FrameSet(name or root.resolve().name, root, train, test, notes=notes, faults=faults, home=home)
 
 
-def find_videos(root: Path) -> Path:
-    """The folder at or below `root` that holds both halves of a data set."""
+def find_halves(root: Path) -> tuple[Path, Path]:
+    """Return the folders of train and test videos at or below `root`. Raises InputError where there are none, or several pairs."""
     if not os.path.exists(root):  # False, too, for what can be no path
         raise InputError(f"DATA={root} does not exist; give a folder that contains {TRAIN}/ and {TEST}/")
     if not root.is_dir():
         raise InputError(f"DATA={root} is a file; give the folder that contains {TRAIN}/ and {TEST}/")
-    whole, halves, closed = [], [], list[OSError]()
+    pairs: dict[int, list[tuple[Path, Path]]] = {}
+    halves, closed = list[Path](), list[OSError]()
     for folder, children, _ in os.walk(root, onerror=closed.append):
-        found = [half for half in (TRAIN, TEST) if half in children]
-        if len(found) == 2:
-            whole.append(Path(folder))
-        elif found:
-            halves.append(Path(folder) / found[0])
-        children[:] = sorted(child for child in children if child not in (TRAIN, TEST) and not is_litter(child))
-    if len(whole) > 1:
-        raise InputError(f"DATA={root} holds {len(whole)} data sets ({', '.join(map(str, whole))}); name one of them")
-    if whole:
-        return whole[0]
+        here = {child.casefold(): Path(folder, child) for child in children if child.casefold() in _OTHER_HALF}
+        whole = [rank for rank, names in enumerate(_HALVES) if here.keys() >= set(names)]
+        for rank in whole[:1]:
+            train, test = _HALVES[rank]
+            pairs.setdefault(rank, []).append((here[train], here[test]))
+        halves += [] if whole else here.values()
+        children[:] = sorted(child for child in children if child.casefold() not in here and not is_litter(child))
+    found = pairs[min(pairs)] if pairs else []
+    if len(found) > 1:
+        places = ", ".join(str(train.parent) for train, _ in found)
+        raise InputError(f"DATA={root} holds {len(found)} data sets ({places}); name one of them")
+    if found:
+        return found[0]
     if halves:
-        missing = TEST if halves[0].name == TRAIN else TRAIN
+        missing = _OTHER_HALF[halves[0].name.casefold()]
         raise InputError(f"DATA={root}: beside {halves[0]} there must be a folder {missing}/, and there is none")
     if closed:
         raise InputError(f"cannot read {closed[0].filename}: {closed[0].strerror}")
-    raise InputError(f"DATA={root} contains no {TRAIN}/ and {TEST}/ at any depth")
+    folders = [path for path in sorted(root.iterdir()) if path.is_dir() and not is_litter(path.name)]
+    held = _some([f"{path.name}/" for path in folders]) or "no folder"
+    rename = (
+        f"; name them so, as in: mv {shlex.quote(str(folders[0]))} {shlex.quote(str(root / TRAIN))}" if folders else ""
+    )
+    pairs_of = ", ".join(f"{train}/ and {test}/" for train, test in _HALVES)
+    raise InputError(f"DATA={root} must contain {pairs_of}, at any depth; it holds {held}{rename}")
 
 
 def is_litter(name: str) -> bool:

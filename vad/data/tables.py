@@ -49,7 +49,7 @@ class Table:
 def read_table(path: Path, column: str, ids_alone: bool = False) -> Table:
     """Read a CSV of frame ids (`{video}_{frame}`) and one number each, in any order.
 
-    The header is `Id` and `column` (for `Predicted`, any second name), in any case. Commas, semicolons or tabs stand
+    The header is `Id` and `column` (for `Predicted`, any second name), or `video`, `frame` and it, in any case. Commas, semicolons or tabs stand
     between columns; a nameless first column (pandas' index) is left out; `.gz` and `.zip` files (of one CSV) are unpacked.
     With `ids_alone` the second column may hold anything, and the numbers are 0. Raises InputError that names file and line.
     """
@@ -62,15 +62,18 @@ def read_table(path: Path, column: str, ids_alone: bool = False) -> Table:
             first, line = next(numbered, (1, ""))
             if line.casefold().startswith("sep="):  # what Excel writes above the header
                 first, line = next(numbered, (2, ""))
-            delimiter, names, skip = _header(line, path, column)
+            delimiter, names, skip = _header(line, path, column, apart=not ids_alone)
             rows = csv.reader((line for _, line in numbered), delimiter=delimiter)
             for row in rows:
                 where = f"{path}, line {rows.line_num + first}"
                 if not row:
                     continue
                 cells = [cell.strip() for cell in row[skip:]]
-                if len(cells) != 2:
-                    raise InputError(f"{where}: {len(cells)} columns, but there must be two, Id and {column}")
+                if len(cells) != len(names):
+                    raise InputError(
+                        f"{where}: {len(cells)} columns, but there must be {len(names)}: {', '.join(names)}"
+                    )
+                cells = ["_".join(cells[:-1]), cells[-1]]
                 if not (match := _ID.fullmatch(cells[0])):
                     raise InputError(f"{where}: {cells[0]!r:.60} is no frame id; write video_frame, as in 3_120")
                 frame = (int(match[1]), int(match[2]))
@@ -90,7 +93,9 @@ def read_table(path: Path, column: str, ids_alone: bool = False) -> Table:
     if not numbers:
         raise InputError(f"{path} has no rows below its header")
     index, order = FrameIndex.sorted(*zip(*lines, strict=True))
-    return Table(index, np.asarray(numbers, np.float64)[order], Form(delimiter, names, tuple(spelt)), order)
+    return Table(
+        index, np.asarray(numbers, np.float64)[order], Form(delimiter, (names[0], names[-1]), tuple(spelt)), order
+    )
 
 
 @contextmanager
@@ -120,17 +125,19 @@ def _lines(file: IO[str], path: Path) -> Iterator[tuple[int, str]]:
         yield number, line
 
 
-def _header(line: str, path: Path, column: str) -> tuple[str, tuple[str, str], int]:
-    """The delimiter, the two names, and how many columns before them are left out."""
+def _header(line: str, path: Path, column: str, apart: bool) -> tuple[str, list[str], int]:
+    """Return the delimiter, the names, and how many columns before them are left out; `apart` allows `video,frame` for `Id`."""
     line = line.rstrip("\r\n")
     for delimiter in _DELIMITERS:
         cells = [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter), [])]
-        skip = int(len(cells) == 3 and (not cells[0] or cells[0].startswith("Unnamed:")))  # pandas' index
+        skip = int(len(cells) > 2 and (not cells[0] or cells[0].startswith("Unnamed:")))  # pandas' index
         names = cells[skip:]
         wanted = column == "Predicted" or (names[-1:] and names[-1].casefold() == column.casefold())
-        if len(names) == 2 and names[0].casefold() == "id" and names[1] and wanted:
-            return delimiter, (names[0], names[1]), skip
-    raise InputError(f"{path}: the header is {line!r:.60}, but must be 'Id,{column}'")
+        known = [["id"], ["video", "frame"]] if apart else [["id"]]
+        if [name.casefold() for name in names[:-1]] in known and names[-1] and wanted:
+            return delimiter, names, skip
+    example = "3_12,1" if column == "Label" else "3_12,0.5"
+    raise InputError(f"{path}: the header is {line!r:.60}, but must be 'Id,{column}', with rows such as {example}")
 
 
 def _number(text: str, where: str, column: str) -> float:

@@ -2,7 +2,7 @@ import shutil
 
 import pytest
 
-from vad.data.layouts import find_videos, read_frameset
+from vad.data.layouts import find_halves, read_frameset
 
 
 @pytest.fixture
@@ -202,9 +202,15 @@ def test_a_file_is_refused(tmp_path, read, refuses):
 
 
 def test_a_folder_without_a_data_set_is_refused(tmp_path, read, refuses):
-    (tmp_path / "data" / "pictures").mkdir(parents=True)
-    with refuses(f"DATA={tmp_path / 'data'} contains no training_videos/ and testing_videos/ at any depth"):
-        read(tmp_path / "data")
+    root = tmp_path / "data"
+    (root / "normal").mkdir(parents=True)
+    (root / "unusual").mkdir()
+    halves = "training_videos/ and testing_videos/, training/ and testing/, train/ and test/"
+    rename = f"mv {root / 'normal'} {root / 'training_videos'}"
+    with refuses(
+        f"DATA={root} must contain {halves}, at any depth; it holds normal/, unusual/; name them so, as in: {rename}"
+    ):
+        read(root)
 
 
 @pytest.mark.parametrize(
@@ -222,7 +228,18 @@ def test_two_data_sets_are_refused_and_each_alone_is_read(tmp_path, dataset, rea
     a, b = dataset(tmp_path / "data" / "a"), dataset(tmp_path / "data" / "b")
     with refuses(f"DATA={tmp_path / 'data'} holds 2 data sets ({a}, {b}); name one of them"):
         read(tmp_path / "data")
-    assert find_videos(b) == b
+    assert find_halves(b) == (b / "training_videos", b / "testing_videos")
+
+
+@pytest.mark.parametrize(("train", "test"), [("training", "testing"), ("train", "test"), ("Train", "Test")])
+def test_halves_have_short_names_too(tmp_path, dataset, read, train, test):
+    root = dataset(tmp_path / "data")
+    expected = read(root).digest
+    (root / "training_videos").rename(root / train)
+    (root / "testing_videos").rename(root / test)
+    assert read(root).digest == expected
+    other = dataset(root / "inner", {1: [0]}, {1: [0]})  # of two pairs of names the longer counts
+    assert find_halves(root) == (other / "training_videos", other / "testing_videos")
 
 
 @pytest.mark.parametrize("half", ["training_videos", "testing_videos"])

@@ -29,6 +29,21 @@ def test_a_file_is_the_header_and_one_row_a_frame_without_padding(tmp_path, inde
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["scores.csv"]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "video,frame,label\n1,0,1\n01,1,0\n",
+        ",Video;Frame;Label\n".replace(",", ";") + "0;1;0;1\n1;1;1;0\n",
+        "id,label\n1_0,1\n1_1,0\n",
+    ],
+)
+def test_labels_by_video_and_frame_or_with_a_small_header(tmp_path, text):
+    (tmp_path / "labels.csv").write_text(text)
+    table = read_table(tmp_path / "labels.csv", "Label")
+    assert table.index.ids == ["1_0", "1_1"]
+    assert table.values.tolist() == [1, 0]
+
+
 def test_rows_are_sorted_by_number_whatever_their_order_in_the_file(tmp_path, index):
     text = "\ufeffId,Predicted\r\n10_4,5\r\n2_0,3\r\n\r\n1_941,2\r\n10_3,4\r\n1_939,1\r\n"
     (tmp_path / "s.csv").write_bytes(text.encode())
@@ -40,11 +55,14 @@ def test_rows_are_sorted_by_number_whatever_their_order_in_the_file(tmp_path, in
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "{path}: the header is '', but must be 'Id,Predicted'"),
-        ("Frame,Predicted\n1_0,1\n", "{path}: the header is 'Frame,Predicted', but must be 'Id,Predicted'"),
+        ("", "{path}: the header is '', but must be 'Id,Predicted', with rows such as 3_12,0.5"),
+        (
+            "Frame,Predicted\n1_0,1\n",
+            "{path}: the header is 'Frame,Predicted', but must be 'Id,Predicted', with rows such as 3_12,0.5",
+        ),
         ("Id,Predicted\n", "{path} has no rows below its header"),
-        ("Id,Predicted\n1_0,1\n1_1\n", "{path}, line 3: 1 columns, but there must be two, Id and Predicted"),
-        ("Id,Predicted\n1_0,1,2\n", "{path}, line 2: 3 columns, but there must be two, Id and Predicted"),
+        ("Id,Predicted\n1_0,1\n1_1\n", "{path}, line 3: 1 columns, but there must be 2: Id, Predicted"),
+        ("Id,Predicted\n1_0,1,2\n", "{path}, line 2: 3 columns, but there must be 2: Id, Predicted"),
         ("Id,Predicted\n1_0,1\n01_00,1\n", "{path}, line 3: 01_00 is there twice; the first is in line 2"),
         ("Id;Predicted\n1_0;0,5\n", "{path}, line 2: Predicted is '0,5', which is no number; write a decimal point"),
         ("Id,Predicted\n1_0,1_0\n", "{path}, line 2: Predicted is '1_0', which is no number"),
