@@ -1,4 +1,4 @@
-"""Commands that put finished runs side by side."""
+"""Commands that put finished runs side by side, MLflow's UI among them."""
 
 import json
 from dataclasses import asdict
@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from registry.cli.options import Place, data_option, first_frame_option, home, labels_option, set_option
+from registry.cli.options import PATH, data_option, first_frame_option, home, labels_option, set_option
 
 
 @click.command(short_help="Finished runs, best first.")
@@ -44,7 +44,7 @@ def compare(a: str, b: str, as_json: bool) -> None:
 
 
 @click.command(short_help="What would be trained or reused now, and what changed.")
-@click.argument("experiment", type=Place(), metavar="EXP")  # it and the options are named as in Request
+@click.argument("experiment", type=PATH, metavar="EXP")  # it and the options are named as in Request
 @data_option
 @labels_option
 @first_frame_option
@@ -98,7 +98,7 @@ def reproduce(run: str, data: str | None, as_json: bool) -> None:
 @first_frame_option
 @click.option("--profile", metavar="NAME", help="The runs of this profile. [full; demo without --data]")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="The runs with these overrides.")
-@click.option("--out", type=Place(), metavar="FOLDER", help="Where Markdown and picture go. [journey/<data>]")
+@click.option("--out", type=PATH, metavar="FOLDER", help="Where Markdown and picture go. [journey/<data>]")
 def journey(out: str | None, **asked: Any) -> None:
     """The reference's tables beside what was measured on this data, and which of its claims hold.
 
@@ -113,3 +113,16 @@ def journey(out: str | None, **asked: Any) -> None:
     click.echo(as_text(found))
     for path in write(found, Path(out) if out else Path("journey") / found.name):
         click.echo(f"wrote {path}")
+
+
+@click.command(short_help="MLflow's UI, opened on the leaderboard.")
+@click.option("--port", type=click.IntRange(1, 65535), help="[the first free one from 5000]")
+@click.option("--no-open", "browse", flag_value=False, default=True, help="Leave the browser as it is.")
+def ui(port: int | None, browse: bool) -> None:
+    """Open MLflow's own UI on 127.0.0.1: the leaderboard in a browser. Ctrl-C stops it.
+
+    Example: vad ui --port 5005 --no-open
+    """
+    from registry.servers import serve_ui
+
+    serve_ui(port, browse, home(), click.echo)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from registry.cli.options import Place, Share, data_option, first_frame_option, home, writes
+from registry.cli.options import PATH, Share, data_option, first_frame_option, home, writes
 from vad.errors import InputError
 
 _model_option = click.option(
@@ -22,7 +22,7 @@ _model_option = click.option(
 @_model_option
 @data_option
 @first_frame_option
-@click.option("--out", type=Place(), metavar="FILE", help="Where to write. [submissions/<data>-v<version>.csv]")
+@click.option("--out", type=PATH, metavar="FILE", help="Where to write. [submissions/<data>-v<version>.csv]")
 @click.option(
     "--normalization",
     type=click.Choice(["stored", "own"]),
@@ -57,13 +57,29 @@ def submit(normalization: Any, kaggle: str | None, message: str | None, **asked:
         click.echo(f"its score, once you know it: vad record {done.path} --score S --board public")
 
 
+@click.command(short_help="Answer HTTP requests with scores.")
+@click.option("--model", default="production", show_default=True, help="Alias, version number or models:/ URI.")
+@click.option("--port", type=click.IntRange(1, 65535), help="[the first free one from 5001]")
+@writes
+def serve(model: str, port: int | None) -> None:
+    """Answer requests with the scores of a registered model, on 127.0.0.1.
+
+    POST /invocations takes frames as JSON (video, frame, image in base64) and gives their scores. Ctrl-C stops it.
+
+    Example: vad serve --model production --port 5001
+    """
+    from registry.servers import serve_model
+
+    serve_model(model, port, home(), click.echo)
+
+
 @click.command(short_help="A test video with heat map and score bar.")
 @click.argument("video")
 @_model_option
 @data_option
 @first_frame_option
 @click.option(
-    "--out", type=Place(), metavar="FILE", help="Where to write, an .mp4. [renders/<data>-<video>-v<version>.mp4]"
+    "--out", type=PATH, metavar="FILE", help="Where to write, an .mp4. [renders/<data>-<video>-v<version>.mp4]"
 )
 @click.option("--fps", type=click.IntRange(1, 240), default=25, show_default=True, help="Frames a second.")
 @writes
@@ -87,10 +103,10 @@ def render(video: str, fps: int, **asked: Any) -> None:
 
 
 @click.command(short_help="AP, AUC and prevalence of a predictions file.")
-@click.argument("file", type=Place(Path))
-@click.option("--labels", type=Place(), required=True, metavar="PATH", help="CSV (Id,Label) or folder of N_label.mat.")
+@click.argument("file", type=PATH)
+@click.option("--labels", type=PATH, required=True, metavar="PATH", help="CSV (Id,Label) or folder of N_label.mat.")
 @first_frame_option
-def evaluate(file: Path, labels: str, first_frame: int | None) -> None:
+def evaluate(file: str, labels: str, first_frame: int | None) -> None:
     """Measure a predictions file: AP with interval, AUC, prevalence.
 
     Example: vad evaluate predictions.csv --labels labels.csv
@@ -98,14 +114,14 @@ def evaluate(file: Path, labels: str, first_frame: int | None) -> None:
     from registry.models import submission
     from registry.runs.result import measured_text
 
-    click.echo(measured_text(submission.evaluate(file, labels, home(), first_frame)))
+    click.echo(measured_text(submission.evaluate(Path(file), labels, home(), first_frame)))
 
 
 @click.command(short_help="Write a board's score back to run and version.")
-@click.argument("file", type=Place(Path))
+@click.argument("file", type=PATH)
 @click.option("--score", type=Share(), required=True, help="What the board says, from 0 to 1.")
 @click.option("--board", type=click.Choice(["public", "private"]), default="public", show_default=True)
-def record(file: Path, score: float, board: str) -> None:
+def record(file: str, score: float, board: str) -> None:
     """Write a board's score back to the model version and the run that the file came from.
 
     Example: vad record submissions/avenue-v3.csv --score 0.631 --board public
@@ -113,13 +129,13 @@ def record(file: Path, score: float, board: str) -> None:
     from registry.models import lineage
     from registry.store.tracking import Tracking
 
-    run, version = lineage.record(file, score, board, Tracking())
+    run, version = lineage.record(Path(file), score, board, Tracking())
     on = f"version {version.number} and " if version else ""
     click.echo(f"{board} board {score:g}: recorded on {on}run {run.run_id} ({run.tags.get('vad.entry', '')})")
 
 
 @click.command(short_help="From a file or version back to entry, data, commit.")
-@click.argument("what", type=Place(), metavar="FILE|MODEL")
+@click.argument("what", type=PATH, metavar="FILE|MODEL")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def explain(what: str, as_json: bool) -> None:
     """From a predictions file or a model version back to run, variant, members, experiment, data and commit.

@@ -15,16 +15,8 @@ def home() -> Path:
     return Path(os.environ.get("VAD_HOME") or ".vad").expanduser()
 
 
-class Place(click.ParamType[Any]):
-    """A path, as text or as a Path. A shell does not expand the ~ in `--data=~/avenue`, nor make that in DATA=~/avenue."""
-
-    name = "path"
-
-    def __init__(self, kind: Callable[[str], Any] = str):
-        self._kind = kind
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        return self._kind(os.path.expanduser(value))
+# The type of a path: a shell does not expand the ~ in `--data=~/avenue`, nor make that in DATA=~/avenue.
+PATH = os.path.expanduser
 
 
 def writes(command: Callable[..., None]) -> Callable[..., None]:
@@ -55,10 +47,10 @@ class Share(click.FloatRange):
 
 
 data_option = click.option(
-    "--data", type=Place(), metavar="FOLDER", help="Folder that contains training_videos/ and testing_videos/."
+    "--data", type=PATH, metavar="FOLDER", help="Folder that contains training_videos/ and testing_videos/."
 )
 labels_option = click.option(
-    "--labels", type=Place(), metavar="PATH", help="CSV (Id,Label), folder of N_label.mat, or `none`."
+    "--labels", type=PATH, metavar="PATH", help="CSV (Id,Label), folder of N_label.mat, or `none`."
 )
 first_frame_option = click.option(
     "--first-frame",

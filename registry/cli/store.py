@@ -4,15 +4,15 @@ from pathlib import Path
 
 import click
 
-from registry.cli.options import Place, home, writes
+from registry.cli.options import PATH, home, writes
 from vad.errors import InputError
 
 
 @click.command("export", short_help="A run or a model version into a folder.")
-@click.argument("folder", type=Place(Path))
+@click.argument("folder", type=PATH)
 @click.option("--run", metavar="RUN_ID", help="A run: its id, or the first 8 or more digits of it.")
 @click.option("--model", metavar="MODEL", help="Alias, version number or models:/ URI. [production]")
-def export(folder: Path, run: str | None, model: str | None) -> None:
+def export(folder: str, run: str | None, model: str | None) -> None:
     """Write a model version or a run into a new folder, with all that belongs to it, for another store.
 
     A version takes along its run, a run its members, wherever they were trained, and its submissions. The folder
@@ -22,16 +22,16 @@ def export(folder: Path, run: str | None, model: str | None) -> None:
     """
     from registry.maintenance import exporting
 
-    done, notes = exporting.export(folder, run, model)
+    done, notes = exporting.export(Path(folder), run, model)
     click.echo(done)
     for note in notes:
         click.echo(f"  note: {note}", err=True)
 
 
 @click.command("import", short_help="What such a folder holds, into this store.")
-@click.argument("folder", type=Place(Path))
+@click.argument("folder", type=PATH)
 @writes
-def import_(folder: Path) -> None:
+def import_(folder: str) -> None:
     """Make the runs and the model version of an exported folder in this store.
 
     Every file is checked first. What is there already is not made again, and what was cut off is taken up.
@@ -41,7 +41,7 @@ def import_(folder: Path) -> None:
     """
     from registry.maintenance import importing
 
-    done, notes = importing.import_(folder, home())
+    done, notes = importing.import_(Path(folder), home())
     click.echo("\n".join(done))
     for note in notes:
         click.echo(f"  note: {note}", err=True)

@@ -16,7 +16,7 @@ from registry.console import plural
 from registry.maintenance import repair as mending
 from registry.maintenance.findings import Finding, Store, check
 from registry.store import mlflow_private
-from registry.store.address import sqlite_path, sqlite_uri
+from registry.store.address import local_path, sqlite_path, sqlite_uri
 from registry.store.connection import require_schema
 from registry.store.tracking import Tracking
 from vad.errors import InputError
@@ -122,7 +122,7 @@ def _on_disk(database: Path) -> Store:
         raise InputError(f"{database} cannot be read: {error}; {hint}") from None
 
     def place(owner: str) -> Path | None:
-        return mending.local(moved.get(places[owner], places[owner]))
+        return local_path(moved.get(places[owner], places[owner]))
 
     def has(owner: str, path: str) -> bool:
         there = place(owner)

@@ -84,7 +84,7 @@ def check(store: Store, uri: str, home: Path) -> list[Finding]:
 def _moved(store: Store) -> Iterator[Finding]:
     """Addresses that were right before somebody moved or copied the folder."""
     if store.database and store.moved:
-        roots = ", ".join(sorted({str(mending.root(address)) for address in store.moved}))
+        roots = ", ".join(sorted({str(parts[0]) for address in store.moved if (parts := mending.cut(address))}))
         what = f"{len(store.moved)} addresses lead to {roots}, but the files lie in {store.artifacts}"
         mend = partial(mending.set_right, store.database, store.moved)
         yield Finding(str(store.database), what, "set right, after a copy of the database beside it", mend)
