@@ -1,7 +1,6 @@
 """What a run would train or reuse now, and what changed since last time, without running it."""
 
 import ast
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -68,7 +67,7 @@ def why(request: Request, console: Console) -> Why:
         profile=work.loaded.profile,
         done=done.run_id if done else None,
         last=last.run_id if last else None,
-        last_when=time.strftime("%Y-%m-%d %H:%M", time.localtime(last.started)) if last else "",
+        last_when=last.when.rpartition(":")[0] if last else "",
         entry_changes=entry,
         data_changes=data,
         code_changes=code,

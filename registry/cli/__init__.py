@@ -66,7 +66,7 @@ class _Commands(click.Group):
                         click.echo(f"\n{stopping.STOPPED}", err=True)
                     context.exit(stopping.STATUS)
                 if line := _your_fault(error):
-                    raise _Refused(line) from None
+                    raise click.UsageError(line) from None  # exit status 2
                 raise click.ClickException(_our_fault(error)) from None
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
@@ -86,10 +86,6 @@ def _settle() -> None:
     if not os.access(Path.home(), os.W_OK):
         os.environ.setdefault("MPLCONFIGDIR", str(home().resolve() / "matplotlib"))
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(home().resolve() / "torch"))
-
-
-class _Refused(click.ClickException):
-    exit_code = 2
 
 
 def _your_fault(error: BaseException) -> str | None:

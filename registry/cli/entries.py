@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from registry.cli.options import PATH, Share, data_option, first_frame_option, home, labels_option, set_option, writes
+from registry.cli.options import PATH, data_option, first_frame_option, home, labels_option, set_option, share, writes
 from vad.errors import InputError
 
 
@@ -96,7 +96,7 @@ def data(data: str | None, labels: str | None, first_frame: int | None) -> None:
 )
 @click.option(
     "--gpu-share",
-    type=Share(),
+    type=share,
     metavar="SHARE",
     help="With ray: how much of a GPU a member takes, as in 0.25. [1 where the cluster has any]",
 )

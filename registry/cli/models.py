@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from registry.cli.options import PATH, Share, data_option, first_frame_option, home, writes
+from registry.cli.options import PATH, data_option, first_frame_option, home, share, writes
 from vad.errors import InputError
 
 _model_option = click.option(
@@ -119,7 +119,7 @@ def evaluate(file: str, labels: str, first_frame: int | None) -> None:
 
 @click.command(short_help="Write a board's score back to run and version.")
 @click.argument("file", type=PATH)
-@click.option("--score", type=Share(), required=True, help="What the board says, from 0 to 1.")
+@click.option("--score", type=share, required=True, help="What the board says, from 0 to 1.")
 @click.option("--board", type=click.Choice(["public", "private"]), default="public", show_default=True)
 def record(file: str, score: float, board: str) -> None:
     """Write a board's score back to the model version and the run that the file came from.

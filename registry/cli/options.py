@@ -1,7 +1,6 @@
 """Options that several commands share."""
 
 import functools
-import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -33,17 +32,11 @@ def writes(command: Callable[..., None]) -> Callable[..., None]:
     return working
 
 
-class Share(click.FloatRange):
-    """A number from 0 to 1; NaN, which no comparison catches, is none."""
-
-    def __init__(self) -> None:
-        super().__init__(0, 1)
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        number = super().convert(value, param, ctx)
-        if math.isnan(number):
-            self.fail(f"{value} is no number from 0 to 1.", param, ctx)
-        return number
+def share(text: str) -> float:
+    """A number from 0 to 1, as an option's type; click tells of what is no number at all."""
+    if not 0 <= float(text) <= 1:  # NaN neither
+        raise click.BadParameter(f"{text} is no number from 0 to 1.")
+    return float(text)
 
 
 data_option = click.option(
