@@ -129,7 +129,7 @@ def _on_disk(database: Path) -> Store:
         return there is None or (there / path).is_file()  # None: on a server, which nobody sees from here
 
     tracking = Tracking(sqlite_uri(database), mark_stale=False)
-    return Store(all_runs(tracking), all_versions(tracking), ids, has, place, database, moved, folders)
+    return Store(all_runs(tracking), all_versions(tracking), ids, has, place, database, artifacts, moved, folders)
 
 
 def _on_server(tracking: Tracking) -> Store:

@@ -48,8 +48,8 @@ class Store:
 
     `ids` are those of all runs and logged models, deleted ones too. `has(owner, path)` says whether a run (by id) or
     a version (by name) has this file, and `place(owner)` where its files lie; None where that is not on this disk.
-    Of a SQLite store: `database` is its file, `moved` holds the right address for each wrong one, and `folders` are
-    those of artifacts that there were before the database was read.
+    Of a SQLite store: `database` is its file, `artifacts` their folder, `moved` holds the right address for each wrong
+    one, and `folders` are those of artifacts that there were before the database was read.
     """
 
     runs: list[Found]
@@ -58,14 +58,9 @@ class Store:
     has: Callable[[str, str], bool]
     place: Callable[[str], Path | None] = lambda owner: None
     database: Path | None = None
+    artifacts: Path = Path()
     moved: Mapping[str, str] = field(default_factory=dict)
     folders: Sequence[Path] = ()
-
-    @property
-    def artifacts(self) -> Path:
-        """The folder of the artifacts of a SQLite store."""
-        assert self.database is not None
-        return self.database.with_name(mending.ARTIFACTS)
 
     @cached_property
     def whole(self) -> set[str]:
