@@ -6,6 +6,7 @@ source: comments and docstrings left out, with all of one's own that it imports.
 
 import ast
 import hashlib
+import importlib.metadata
 import importlib.util
 import os
 import sys
@@ -18,6 +19,7 @@ from pathlib import Path
 _ROOT = Path(__file__).resolve().parent
 _MODULES = {
     "vad": "catalog errors user_code",
+    "vad.blocks": "",
     "vad.data": "frame_index frameset labels layouts masks tables",
     "vad.detectors": "member",
     "vad.detectors.networks": "base conv3d_ae conv_ae convlstm fully_conv_ae halving unet_ae",
@@ -40,6 +42,9 @@ def code_of(module: str, name: str) -> dict[str, str]:
 
     In a file of the project, the statements that name the block and what of that file they use; any other file whole.
     """
+    if _file(module) is None:  # of a package that is installed
+        names = importlib.metadata.packages_distributions().get(module.partition(".")[0], [])
+        return {name: importlib.metadata.version(name) for name in names}
     found: dict[str, str] = {}
     waiting = [module]
     while waiting:
@@ -79,7 +84,9 @@ def told(error: BaseException) -> str:
 
 
 def _label(path: Path) -> str:
-    """A file's name in a digest: below `vad/` as it lies, elsewhere with its folders from the one that Python looks in."""
+    """A file's name in a digest: below `vad/` or `blocks/` as it lies, elsewhere with its folders from the one that Python looks in."""
+    if str(path.parent) in getattr(sys.modules.get("vad.blocks"), "__path__", ()):
+        return f"blocks/{path.name}"
     roots = [_ROOT.parent] if path.is_relative_to(_ROOT) else [Path(place or ".").resolve() for place in sys.path]
     inside = [path.relative_to(root).as_posix() for root in roots if path.is_relative_to(root)]
     return min(inside, key=len, default=path.name)

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from vad.blocks import load as load_blocks
 from vad.detectors.member import Member
 from vad.detectors.networks import parameter_count
 from vad.detectors.training.trainer import Diverged, Epoch, train
@@ -86,6 +87,7 @@ def _train(member: Member, samples: Samples, state: bytes, device: torch.device,
         resume.unlink()  # a process that is killed leaves little behind
         seen = 0
 
+    load_blocks()
     with tempfile.TemporaryDirectory() as folder:
         resume = Path(folder) / "state"
         if state:
