@@ -15,10 +15,10 @@ def check(experiments: tuple[str, ...], overrides: tuple[str, ...]) -> None:
     Example: vad check phase5_multiscale
     """
     from registry.console import plural
-    from registry.entries.loading import all_experiments, experiments_folder, load_entry
+    from registry.entries.loading import all_experiments, experiments_folder, load_entry, without_journey
     from registry.entries.plan import make_plan, rehearse
 
-    wanted = experiments or tuple(str(path) for path in all_experiments())
+    wanted = without_journey(experiments) or tuple(str(path) for path in all_experiments())
     if not wanted:
         raise InputError(f"there is no experiment in {experiments_folder()}")
     faults = []

@@ -40,9 +40,11 @@ def run(experiments: tuple[str, ...], **options: Any) -> None:
     Example: vad run phase5_multiscale --data avenue --labels labels.csv
     """
     from registry.console import Console
+    from registry.entries.loading import without_journey
     from registry.runs import executor, queue, result
     from registry.runs.context import Request
 
+    experiments = without_journey(experiments)
     request = Request(experiments[0], home=home(), **options)
     if experiments == (queue.ALL,) or len(experiments) > 1:
         ended = queue.run_queue(experiments, request, Console())

@@ -59,6 +59,11 @@ def all_experiments() -> list[Path]:
     return sorted(path for path in paths if not any(part[0] == "." for part in path.relative_to(folder).parts))
 
 
+def without_journey(experiments: Sequence[str]) -> tuple[str, ...]:
+    """What was named, without the journey beside other names: a shell's `experiments/*.yaml` names it too."""
+    return tuple(name for name in experiments if os.path.basename(name) != _JOURNEY) or tuple(experiments)
+
+
 def find_entry(experiment: str) -> Path:
     """Find an entry by its name or its file's name, in any case, in `experiments/` or the folder that is given with it.
 
@@ -108,6 +113,7 @@ def load_entry(experiment: str, profile: str = "full", overrides: Sequence[str] 
         raise InputError(f"{path}: an entry is a mapping of keys (name, members, streams, variants, ...)")
     data = _with_profile(document.data, profile, overrides)
     changed = {_override(data, override): override for override in overrides}
+    overrides = _that_change(document.data, profile, overrides, data)
     problems = [*document.problems, *check(data)]
     try:
         entry = Entry.model_validate(data)
@@ -118,6 +124,22 @@ def load_entry(experiment: str, profile: str = "full", overrides: Sequence[str] 
     if problems:
         raise InputError(_report(document, changed, list(dict.fromkeys(problems))))
     return Loaded(entry, path, path.read_text(encoding="utf-8"), profile, tuple(overrides))
+
+
+def _that_change(
+    document: dict[str, Any], profile: str, overrides: Sequence[str], changed: dict[str, Any]
+) -> list[str]:
+    """Return the overrides without those that set a key to the value that it has; `changed` is the entry under all of them."""
+    kept = list(overrides)
+    for override in overrides:
+        rest = kept.copy()
+        rest.remove(override)
+        data = _with_profile(document, profile, rest)
+        for other in rest:
+            _override(data, other)
+        if data == changed:
+            kept = rest
+    return kept
 
 
 def _from_pydantic(fault: Any, data: Any) -> Problem:

@@ -31,7 +31,7 @@ def draw(path: Path, journey: Journey) -> None:
         above, below = figure.subplots(2, height_ratios=[len(rows), len(claims)])
         _approaches(above, journey)
         _claims(below, journey)
-        interval = f", {CONFIDENCE:.0%} interval over videos" if journey.about.videos > 1 else ""
+        interval = f", {CONFIDENCE:.0%} interval over videos" if journey.about.has_interval else ""
         handles: list[Artist] = [
             Line2D([], [], color=BLUE, marker="o", ms=6.5, lw=1.6, label=f"AP here{interval}"),
             Line2D([], [], **_REFERENCE, ls="", label="the reference's AP"),
@@ -41,7 +41,7 @@ def draw(path: Path, journey: Journey) -> None:
 
 
 def _approaches(axes: Axes, journey: Journey) -> None:
-    rows, several = journey.reference.rows(), journey.about.videos > 1
+    rows, several = journey.reference.rows(), journey.about.has_interval
     names = [f"{row.approach}   {row.phase}" for row in rows]
     _lay_out(axes, names, "approach, phase", f"AP on {journey.name}", "AP, interval" if several else "AP")
     axes.axvline(journey.about.prevalence, **CHANCE)

@@ -98,10 +98,10 @@ def _row(journey: Journey, row: Row) -> list[Any]:
 
 
 def _signed(found: Difference | None) -> str:
-    """A difference with its interval, which one video does not give."""
+    """A difference with its interval, which a few videos do not give."""
     if found is None:
         return "-"
-    return f"{found.ap:+z.4f}" + (f" [{found.low:+z.4f}, {found.high:+z.4f}]" if found.videos > 1 else "")
+    return f"{found.ap:+z.4f}" + (f" [{found.low:+z.4f}, {found.high:+z.4f}]" if found.has_interval else "")
 
 
 def _about(journey: Journey) -> list[str]:
@@ -115,6 +115,6 @@ def _about(journey: Journey) -> list[str]:
     ]
     if profile == "demo":
         lines.append("Demo profile: these figures show that all works; they say nothing about real footage.")
-    if about.videos == 1:
-        lines.append("One video gives no interval, so no claim is decided.")
+    if not about.has_interval:
+        lines.append(f"{plural(about.videos, 'video')} too few for an interval, so no claim is decided.")
     return lines

@@ -85,9 +85,7 @@ def _event(run: Found) -> Event:
 def as_text(events: list[Event], production: str | None) -> str:
     """Return a table for a terminal, newest first."""
     if not events:
-        return (
-            "No decision yet: the first run with labels or held-out frames registers a model that becomes production."
-        )
+        return "No decision yet: the first run with labels or held-out frames makes its model production."
     now = f"production is version {production}" if production else "there is no production model"
     rows = [[e.when, _v(e.version), e.action, _v(e.production_before), e.by or "-", e.reason] for e in events]
     return f"{now}\n\n{table(['when', 'version', 'decision', 'production before', 'by', 'reason'], rows)}"

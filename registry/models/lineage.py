@@ -209,10 +209,9 @@ def find_origin(file: Path, tracking: Tracking) -> Origin:
     for run in tracking.find("experiment", tags={"vad.predictions_sha256": digest}, most=1):
         return Origin(digest, run, None)
     for original in tracking.find("submission", tags={"vad.file": str(file.resolve())}, most=1):
-        raise UnknownFile(
-            f"the file was altered since it was written: its SHA-256 is {digest}, that of submission {original.run_id} was "
-            f"{original.tags['vad.sha256']}; the recorded file is among that run's artifacts, and `vad submit` writes it again"
-        )
+        before = f"its SHA-256 is {digest}, that of submission {original.run_id} was {original.tags['vad.sha256']}"
+        way = "the recorded file is among that run's artifacts, and `vad submit` writes it again"
+        raise UnknownFile(f"the file was altered since it was written: {before}; {way}")
     other = "it was made elsewhere, or altered, or MLFLOW_TRACKING_URI names another store"
     raise UnknownFile(f"no run of this store wrote a file with its SHA-256 {digest}: {other}")
 
@@ -225,9 +224,8 @@ def record(file: Path, score: float, board: str, tracking: Tracking) -> tuple[Fo
         raise InputError(f"{file}: {error}") from None
     name = f"board_{board}"
     for run in filter(None, (origin.submission, origin.run)):
-        tracking.reopen(run.run_id).log(
-            {name: score}, tags={f"vad.{name}": f"{score:g}", f"vad.{name}_file": origin.digest}
-        )
+        tags = {f"vad.{name}": f"{score:g}", f"vad.{name}_file": origin.digest}
+        tracking.reopen(run.run_id).log({name: score}, tags=tags)
     if origin.submission is None:
         return origin.run, None
     versions = Versions(tracking)

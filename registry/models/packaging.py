@@ -69,9 +69,8 @@ def _save(folder: Path, model: Any, run_id: str, ensemble: "Ensemble", tags: Map
     """Write the ensemble as a models-from-code pyfunc, as the files of a logged model of a run."""
     from vad.scoring.ensemble import save
 
-    about = Model(
-        artifact_path=model.artifact_location, model_uuid=model.model_id, run_id=run_id, model_id=model.model_id
-    )
+    ids = {"run_id": run_id, "model_id": model.model_id, "model_uuid": model.model_id}
+    about = Model(artifact_path=model.artifact_location, **ids)
     with tempfile.TemporaryDirectory() as work, warnings.catch_warnings():
         # The signature is given; an example would put somebody's footage into the model.
         warnings.filterwarnings("ignore", message=".*input example")

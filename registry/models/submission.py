@@ -130,9 +130,7 @@ def require_data_of(version: Version, model: str, dataset: Dataset, versions: Ve
     if best:
         other, means = BEST, f"is version {best.number}, made on it"
     made_on = f"production is version {version.number}, made on {version.tags.get('vad.data_name', '?')}"
-    way = (
-        f"`--model {other}` (make: MODEL={other}) {means}, and so does any version; `vad leaderboard --all` lists them"
-    )
+    way = f"`--model {other}` (make: MODEL={other}) {means}, and so does any version, as `vad leaderboard --all` lists"
     raise InputError(f"{made_on}, and {dataset.name} is other data; {way}")
 
 

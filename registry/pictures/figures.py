@@ -37,8 +37,8 @@ def precision_recall(
         curve = axes.plot(recall, precision, drawstyle="steps-pre", color=BLUE, lw=1.8, clip_on=False, zorder=3)
         curve[0].set_label("all frames")
         handles: list[Artist] = [*curve]
-        interval = "(no interval: it is drawn over videos, and there is one)"
-        if measured.videos > 1:
+        interval = f"(no interval from {plural(measured.videos, 'video')})"
+        if measured.has_interval:
             interval = f"({CONFIDENCE:.0%} interval over videos {measured.low:.3f} to {measured.high:.3f})"
             axes.fill_between(*precision_band(scores, labels, index), color=BLUE, alpha=0.18, lw=0, zorder=2)
             handles.append(Patch(color=BLUE, alpha=0.18, lw=0, label=f"{CONFIDENCE:.0%} interval at each recall"))
@@ -61,7 +61,7 @@ def variant_bars(
     found = np.asarray([measured[name].ap for name in names])
     lows, highs = (np.asarray([getattr(measured[name], end) for name in names]) for end in ("low", "high"))
     stated = [(row, reference[name]) for row, name in enumerate(names) if name in reference]
-    prevalence, several = measured[names[0]].prevalence, measured[names[0]].videos > 1
+    prevalence, several = measured[names[0]].prevalence, measured[names[0]].has_interval
     with sheet(path, 1.25 + 0.36 * len(names)) as figure:
         axes = figure.subplots()
         axes.barh(rows, found, 0.62, color=[BLUE if name == best else "#C8CDD2" for name in names])

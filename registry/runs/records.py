@@ -17,6 +17,7 @@ from registry.provenance import provenance
 from registry.runs import identity
 from registry.runs.context import FrameMaps, RunContext, Session, ended
 from registry.runs.evaluation import Evaluation, write_pictures
+from registry.runs.findings import findings
 from registry.runs.members import Members, TrainedMember
 from registry.runs.result import FILE, Result, describe, describe_version, reference_for, reference_text
 from registry.store import score_table
@@ -33,6 +34,8 @@ from vad.scoring.pipeline import MemberScores
 from vad.system.files import sha256
 from vad.system.precision import for_training
 from vad.system.threads import limit
+
+_LONGEST_NAME = 200  # MLflow takes 250 characters
 
 
 @contextmanager
@@ -57,7 +60,8 @@ def open_log(context: RunContext, tracking: Tracking) -> RunLog:
         ),
     }
     experiment = tracking.experiment(data.experiment(), tags)
-    return tracking.open_run(experiment, "experiment", context.digest, context.plan.name, _tags(context))
+    name = " ".join([context.plan.name, *context.loaded.overrides])[:_LONGEST_NAME]
+    return tracking.open_run(experiment, "experiment", context.digest, name, _tags(context))
 
 
 def _tags(context: RunContext) -> dict[str, str]:
@@ -122,6 +126,7 @@ def log_results(
         {name: member.run_id for name, member in members.items()},
         log.run_id,
         session.tracking.link(log.run_id, log.experiment_id),
+        findings=findings(context, evaluation, log.place()),
     )
     tags = {DESCRIPTION: describe(entry, result, log)}
     stated, of = reference_for(entry, best)
@@ -144,7 +149,8 @@ def _figures(
 ) -> dict[str, float]:
     """All figures of a run, in the order in which MLflow shows them."""
     figure, top = context.data.figure, evaluation.measured[evaluation.best]
-    metrics = {figure: top.ap, f"{figure}_low": top.low, f"{figure}_high": top.high} if top else {}
+    metrics = {figure: top.ap} if top else {}
+    metrics |= {f"{figure}_low": top.low, f"{figure}_high": top.high} if top and top.has_interval else {}
     metrics |= {} if reference is None else {"reference_ap": reference}
     if top:
         metrics |= {"auc" if figure == "ap" else "proxy_auc": top.auc, "prevalence": top.prevalence}

@@ -40,6 +40,7 @@ class Result:
     link: str
     version: str | None = None
     registered: str = ""
+    findings: tuple[str, ...] = ()
 
 
 def present(result: Result, versions: Versions) -> Result:
@@ -82,7 +83,9 @@ def as_text(result: Result) -> str:
         parts.append("No labels: proxy AP is measured on painted anomalies and is not the AP of the test frames.")
     if result.profile == "demo":
         parts.append("Demo profile: these figures show that all works; they say nothing about real footage.")
+    parts += ["", *result.findings] if result.findings else []
     parts += [
+        "",
         f"run    {result.run_id}  {result.link}",
         f"model  {result.registered}",
         "",
@@ -95,8 +98,8 @@ def as_text(result: Result) -> str:
 
 
 def interval(m: Measured) -> str:
-    """The interval, or a dash where there is one video: drawing it again and again says nothing."""
-    return f"{m.low:.4f} to {m.high:.4f}" if m.videos > 1 else "-"
+    """The interval, or a dash where there are too few videos for one."""
+    return f"{m.low:.4f} to {m.high:.4f}" if m.has_interval else "-"
 
 
 def measured_text(m: Measured) -> str:
@@ -162,7 +165,7 @@ def reference_text(entry: Entry, variant: str, unit: str = "") -> str:
 def _variants(result: Result) -> list[str]:
     """The variants that were measured as a table in Markdown, best first."""
     rows = [
-        f"| {name} | {m.ap:.4f} | {m.low:.4f} to {m.high:.4f} | "
+        f"| {name} | {m.ap:.4f} | {interval(m)} | "
         f"{f'{result.reference[name]:.4f}' if name in result.reference else ''} |"
         for name, m in result.variants.items()
         if m is not None
@@ -172,7 +175,7 @@ def _variants(result: Result) -> list[str]:
 
 
 def _with_interval(m: Measured) -> str:
-    return f"{m.ap:.4f} [{m.low:.4f}, {m.high:.4f}]"
+    return f"{m.ap:.4f} [{m.low:.4f}, {m.high:.4f}]" if m.has_interval else f"{m.ap:.4f}"
 
 
 def _page(log: RunLog) -> str:

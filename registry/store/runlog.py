@@ -1,5 +1,6 @@
 """One open run in MLflow, to log to."""
 
+import os
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -8,6 +9,7 @@ from typing import Any, Literal
 
 from mlflow.entities import Metric, Param, Run, RunTag
 
+from registry.store.address import local_path
 from registry.store.processes import Lease
 from registry.store.record import as_tags, recorded
 from registry.store.retries import RetryingClient, impatient
@@ -58,6 +60,11 @@ class RunLog:
         now = int(time.time() * 1000)
         values = [Metric(key, float(value), now, step) for step, metrics in points for key, value in metrics.items()]
         self._client.log_points(self.run_id, values)
+
+    def place(self) -> str:
+        """Return where a person finds the run's files: a folder on this disk, or its page on a server."""
+        folder = local_path(str(self._client.get_run(self.run_id).info.artifact_uri))
+        return os.path.relpath(folder) if folder else f"the artifacts of run {self.run_id}"
 
     def steps(self, metric: str) -> set[int]:
         """Return the steps for which a metric was logged."""

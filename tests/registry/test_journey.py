@@ -243,6 +243,10 @@ def test_what_a_reference_says_is_no_experiment(street):
     for command in ("check", "run", "show"):
         assert said in street.refused(command, "experiments/journey.yaml")
     assert "there is no such file" in street.refused("check", "experiments/journey")
+    every = sorted(map(str, Path("experiments").glob("*.yaml")))  # as a shell spells experiments/*.yaml
+    assert every[1] == "experiments/journey.yaml"
+    assert street.done("check", *every) == street.done("check")
+    assert "journey" not in street.done("run", *every[:2], "--data", "data")
 
 
 def test_without_a_journey_of_its_own_a_folder_has_the_projects(street):

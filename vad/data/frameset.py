@@ -29,10 +29,6 @@ class Video:
         """Where it lies: the movie, or the folder of its images."""
         return self.movie or self.images[0].parent  # type: ignore[index]
 
-    def where(self, position: int) -> str:
-        """How to name a frame to a person: its file, or the movie and the number in it."""
-        return str(self.images[position]) if self.images else f"{self.movie}, frame {self.numbers[position]}"
-
 
 @dataclass(frozen=True)
 class Split:

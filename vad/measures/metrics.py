@@ -13,6 +13,7 @@ RESAMPLES = 1000
 CONFIDENCE = 0.95
 BOOTSTRAP_SEED = 20260101
 _ENDS = ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2)
+LEAST_VIDEOS = 3  # of fewer, whole videos drawn again give a handful of values, and no interval
 _DIGITS = 12  # two APs that differ by less differ by rounding
 
 
@@ -27,6 +28,10 @@ class Measured:
     prevalence: float
     frames: int
     videos: int
+
+    @property
+    def has_interval(self) -> bool:
+        return self.videos >= LEAST_VIDEOS
 
 
 class Sampled(NamedTuple):
@@ -48,6 +53,10 @@ class Difference:
     high: float
     videos: int
     better: float
+
+    @property
+    def has_interval(self) -> bool:
+        return self.videos >= LEAST_VIDEOS
 
 
 def measure(scores: Values, labels: Flags, index: FrameIndex) -> Measured:

@@ -18,7 +18,7 @@ def test_the_competitions_layout_is_found_at_any_depth(tmp_path, dataset, read, 
     assert frames.root == tmp_path / "data"
     assert [(video.id, video.numbers) for video in frames.train.videos] == [(1, (700, 701, 703)), (12, (0,))]
     assert frames.test.index.ids == ["2_4", "2_5", "9_7", "10_0", "10_1"]
-    assert frames.test.videos[0].where(0) == str(home / "testing_videos" / "02" / "frame_00004.jpg")
+    assert frames.test.videos[0].images[0] == home / "testing_videos" / "02" / "frame_00004.jpg"
     assert frames.notes == () == frames.faults
 
 
@@ -46,7 +46,7 @@ def test_the_authors_layout_of_movies_is_read_and_counted(tmp_path, picture, sav
     save_movie(root / "testing_videos" / "21.avi", [picture(i) for i in range(2)])
     frames = read(root)
     assert frames.train.videos[0].numbers == tuple(range(7))
-    assert frames.train.videos[0].where(3) == f"{train}, frame 3"
+    assert (frames.train.videos[0].movie, frames.train.videos[0].numbers[3]) == (train, 3)
     assert frames.test.index.ids == ["3_0", "3_1", "3_2", "3_3", "21_0", "21_1"]
 
 
