@@ -1,7 +1,7 @@
-"""Which blocks are one's own, and the code that decides what they do.
+"""Which blocks are yours, and the code that decides what they do.
 
-The project's own blocks have versions, so that moving them trains nothing anew. A block of one's own is known by its
-source: comments and docstrings left out, with all of one's own that it imports.
+The project's own blocks have versions, so that moving them trains nothing anew. A block of your own is known by its
+source: comments and docstrings left out, with all that it imports of yours.
 """
 
 import ast
@@ -38,7 +38,7 @@ _LIBRARIES = tuple(os.path.realpath(sysconfig.get_path(key)) for key in ("stdlib
 
 @cache
 def code_of(module: str, name: str) -> dict[str, str]:
-    """What decides a block of one's own, filed under `name` in a module: SHA-256 of sources by file.
+    """What decides a block of your own, filed under `name` in a module: SHA-256 of sources by file.
 
     In a file of the project, the statements that name the block and what of that file they use; any other file whole.
     """
@@ -66,7 +66,7 @@ def code_of(module: str, name: str) -> dict[str, str]:
 
 
 def place_of(error: BaseException) -> str | None:
-    """Where in code of one's own an error arose: file and line; None where no such code had a part in it."""
+    """Where in your own code an error arose: file and line; None where no such code had a part in it."""
     frames = traceback.extract_tb(error.__traceback__)
     project = {_file(name) for name in _PROJECT}
     for frame in reversed(frames):
@@ -78,7 +78,7 @@ def place_of(error: BaseException) -> str | None:
 
 
 def told(error: BaseException) -> str:
-    """An error in one line, with its place where that is one's own."""
+    """An error in one line, with its place where that is in your code."""
     place = place_of(error)
     return f"{f'{place}: ' if place else ''}{type(error).__name__}: {' '.join(str(error).split()):.300}"
 

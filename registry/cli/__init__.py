@@ -39,7 +39,7 @@ class _Commands(click.Group):
     own_process = False
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, **options: Any) -> Any:
-        self.own_process = args is None  # else it is called by a program that goes on
+        self.own_process = args is None  # else another program calls it and continues
         if self.own_process:
             settle(home())
         try:

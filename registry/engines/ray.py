@@ -170,7 +170,7 @@ class RayEngine:
                     yield job, Lost(f"{task.losses} workers in a row were lost: {reason}")
                     continue
                 where = f"after epoch {task.epochs}" if task.epochs else "from the beginning"
-                self._console.say(f"  {job.member.name}: its worker was lost; another goes on {where} ({reason})")
+                self._console.say(f"  {job.member.name}: its worker was lost; another resumes {where} ({reason})")
                 running[self._submit(task)] = task
             else:
                 running[stream] = running.pop(stream)  # behind the others, that each may speak in turn
@@ -192,7 +192,7 @@ class RayEngine:
         return self._arrays[key]
 
     def _needs(self, member: Member) -> dict[str, float]:
-        """What a task asks for: processors, memory, a share of a GPU; no more than one node has, lest it wait for ever."""
+        """What a task asks for: processors, memory, a share of a GPU; no more than one node has, else it would wait for ever."""
         fit = [node for node in _nodes() if node.get("GPU", 0) >= self._gpus]
         largest = max(fit, key=lambda node: node.get("CPU", 0), default={})
         threads = 1 if self._gpus else self._threads  # a GPU is fed by one

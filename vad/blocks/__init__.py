@@ -29,7 +29,7 @@ def load_project() -> None:
 
 
 def load() -> None:
-    """Import every block of one's own that is known. Raises InputError with file and line of what cannot be imported."""
+    """Import every known block of your own. Raises InputError with file and line of what cannot be imported."""
     try:
         for name in _own():
             importlib.import_module(f"{__name__}.{name.removesuffix('.py')}")
@@ -45,13 +45,13 @@ def packages() -> list[str]:
 
 
 def sources() -> dict[str, Path]:
-    """Return the Python files of `vad` by their paths in it, those of one's own blocks among them."""
+    """Return the Python files of `vad` by their paths in it, your own blocks among them."""
     code = {path.relative_to(_VAD).as_posix(): path for path in sorted(_VAD.rglob("*.py"))}
     return code | {f"blocks/{name}": path for name, path in _own().items()}
 
 
 def copy_code(to: Path) -> None:
-    """Write `vad` with one's own blocks into a new folder."""
+    """Write `vad` with your own blocks into a new folder."""
     for name, path in sources().items():
         (to / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, to / name)

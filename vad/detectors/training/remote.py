@@ -46,7 +46,7 @@ def train_remotely(
 ) -> Iterator[Told]:
     """Train a member on `samples` cut from `array`, on so many threads, and yield how it goes; the first word is that it has begun.
 
-    `state` holds the bytes of a state file to go on from, or none. Raises what `train` raises; Diverged
+    `state` holds the bytes of a state file to resume from, or none. Raises what `train` raises; Diverged
     comes without weights, which are in the last state told.
     """
     told: SimpleQueue[Told | Exception | None] = SimpleQueue()
