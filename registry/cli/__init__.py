@@ -8,7 +8,7 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import chdir, suppress
 from typing import Any
 
 import click
@@ -109,8 +109,18 @@ def _our_fault(error: BaseException) -> str:
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="vad-registry")
-def main() -> None:
+@click.option("-C", "--directory", type=click.Path(exists=True, file_okay=False), help="Work in this folder.")
+@click.option(
+    "--blocks", type=click.Path(exists=True, file_okay=False), help="Folder with blocks of your own. [blocks]"
+)
+@click.pass_context
+def main(context: click.Context, directory: str | None, blocks: str | None) -> None:
     """An experiment registry for video anomaly detection, tracked in MLflow."""
+    if blocks:
+        os.environ["VAD_BLOCKS"] = os.path.abspath(blocks)
+        context.call_on_close(lambda: os.environ.pop("VAD_BLOCKS", None))
+    if directory:
+        context.with_resource(chdir(directory))
 
 
 for section in _SECTIONS.values():

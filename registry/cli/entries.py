@@ -1,15 +1,27 @@
 """Commands that look at experiments and data before anything is trained."""
 
+import json
+
 import click
 
-from registry.cli.options import Place, data_option, first_frame_option, home, labels_option, set_option
+from registry.cli.options import (
+    Experiment,
+    Place,
+    data_option,
+    first_frame_option,
+    home,
+    json_option,
+    labels_option,
+    set_option,
+)
 from vad.errors import InputError
 
 
 @click.command(short_help="Validate experiments, without training.")
-@click.argument("experiments", type=Place(), nargs=-1, metavar="[EXP]...")
+@click.argument("experiments", type=Experiment(), nargs=-1, metavar="[EXP]...")
 @set_option
-def check(experiments: tuple[str, ...], overrides: tuple[str, ...]) -> None:
+@json_option
+def check(experiments: tuple[str, ...], overrides: tuple[str, ...], as_json: bool) -> None:
     """Validate experiments and build what they name, without training. All of them by default.
 
     Example: vad check phase5_multiscale
@@ -21,7 +33,7 @@ def check(experiments: tuple[str, ...], overrides: tuple[str, ...]) -> None:
     wanted = without_journey(experiments) or tuple(str(path) for path in all_experiments())
     if not wanted:
         raise InputError(f"there is no experiment in {experiments_folder()}")
-    faults = []
+    faults, rows = [], []
     for experiment in wanted:
         try:
             loaded = load_entry(experiment, overrides=overrides)
@@ -30,15 +42,19 @@ def check(experiments: tuple[str, ...], overrides: tuple[str, ...]) -> None:
         except InputError as error:
             faults.append(str(error))
             continue
+        rows.append({"name": plan.name, "members": parameters, "variants": list(plan.variants)})
         size = f"{sum(parameters.values()):,} parameters" if parameters else "files only"
         members, variants = plural(len(plan.members), "member"), plural(len(plan.variants), "variant")
-        click.echo(f"{plan.name:<24} {members}, {size}, {variants}")
+        if not as_json:
+            click.echo(f"{plan.name:<24} {members}, {size}, {variants}")
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
     if faults:
         raise InputError("\n".join(faults))
 
 
-@click.command(short_help="An experiment with every default filled in.")
-@click.argument("experiment", type=Place(), metavar="EXP")
+@click.command(short_help="Print an experiment with every default filled in.")
+@click.argument("experiment", type=Experiment(), metavar="EXP")
 @data_option
 @click.option("--profile", metavar="NAME", help="full or demo. [demo without --data, as `vad run` takes it]")
 @set_option
@@ -56,20 +72,21 @@ def show(experiment: str, data: str | None, profile: str | None, overrides: tupl
     click.echo(yaml.safe_dump({"name": plan.name, **plan.settings()}, sort_keys=False, width=100), nl=False)
 
 
-@click.command(short_help="Look at a data folder before training on it.")
+@click.command(short_help="Inspect a data folder before training on it.")
 @click.argument("data", type=Place(), required=False, metavar="[FOLDER]")
 @labels_option
 @first_frame_option
-def data(data: str | None, labels: str | None, first_frame: int | None) -> None:
+@json_option
+def data(data: str | None, labels: str | None, first_frame: int | None, as_json: bool) -> None:
     """Inspect a data folder before training: videos, frames, gaps, sizes, unreadable files, likely flips.
 
     Without a folder, the demo street is made and inspected.
     """
     from registry.console import Console, libraries_silent
-    from registry.data.inspection import inspect
+    from registry.data import inspection
 
     with libraries_silent():
-        text, sound = inspect(data, labels, home(), Console(), first_frame)
-    click.echo(text)
-    if not sound:
+        found = inspection.inspect(data, labels, home(), Console(), first_frame)
+    click.echo(inspection.as_json(found) if as_json else inspection.as_text(found))
+    if found.faults:
         raise InputError("this data cannot be used as it is; see the faults above")

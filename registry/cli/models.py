@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from registry.cli.options import Place, Share, data_option, first_frame_option, home, writes
+from registry.cli.options import Place, Share, data_option, first_frame_option, home, json_option, writes
 from vad.errors import InputError
 
 _model_option = click.option(
@@ -57,7 +57,7 @@ def submit(normalization: Any, kaggle: str | None, message: str | None, **asked:
         click.echo(f"its score, once you know it: vad record {done.path} --score S --board public")
 
 
-@click.command(short_help="A test video with heat map and score bar.")
+@click.command(short_help="Render a test video with heat map and score.")
 @click.argument("video")
 @_model_option
 @data_option
@@ -68,7 +68,7 @@ def submit(normalization: Any, kaggle: str | None, message: str | None, **asked:
 @click.option("--fps", type=click.IntRange(1, 240), default=25, show_default=True, help="Frames a second.")
 @writes
 def render(video: str, fps: int, **asked: Any) -> None:
-    """Write a test video with the error as a heat map and the score below it, to be played in a browser.
+    """Render a test video with the error as a heat map and the score below it, to be played in a browser.
 
     VIDEO is the id of a test video, with or without zeros in front. The heat map is that of the
     model's largest network; hot is what it could not reconstruct. Labelled spans are shaded.
@@ -86,11 +86,12 @@ def render(video: str, fps: int, **asked: Any) -> None:
     click.echo(f"by model version {done.version.number}, {done.variant}; the heat map is the error of {done.member}")
 
 
-@click.command(short_help="AP, AUC and prevalence of a predictions file.")
+@click.command(short_help="Measure a predictions file: AP, AUC, prevalence.")
 @click.argument("file", type=Place(Path))
 @click.option("--labels", type=Place(), required=True, metavar="PATH", help="CSV (Id,Label) or folder of N_label.mat.")
 @first_frame_option
-def evaluate(file: Path, labels: str, first_frame: int | None) -> None:
+@json_option
+def evaluate(file: Path, labels: str, first_frame: int | None, as_json: bool) -> None:
     """Measure a predictions file: AP with interval, AUC, prevalence.
 
     Example: vad evaluate predictions.csv --labels labels.csv
@@ -98,7 +99,8 @@ def evaluate(file: Path, labels: str, first_frame: int | None) -> None:
     from registry.models import submission
     from registry.runs.result import measured_text
 
-    click.echo(measured_text(submission.evaluate(file, labels, home(), first_frame)))
+    measured = submission.evaluate(file, labels, home(), first_frame)
+    click.echo(json.dumps(asdict(measured), indent=2) if as_json else measured_text(measured))
 
 
 @click.command(short_help="Write a board's score back to run and version.")
@@ -118,11 +120,11 @@ def record(file: Path, score: float, board: str) -> None:
     click.echo(f"{board} board {score:g}: recorded on {on}run {run.run_id} ({run.tags.get('vad.entry', '')})")
 
 
-@click.command(short_help="From a file or version back to entry, data, commit.")
+@click.command(short_help="Trace a file or version back to entry, data, commit.")
 @click.argument("what", type=Place(), metavar="FILE|MODEL")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@json_option
 def explain(what: str, as_json: bool) -> None:
-    """From a predictions file or a model version back to run, variant, members, experiment, data and commit.
+    """Trace a predictions file or a model version back to run, variant, members, experiment, data and commit.
 
     Says so where a file was altered (SHA-256); the exit status is then 2.
 
@@ -168,10 +170,10 @@ def rollback() -> None:
     click.echo(f"version {Production(Versions(Tracking()), home()).rollback().number} is production again")
 
 
-@click.command(short_help="Every decision, and its reason.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.command(short_help="List every decision and its reason.")
+@json_option
 def history(as_json: bool) -> None:
-    """Who was production when, and why: every promotion, refusal and rollback, newest first."""
+    """List which version was production when, and why: every promotion, refusal and rollback, newest first."""
     from registry.models.history import History, as_text
     from registry.models.versions import PRODUCTION, Versions
     from registry.store.tracking import Tracking

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 
 def home() -> Path:
@@ -25,6 +26,16 @@ class Place(click.ParamType[Any]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         return self._kind(os.path.expanduser(value))
+
+
+class Experiment(Place):
+    """An experiment by its name or file; shells complete the names."""
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        from registry.entries.loading import all_experiments
+
+        names = ["all", *(path.stem for path in all_experiments())]
+        return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
 def writes(command: Callable[..., None]) -> Callable[..., None]:
@@ -68,3 +79,4 @@ first_frame_option = click.option(
 set_option = click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a value, as in train.epochs=3."
 )
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")

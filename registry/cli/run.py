@@ -4,11 +4,20 @@ from typing import Any
 
 import click
 
-from registry.cli.options import Place, Share, data_option, first_frame_option, home, labels_option, set_option, writes
+from registry.cli.options import (
+    Experiment,
+    Share,
+    data_option,
+    first_frame_option,
+    home,
+    labels_option,
+    set_option,
+    writes,
+)
 
 
 @click.command()
-@click.argument("experiments", type=Place(), metavar="EXP...", nargs=-1, required=True)
+@click.argument("experiments", type=Experiment(), metavar="EXP...", nargs=-1, required=True)
 @data_option
 @labels_option
 @first_frame_option

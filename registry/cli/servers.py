@@ -5,7 +5,7 @@ import click
 from registry.cli.options import home, writes
 
 
-@click.command(short_help="MLflow's UI, opened on the leaderboard.")
+@click.command(short_help="Open MLflow's UI on the leaderboard.")
 @click.option("--port", type=click.IntRange(1, 65535), help="[the first free one from 5000]")
 @click.option("--no-open", "browse", flag_value=False, default=True, help="Leave the browser as it is.")
 def ui(port: int | None, browse: bool) -> None:
