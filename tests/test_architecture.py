@@ -22,6 +22,7 @@ MOST_MODULES = 12
 ROOMS = (
     "errors",
     "user_code",
+    "blocks",
     "catalog",
     "system",
     "images",

@@ -16,7 +16,6 @@ from docs import blocks
 from registry.cli import main
 from vad.detectors.networks import NETWORKS, build
 from vad.inputs.shape import Shape
-from vad.scoring import steps
 from vad.scoring.steps import STEPS
 
 PROJECT = Path(__file__).parents[1]
@@ -167,6 +166,6 @@ def test_the_network_that_the_docs_show_runs_as_it_stands(monkeypatch):
 def test_the_step_that_the_docs_show_runs_as_it_stands(monkeypatch):
     for name in ("_blocks", "_versions"):
         monkeypatch.setattr(STEPS, name, dict(getattr(STEPS, name)))
-    exec(snippets()[1], vars(steps).copy())
+    exec(snippets()[1], {"__name__": "hold"})
     held = STEPS["hold"](np.array([[0.0, 3.0, 1.0, 0.0, 0.0, 2.0]]), [slice(0, 4), slice(4, 6)], window=3)
     assert held.tolist() == [[0.0, 3.0, 3.0, 3.0, 0.0, 2.0]]

@@ -84,7 +84,7 @@ class Catalog(Generic[Block]):
         """Decorator: file a block under `name`.
 
         The project's own blocks have a `version`, to be raised where one gives anything else for the same settings.
-        Without, the block is one's own, and known by its source.
+        Without one the block is yours, and known by its source.
         """
 
         def file(block: Block) -> Block:
@@ -97,7 +97,7 @@ class Catalog(Generic[Block]):
         return file
 
     def code(self, name: str) -> dict[str, str]:
-        """What, of a block's code, its digest holds: sources of one's own by file, or a version above 1."""
+        """What, of a block's code, its digest holds: your own sources by file, or a version above 1."""
         if (version := self._versions.get(name, 1)) is None:
             return code_of(self._blocks[name].__module__, name)
         return {f"{self.kind} {name}": str(version)} if version > 1 else {}

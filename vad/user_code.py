@@ -1,11 +1,12 @@
-"""Which blocks are one's own, and the code that decides what they do.
+"""Which blocks are yours, and the code that decides what they do.
 
-The project's own blocks have versions, so that moving them trains nothing anew. A block of one's own is known by its
-source: comments and docstrings left out, with all of one's own that it imports.
+The project's own blocks have versions, so that moving them trains nothing anew. A block of your own is known by its
+source: comments and docstrings left out, with all that it imports of yours.
 """
 
 import ast
 import hashlib
+import importlib.metadata
 import importlib.util
 import os
 import sys
@@ -18,6 +19,7 @@ from pathlib import Path
 _ROOT = Path(__file__).resolve().parent
 _MODULES = {
     "vad": "catalog errors user_code",
+    "vad.blocks": "",
     "vad.data": "frame_index frameset labels layouts masks tables",
     "vad.detectors": "member",
     "vad.detectors.networks": "base conv3d_ae conv_ae convlstm fully_conv_ae halving unet_ae",
@@ -36,10 +38,13 @@ _LIBRARIES = tuple(os.path.realpath(sysconfig.get_path(key)) for key in ("stdlib
 
 @cache
 def code_of(module: str, name: str) -> dict[str, str]:
-    """What decides a block of one's own, filed under `name` in a module: SHA-256 of sources by file.
+    """What decides a block of your own, filed under `name` in a module: SHA-256 of sources by file.
 
     In a file of the project, the statements that name the block and what of that file they use; any other file whole.
     """
+    if _file(module) is None:  # of a package that is installed
+        names = importlib.metadata.packages_distributions().get(module.partition(".")[0], [])
+        return {name: importlib.metadata.version(name) for name in names}
     found: dict[str, str] = {}
     waiting = [module]
     while waiting:
@@ -61,7 +66,7 @@ def code_of(module: str, name: str) -> dict[str, str]:
 
 
 def place_of(error: BaseException) -> str | None:
-    """Where in code of one's own an error arose: file and line; None where no such code had a part in it."""
+    """Where in your own code an error arose: file and line; None where no such code had a part in it."""
     frames = traceback.extract_tb(error.__traceback__)
     project = {_file(name) for name in _PROJECT}
     for frame in reversed(frames):
@@ -73,13 +78,15 @@ def place_of(error: BaseException) -> str | None:
 
 
 def told(error: BaseException) -> str:
-    """An error in one line, with its place where that is one's own."""
+    """An error in one line, with its place where that is in your code."""
     place = place_of(error)
     return f"{f'{place}: ' if place else ''}{type(error).__name__}: {' '.join(str(error).split()):.300}"
 
 
 def _label(path: Path) -> str:
-    """A file's name in a digest: below `vad/` as it lies, elsewhere with its folders from the one that Python looks in."""
+    """A file's name in a digest: below `vad/` or `blocks/` as it lies, elsewhere with its folders from the one that Python looks in."""
+    if str(path.parent) in getattr(sys.modules.get("vad.blocks"), "__path__", ()):
+        return f"blocks/{path.name}"
     roots = [_ROOT.parent] if path.is_relative_to(_ROOT) else [Path(place or ".").resolve() for place in sys.path]
     inside = [path.relative_to(root).as_posix() for root in roots if path.is_relative_to(root)]
     return min(inside, key=len, default=path.name)

@@ -9,7 +9,7 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import chdir, suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ class _Commands(click.Group):
     own_process = False
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, **options: Any) -> Any:
-        self.own_process = args is None  # else it is called by a program that goes on
+        self.own_process = args is None  # else another program calls it and continues
         if self.own_process:
             _settle()
         try:
@@ -117,8 +117,18 @@ def _our_fault(error: BaseException) -> str:
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="vad-registry")
-def main() -> None:
+@click.option("-C", "--directory", type=click.Path(exists=True, file_okay=False), help="Work in this folder.")
+@click.option(
+    "--blocks", type=click.Path(exists=True, file_okay=False), help="Folder with blocks of your own. [blocks]"
+)
+@click.pass_context
+def main(context: click.Context, directory: str | None, blocks: str | None) -> None:
     """An experiment registry for video anomaly detection, tracked in MLflow."""
+    if blocks:
+        os.environ["VAD_BLOCKS"] = os.path.abspath(blocks)
+        context.call_on_close(lambda: os.environ.pop("VAD_BLOCKS", None))
+    if directory:
+        context.with_resource(chdir(directory))
 
 
 for section in _SECTIONS.values():

@@ -7,15 +7,15 @@ from typing import Any
 
 import click
 
-from registry.cli.options import PATH, data_option, first_frame_option, home, labels_option, set_option
+from registry.cli import options
 
 
-@click.command(short_help="Finished runs, best first.")
+@click.command(short_help="List finished runs, best first.")
 @click.option("--all", "everything", is_flag=True, help="Every run, not only the best of each entry and profile.")
 @click.option("--json", "form", flag_value="json", help="As JSON.")
 @click.option("--csv", "form", flag_value="csv", help="As CSV.")
 def leaderboard(everything: bool, form: str | None) -> None:
-    """Finished runs, best first within one data set and protocol, the reference's AP beside ours."""
+    """List finished runs, best first within one data set and protocol, the reference's AP beside ours."""
     from registry.analysis import leaderboard as board
     from registry.store.tracking import Tracking
 
@@ -23,12 +23,12 @@ def leaderboard(everything: bool, form: str | None) -> None:
     click.echo({"json": board.as_json, "csv": board.as_csv}.get(form or "", board.as_text)(rows))
 
 
-@click.command(short_help="What differs, by how much, and on which videos.")
+@click.command(short_help="Compare two runs: settings, AP, videos.")
 @click.argument("a")
 @click.argument("b")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@options.json_option
 def compare(a: str, b: str, as_json: bool) -> None:
-    """Two runs side by side: what differs, the difference in AP with its interval, the videos where it is won and lost.
+    """Compare two runs: what differs, the difference in AP with its interval, the videos where it is won and lost.
 
     A and B are run ids (or their beginnings), versions (v3), aliases (production) or experiments, whose newest run
     is taken; a variant may follow, as in phase5_multiscale:max. Of the difference each video has a share, and the
@@ -39,21 +39,21 @@ def compare(a: str, b: str, as_json: bool) -> None:
     from registry.analysis import compare as comparing
     from registry.store.tracking import Tracking
 
-    found = comparing.compare(a, b, Tracking(), home())
+    found = comparing.compare(a, b, Tracking(), options.home())
     click.echo(json.dumps(asdict(found), indent=2) if as_json else comparing.as_text(found))
 
 
-@click.command(short_help="What would be trained or reused now, and what changed.")
-@click.argument("experiment", type=PATH, metavar="EXP")  # it and the options are named as in Request
-@data_option
-@labels_option
-@first_frame_option
+@click.command(short_help="Explain what would be trained or reused, and what changed.")
+@click.argument("experiment", metavar="EXP", **options.EXPERIMENT)  # it and the options are named as in Request
+@options.data_option
+@options.labels_option
+@options.first_frame_option
 @click.option("--profile", metavar="NAME", help="full, or demo. [demo without --data]")
-@set_option
+@options.set_option
 @click.option("--force", is_flag=True, help="As if run with --force.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@options.json_option
 def why(as_json: bool, **asked: Any) -> None:
-    """What a run would train or reuse now, and which key, file or code version changed since last time.
+    """Explain what a run would train or reuse now, and which key, file or code version changed since last time.
 
     Trains nothing and writes nothing to the store.
 
@@ -63,14 +63,14 @@ def why(as_json: bool, **asked: Any) -> None:
     from registry.console import Console
     from registry.runs.context import Request
 
-    found = reasons.why(Request(**asked, home=home()), Console())
+    found = reasons.why(Request(**asked, home=options.home()), Console())
     click.echo(json.dumps(asdict(found), indent=2) if as_json else reasons.as_text(found))
 
 
 @click.command(short_help="Run a recorded run again and compare.")
 @click.argument("run")
-@data_option
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@options.data_option
+@options.json_option
 def reproduce(run: str, data: str | None, as_json: bool) -> None:
     """Run a recorded run again, from its artifacts alone, and compare weights, scores and predictions bit for bit.
 
@@ -86,21 +86,21 @@ def reproduce(run: str, data: str | None, as_json: bool) -> None:
     from registry.store.tracking import Tracking
 
     tracking = Tracking()
-    found = repeating.reproduce(choose_run(run, tracking)[0], data, tracking, home(), Console())
+    found = repeating.reproduce(choose_run(run, tracking)[0], data, tracking, options.home(), Console())
     click.echo(json.dumps(asdict(found), indent=2) if as_json else repeating.as_text(found))
     if not found.same:
         raise SystemExit(2)
 
 
-@click.command(short_help="The reference's tables and claims beside these runs.")
-@data_option  # it and those below are named as in Asked
-@labels_option
-@first_frame_option
+@click.command(short_help="Set the reference's tables and claims beside your runs.")
+@options.data_option  # it and those below are named as in Asked
+@options.labels_option
+@options.first_frame_option
 @click.option("--profile", metavar="NAME", help="The runs of this profile. [full; demo without --data]")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="The runs with these overrides.")
-@click.option("--out", type=PATH, metavar="FOLDER", help="Where Markdown and picture go. [journey/<data>]")
+@click.option("--out", type=options.PATH, metavar="FOLDER", help="Where Markdown and picture go. [journey/<data>]")
 def journey(out: str | None, **asked: Any) -> None:
-    """The reference's tables beside what was measured on this data, and which of its claims hold.
+    """Set the reference's tables beside what was measured on this data, and judge its claims.
 
     Trains nothing: it compares the newest finished run of each experiment.
 
@@ -109,13 +109,13 @@ def journey(out: str | None, **asked: Any) -> None:
     from registry.journey.report import as_text, write
     from registry.journey.retrace import Asked, retrace
 
-    found = retrace(Asked(**asked), home())
+    found = retrace(Asked(**asked), options.home())
     click.echo(as_text(found))
     for path in write(found, Path(out) if out else Path("journey") / found.name):
         click.echo(f"wrote {path}")
 
 
-@click.command(short_help="MLflow's UI, opened on the leaderboard.")
+@click.command(short_help="Open MLflow's UI on the leaderboard.")
 @click.option("--port", type=click.IntRange(1, 65535), help="[the first free one from 5000]")
 @click.option("--no-open", "browse", flag_value=False, default=True, help="Leave the browser as it is.")
 def ui(port: int | None, browse: bool) -> None:
@@ -125,4 +125,4 @@ def ui(port: int | None, browse: bool) -> None:
     """
     from registry.servers import serve_ui
 
-    serve_ui(port, browse, home(), click.echo)
+    serve_ui(port, browse, options.home(), click.echo)

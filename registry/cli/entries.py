@@ -1,17 +1,19 @@
 """Commands on experiments and data: look at them before anything is trained, and run them."""
 
+import json
 from typing import Any
 
 import click
 
-from registry.cli.options import PATH, data_option, first_frame_option, home, labels_option, set_option, share, writes
+from registry.cli import options
 from vad.errors import InputError
 
 
 @click.command(short_help="Validate experiments, without training.")
-@click.argument("experiments", type=PATH, nargs=-1, metavar="[EXP]...")
-@set_option
-def check(experiments: tuple[str, ...], overrides: tuple[str, ...]) -> None:
+@click.argument("experiments", nargs=-1, metavar="[EXP]...", **options.EXPERIMENT)
+@options.set_option
+@options.json_option
+def check(experiments: tuple[str, ...], overrides: tuple[str, ...], as_json: bool) -> None:
     """Validate experiments and build what they name, without training. All of them by default.
 
     Example: vad check phase5_multiscale
@@ -23,7 +25,7 @@ def check(experiments: tuple[str, ...], overrides: tuple[str, ...]) -> None:
     wanted = without_journey(experiments) or tuple(str(path) for path in all_experiments())
     if not wanted:
         raise InputError(f"there is no experiment in {experiments_folder()}")
-    faults = []
+    faults, rows = [], []
     for experiment in wanted:
         try:
             loaded = load_entry(experiment, overrides=overrides)
@@ -32,18 +34,22 @@ def check(experiments: tuple[str, ...], overrides: tuple[str, ...]) -> None:
         except InputError as error:
             faults.append(str(error))
             continue
+        rows.append({"name": plan.name, "members": parameters, "variants": list(plan.variants)})
         size = f"{sum(parameters.values()):,} parameters" if parameters else "files only"
         members, variants = plural(len(plan.members), "member"), plural(len(plan.variants), "variant")
-        click.echo(f"{plan.name:<24} {members}, {size}, {variants}")
+        if not as_json:
+            click.echo(f"{plan.name:<24} {members}, {size}, {variants}")
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
     if faults:
         raise InputError("\n".join(faults))
 
 
-@click.command(short_help="An experiment with every default filled in.")
-@click.argument("experiment", type=PATH, metavar="EXP")
-@data_option
+@click.command(short_help="Print an experiment with every default filled in.")
+@click.argument("experiment", metavar="EXP", **options.EXPERIMENT)
+@options.data_option
 @click.option("--profile", metavar="NAME", help="full or demo. [demo without --data, as `vad run` takes it]")
-@set_option
+@options.set_option
 def show(experiment: str, data: str | None, profile: str | None, overrides: tuple[str, ...]) -> None:
     """Print an experiment as `vad run` would run it with the same options: every default filled in, every member spelt out.
 
@@ -58,34 +64,35 @@ def show(experiment: str, data: str | None, profile: str | None, overrides: tupl
     click.echo(yaml.safe_dump({"name": plan.name, **plan.settings()}, sort_keys=False, width=100), nl=False)
 
 
-@click.command(short_help="Look at a data folder before training on it.")
-@click.argument("data", type=PATH, required=False, metavar="[FOLDER]")
-@labels_option
-@first_frame_option
-def data(data: str | None, labels: str | None, first_frame: int | None) -> None:
+@click.command(short_help="Inspect a data folder before training on it.")
+@click.argument("data", type=options.PATH, required=False, metavar="[FOLDER]")
+@options.labels_option
+@options.first_frame_option
+@options.json_option
+def data(data: str | None, labels: str | None, first_frame: int | None, as_json: bool) -> None:
     """Inspect a data folder before training: videos, frames, gaps, sizes, unreadable files, likely flips.
 
     Without a folder, the demo street is made and inspected.
     """
     from registry.console import Console, libraries_silent
-    from registry.data.inspection import inspect
+    from registry.data import inspection
 
     with libraries_silent():
-        text, sound = inspect(data, labels, home(), Console(), first_frame)
-    click.echo(text)
-    if not sound:
+        found = inspection.inspect(data, labels, options.home(), Console(), first_frame)
+    click.echo(inspection.as_json(found) if as_json else inspection.as_text(found))
+    if found.faults:
         raise InputError("this data cannot be used as it is; see the faults above")
 
 
 @click.command()
-@click.argument("experiments", type=PATH, metavar="EXP...", nargs=-1, required=True)
-@data_option
-@labels_option
-@first_frame_option
+@click.argument("experiments", metavar="EXP...", nargs=-1, required=True, **options.EXPERIMENT)
+@options.data_option
+@options.labels_option
+@options.first_frame_option
 @click.option(
     "--profile", metavar="NAME", help="full: the entry's own values; demo: brief training. [demo without --data]"
 )
-@set_option
+@options.set_option
 @click.option("--force", is_flag=True, help="Train and score anew, whatever is there already.")
 @click.option(
     "--engine",
@@ -96,12 +103,12 @@ def data(data: str | None, labels: str | None, first_frame: int | None) -> None:
 )
 @click.option(
     "--gpu-share",
-    type=share,
+    type=options.share,
     metavar="SHARE",
     help="With ray: how much of a GPU a member takes, as in 0.25. [1 where the cluster has any]",
 )
-@writes
-def run(experiments: tuple[str, ...], **options: Any) -> None:
+@options.writes
+def run(experiments: tuple[str, ...], **asked: Any) -> None:
     """Run an experiment: train, score, fuse, track, register.
 
     EXP is a name in experiments/ or a path to a file. Several, or `all`, run as one queue: what they share is
@@ -115,7 +122,7 @@ def run(experiments: tuple[str, ...], **options: Any) -> None:
     from registry.runs.context import Request
 
     experiments = without_journey(experiments)
-    request = Request(experiments[0], home=home(), **options)
+    request = Request(experiments[0], home=options.home(), **asked)
     if experiments == (queue.ALL,) or len(experiments) > 1:
         ended = queue.run_queue(experiments, request, Console())
         click.echo("\n" + queue.as_text(ended))

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from registry.cli.options import PATH, data_option, first_frame_option, home, share, writes
+from registry.cli import options
 from vad.errors import InputError
 
 _model_option = click.option(
@@ -20,9 +20,9 @@ _model_option = click.option(
 
 @click.command(short_help="Write a predictions file (Id,Predicted).")
 @_model_option
-@data_option
-@first_frame_option
-@click.option("--out", type=PATH, metavar="FILE", help="Where to write. [submissions/<data>-v<version>.csv]")
+@options.data_option
+@options.first_frame_option
+@click.option("--out", type=options.PATH, metavar="FILE", help="Where to write. [submissions/<data>-v<version>.csv]")
 @click.option(
     "--normalization",
     type=click.Choice(["stored", "own"]),
@@ -34,7 +34,7 @@ _model_option = click.option(
 @click.option(
     "--message", metavar="TEXT", help="With --kaggle: what to call the submission. [version, variant, experiment]"
 )
-@writes
+@options.writes
 def submit(normalization: Any, kaggle: str | None, message: str | None, **asked: Any) -> None:
     """Write a predictions file (Id,Predicted) by a registered model.
 
@@ -45,7 +45,7 @@ def submit(normalization: Any, kaggle: str | None, message: str | None, **asked:
     from registry.runs.result import measured_text
 
     program = submission.require_kaggle() if kaggle else ""
-    done = submission.submit(submission.Request(**asked), normalization, home(), Console())
+    done = submission.submit(submission.Request(**asked), normalization, options.home(), Console())
     click.echo(f"wrote {done.path}: {done.frames:,} frames, SHA-256 {done.sha256}")
     click.echo(f"by model version {done.version.number}; recorded as run {done.run_id}")
     if done.measured:
@@ -60,7 +60,7 @@ def submit(normalization: Any, kaggle: str | None, message: str | None, **asked:
 @click.command(short_help="Answer HTTP requests with scores.")
 @click.option("--model", default="production", show_default=True, help="Alias, version number or models:/ URI.")
 @click.option("--port", type=click.IntRange(1, 65535), help="[the first free one from 5001]")
-@writes
+@options.writes
 def serve(model: str, port: int | None) -> None:
     """Answer requests with the scores of a registered model, on 127.0.0.1.
 
@@ -70,21 +70,21 @@ def serve(model: str, port: int | None) -> None:
     """
     from registry.servers import serve_model
 
-    serve_model(model, port, home(), click.echo)
+    serve_model(model, port, options.home(), click.echo)
 
 
-@click.command(short_help="A test video with heat map and score bar.")
+@click.command(short_help="Render a test video with heat map and score.")
 @click.argument("video")
 @_model_option
-@data_option
-@first_frame_option
+@options.data_option
+@options.first_frame_option
 @click.option(
-    "--out", type=PATH, metavar="FILE", help="Where to write, an .mp4. [renders/<data>-<video>-v<version>.mp4]"
+    "--out", type=options.PATH, metavar="FILE", help="Where to write, an .mp4. [renders/<data>-<video>-v<version>.mp4]"
 )
 @click.option("--fps", type=click.IntRange(1, 240), default=25, show_default=True, help="Frames a second.")
-@writes
+@options.writes
 def render(video: str, fps: int, **asked: Any) -> None:
-    """Write a test video with the error as a heat map and the score below it, to be played in a browser.
+    """Render a test video with the error as a heat map and the score below it, to be played in a browser.
 
     VIDEO is the id of a test video, with or without zeros in front. The heat map is that of the
     model's largest network; hot is what it could not reconstruct. Labelled spans are shaded.
@@ -95,18 +95,21 @@ def render(video: str, fps: int, **asked: Any) -> None:
     from registry.models import rendering, submission
     from vad.scoring.render import IN_BROWSERS
 
-    done = rendering.render(submission.Request(**asked), video, fps, home(), Console())
+    done = rendering.render(submission.Request(**asked), video, fps, options.home(), Console())
     where = "plays in browsers" if done.codec in IN_BROWSERS else "browsers do not play it; a player does"
     width, height = done.size
     click.echo(f"wrote {done.path}: {done.frames:,} frames, {width} x {height}, {done.codec} ({where})")
     click.echo(f"by model version {done.version.number}, {done.variant}; the heat map is the error of {done.member}")
 
 
-@click.command(short_help="AP, AUC and prevalence of a predictions file.")
-@click.argument("file", type=PATH)
-@click.option("--labels", type=PATH, required=True, metavar="PATH", help="CSV (Id,Label) or folder of N_label.mat.")
-@first_frame_option
-def evaluate(file: str, labels: str, first_frame: int | None) -> None:
+@click.command(short_help="Measure a predictions file: AP, AUC, prevalence.")
+@click.argument("file", type=options.PATH)
+@click.option(
+    "--labels", type=options.PATH, required=True, metavar="PATH", help="CSV (Id,Label) or folder of N_label.mat."
+)
+@options.first_frame_option
+@options.json_option
+def evaluate(file: str, labels: str, first_frame: int | None, as_json: bool) -> None:
     """Measure a predictions file: AP with interval, AUC, prevalence.
 
     Example: vad evaluate predictions.csv --labels labels.csv
@@ -114,12 +117,13 @@ def evaluate(file: str, labels: str, first_frame: int | None) -> None:
     from registry.models import submission
     from registry.runs.result import measured_text
 
-    click.echo(measured_text(submission.evaluate(Path(file), labels, home(), first_frame)))
+    measured = submission.evaluate(Path(file), labels, options.home(), first_frame)
+    click.echo(json.dumps(asdict(measured), indent=2) if as_json else measured_text(measured))
 
 
 @click.command(short_help="Write a board's score back to run and version.")
-@click.argument("file", type=PATH)
-@click.option("--score", type=share, required=True, help="What the board says, from 0 to 1.")
+@click.argument("file", type=options.PATH)
+@click.option("--score", type=options.share, required=True, help="What the board says, from 0 to 1.")
 @click.option("--board", type=click.Choice(["public", "private"]), default="public", show_default=True)
 def record(file: str, score: float, board: str) -> None:
     """Write a board's score back to the model version and the run that the file came from.
@@ -134,11 +138,11 @@ def record(file: str, score: float, board: str) -> None:
     click.echo(f"{board} board {score:g}: recorded on {on}run {run.run_id} ({run.tags.get('vad.entry', '')})")
 
 
-@click.command(short_help="From a file or version back to entry, data, commit.")
-@click.argument("what", type=PATH, metavar="FILE|MODEL")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.command(short_help="Trace a file or version back to entry, data, commit.")
+@click.argument("what", type=options.PATH, metavar="FILE|MODEL")
+@options.json_option
 def explain(what: str, as_json: bool) -> None:
-    """From a predictions file or a model version back to run, variant, members, experiment, data and commit.
+    """Trace a predictions file or a model version back to run, variant, members, experiment, data and commit.
 
     Says so where a file was altered (SHA-256); the exit status is then 2.
 
@@ -149,7 +153,7 @@ def explain(what: str, as_json: bool) -> None:
     from registry.models import lineage
     from registry.store.tracking import Tracking
 
-    found = lineage.explain(what, Tracking(), home())
+    found = lineage.explain(what, Tracking(), options.home())
     click.echo(json.dumps(asdict(found), indent=2) if as_json else lineage.as_text(found))
     if not found.sound:
         raise InputError(f"{what} is not what was recorded, or a part of its lineage is gone; see above")
@@ -157,7 +161,7 @@ def explain(what: str, as_json: bool) -> None:
 
 @click.command(short_help="Make a version production by hand.")
 @click.argument("version")
-@writes
+@options.writes
 def promote(version: str) -> None:
     """Make a version production, whatever the figures say; what was production becomes previous."""
     from registry.models.production import Production
@@ -166,12 +170,12 @@ def promote(version: str) -> None:
 
     versions = Versions(Tracking())
     chosen = versions.resolve(version, "VERSION")
-    Production(versions, home()).promote(chosen, "by hand")
+    Production(versions, options.home()).promote(chosen, "by hand")
     click.echo(f"version {chosen.number} is production")
 
 
 @click.command(short_help="Go back to the previous production model.")
-@writes
+@options.writes
 def rollback() -> None:
     """Make the previous production model production again.
 
@@ -181,13 +185,13 @@ def rollback() -> None:
     from registry.models.versions import Versions
     from registry.store.tracking import Tracking
 
-    click.echo(f"version {Production(Versions(Tracking()), home()).rollback().number} is production again")
+    click.echo(f"version {Production(Versions(Tracking()), options.home()).rollback().number} is production again")
 
 
-@click.command(short_help="Every decision, and its reason.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.command(short_help="List every decision and its reason.")
+@options.json_option
 def history(as_json: bool) -> None:
-    """Who was production when, and why: every promotion, refusal and rollback, newest first."""
+    """List which version was production when, and why: every promotion, refusal and rollback, newest first."""
     from registry.models.history import History, as_text
     from registry.models.versions import PRODUCTION, Versions
     from registry.store.tracking import Tracking

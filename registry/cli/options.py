@@ -18,6 +18,17 @@ def home() -> Path:
 PATH = os.path.expanduser
 
 
+def experiment_names(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Complete the name of an experiment, for a shell."""
+    from registry.entries.loading import all_experiments
+
+    names = ["all", *(path.stem for path in all_experiments())]
+    return [name for name in names if name.startswith(incomplete)]
+
+
+EXPERIMENT: dict[str, Any] = {"type": PATH, "shell_complete": experiment_names}
+
+
 def writes(command: Callable[..., None]) -> Callable[..., None]:
     """A command that writes: its temporary files lie in a folder of its own, where the next one finds them if it is killed."""
 
@@ -33,7 +44,7 @@ def writes(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def share(text: str) -> float:
-    """A number from 0 to 1, as an option's type; click tells of what is no number at all."""
+    """Read a number from 0 to 1, as an option's type; click tells of what is no number at all."""
     if not 0 <= float(text) <= 1:  # NaN neither
         raise click.BadParameter(f"{text} is no number from 0 to 1.")
     return float(text)
@@ -53,3 +64,4 @@ first_frame_option = click.option(
 set_option = click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a value, as in train.epochs=3."
 )
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -4,16 +4,16 @@ from pathlib import Path
 
 import click
 
-from registry.cli.options import PATH, home, writes
+from registry.cli import options
 from vad.errors import InputError
 
 
-@click.command("export", short_help="A run or a model version into a folder.")
-@click.argument("folder", type=PATH)
+@click.command("export", short_help="Export a run or a model version into a folder.")
+@click.argument("folder", type=options.PATH)
 @click.option("--run", metavar="RUN_ID", help="A run: its id, or the first 8 or more digits of it.")
 @click.option("--model", metavar="MODEL", help="Alias, version number or models:/ URI. [production]")
 def export(folder: str, run: str | None, model: str | None) -> None:
-    """Write a model version or a run into a new folder, with all that belongs to it, for another store.
+    """Export a model version or a run into a new folder, with all that belongs to it, for another store.
 
     A version takes along its run, a run its members, wherever they were trained, and its submissions. The folder
     holds JSON and plain files, each with its SHA-256; `vad import` reads it.
@@ -28,11 +28,11 @@ def export(folder: str, run: str | None, model: str | None) -> None:
         click.echo(f"  note: {note}", err=True)
 
 
-@click.command("import", short_help="What such a folder holds, into this store.")
-@click.argument("folder", type=PATH)
-@writes
+@click.command("import", short_help="Import an exported folder into this store.")
+@click.argument("folder", type=options.PATH)
+@options.writes
 def import_(folder: str) -> None:
-    """Make the runs and the model version of an exported folder in this store.
+    """Import the runs and the model version of an exported folder into this store.
 
     Every file is checked first. What is there already is not made again, and what was cut off is taken up.
     A model becomes the candidate where it is the best of its data. `vad promote` makes it production.
@@ -41,17 +41,17 @@ def import_(folder: str) -> None:
     """
     from registry.maintenance import importing
 
-    done, notes = importing.import_(Path(folder), home())
+    done, notes = importing.import_(Path(folder), options.home())
     click.echo("\n".join(done))
     for note in notes:
         click.echo(f"  note: {note}", err=True)
 
 
-@click.command(short_help="What is wrong with the store; --fix mends it.")
+@click.command(short_help="Find what is wrong with the store; --fix repairs it.")
 @click.option("--fix", is_flag=True, help="Mend what can be mended. Without it nothing is changed.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@options.json_option
 def doctor(fix: bool, as_json: bool) -> None:
-    """Find what is wrong with the store and its caches, and with --fix mend it.
+    """Find what is wrong with the store and its caches, and repair it with --fix.
 
     Folders that were moved, runs whose process is gone, half-written caches, artifacts that nobody owns, runs and
     versions that lost their files. Exit status 2 while a fault remains; a note is no fault.
@@ -61,15 +61,15 @@ def doctor(fix: bool, as_json: bool) -> None:
     from registry.maintenance import doctor as examining
     from registry.store.tracking import default_uri
 
-    report = examining.examine(default_uri(), home())
+    report = examining.examine(default_uri(), options.home())
     if fix:
-        report = examining.mend(report, default_uri(), home())
+        report = examining.mend(report, default_uri(), options.home())
     click.echo(examining.as_json(report) if as_json else examining.as_text(report))
     if report.faults:
         raise InputError(examining.summary(report))
 
 
-@click.command(short_help="Free room: caches, and runs that you name.")
+@click.command(short_help="Free space: caches, and runs that you name.")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--runs", is_flag=True, help="Runs and versions instead of caches: those named, or all that are older.")
 @click.option("--older-than", type=click.FloatRange(0), metavar="DAYS", help="[caches: 30]")
@@ -78,11 +78,11 @@ def doctor(fix: bool, as_json: bool) -> None:
 )
 @click.option("--dry-run", is_flag=True, help="Say what would go, and leave it.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@writes
+@options.writes
 def gc(
     names: tuple[str, ...], runs: bool, older_than: float | None, keep: float | None, dry_run: bool, yes: bool
 ) -> None:
-    """Free room on the disk; what would go is said first, and you are asked.
+    """Free space on the disk. The command says first what would go, and asks you.
 
     Caches are made anew when they are missed. With --runs, NAME is a run's id, an experiment (all its runs) or a version (v3):
     they go with their artifacts and members. What has an alias, as production has, stays with all that it is made of, and so do
@@ -99,14 +99,14 @@ def gc(
     if runs:
         if not names and older_than is None:
             raise InputError("--runs: name runs, experiments or versions, or say which by --older-than DAYS")
-        waste, size, stays = collecting.choose(names, older_than, Tracking(), home())
+        waste, size, stays = collecting.choose(names, older_than, Tracking(), options.home())
         for reason in stays:
             click.echo(f"stays  {reason}", err=True)
     elif names:
         raise InputError(f"{names[0]}: caches have no names; for runs and versions add --runs")
     else:
         limit = None if keep is None else int(keep * 1e9)
-        waste = collecting.caches(home(), default_uri(), 30 if older_than is None else older_than, limit)
+        waste = collecting.caches(options.home(), default_uri(), 30 if older_than is None else older_than, limit)
         size = sum(item.size for item in waste)
     if not waste:
         click.echo("nothing to remove")

@@ -1,10 +1,13 @@
 """What `vad data` prints: a data set looked at from end to end before anyone trains on it."""
 
+import json
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from registry.console import Console, plural, table
 from registry.data.datasets import DEMO, labels_of
+from vad.data.frameset import Labels
 from vad.data.layouts import read_frameset
 from vad.errors import InputError
 from vad.frames.inspection import Fault, Report, inspect_frames
@@ -13,38 +16,59 @@ from vad.synthetic.street import make_street
 _FEW = 8
 
 
+@dataclass(frozen=True)
+class Inspection:
+    """What was found in a data set: `faults` are what keeps a run from using it."""
+
+    report: Report
+    labels: Labels | None
+    faults: list[str]
+
+
 def inspect(
     data: str | None, labels: str | None, home: Path, console: Console, first_frame: int | None = None
-) -> tuple[str, bool]:
-    """The report as text, and whether a run could use the data. Faults of labels are part of the report."""
+) -> Inspection:
+    """Read every frame and the labels of a data set, or of the demo street."""
     root, name = (make_street(home / DEMO), DEMO) if data is None else (Path(data), None)
     frames = read_frameset(root, home / "index", name, strict=False)
     with console.bar("inspect", len(frames.train) + len(frames.test)) as bar:
         report = inspect_frames(frames, bar.advance)
-    lines, faults = _text(report), list(report.faults)
+    known, faults = None, list(report.faults)
     try:
         known = labels_of(frames, labels, home, first_frame)
     except InputError as error:
         faults.append(str(error))
-    else:
-        lines.append(
-            f"labels: {known.source}: {known.values.sum():,} of {len(known.values):,} test frames anomalous ({known.values.mean():.2%})"
-            if known
-            else "labels: none found; runs will report a proxy AP (LABELS=path gives real ones)"
-        )
-        lines += [f"note: {note}" for note in known.notes] if known else []
     faults += _by_folder(report.unreadable)
     faults += [
         f"{report.root}: video {video.id} has frames of {len(video.sizes)} sizes ({', '.join(map(_size, video.sizes))})"
         for video in report.videos
         if len(video.sizes) > 1
     ]
-    faults = list(dict.fromkeys(faults))
+    return Inspection(report, known, list(dict.fromkeys(faults)))
+
+
+def as_text(found: Inspection) -> str:
+    """Return the inspection as a person reads it."""
+    lines, known, faults = _text(found.report), found.labels, found.faults
+    if known:
+        share = f"{known.values.sum():,} of {len(known.values):,} test frames anomalous ({known.values.mean():.2%})"
+        lines += [f"labels: {known.source}: {share}", *(f"note: {note}" for note in known.notes)]
+    elif not faults:
+        lines.append("labels: none found; runs will report a proxy AP (LABELS=path gives real ones)")
     if faults:
-        lines += ["", f"{plural(len(faults), 'fault')}:", *(f"  {fault}" for fault in faults)]
-    else:
-        lines.append("every file can be read")
-    return "\n".join(lines), not faults
+        return "\n".join([*lines, "", f"{plural(len(faults), 'fault')}:", *(f"  {fault}" for fault in faults)])
+    return "\n".join([*lines, "every file can be read"])
+
+
+def as_json(found: Inspection) -> str:
+    """Return the inspection for programs: every video with its frame numbers, sizes and faults."""
+    report, known = found.report, found.labels
+    videos = [{"split": s.name, **asdict(video)} for s in (report.train, report.test) for video in s.videos]
+    anomalous = (
+        {"source": known.source, "frames": len(known.values), "anomalous": int(known.values.sum())} if known else None
+    )
+    about = {"name": report.name, "root": report.root, "faults": found.faults, "notes": report.notes}
+    return json.dumps({**about, "labels": anomalous, "videos": videos}, indent=2, default=str)
 
 
 def _by_folder(faults: Sequence[Fault]) -> Iterator[str]:
@@ -72,7 +96,9 @@ def _text(report: Report) -> list[str]:
     for split in (report.train, report.test):
         lines.append(f"{split.name}: {plural(len(split.videos), 'video')}, {plural(split.frames, 'frame')}")
     flipped = sum(len(video.upside_down) for video in report.test.videos)
-    lines.append(f"likely upside down: {flipped:,} test frames ({flipped / max(report.test.frames, 1):.1%})")
+    lines.append(
+        f"likely upside down: {flipped:,} test frames ({flipped / max(report.test.frames, 1):.1%}); only told, no command turns them"
+    )
     return [*lines, *(f"note: {note}" for note in report.notes)]
 
 

@@ -1,25 +1,20 @@
 """Members in this process: one after the other, or several at once on a GPU that one does not fill."""
 
 import threading
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from functools import partial
 from queue import SimpleQueue
 
 import torch
-from torch import Tensor
 
 from registry.engines.base import Job, Outcomes
-from vad.detectors.training.remote import Told
-from vad.detectors.training.trainer import Epoch, Trained, train
+from vad.detectors.training.remote import Told, train_telling
+from vad.detectors.training.trainer import Trained, train
 
 # Members that share a GPU. Each has a stream; more of them than this no longer fit between one another's kernels.
 _ON_A_GPU = 3
-# Seconds between two words about a member's batches: often enough for a progress bar.
-_EVERY = 0.3
-
-OnBatch = Callable[[int, Tensor], None]
 _Words = SimpleQueue[tuple[Job, Told | Trained | Exception]]
 
 
@@ -45,7 +40,9 @@ class LocalEngine:
         for job in jobs:
             job.on_start()
             try:
-                outcome: Trained | Exception = _train(job, self._device, job.on_batch, job.on_epoch)
+                network, recipe, seed = job.member.build(), job.member.training, job.member.seed
+                listen = partial(train, on_batch=job.on_batch, on_epoch=job.on_epoch, resume=job.resume)
+                outcome: Trained | Exception = listen(network, job.samples, recipe, seed, self._device)
             except Exception as error:
                 outcome = error
             yield job, outcome
@@ -77,37 +74,20 @@ class LocalEngine:
                 stop.set()
 
 
-def _train(job: Job, device: torch.device, on_batch: OnBatch, on_epoch: Callable[[Epoch], None]) -> Trained:
-    recipe, seed = job.member.training, job.member.seed
-    network = job.member.build()
-    return train(network, job.samples, recipe, seed, device, on_batch=on_batch, on_epoch=on_epoch, resume=job.resume)
-
-
 class _Stopped(Exception):
     """Nobody waits for this training any more."""
 
 
 def _work(job: Job, device: torch.device, said: _Words, stop: threading.Event) -> None:
-    seen, spoken = 0, time.monotonic()
-
-    def on_batch(count: int, loss: Tensor) -> None:
-        nonlocal seen, spoken
+    def tell(word: Told) -> None:
         if stop.is_set():
             raise _Stopped
-        seen += count
-        if time.monotonic() - spoken >= _EVERY:
-            said.put((job, Told(seen, float(loss))))
-            seen, spoken = 0, time.monotonic()
-
-    def on_epoch(epoch: Epoch) -> None:
-        nonlocal seen
-        said.put((job, Told(seen, epoch.loss, epoch)))
-        seen = 0
+        said.put((job, word))
 
     try:
         stream = torch.cuda.stream(torch.cuda.Stream(device)) if device.type == "cuda" else nullcontext()  # type: ignore[no-untyped-call]
         with stream:
-            outcome: Trained | Exception = _train(job, device, on_batch, on_epoch)
+            outcome: Trained | Exception = train_telling(job.member, job.samples, device, job.resume, tell)
     except _Stopped:
         return
     except Exception as error:

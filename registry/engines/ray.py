@@ -8,8 +8,10 @@ import logging
 import os
 import signal
 import socket
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,9 +26,9 @@ if not os.environ.get("RAY_ADDRESS"):
 import ray  # after its settings
 from ray.exceptions import RayError, RayTaskError
 
-import vad
 from registry.console import Console
 from registry.engines.base import Job, Lost, Outcomes
+from vad.blocks import copy_code
 from vad.detectors.member import Member
 from vad.detectors.training.remote import Told, memory, train_remotely
 from vad.detectors.training.trainer import Diverged, so_far
@@ -97,9 +99,11 @@ class RayEngine:
         on_stop = signal.getsignal(signal.SIGTERM)
         try:
             _knock(address)
-            # Ray trains in a thread: see vad.system.memory.
-            environment = {"py_modules": [vad], "env_vars": {"MALLOC_ARENA_MAX": "1"}}
-            ray.init(address, runtime_env=environment, log_to_driver=False, logging_level=logging.ERROR, **here)
+            with tempfile.TemporaryDirectory() as folder:
+                copy_code(code := Path(folder) / "vad")
+                # Ray trains in a thread: see vad.system.memory.
+                environment = {"py_modules": [str(code)], "env_vars": {"MALLOC_ARENA_MAX": "1"}}
+                ray.init(address, runtime_env=environment, log_to_driver=False, logging_level=logging.ERROR, **here)
         except Exception as error:  # Ray raises it bare
             reason = str(error).strip().splitlines()[0]
             raise InputError(
@@ -166,7 +170,7 @@ class RayEngine:
                     yield job, Lost(f"{task.losses} workers in a row were lost: {reason}")
                     continue
                 where = f"after epoch {task.epochs}" if task.epochs else "from the beginning"
-                self._console.say(f"  {job.member.name}: its worker was lost; another goes on {where} ({reason})")
+                self._console.say(f"  {job.member.name}: its worker was lost; another resumes {where} ({reason})")
                 running[self._submit(task)] = task
             else:
                 running[stream] = running.pop(stream)  # behind the others, that each may speak in turn
@@ -188,7 +192,7 @@ class RayEngine:
         return self._arrays[key]
 
     def _needs(self, member: Member) -> dict[str, float]:
-        """What a task asks for: processors, memory, a share of a GPU; no more than one node has, lest it wait for ever."""
+        """What a task asks for: processors, memory, a share of a GPU; no more than one node has, else it would wait for ever."""
         fit = [node for node in _nodes() if node.get("GPU", 0) >= self._gpus]
         largest = max(fit, key=lambda node: node.get("CPU", 0), default={})
         threads = 1 if self._gpus else self._threads  # a GPU is fed by one

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from registry.entries.entry import Entry, FuseSpec, Reference, StreamSpec, TrainSpec, VariantSpec, check, unknown
 from registry.entries.yaml_reader import Document, Key, Problem, parse_value, read_yaml
+from vad import blocks
 from vad.errors import InputError, nearest
 from vad.system.files import names_in
 
@@ -107,6 +108,7 @@ def load_entry(experiment: str, profile: str = "full", overrides: Sequence[str] 
 
     Raises InputError that lists every fault with file, line and key.
     """
+    blocks.load_project()
     path = find_entry(experiment)
     document = read_yaml(path)
     if not isinstance(document.data, dict):

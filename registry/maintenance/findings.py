@@ -90,7 +90,7 @@ def _running(store: Store, uri: str) -> Iterator[Finding]:
     here = this_machine()
     unfinished = [run for run in store.runs if run.status == "RUNNING"]
     if gone := [run for run in unfinished if process_gone(run.tags)]:
-        remedy = "marked KILLED; the command that began it goes on from there"
+        remedy = "marked KILLED; the command that started it resumes there"
         mark = partial(Tracking, uri)  # which marks them on opening
         yield Finding(", ".join(map(_named, gone)), "RUNNING, but the process is gone", remedy, mark)
     for run in unfinished:

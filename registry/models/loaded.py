@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import torch
 
-import vad
 from registry.servers import last_line
+from vad.blocks import sources
 from vad.data.frame_index import FrameIndex, Values
 from vad.errors import InputError
 from vad.frames.store import Advance, Frames
@@ -27,9 +27,9 @@ from vad.system.files import sha256
 
 def has_this_code(folder: Path) -> bool:
     """Whether the code that lies with a model is this project's, file by file."""
-    folders = folder / "code" / "vad", Path(vad.__file__).parent
-    theirs, ours = ({path.relative_to(code): sha256(path) for path in code.rglob("*.py")} for code in folders)
-    return theirs == ours
+    code = folder / "code" / "vad"
+    theirs = {path.relative_to(code).as_posix(): sha256(path) for path in code.rglob("*.py")}
+    return theirs == {name: sha256(path) for name, path in sources().items()}
 
 
 class ModelProcess:

@@ -16,9 +16,9 @@ from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 from mlflow.types.schema import AnyType
 
-import vad
 from registry.store.address import local_path
 from registry.store.tracking import Tracking
+from vad import blocks
 from vad.errors import InputError
 from vad.system.files import sha256, share
 
@@ -74,9 +74,10 @@ def _save(folder: Path, model: Any, run_id: str, ensemble: "Ensemble", tags: Map
     with tempfile.TemporaryDirectory() as work, warnings.catch_warnings():
         # The signature is given; an example would put somebody's footage into the model.
         warnings.filterwarnings("ignore", message=".*input example")
+        packages = [*_PACKAGES, *blocks.packages()]
         parts, code = Path(work) / "ensemble", Path(work) / "code" / "vad"
         save(ensemble, parts, {key.removeprefix("vad."): str(value) for key, value in tags.items()})
-        shutil.copytree(Path(vad.__file__).parent, code, ignore=shutil.ignore_patterns("__pycache__"))
+        blocks.copy_code(code)
         mlflow.pyfunc.save_model(
             folder,
             mlflow_model=about,
@@ -84,7 +85,7 @@ def _save(folder: Path, model: Any, run_id: str, ensemble: "Ensemble", tags: Map
             artifacts={"ensemble": str(parts)},
             code_paths=[str(code)],
             # Versions as an index knows them: without the local part that names a build.
-            pip_requirements=[f"{name}=={importlib.metadata.version(name).partition('+')[0]}" for name in _PACKAGES],
+            pip_requirements=[f"{name}=={importlib.metadata.version(name).partition('+')[0]}" for name in packages],
             signature=_signature(),
         )
     for cache in list(folder.rglob("__pycache__")):  # from a trial load
@@ -114,6 +115,7 @@ def load(fetch: Callable[[Path], Path], uri: str) -> Any:
     """Return the model by its own code, in another process if need be; `fetch` puts checked files into a folder."""
     from registry.models.loaded import ModelProcess, has_this_code
 
+    blocks.load_project()
     folder = tempfile.mkdtemp(prefix="vad-model-")
     try:
         files = fetch(Path(folder))

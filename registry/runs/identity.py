@@ -78,7 +78,7 @@ def changed_frames(before: Mapping[str, Any], now: Mapping[str, Any], split: str
 
 
 def changed_code(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Which files of one's own, or versions of the project's blocks, are not as they were."""
+    """Which files of your own, or versions of the project's blocks, are not as they were."""
     old, new = (side.get("blocks", {}) for side in (before, now))
     return [
         f"{name} {'is new' if name not in old else 'is gone' if name not in new else 'changed'}"

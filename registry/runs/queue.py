@@ -142,7 +142,7 @@ def _train_ahead(queue: Sequence[_Planned], session: Session) -> None:
                 for training, ending in endings:
                     if isinstance(ending, Exception):
                         whose = f"{training.name} of {training.context.plan.name}"
-                        session.console.say(f"  {whose}: {ending}; the others go on")
+                        session.console.say(f"  {whose}: {ending}; the others continue")
     except Exception as error:
         session.console.say(f"  {error}; the queue continues")
 

@@ -79,7 +79,7 @@ def train(
             name = training.name
             if isinstance(ending, (Diverged, Lost)):
                 kept = "its last good weights are kept; " if isinstance(ending, Diverged) and ending.trained else ""
-                session.console.say(f"  {name}: {ending}; {kept}the other members go on")
+                session.console.say(f"  {name}: {ending}; {kept}the other members continue")
                 failed[name] = str(ending)
             elif isinstance(ending, Exception):
                 raise ending
@@ -201,7 +201,7 @@ class MemberTraining:
             self._shown.close()
             self._curve.complete(outcome.epochs)
             if outcome.resumed_after:
-                self._session.console.say(f"    went on after epoch {outcome.resumed_after}, where it was cut off")
+                self._session.console.say(f"    resumed after epoch {outcome.resumed_after}, where it was interrupted")
             self._keep(outcome)
             known = self._session.store.kept(self._member, self._log)
         self.context.timing.add("train", known.seconds, self._samples * len(known.epochs))

@@ -67,7 +67,7 @@ def _prepare(database: Path, new: bool) -> None:
         # Several processes that make a new database at once trip over each other's tables.
         with FileLock(database.with_name(f".{database.name}.lock")):
             if not _filled(database):
-                # Whole or not at all: MLflow cannot go on with tables that are half made.
+                # Whole or not at all: MLflow cannot continue with tables that are half made.
                 with replacing(database) as part:
                     make_tables(part)
                     with part.open("rb") as file:

@@ -151,7 +151,7 @@ def test_a_video_of_one_frame_has_zero_flow_and_a_score(temporal):
         ("streams.change.error={patch: 0}", 'error "patch": size must be at least 1, not 0'),
         ("streams.flow.members=[flow-1, flow]", 'flow-1 is a member of "flow", which is there already'),
         ("streams.flow.members=[flow-9]", 'unknown member group "flow-9"'),
-        ("streams.flow.members=[flow, flow]", "names the same members twice"),
+        ("streams.flow.members=[flow, flow]", "names flow twice"),
         ("streams.change.steps=[{fill: far}]", "step \"fill\": value must be a number or must be one of nearest, not 'far'"),
         ("variants.all.fuse={max: [clips, speed]}", 'unknown stream "speed"'),
     ],

@@ -76,7 +76,7 @@ class Member:
         return settings | {"loss": loss, "schedule": recipe.schedule and recipe.schedule.plain()}
 
     def digest(self, train_digest: str) -> str:
-        """Identity of the trained weights: settings, training frames, resize filter, version of the code, code of one's own."""
+        """Identity of the trained weights: settings, training frames, resize filter, version of the code, your own code."""
         about = {"settings": self.settings(), "frames": train_digest, "filter": RESIZE_FILTER, "code": TRAINING_CODE}
         return digest_of(about | named_code(self.code()))
 

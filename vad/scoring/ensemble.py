@@ -14,6 +14,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from vad.blocks import load as load_blocks
 from vad.catalog import Named
 from vad.data.frame_index import FrameIndex, Values
 from vad.detectors.member import SCORING_CODE, Member, Training, digest_of, named_code
@@ -123,6 +124,7 @@ def save(ensemble: Ensemble, folder: Path, about: Mapping[str, Any]) -> None:
 
 def load(folder: Path) -> Ensemble:
     """Read what `save` wrote. Raises InputError for a damaged or altered file, or one of a newer program."""
+    load_blocks()
     try:
         content = json.loads((folder / "ensemble.json").read_text())
         code, digests = content["code"], content["sha256"]

@@ -30,7 +30,7 @@ def test_what_one_engine_began_another_ends(on_ray, pair, tmp_path, monkeypatch,
     assert on_ray.states("experiment") == {"pair": "KILLED"}
     result = on_ray.vad("run", "pair", "--data", "data", "--engine", then)
     assert result.exit_code == 0, result.output
-    assert "    went on after epoch 3, where it was cut off" in result.stderr
+    assert "    resumed after epoch 3, where it was interrupted" in result.stderr
     assert on_ray.states() == {"small-1": "FINISHED", "small-2": "FINISHED"}
     assert same_as_local(on_ray, tmp_path, "pair")
 

@@ -22,7 +22,7 @@ def test_a_member_whose_node_is_lost_goes_on_on_another(on_ray, pair, cluster, h
     assert result.exit_code == 0, result.output
     assert second not in cluster.worker_nodes
     said = re.findall(
-        r"^  (small-[12]): its worker was lost; another goes on after epoch (\d)", result.stderr, re.MULTILINE
+        r"^  (small-[12]): its worker was lost; another resumes after epoch (\d)", result.stderr, re.MULTILINE
     )
     assert len(said) == 1
     assert 1 <= int(said[0][1]) < 6
@@ -43,7 +43,7 @@ def test_a_member_that_is_lost_again_and_again_fails(on_ray, pair, monkeypatch):
     monkeypatch.setattr(engine, "train_remotely", die)
     result = on_ray.vad("run", "pair", "--data", "data", "--engine", "ray")
     assert result.exit_code == 1
-    assert result.stderr.count("its worker was lost; another goes on from the beginning") == 4
+    assert result.stderr.count("its worker was lost; another resumes from the beginning") == 4
     assert "2 of 2 members failed: small-1 (3 workers in a row were lost: " in result.output
     assert on_ray.states() == {"small-1": "FAILED", "small-2": "FAILED"}
 

@@ -7,7 +7,7 @@ import math
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
@@ -18,9 +18,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from vad.blocks import load as load_blocks
 from vad.detectors.member import Member
 from vad.detectors.networks import parameter_count
-from vad.detectors.training.trainer import Diverged, Epoch, train
+from vad.detectors.training.trainer import Diverged, Epoch, Trained, train
 from vad.inputs import Samples
 from vad.system.threads import using
 
@@ -45,7 +46,7 @@ def train_remotely(
 ) -> Iterator[Told]:
     """Train a member on `samples` cut from `array`, on so many threads, and yield how it goes; the first word is that it has begun.
 
-    `state` holds the bytes of a state file to go on from, or none. Raises what `train` raises; Diverged
+    `state` holds the bytes of a state file to resume from, or none. Raises what `train` raises; Diverged
     comes without weights, which are in the last state told.
     """
     told: SimpleQueue[Told | Exception | None] = SimpleQueue()
@@ -53,8 +54,19 @@ def train_remotely(
     def work() -> None:
         place = torch.device(device)
         try:
-            with using(threads):  # set in this thread, as OpenMP keeps one number for each thread
-                _train(member, samples.over(array, place), state, place, told.put)
+            # The number of threads is set in this thread, as OpenMP keeps one for each.
+            with using(threads), tempfile.TemporaryDirectory() as folder:
+                resume = Path(folder) / "state"
+                if state:
+                    resume.write_bytes(state)
+
+                def tell(word: Told) -> None:
+                    if word.epoch is not None:
+                        word = replace(word, state=resume.read_bytes())
+                        resume.unlink()  # a process that is killed leaves little behind
+                    told.put(word)
+
+                train_telling(member, samples.over(array, place), place, resume, tell)
         except Diverged as error:
             told.put(Diverged(error.epoch, None))
         except Exception as error:
@@ -70,7 +82,10 @@ def train_remotely(
         yield word
 
 
-def _train(member: Member, samples: Samples, state: bytes, device: torch.device, tell: Callable[[Told], None]) -> None:
+def train_telling(
+    member: Member, samples: Samples, device: torch.device, resume: Path, tell: Callable[[Told], None]
+) -> Trained:
+    """Train a member, resuming from the state in the file `resume` if there is one, and tell how it goes."""
     seen, spoken = 0, time.monotonic()
 
     def on_batch(count: int, loss: Tensor) -> None:
@@ -82,16 +97,12 @@ def _train(member: Member, samples: Samples, state: bytes, device: torch.device,
 
     def on_epoch(epoch: Epoch) -> None:
         nonlocal seen
-        tell(Told(seen, epoch.loss, epoch, resume.read_bytes()))
-        resume.unlink()  # a process that is killed leaves little behind
+        tell(Told(seen, epoch.loss, epoch))
         seen = 0
 
-    with tempfile.TemporaryDirectory() as folder:
-        resume = Path(folder) / "state"
-        if state:
-            resume.write_bytes(state)
-        listen = partial(train, on_batch=on_batch, on_epoch=on_epoch, resume=resume)
-        listen(member.build(), samples, member.training, member.seed, device)
+    load_blocks()
+    listen = partial(train, on_batch=on_batch, on_epoch=on_epoch, resume=resume)
+    return listen(member.build(), samples, member.training, member.seed, device)
 
 
 def memory(member: Member) -> int:

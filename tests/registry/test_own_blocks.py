@@ -1,0 +1,73 @@
+"""Blocks of one's own in a project's folder `blocks/`, as docs/extending.md shows them: trained, registered, used without the folder."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).parents[2] / "docs" / "extending.md"
+NET, STEP = re.findall(r"```python\n(.*?)```", DOCS.read_text(), re.DOTALL)
+
+
+def vad(folder, *arguments, **environment):
+    """Run a command in a process of its own: catalogs are filled once in each."""
+    command = [sys.executable, "-m", "registry.cli", *arguments]
+    return subprocess.run(command, cwd=folder, env={**os.environ, **environment}, capture_output=True, text=True)
+
+
+def done(folder, *arguments, **environment):
+    result = vad(folder, *arguments, **environment)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+@pytest.fixture
+def project(workspace, edit):
+    """A project whose entry uses a network and a step of its own."""
+    (workspace.folder / "blocks").mkdir()
+    (workspace.folder / "blocks" / "my_net.py").write_text(NET)
+    (workspace.folder / "blocks" / "hold.py").write_text(STEP)
+    (workspace.folder / "blocks" / "_scratch.py").write_text("this is no Python")
+    edit("small: {model: fully_conv_ae, size: 32, output: tanh,", "small: {model: my_net, width: 4, size: 32,")
+    edit("[{gaussian: 1}, {normalize: 100}]", "[{hold: 3}]")
+    return workspace.folder
+
+
+def test_they_train_register_and_score_where_the_folder_is_not(project):
+    done(project, "run", "tiny", "--data", "data")
+    done(project, "submit", "--out", "before.csv")
+    changed = NET.replace("relu()", "sigmoid()")
+    (project / "blocks" / "my_net.py").write_text(changed)
+    assert "blocks/my_net.py" in done(project, "why", "tiny", "--data", "data")
+    done(project, "submit", "--out", "changed.csv")
+    shutil.move(project / "blocks", project / "elsewhere")
+    done(project, "submit", "--out", "without.csv")
+    before = (project / "before.csv").read_bytes()
+    assert (project / "changed.csv").read_bytes() == before
+    assert (project / "without.csv").read_bytes() == before
+    refused = vad(project, "check", "tiny")
+    assert refused.returncode == 2 and 'unknown model "my_net"' in refused.stderr
+    assert "3 members" in done(project, "check", "tiny", VAD_BLOCKS="elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("import nowhere\n", "a block cannot be imported: blocks/hold.py, line 1: ModuleNotFoundError: "),
+        (STEP.replace('"hold"', '"mean"'), "a block cannot be imported: blocks/hold.py, line "),
+        ("def hold(:\n", "a block cannot be imported: SyntaxError: "),
+    ],
+)
+def test_a_block_that_cannot_be_imported_is_told_with_its_place(project, text, said):
+    (project / "blocks" / "hold.py").write_text(text)
+    result = vad(project, "check", "tiny")
+    assert result.returncode == 2 and said in result.stderr and "Traceback" not in result.stderr
+
+
+def test_a_folder_of_blocks_that_is_not_there_is_refused(project):
+    result = vad(project, "check", "tiny", VAD_BLOCKS="nowhere")
+    assert result.returncode == 2 and "VAD_BLOCKS=nowhere is no folder" in result.stderr
