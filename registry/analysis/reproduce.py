@@ -20,7 +20,7 @@ import yaml
 from torch import Tensor
 
 from registry.analysis.changes import FEW, plan_changes
-from registry.console import Console, plural, table
+from registry.console import plural, say, table
 from registry.data.datasets import DEMO, NO_LABELS, Dataset, first_frame_of, open_frames_of
 from registry.provenance import checkout
 from registry.runs.identity import changed_frames, stored_identity, videos_of
@@ -76,7 +76,7 @@ class _Store:
         return {name: self.tracking.get(run_id) for name, run_id in results["members"].items()}
 
 
-def reproduce(run: Found, data: str | None, tracking: Tracking, home: Path, console: Console) -> Repeated:
+def reproduce(run: Found, data: str | None, tracking: Tracking, home: Path) -> Repeated:
     """Run a finished run again and compare.
 
     `data` is where its frames lie now, if not where they lay then. Raises InputError where its record is gone or was
@@ -99,9 +99,9 @@ def reproduce(run: Found, data: str | None, tracking: Tracking, home: Path, cons
         code = _code(identity, notes, folder / "code")
         (folder / "experiments").mkdir()
         (folder / "experiments" / f"{identity['name']}.yaml").write_text(entry, encoding="utf-8")
-        console.say(f"run {run.run_id} ({identity['name']}) once more:")
+        say(f"run {run.run_id} ({identity['name']}) once more:")
         for note in notes:
-            console.say(f"  note: {note}")
+            say(f"  note: {note}")
         command = [sys.executable, "-m", "registry.cli", "run", identity["name"], *options]
         _run(command, folder, code, identity, notes)
         return _compare(run, store, identity, folder, notes)

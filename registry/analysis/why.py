@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from registry.analysis.changes import as_lines, changes, identity_of, run_changes
-from registry.console import Console, plural, table
+from registry.console import plural, table
 from registry.runs.context import Request, RunContext, prepare
 from registry.runs.executor import finished
 from registry.runs.identity import changed_code, identity
@@ -44,11 +44,11 @@ class Why:
     members: list[Reason]
 
 
-def why(request: Request, console: Console) -> Why:
+def why(request: Request) -> Why:
     """Look up every member as a run would. Raises InputError for what is wrong with entry, data or labels."""
     work = prepare(request)
     tracking = Tracking(maybe=True)
-    store = MemberStore(tracking, request.home, console)
+    store = MemberStore(tracking, request.home)
     done = finished(work, tracking)
     runs = tracking.find("experiment", tags={"vad.entry": work.plan.name})
     here = [run for run in runs if run.tags.get("vad.data") == work.data.place]

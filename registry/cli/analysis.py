@@ -60,10 +60,9 @@ def why(as_json: bool, **asked: Any) -> None:
     Example: vad why phase5_multiscale --data avenue --set train.epochs=30
     """
     from registry.analysis import why as reasons
-    from registry.console import Console
     from registry.runs.context import Request
 
-    found = reasons.why(Request(**asked, home=options.home()), Console())
+    found = reasons.why(Request(**asked, home=options.home()))
     click.echo(json.dumps(asdict(found), indent=2) if as_json else reasons.as_text(found))
 
 
@@ -82,11 +81,10 @@ def reproduce(run: str, data: str | None, as_json: bool) -> None:
     """
     from registry.analysis import reproduce as repeating
     from registry.analysis.choose import choose_run
-    from registry.console import Console
     from registry.store.tracking import Tracking
 
     tracking = Tracking()
-    found = repeating.reproduce(choose_run(run, tracking)[0], data, tracking, options.home(), Console())
+    found = repeating.reproduce(choose_run(run, tracking)[0], data, tracking, options.home())
     click.echo(json.dumps(asdict(found), indent=2) if as_json else repeating.as_text(found))
     if not found.same:
         raise SystemExit(2)

@@ -74,11 +74,11 @@ def data(data: str | None, labels: str | None, first_frame: int | None, as_json:
 
     Without a folder, the demo street is made and inspected.
     """
-    from registry.console import Console, libraries_silent
+    from registry.console import libraries_silent
     from registry.data import inspection
 
     with libraries_silent():
-        found = inspection.inspect(data, labels, options.home(), Console(), first_frame)
+        found = inspection.inspect(data, labels, options.home(), first_frame)
     click.echo(inspection.as_json(found) if as_json else inspection.as_text(found))
     if found.faults:
         raise InputError("this data cannot be used as it is; see the faults above")
@@ -116,7 +116,6 @@ def run(experiments: tuple[str, ...], **asked: Any) -> None:
 
     Example: vad run phase5_multiscale --data avenue --labels labels.csv
     """
-    from registry.console import Console
     from registry.entries.loading import without_journey
     from registry.runs import executor, queue, result
     from registry.runs.context import Request
@@ -124,9 +123,9 @@ def run(experiments: tuple[str, ...], **asked: Any) -> None:
     experiments = without_journey(experiments)
     request = Request(experiments[0], home=options.home(), **asked)
     if experiments == (queue.ALL,) or len(experiments) > 1:
-        ended = queue.run_queue(experiments, request, Console())
+        ended = queue.run_queue(experiments, request)
         click.echo("\n" + queue.as_text(ended))
         if any(item.result is None for item in ended):
             click.get_current_context().exit(1)
     else:
-        click.echo(result.as_text(executor.run(request, Console())))
+        click.echo(result.as_text(executor.run(request)))

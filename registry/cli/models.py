@@ -40,12 +40,11 @@ def submit(normalization: Any, kaggle: str | None, message: str | None, **asked:
 
     Example: vad submit --model production --data avenue --out predictions.csv
     """
-    from registry.console import Console
     from registry.models import submission
     from registry.runs.result import measured_text
 
     program = submission.require_kaggle() if kaggle else ""
-    done = submission.submit(submission.Request(**asked), normalization, options.home(), Console())
+    done = submission.submit(submission.Request(**asked), normalization, options.home())
     click.echo(f"wrote {done.path}: {done.frames:,} frames, SHA-256 {done.sha256}")
     click.echo(f"by model version {done.version.number}; recorded as run {done.run_id}")
     if done.measured:
@@ -91,11 +90,10 @@ def render(video: str, fps: int, **asked: Any) -> None:
 
     Example: vad render 8 --model production --data avenue
     """
-    from registry.console import Console
     from registry.models import rendering, submission
     from vad.scoring.render import IN_BROWSERS
 
-    done = rendering.render(submission.Request(**asked), video, fps, options.home(), Console())
+    done = rendering.render(submission.Request(**asked), video, fps, options.home())
     where = "plays in browsers" if done.codec in IN_BROWSERS else "browsers do not play it; a player does"
     width, height = done.size
     click.echo(f"wrote {done.path}: {done.frames:,} frames, {width} x {height}, {done.codec} ({where})")

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from registry.console import Bar
 from registry.runs.context import FrameMaps, RunContext, Session, Subset
 from registry.runs.members import Members, TrainedMember
 from registry.runs.result import OVERVIEW, figure_name
@@ -65,7 +66,7 @@ def _score(
     network, samples = known.network(), session.samples(member, target, frames)
     what = f"score {member.name}" + ("" if target.name == "test" else f" ({target.name})")
     unit = f"{member.kind_of_input().shape(member.size).kind}s"
-    with session.console.bar(what, len(samples), unit) as bar:
+    with Bar(what, len(samples), unit) as bar:
         started = time.perf_counter()
         scores = score(network, samples, errors, count, member.training.precision, session.device, bar.advance)
         rate = count / max(time.perf_counter() - started, 1e-9)
