@@ -13,10 +13,7 @@ from vad.data.frame_index import Flags, FrameIndex
 
 @dataclass(frozen=True)
 class Video:
-    """One video: its frame numbers, ascending, with an image file for each frame or one movie for all.
-
-    `contents` holds the SHA-256 of each image, or of the movie alone.
-    """
+    """One video: its frame numbers, ascending; an image file for each, or one movie; the SHA-256 of each image or the movie."""
 
     id: int
     numbers: tuple[int, ...]
@@ -55,18 +52,13 @@ class Split:
         return len(self.index)
 
     def slice(self, keep: dict[int, slice]) -> "Split":
-        """The same videos with only the frames at the given positions; a video left empty is dropped.
-
-        Only for videos of images or whole movies: a movie keeps all its frames' decoding to itself.
-        """
+        """The same videos with only the frames at the given positions; a video left empty is dropped."""
         videos = []
         for video in self.videos:
             part = keep.get(video.id, slice(None))
             if numbers := video.numbers[part]:
-                images, contents = video.images, video.contents
-                if images is not None:
-                    images, contents = images[part], contents[part]
-                videos.append(replace(video, numbers=numbers, images=images, contents=contents))
+                files = {"images": video.images[part], "contents": video.contents[part]} if video.images else {}
+                videos.append(replace(video, numbers=numbers, **files))
         return Split(self.name, tuple(videos))
 
 

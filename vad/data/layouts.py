@@ -1,21 +1,20 @@
-"""Folders on disk to a FrameSet. Every layout ends here; nothing below knows where frames came from.
+"""Folders on disk to a FrameSet. Two layouts are known, at any depth below the folder that was named.
 
-Two layouts are known: the competition's (`training_videos/01/frame_00700.jpg`), and CUHK Avenue as its authors
-publish it (`training_videos/01.avi`), each at any depth below the folder that was named.
+The competition's (`training_videos/01/frame_00700.jpg`), and CUHK Avenue's as published (`training_videos/01.avi`).
 """
 
 import hashlib
 import os
 import re
 import shlex
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Literal
 
 from vad.data.frameset import FrameSet, Split, Video
 from vad.errors import InputError
 from vad.images.decode import count_movie_frames
-from vad.images.digest_cache import DigestCache, Size
+from vad.images.digest_cache import DigestCache, Size, image_size, movie_size
 from vad.system.files import names_in
 
 TRAIN, TEST = "training_videos", "testing_videos"
@@ -57,7 +56,7 @@ def find_halves(root: Path) -> tuple[Path, Path]:
         raise InputError(f"DATA={root} does not exist; give a folder that contains {TRAIN}/ and {TEST}/")
     if not root.is_dir():
         raise InputError(f"DATA={root} is a file; give the folder that contains {TRAIN}/ and {TEST}/")
-    pairs: dict[int, list[tuple[Path, Path]]] = {}
+    pairs: dict[int, list[tuple[Path, Path]]] = {}  # by their rank in _HALVES
     halves, closed = list[Path](), list[OSError]()
     for folder, children, _ in os.walk(root, onerror=closed.append):
         here = {child.casefold(): Path(folder, child) for child in children if child.casefold() in _OTHER_HALF}
@@ -80,11 +79,9 @@ def find_halves(root: Path) -> tuple[Path, Path]:
         raise InputError(f"cannot read {closed[0].filename}: {closed[0].strerror}")
     folders = [path for path in sorted(root.iterdir()) if path.is_dir() and not is_litter(path.name)]
     held = _some([f"{path.name}/" for path in folders]) or "no folder"
-    rename = (
-        f"; name them so, as in: mv {shlex.quote(str(folders[0]))} {shlex.quote(str(root / TRAIN))}" if folders else ""
-    )
+    held += f"; name them so, as in: mv {shlex.join([str(folders[0]), str(root / TRAIN)])}" if folders else ""
     pairs_of = ", ".join(f"{train}/ and {test}/" for train, test in _HALVES)
-    raise InputError(f"DATA={root} must contain {pairs_of}, at any depth; it holds {held}{rename}")
+    raise InputError(f"DATA={root} must contain {pairs_of}, at any depth; it holds {held}")
 
 
 def is_litter(name: str) -> bool:
@@ -152,7 +149,7 @@ class _Reading:
             if self._strict:
                 raise
             count = 0
-        self._measure(path, path, movie=True)
+        self._measure(path, path, movie_size)
         return Video(number, tuple(range(count)), None, path, self._digests([path]))
 
     def _images(self, folder: Path, video: int) -> Video | None:
@@ -175,16 +172,16 @@ class _Reading:
             self.notes.append(f"{folder}: passed over: {_reason(folder, others)}")
         numbers = tuple(sorted(frames))
         images = tuple(frames[number] for number in numbers)
-        self._measure(images[0], folder)
+        self._measure(images[0], folder, image_size)
         return Video(video, numbers, images, None, self._digests(images))
 
     def _digests(self, paths: Sequence[Path]) -> tuple[str, ...]:
         return self._memory.digests(paths) if self._strict else ("",) * len(paths)
 
-    def _measure(self, first: Path, video: Path, *, movie: bool = False) -> None:
+    def _measure(self, first: Path, video: Path, find: Callable[[Path], Size | None]) -> None:
         """Keep the size of a video's first frame; what cannot be read is told of where it is decoded."""
-        if os.path.exists(first) and (size := self._memory.size(first, movie=movie)):
-            self._sizes.setdefault(size, []).append(video)
+        if os.path.exists(first) and (size := self._memory.remember("size", first, find)):
+            self._sizes.setdefault((size[0], size[1]), []).append(video)
 
     def _fault(self, message: str) -> None:
         if self._strict:

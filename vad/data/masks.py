@@ -136,15 +136,14 @@ def _search(file: IO[bytes], length: int) -> list[int] | None:
             stream = io.BufferedReader(_Inflated(file.read(size)))
             kind, size, _ = _Reader(stream, order).tag()
         reader = _Reader(stream, order)
-        if kind == _MATRIX and size:
-            held, count, name = reader.matrix()
-            if name == VARIABLE:
-                if held != _CELL:
-                    raise ValueError(f"{VARIABLE} is no cell array of masks")
-                masks = [reader.mask() for _ in range(count)]
-                while stream is not file and stream.read(_BLOCK):  # to the end, where a checksum is
-                    pass
-                return masks
+        held, count, name = reader.matrix() if kind == _MATRIX and size else (0, 0, "")
+        if name == VARIABLE:
+            if held != _CELL:
+                raise ValueError(f"{VARIABLE} is no cell array of masks")
+            masks = [reader.mask() for _ in range(count)]
+            while stream is not file and stream.read(_BLOCK):  # to the end, where a checksum is
+                pass
+            return masks
         file.seek(after)
     return None
 
@@ -171,10 +170,8 @@ def _from_hdf5(path: Path) -> list[int] | None:
 def _hdf5_mask(mask: Any) -> int:
     """As `_Reader.mask`. Of an empty one the size stands in its place; a sparse one is a group."""
     if "MATLAB_sparse" in mask.attrs:
-        if "data" not in mask:
-            return 0
-        mask = mask["data"]
-    if mask.attrs.get("MATLAB_empty", 0):
+        mask = mask.get("data")
+    if mask is None or mask.attrs.get("MATLAB_empty", 0):
         return 0
     if mask.dtype.kind not in "buif" or mask.attrs.get("MATLAB_class") == b"char":
         raise ValueError("a mask must hold numbers")

@@ -49,9 +49,8 @@ class Table:
 def read_table(path: Path, column: str, ids_alone: bool = False) -> Table:
     """Read a CSV of frame ids (`{video}_{frame}`) and one number each, in any order.
 
-    The header is `Id` and `column` (for `Predicted`, any second name), or `video`, `frame` and it, in any case. Commas, semicolons or tabs stand
-    between columns; a nameless first column (pandas' index) is left out; `.gz` and `.zip` files (of one CSV) are unpacked.
-    With `ids_alone` the second column may hold anything, and the numbers are 0. Raises InputError that names file and line.
+    The header is `Id` and `column` (for `Predicted`, any second name), or `video`, `frame` and it, in any case; a nameless first
+    column (pandas' index) is left out. With `ids_alone` the second column may hold anything, and the numbers are 0. Raises InputError.
     """
     numbers: list[float] = []
     spelt: list[str] = []
@@ -70,9 +69,8 @@ def read_table(path: Path, column: str, ids_alone: bool = False) -> Table:
                     continue
                 cells = [cell.strip() for cell in row[skip:]]
                 if len(cells) != len(names):
-                    raise InputError(
-                        f"{where}: {len(cells)} columns, but there must be {len(names)}: {', '.join(names)}"
-                    )
+                    wanted = f"there must be {len(names)}: {', '.join(names)}"
+                    raise InputError(f"{where}: {len(cells)} columns, but {wanted}")
                 cells = ["_".join(cells[:-1]), cells[-1]]
                 if not (match := _ID.fullmatch(cells[0])):
                     raise InputError(f"{where}: {cells[0]!r:.60} is no frame id; write video_frame, as in 3_120")
@@ -93,9 +91,8 @@ def read_table(path: Path, column: str, ids_alone: bool = False) -> Table:
     if not numbers:
         raise InputError(f"{path} has no rows below its header")
     index, order = FrameIndex.sorted(*zip(*lines, strict=True))
-    return Table(
-        index, np.asarray(numbers, np.float64)[order], Form(delimiter, (names[0], names[-1]), tuple(spelt)), order
-    )
+    form = Form(delimiter, (names[0], names[-1]), tuple(spelt))
+    return Table(index, np.asarray(numbers, np.float64)[order], form, order)
 
 
 @contextmanager
@@ -177,10 +174,10 @@ def require_same_frames(given: FrameIndex, expected: FrameIndex, source: str, wh
 
 
 def write_scores(path: Path, index: FrameIndex, values: Values, sample: Table | None = None) -> None:
-    """Write a predictions file with every digit, whole or not at all.
+    """Write a predictions file with every digit, whole or not at all: `Id,Predicted`, sorted by (video, frame).
 
-    The rows are `Id,Predicted`, sorted by (video, frame); with a `sample` of the same frames, its header, its delimiter,
-    its spelling of ids and its order of rows. Raises InputError where a score is not finite or the file cannot be written.
+    A `sample` of the same frames gives its form and its order of rows. Raises InputError where a score is not finite
+    or the file cannot be written.
     """
     if not np.isfinite(values).all():
         culprit = index.ids[int(np.flatnonzero(~np.isfinite(values))[0])]

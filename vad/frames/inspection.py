@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from vad.data.frameset import FrameSet, Split, Video
 from vad.errors import InputError
-from vad.frames.store import Advance
-from vad.images.decode import Image, count_movie_frames, decoding_pool, read_image, read_movie
+from vad.frames.store import Advance, read_whole_movie
+from vad.images.decode import Image, count_movie_frames, decoding_pool, read_image
 
 Size = tuple[int, int]
 _THUMBNAIL = 16
@@ -145,28 +145,20 @@ def _standard(image: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def _look_at(video: Video, start: int) -> Iterator[_Look | Fault]:
+    """Look at a whole movie, or at the next images of a video from position `start` on."""
     if video.movie is not None:
-        yield from _look_at_movie(video.movie, video.numbers)
+        try:
+            if not video.numbers:
+                count_movie_frames(video.movie)
+            for position, image in read_whole_movie(video, 0):
+                yield _look(video.numbers[position], image)
+        except InputError as error:
+            yield Fault(video.movie, str(error))
     for number, path in islice(zip(video.numbers, video.images or (), strict=False), start, start + _CHUNK):
         try:
             yield _look(number, read_image(path))
         except InputError as error:
             yield Fault(path, str(error))
-
-
-def _look_at_movie(movie: Path, numbers: tuple[int, ...]) -> Iterator[_Look | Fault]:
-    seen = 0
-    try:
-        if not numbers:
-            count_movie_frames(movie)
-        for number, image in zip(numbers, read_movie(movie), strict=False):
-            seen += 1
-            yield _look(number, image)
-    except InputError as error:
-        yield Fault(movie, str(error))
-    else:
-        if seen < len(numbers):
-            yield Fault(movie, f"{movie} gave {seen} frames of {len(numbers)} this time; it may be damaged")
 
 
 def _look(number: int, image: Image) -> _Look:

@@ -51,7 +51,7 @@ class SplitSource:
         start = 0
         for video in self._split.videos:
             if video.images is None:
-                tasks.append(partial(_read_whole_movie, video, start))
+                tasks.append(partial(read_whole_movie, video, start))
             else:
                 parts = [slice(first, first + _CHUNK) for first in range(0, len(video.images), _CHUNK)]
                 tasks += [partial(self._read, video, start, part) for part in parts]
@@ -72,7 +72,8 @@ class SplitSource:
             yield start + part.start + offset, image
 
 
-def _read_whole_movie(video: Video, start: int) -> Iterator[tuple[int, Image]]:
+def read_whole_movie(video: Video, start: int) -> Iterator[tuple[int, Image]]:
+    """Yield position, from `start` on, and image of each frame. Raises InputError where the movie has lost some."""
     assert video.movie is not None
     wanted = {number: position for position, number in enumerate(video.numbers)}
     found = 0

@@ -165,17 +165,13 @@ def _member(value: dict[str, Any]) -> Member:
 
 
 def _stream(value: dict[str, Any]) -> Stream:
-    given = {"members": tuple(value["members"]), "error": _named(value["error"]), "steps": _steps(value["steps"])}
-    return Stream(**{**value, **given})
+    steps = tuple(map(_named, value["steps"]))
+    return Stream(**{**value, "members": tuple(value["members"]), "error": _named(value["error"]), "steps": steps})
 
 
 def _variant(value: dict[str, Any]) -> Variant:
-    given = {"streams": tuple(value["streams"]), "weights": tuple(value["weights"]), "steps": _steps(value["steps"])}
-    return Variant(**{**value, **given})
-
-
-def _steps(values: Sequence[dict[str, Any]]) -> tuple[Named, ...]:
-    return tuple(Named(value["name"], _pairs(value["options"])) for value in values)
+    steps = tuple(map(_named, value["steps"]))
+    return Variant(**{**value, "streams": tuple(value["streams"]), "weights": tuple(value["weights"]), "steps": steps})
 
 
 def _named(value: Any) -> Any:

@@ -9,7 +9,6 @@ import errno
 import io
 import json
 import os
-import shutil
 import uuid
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from vad.synthetic.corruption import Kind, as_jpeg, corrupt, draw_kinds
 from vad.synthetic.street_drawing import HEIGHT, WIDTH, draw_scenery, paint, photograph
 from vad.synthetic.street_figures import Pixels
 from vad.synthetic.street_scenes import Clip, test_clips, training_clips
-from vad.system.files import folder_beside, unfinished
+from vad.system.files import folder_beside
 
 # Raise this when a change to the drawing or the scenes changes a file.
 VERSION = 2
@@ -34,7 +33,6 @@ TEST_VIDEOS, TEST_FRAMES = 6, 60
 
 MARKER = DEMO_MARKER
 _MARK = {"version": VERSION, "seed": SEED}
-_VIDEOS = {TRAIN: (TRAIN_VIDEOS, TRAIN_FRAMES), TEST: (TEST_VIDEOS, TEST_FRAMES)}
 
 # A frame is anomalous once this many pixels of the cause are seen, not from the first fingertip on.
 _SEEN = 150
@@ -44,16 +42,16 @@ _TRIES = 5
 
 
 def make_street(folder: Path) -> Path:
-    """The folder with the demo street in it, which is made there unless it is; always the same bytes.
+    """Make the demo street in a folder, always of the same bytes, unless it is whole already; return the folder.
 
-    A street of another version, or one that lacks files, is replaced. Several processes may do this at once: the first one's
-    work is taken. Raises InputError where the folder holds something that is no demo street, or cannot be written.
+    Several processes may do this at once: the first one's work is taken. Raises InputError where the folder holds something
+    that is no demo street, or cannot be written.
     """
     if _is_complete(folder):
         return folder
     _refuse_foreign(folder)
     try:
-        with folder_beside(_another(folder)) as temporary:
+        with folder_beside(folder.with_name(f"{folder.name}.{uuid.uuid4().hex[:12]}")) as temporary:
             _build(temporary)
             _publish(temporary, folder)
     except OSError as error:
@@ -61,20 +59,16 @@ def make_street(folder: Path) -> Path:
     return folder
 
 
-def _another(folder: Path) -> Path:
-    return folder.with_name(f"{folder.name}.{uuid.uuid4().hex[:12]}")
-
-
 def _is_complete(folder: Path) -> bool:
-    expected = {folder / "Dataset" / half / f"{video:02d}": frames
-                for half, (videos, frames) in _VIDEOS.items() for video in range(1, videos + 1)}  # fmt: skip
+    tables = all((folder / name).is_file() for name in ("labels.csv", "sample_submission.csv"))
+    masks, frames = len(list((folder / MASKS).glob("*"))), len(list((folder / "Dataset").glob("*/*/*")))
     try:
         made = json.loads((folder / MARKER).read_text(encoding="utf-8")) == _MARK
-        tables = all((folder / name).is_file() for name in ("labels.csv", "sample_submission.csv"))
-        masks = len(os.listdir(folder / MASKS)) >= TEST_VIDEOS
-        return made and tables and masks and all(len(os.listdir(path)) == count for path, count in expected.items())
     except (OSError, ValueError):
         return False
+    return (
+        made and tables and masks >= TEST_VIDEOS and frames == TRAIN_VIDEOS * TRAIN_FRAMES + TEST_VIDEOS * TEST_FRAMES
+    )
 
 
 def _refuse_foreign(folder: Path) -> None:
@@ -97,10 +91,8 @@ def _publish(temporary: Path, folder: Path) -> None:
         if _is_complete(folder):
             return
         _refuse_foreign(folder)
-        stale = unfinished(_another(folder))
-        with contextlib.suppress(FileNotFoundError):
-            os.rename(folder, stale)
-        shutil.rmtree(stale, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError), folder_beside(temporary.with_suffix(".stale")) as stale:
+            os.replace(folder, stale)
         try:
             os.rename(temporary, folder)
             return

@@ -38,7 +38,7 @@ def for_training(wish: Wish, device: torch.device) -> Precision:
     native = computes_in_bf16(device)
     if wish == "bf16" and not native:
         _warn_of_emulation(device)
-    return ("bf16" if native else "fp32") if wish == "auto" else wish
+    return wish if wish != "auto" else "bf16" if native else "fp32"
 
 
 def for_scoring(trained: Wish, device: torch.device) -> Precision:
