@@ -1,7 +1,6 @@
-"""Named building blocks: networks, losses, errors, steps, fusions, each under the field's name for it.
+"""Named building blocks: networks, inputs, losses, errors, steps, each under the field's name for it.
 
-A block is a function or a class whose keyword-only parameters are the options that an entry may set. Their annotations
-are checked before anything runs.
+A block is a function or a class; its keyword-only parameters are its options, and their annotations are checked.
 """
 
 import inspect
@@ -83,8 +82,7 @@ class Catalog(Generic[Block]):
     def register(self, name: str, *, version: int | None = None) -> Callable[[Block], Block]:
         """Decorator: file a block under `name`.
 
-        The project's own blocks have a `version`, to be raised where one gives anything else for the same settings.
-        Without, the block is one's own, and known by its source.
+        The project's own have a `version`, raised where one gives anything else for the same settings; others are known by source.
         """
 
         def file(block: Block) -> Block:

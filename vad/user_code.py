@@ -1,7 +1,7 @@
 """Which blocks are one's own, and the code that decides what they do.
 
-The project's own blocks have versions, so that moving them trains nothing anew. A block of one's own is known by its
-source: comments and docstrings left out, with all of one's own that it imports.
+The project's blocks have versions. One's own is known by its source, without comments and docstrings, with all of one's
+own that it imports.
 """
 
 import ast

@@ -59,8 +59,9 @@ def score(
                 found = ERRORS.make(error, output, target)[: len(frames)].double().cpu().numpy()
                 if not np.isfinite(found).all():
                     culprit = f"test frame {int(frames[np.argmin(np.isfinite(found))]) + 1} of {count}"
-                    fault = f"the {error.name} error of {culprit} is not finite"
-                    raise InputError(f"{fault}; train.precision=fp32 may help")
+                    raise InputError(
+                        f"the {error.name} error of {culprit} is not finite; train.precision=fp32 may help"
+                    )
                 np.fmax.at(values, frames, found)
             if on_batch:
                 on_batch(held)
@@ -68,10 +69,7 @@ def score(
 
 
 def _chunk(samples: Samples) -> int:
-    """How many samples every pass has, even the last.
-
-    Kernels differ between shapes, and in bf16 their rounding shows; so a frame's score does not depend on its neighbours.
-    """
+    """How many samples every pass has, even the last: kernels differ between shapes, and in bf16 their rounding shows."""
     if not len(samples):
         return 1
     target = samples.batch(np.zeros(1, np.intp)).target

@@ -60,9 +60,8 @@ def run_pipeline(
 ) -> Outcome:
     """Compute every variant for the frames of `index`.
 
-    `member_scores` holds, by (member, error), raw scores of shape (N,), NaN where a member has none; `files` the scores of
-    streams that are read from files. With `fitted`, fitted steps use those values, and one that is missing is an error;
-    without, they take them from these very frames (transductively) and the outcome reports them.
+    `member_scores` are of shape (N,), NaN where a member has none; `files` are scores of streams read from files. Fitted
+    steps use the values in `fitted`, all of which must be there; without it, they take them from these very frames.
     """
     taken: Fitted = {} if fitted is None else dict(fitted)
     stream_scores: dict[str, Values] = {}
@@ -87,8 +86,7 @@ def code_of_steps(streams: Iterable[Stream], variants: Iterable[Variant]) -> dic
     """The code of every error and step, as `Catalog.code` gives it."""
     known = list(streams)
     codes = [ERRORS.code(stream.error.name) for stream in known if stream.error]
-    steps = [step for stream in known for step in stream.steps] + [step for v in variants for step in v.steps]
-    codes += [STEPS.code(step.name) for step in steps]
+    codes += [STEPS.code(step.name) for owner in (*known, *variants) for step in owner.steps]
     return {key: value for code in codes for key, value in code.items()}
 
 
@@ -126,9 +124,9 @@ def _apply(
 def _require_scores(rows: Values, index: FrameIndex, place: str) -> None:
     """Raise InputError for frames that no member scores, where a step needs all."""
     missing = np.asarray(np.isnan(rows).any(0))
-    if not missing.any():
+    if not (count := int(missing.sum())):
         return
-    first, count = int(np.flatnonzero(missing)[0]), int(missing.sum())
+    first = int(missing.argmax())
     span = next(span for span in index.spans if span.start <= first < span.stop)
     length, where = span.stop - span.start, f'stream "{place.removeprefix("streams/")}"'
     if missing[span].all():

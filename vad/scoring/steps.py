@@ -1,10 +1,8 @@
 """Steps on scores, in whatever order an entry lists them.
 
 A step takes scores of shape (M, N), one row for each member, and the videos' spans, and gives (M, N) or, where it combines
-members, (1, N). What works in time works within a video and on the order of frames, not their numbers.
-
-A step that takes values from the whole test set (a percentile, a ranking) is fitted first: `FITS[name]` gives the values,
-(M, K). A registered model keeps those of its run, so that it scores a single video as it scored the whole.
+members, (1, N). What works in time works within a video. A step that needs values of the whole test set (a percentile, a
+ranking) is given what `FITS[name]` took, (M, K); a registered model keeps those of its run.
 """
 
 from collections.abc import Callable, Sequence
@@ -55,8 +53,7 @@ def normalize(
 ) -> Values:
     """Clip to [0, percentile], then min-max to [0, 1]; 0.5 where all values are one.
 
-    `scope: all` takes percentile, minimum and maximum over all test frames; `scope: video` takes
-    them over each video by itself. Percentiles are NumPy's, linearly interpolated.
+    Percentile, minimum and maximum are of all test frames, or with `scope: video` of each video by itself.
     """
     if scope == "video":
         return _per_video(values, videos, lambda part: _scale(part, _bounds(part, percentile)))
@@ -68,10 +65,9 @@ FITS["normalize"] = lambda values, percentile=100, scope="all": _bounds(values, 
 
 @STEPS.register("rank", version=1)
 def rank(values: Values, videos: Spans, fitted: Values) -> Values:
-    """Percentile rank over all test frames, ties averaged, in (0, 1].
+    """Percentile rank over all test frames, ties averaged, in (0, 1], as pandas' `rank(pct=True)`.
 
-    Equal to pandas' `rank(pct=True)`. A value that was not among the fitted ones gets a rank between
-    its neighbours'.
+    A value that was not among the fitted ones gets a rank between its neighbours'.
     """
     ranked = []
     for row, known in zip(values, fitted, strict=True):
@@ -88,8 +84,7 @@ FITS["rank"] = lambda values: np.sort(values, axis=1)
 def fill(values: Values, videos: Spans, *, value: NotNegative | Literal["nearest"]) -> Values:
     """Give a score to frames that have none (NaN), as the first of a video under an input that looks back.
 
-    A number is that score; `nearest` takes the nearest frame's of the same video, of two the earlier. A
-    video without any score stays without under `nearest`.
+    A number is that score; `nearest` takes the nearest frame's of the same video, of two the earlier, if it has any.
     """
     if value != "nearest":
         return np.where(np.isnan(values), value, values)

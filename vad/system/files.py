@@ -90,21 +90,15 @@ def sweep(folder: Path, name: str = "") -> None:
 
 
 def share(original: Path, copy: Path) -> bool:
-    """Let a file of the same bytes be another name of `original`, so that they lie on the disk once; False where it stays a copy.
-
-    Who writes either anew must put a new file in its place, or would change both.
-    """
+    """Make a copy another name of `original`'s file; False where it stays a copy. To write into either changes both."""
     if original.samefile(copy):
         return True
-    temporary = unfinished(copy)
     try:
-        os.link(original, temporary)
-        os.replace(temporary, copy)
-    except OSError:  # two disks, or one that knows no such links
+        with replacing(copy) as temporary:
+            temporary.unlink()
+            os.link(original, temporary)
+    except (OSError, InputError):  # two disks, or one that knows no such links
         return False
-    finally:
-        _remove(temporary)
-        _under_way.discard(temporary.absolute())
     return True
 
 

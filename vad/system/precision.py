@@ -19,10 +19,7 @@ _ISA_WITH_BF16 = ("AVX512_CORE_BF16", "AVX512_CORE_FP16", "AVX512_CORE_AMX", "AV
 
 
 def computes_in_bf16(device: torch.device) -> bool:
-    """Whether the device has instructions for bf16. Where it has none, PyTorch emulates them, many times slower.
-
-    The limits that PyTorch and oneDNN heed count: `ATEN_CPU_CAPABILITY` and `ONEDNN_MAX_CPU_ISA`.
-    """
+    """Whether the device has instructions for bf16, within `ATEN_CPU_CAPABILITY` and `ONEDNN_MAX_CPU_ISA`."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     limit = os.environ.get("ONEDNN_MAX_CPU_ISA") or os.environ.get("DNNL_MAX_CPU_ISA") or "DEFAULT"
