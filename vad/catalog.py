@@ -5,6 +5,7 @@ A block is a function or a class; its keyword-only parameters are its options, a
 
 import inspect
 import math
+import operator
 import types
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -44,15 +45,15 @@ class Within:
 
     def fault(self, value: float) -> str | None:
         """What is wrong with `value`, or None."""
-        if self.above is not None and not value > self.above:
-            return f"must be above {self.above:g}"
-        if self.low is not None and not value >= self.low:
-            return f"must be at least {self.low:g}"
-        if self.high is not None and not value <= self.high:
-            return f"must be at most {self.high:g}"
-        if self.odd and value % 2 != 1:
-            return "must be odd"
-        return None
+        bounds = (
+            (self.above, operator.gt, "above"),
+            (self.low, operator.ge, "at least"),
+            (self.high, operator.le, "at most"),
+        )
+        for bound, holds, words in bounds:
+            if bound is not None and not holds(value, bound):
+                return f"must be {words} {bound:g}"
+        return "must be odd" if self.odd and value % 2 != 1 else None
 
 
 Count = Annotated[int, Within(low=1)]
@@ -76,8 +77,7 @@ class Catalog(Generic[Block]):
 
     def __init__(self, kind: str):
         self.kind = kind
-        self._blocks: dict[str, Block] = {}
-        self._versions: dict[str, int | None] = {}
+        self._blocks: dict[str, tuple[Block, int | None]] = {}
 
     def register(self, name: str, *, version: int | None = None) -> Callable[[Block], Block]:
         """Decorator: file a block under `name`.
@@ -88,16 +88,16 @@ class Catalog(Generic[Block]):
         def file(block: Block) -> Block:
             if name in self._blocks:
                 raise ValueError(f"two blocks of kind {self.kind} are called {name}")
-            self._blocks[name] = block
-            self._versions[name] = version
+            self._blocks[name] = (block, version)
             return block
 
         return file
 
     def code(self, name: str) -> dict[str, str]:
         """What, of a block's code, its digest holds: sources of one's own by file, or a version above 1."""
-        if (version := self._versions.get(name, 1)) is None:
-            return code_of(self._blocks[name].__module__, name)
+        block, version = self._blocks.get(name, (None, 1))
+        if version is None:
+            return code_of(block.__module__, name)
         return {f"{self.kind} {name}": str(version)} if version > 1 else {}
 
     def names(self) -> list[str]:
@@ -110,7 +110,7 @@ class Catalog(Generic[Block]):
         if name not in self._blocks:
             known = ", ".join(self.names())
             raise InputError(f'unknown {self.kind} "{name}"{nearest(name, self.names())} (known: {known})')
-        return self._blocks[name]
+        return self._blocks[name][0]
 
     def options(self, name: str) -> dict[str, Option]:
         """The options of a block, in the order of its signature."""

@@ -62,9 +62,8 @@ def code_of(module: str, name: str) -> dict[str, str]:
 
 def place_of(error: BaseException) -> str | None:
     """Where in code of one's own an error arose: file and line; None where no such code had a part in it."""
-    frames = traceback.extract_tb(error.__traceback__)
     project = {_file(name) for name in _PROJECT}
-    for frame in reversed(frames):
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
         path = Path(frame.filename).resolve()
         ours = path in project or path.is_relative_to(_ROOT.parent / "registry")
         if path.is_file() and not ours and not str(path).startswith(_LIBRARIES):

@@ -56,8 +56,7 @@ def timelines(
 ) -> None:
     """Scores over frames, a panel a video (the first `MOST_PANELS` of them): the best variant, the others behind it.
 
-    Variants live on scales of their own, and only the order of scores counts: the others are shifted
-    and stretched to the best one's mean and spread, so that their shapes can be compared.
+    The others are shifted and stretched to the best one's mean and spread, so that their shapes can be compared.
     """
     scores = variants[best]
     others = [_fitted(values, scores) for name, values in variants.items() if name != best]
@@ -75,8 +74,7 @@ def timelines(
         for axes, span in zip(grid, spans, strict=False):
             _timeline(axes, index, span, scores, others, labels)
             for marks, caret, colour in ((alarms, CARETDOWN, VERMILLION), (misses, CARETUP, BLACK)):
-                here = [position for position in marks if span.start <= position < span.stop]
-                if here:
+                if here := [position for position in marks if span.start <= position < span.stop]:
                     style = {"ls": "", "marker": MarkerStyle(caret), "ms": 7, "c": colour, "mec": "w", "mew": 0.5}
                     axes.plot(index.frame[here], scores[here], **style, clip_on=False, in_layout=False)
         for axes in grid[len(spans) :]:
@@ -131,15 +129,11 @@ def _shade(axes: Axes, x: NDArray[Any], labels: NDArray[np.bool_]) -> None:
 def _fitted(values: Values, onto: Values) -> Values:
     """`values` with the mean and the standard deviation of `onto`."""
     stretch = onto.std() / values.std() if np.ptp(values) > 0 else 0.0
-    fitted: Values = (values - values.mean()) * stretch + onto.mean()
-    return fitted
+    return np.asarray((values - values.mean()) * stretch + onto.mean())
 
 
 def overview(path: Path, index: FrameIndex, scores: Values, variant: str, labels: NDArray[np.bool_] | None) -> None:
-    """The scores of one variant, video after video; labelled frames are shaded.
-
-    It is small: descriptions in MLflow's UI show a picture in its own size.
-    """
+    """The scores of one variant, video after video; small, as descriptions in MLflow's UI show a picture in its own size."""
     with sheet(path, 2.0, width=6.4, dpi=100) as figure:
         axes = figure.subplots()
         low, high = float(scores.min()), float(scores.max())

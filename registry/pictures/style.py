@@ -1,7 +1,6 @@
-"""The look of every picture: size, colours, and the sheet that they are drawn on, without a display. The same numbers give the same bytes.
+"""The look of every picture: size, colours, and the sheet that they are drawn on. The same numbers give the same bytes.
 
-All are 9 inches wide, so that text keeps its size in points when MLflow shows them about 900 px wide;
-they hold twice as many pixels, for sharp screens. Colours are Okabe and Ito's, safe for the colour-blind.
+MLflow shows them about 900 px wide; they have twice as many pixels, for sharp screens. Colours are Okabe and Ito's.
 """
 
 from collections.abc import Iterator

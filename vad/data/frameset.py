@@ -57,8 +57,10 @@ class Split:
         for video in self.videos:
             part = keep.get(video.id, slice(None))
             if numbers := video.numbers[part]:
-                files = {"images": video.images[part], "contents": video.contents[part]} if video.images else {}
-                videos.append(replace(video, numbers=numbers, **files))
+                images, contents = (
+                    (video.images[part], video.contents[part]) if video.images else (None, video.contents)
+                )
+                videos.append(replace(video, numbers=numbers, images=images, contents=contents))
         return Split(self.name, tuple(videos))
 
 

@@ -12,6 +12,7 @@ from vad.data.frameset import Labels
 from vad.data.masks import anomalous_frames
 from vad.data.tables import read_table, require_same_frames
 from vad.errors import InputError
+from vad.images.decode import FEWER_AT_THE_END
 from vad.images.digest_cache import DigestCache
 from vad.system.files import names_in, reading, require_plain
 
@@ -21,8 +22,6 @@ Paths = Mapping[int, Path]
 DEMO_MARKER = "street.json"
 MASKS = Path("ground_truth_demo") / "testing_label_mask"
 _CSVS = ("labels.csv", "labels.csv.gz", "labels.csv.zip")
-# Decoders find a frame or two fewer at a movie's end than its makers did.
-_FEWER = 2
 _MASK = re.compile(r"(\d{1,9})_label\.mat")
 
 
@@ -126,7 +125,7 @@ def _from_masks(
             if not first and last == len(anomalous) and min(begins) >= 1:
                 fault += "; is it numbered from 1, as FFmpeg does? Then give FIRST_FRAME=1 (--first-frame 1)"
             raise InputError(fault)
-        if video in movies and last + 1 < len(anomalous) - _FEWER:
+        if video in movies and last + 1 < len(anomalous) - FEWER_AT_THE_END:
             raise InputError(
                 f"{masks[video]} has {len(anomalous)} masks, but {movies[video]} only {last + 1} frames that can be decoded; "
                 "the movie is truncated, or the masks are not its own: restore it"

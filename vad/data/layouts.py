@@ -52,10 +52,9 @@ def read_frameset(root: Path, memory_folder: Path, name: str | None = None, *, s
 
 def find_halves(root: Path) -> tuple[Path, Path]:
     """Return the folders of train and test videos at or below `root`. Raises InputError where there are none, or several pairs."""
-    if not os.path.exists(root):  # False, too, for what can be no path
-        raise InputError(f"DATA={root} does not exist; give a folder that contains {TRAIN}/ and {TEST}/")
-    if not root.is_dir():
-        raise InputError(f"DATA={root} is a file; give the folder that contains {TRAIN}/ and {TEST}/")
+    if not os.path.isdir(root):  # False, too, for what can be no path
+        fault = "is a file" if os.path.exists(root) else "does not exist"
+        raise InputError(f"DATA={root} {fault}; give the folder that contains {TRAIN}/ and {TEST}/")
     pairs: dict[int, list[tuple[Path, Path]]] = {}  # by their rank in _HALVES
     halves, closed = list[Path](), list[OSError]()
     for folder, children, _ in os.walk(root, onerror=closed.append):

@@ -71,11 +71,11 @@ class _Reader:
     """Elements of a MATLAB file, one after another; each has a type, a size, and padding behind it."""
 
     def __init__(self, stream: IO[bytes], order: str):
-        self._stream = stream
+        self.stream = stream
         self._order = order
 
     def take(self, count: int) -> bytes:
-        if count > _LARGEST or len(data := self._stream.read(count)) < count:
+        if count > _LARGEST or len(data := self.stream.read(count)) < count:
             raise ValueError(f"there are no {count:,} bytes where they should be")
         return data
 
@@ -127,21 +127,20 @@ def _search(file: IO[bytes], length: int) -> list[int] | None:
     if order is None:
         raise ValueError("its header is none")
     while file.tell() < length:
-        kind, size, _ = _Reader(file, order).tag()
+        reader = _Reader(file, order)
+        kind, size, _ = reader.tag()
         after = file.tell() + size
         if after > length:
             raise ValueError("it is truncated")
-        stream: IO[bytes] = file
         if kind == _COMPRESSED:
-            stream = io.BufferedReader(_Inflated(file.read(size)))
-            kind, size, _ = _Reader(stream, order).tag()
-        reader = _Reader(stream, order)
+            reader = _Reader(io.BufferedReader(_Inflated(file.read(size))), order)
+            kind, size, _ = reader.tag()
         held, count, name = reader.matrix() if kind == _MATRIX and size else (0, 0, "")
         if name == VARIABLE:
             if held != _CELL:
                 raise ValueError(f"{VARIABLE} is no cell array of masks")
             masks = [reader.mask() for _ in range(count)]
-            while stream is not file and stream.read(_BLOCK):  # to the end, where a checksum is
+            while reader.stream.read(_BLOCK):  # to the end, where compressed data has a checksum
                 pass
             return masks
         file.seek(after)

@@ -1,7 +1,6 @@
 """What a data set holds, and what is wrong with it, before anyone trains on it.
 
-A frame looks upside down when a small picture of it correlates better with the median of the training frames flipped
-vertically than with the median itself.
+A frame looks upside down when it correlates better with the median training frame flipped vertically than with that itself.
 """
 
 from collections.abc import Iterator
@@ -14,12 +13,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vad.data.frameset import FrameSet, Split, Video
+from vad.data.frameset import FrameSet, Video
 from vad.errors import InputError
 from vad.frames.store import Advance, read_whole_movie
 from vad.images.decode import Image, count_movie_frames, decoding_pool, read_image
+from vad.images.digest_cache import Size
 
-Size = tuple[int, int]
 _THUMBNAIL = 16
 # How much better the flipped correlation must be, on a scale where both lie in [-1, 1]. On surveillance
 # footage the difference is near +1 or -1; a frame in between (dark, covered, of another scene) is left alone.
@@ -96,10 +95,7 @@ class _Look:
 
 
 def inspect_frames(frameset: FrameSet, advance: Advance | None = None) -> Report:
-    """Decode every frame of `frameset`, best read with `strict=False`, and report on it, files that cannot be read included.
-
-    `advance` is told how many frames were looked at, as they are.
-    """
+    """Decode every frame of `frameset`, best read with `strict=False`, and report on it, files that cannot be read included."""
     videos = (*frameset.train.videos, *frameset.test.videos)
     # What is decoded at once: some of a video's images, or a whole movie.
     starts = [(video, range(0, len(video.images), _CHUNK) if video.images else (0,)) for video in videos]
@@ -110,14 +106,12 @@ def inspect_frames(frameset: FrameSet, advance: Advance | None = None) -> Report
             looks[id(video)] += found
             if advance:
                 advance(len(found))
-    train = [look.small for video in frameset.train.videos for look in looks[id(video)] if isinstance(look, _Look)]
-    median = np.median(np.stack(train), axis=0) if train else None
+    normal = [look.small for video in frameset.train.videos for look in looks[id(video)] if isinstance(look, _Look)]
+    median = np.median(np.stack(normal), axis=0) if normal else None
 
-    def report(split: Split) -> SplitReport:
-        return SplitReport(split.name, tuple(_report(video, looks[id(video)], median) for video in split.videos))
-
-    train_report, test_report = report(frameset.train), report(frameset.test)
-    return Report(frameset.name, frameset.root, train_report, test_report, frameset.notes, frameset.faults)
+    splits = (frameset.train, frameset.test)
+    train, test = (SplitReport(s.name, tuple(_report(v, looks[id(v)], median) for v in s.videos)) for s in splits)
+    return Report(frameset.name, frameset.root, train, test, frameset.notes, frameset.faults)
 
 
 def _report(video: Video, looks: list[_Look | Fault], median: NDArray[Any] | None) -> VideoReport:

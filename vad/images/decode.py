@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from vad.errors import InputError
 from vad.system.files import reading, require_plain
-from vad.system.threads import available
+from vad.system.threads import available, using
 
 # The triangle filter, widened with the scale: what PIL calls BILINEAR and the reference resizes with.
 RESIZE_FILTER = "antialiased-bilinear"
@@ -31,7 +31,7 @@ _FORMATS = ("PNG", "BMP", "TIFF", "WEBP")
 _AS_IT_LIES = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
 # Movies whose header holds the number of frames; that of others is an estimate from their length.
 _EXACT_COUNT = {".avi", ".mp4", ".mov", ".m4v"}
-_FEWER_AT_THE_END, _ESTIMATE_OFF = 2, 0.05
+FEWER_AT_THE_END, _ESTIMATE_OFF = 2, 0.05
 # Where so many frames come early or late, the rate varies.
 _VARIES = 0.1
 
@@ -131,7 +131,7 @@ def _grabbed(capture: cv2.VideoCapture, path: Path) -> Iterator[int]:
         yield len(times) - 1
     if not (count := len(times)) or claimed <= 0:
         return
-    lost, some = claimed - count, _FEWER_AT_THE_END
+    lost, some = claimed - count, FEWER_AT_THE_END
     exact = path.suffix.lower() in _EXACT_COUNT
     if not exact:  # the rate may vary, so the last frame's time says how much of the length is there
         lost, some = round(claimed - 1 - times[-1]), some + round(_ESTIMATE_OFF * claimed)
@@ -202,13 +202,12 @@ def resize(image: Image, size: int) -> Image:
 @contextlib.contextmanager
 def decoding_pool(workers: int | None = None) -> Iterator[ThreadPoolExecutor]:
     """Threads that each decode and resize on one core, instead of libraries that each want all cores."""
-    torch_threads, cv_threads = torch.get_num_threads(), cv2.getNumThreads()
-    torch.set_num_threads(1)
+    cv_threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
-    pool = ThreadPoolExecutor(workers or available(), thread_name_prefix="decode")
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(torch_threads)
-        cv2.setNumThreads(cv_threads)
+    with using(1):
+        pool = ThreadPoolExecutor(workers or available(), thread_name_prefix="decode")
+        try:
+            yield pool
+        finally:
+            pool.shutdown(cancel_futures=True)
+            cv2.setNumThreads(cv_threads)

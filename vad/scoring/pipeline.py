@@ -86,7 +86,8 @@ def code_of_steps(streams: Iterable[Stream], variants: Iterable[Variant]) -> dic
     """The code of every error and step, as `Catalog.code` gives it."""
     known = list(streams)
     codes = [ERRORS.code(stream.error.name) for stream in known if stream.error]
-    codes += [STEPS.code(step.name) for owner in (*known, *variants) for step in owner.steps]
+    steps = [*(stream.steps for stream in known), *(variant.steps for variant in variants)]
+    codes += [STEPS.code(step.name) for some in steps for step in some]
     return {key: value for code in codes for key, value in code.items()}
 
 

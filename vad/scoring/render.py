@@ -68,8 +68,7 @@ def burn_in(image: Image, error: NDArray[np.floating], most: float) -> Image:
     """The image with the error over it: clear where there is none, bright yellow where it is `most` or more."""
     level = (255 * np.sqrt(np.clip(error / most, 0, 1))).astype(np.uint8)  # errors are squares
     level = cv2.resize(level, (image.shape[1], image.shape[0]), interpolation=cv2.INTER_LINEAR)
-    mixed: Image = (image + (_HEAT[level] - image) * _COVERS[level][..., None]).astype(np.uint8)
-    return mixed
+    return np.asarray(image + (_HEAT[level] - image) * _COVERS[level][..., None], np.uint8)
 
 
 class _ScoreBar:
@@ -211,9 +210,8 @@ def _encode_in_parts(folder: Path, whole: Path, pictures: Iterator[Image], size:
 def _encode(path: Path, code: str, pictures: Iterable[Image], size: tuple[int, int], fps: float) -> int:
     writer = _writer(path, code, size, fps)
     count = 0
-    for picture in pictures:
+    for count, picture in enumerate(pictures, 1):  # noqa: B007
         writer.write(picture)
-        count += 1
     writer.release()
     return count
 

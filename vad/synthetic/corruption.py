@@ -28,10 +28,9 @@ def draw_kinds(count: int, generator: np.random.Generator) -> list[Kind]:
 
 
 def corrupt(image: Image, kind: Kind, generator: np.random.Generator) -> Image:
-    """The frame, uint8 of shape (H, W, 3), after this kind; a new array, before any JPEG.
+    """The frame, uint8 of shape (H, W, 3), after this kind; a new array, before any JPEG. Raises ValueError for an unknown kind.
 
-    Sums are clipped to 0..255 and cut to whole numbers, not rounded: noisy frames of the competition's
-    law are half a grey level darker than clean ones. Raises ValueError for an unknown kind.
+    Sums are cut to whole numbers, not rounded: noisy frames of the competition's law are half a grey level darker.
     """
     if kind == "clean":
         return image.copy()

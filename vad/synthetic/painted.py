@@ -39,8 +39,7 @@ _Point = tuple[float, float]
 class _Stretch:
     """Frames `start` to `stop`, and the patch that moves through them. Lengths are fractions of the frame's sides.
 
-    The patch is cut around one of `places` in the donor, `height / scale` high, and pasted `height` high
-    with its middle going from `begin` to `end`; `aspect` is its width in pixels by its height.
+    It is cut around one of `places`, `height / scale` high, and pasted `height` high; `aspect` is its width by its height.
     """
 
     start: int
@@ -55,7 +54,7 @@ class _Stretch:
 
 
 class PaintedSource(SplitSource):
-    """A split's frames with painted anomalies, as a Source; `labels` says which frames are painted.
+    """A split's frames with painted anomalies, as a source; `labels` says which frames are painted.
 
     Each frame follows from the split, the seed and its position alone. Of a single frame none is painted; of more, some.
     """

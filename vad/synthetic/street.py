@@ -1,7 +1,6 @@
-"""The demo street: a small labelled data set, made once, for those who have no footage at hand.
+"""The demo street: a small labelled data set for those who have no footage at hand. A fixed camera sees a walkway.
 
-A fixed camera sees a walkway before a building. The files lie as the competition's do, test frames pass its corruption
-law, and labels come as a CSV and as pixel masks.
+The files lie as the competition's do, test frames pass its corruption law, and labels come as a CSV and as pixel masks.
 """
 
 import contextlib
@@ -47,60 +46,52 @@ def make_street(folder: Path) -> Path:
     Several processes may do this at once: the first one's work is taken. Raises InputError where the folder holds something
     that is no demo street, or cannot be written.
     """
-    if _is_complete(folder):
+    if _is_whole(folder):
         return folder
-    _refuse_foreign(folder)
     try:
         with folder_beside(folder.with_name(f"{folder.name}.{uuid.uuid4().hex[:12]}")) as temporary:
             _build(temporary)
-            _publish(temporary, folder)
+            for _ in range(_TRIES):
+                if _is_whole(folder):
+                    return folder
+                with contextlib.suppress(FileNotFoundError), folder_beside(temporary.with_suffix(".stale")) as stale:
+                    os.replace(folder, stale)
+                try:
+                    os.rename(temporary, folder)
+                    return folder
+                except OSError as error:
+                    # Another process was faster by a hair: look again at what it left there.
+                    if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                        raise
     except OSError as error:
         raise InputError(f"cannot make the demo street in {folder}: {error.strerror}; free or choose a place") from None
-    return folder
+    raise InputError(f"cannot replace {folder}: other processes keep writing to it; remove it and try again")
 
 
-def _is_complete(folder: Path) -> bool:
+def _is_whole(folder: Path) -> bool:
+    """Whether the street lies there, with all its files. Raises InputError where something lies there that is no street."""
     tables = all((folder / name).is_file() for name in ("labels.csv", "sample_submission.csv"))
     masks, frames = len(list((folder / MASKS).glob("*"))), len(list((folder / "Dataset").glob("*/*/*")))
-    try:
+    with contextlib.suppress(OSError, ValueError):
         made = json.loads((folder / MARKER).read_text(encoding="utf-8")) == _MARK
-    except (OSError, ValueError):
-        return False
-    return (
-        made and tables and masks >= TEST_VIDEOS and frames == TRAIN_VIDEOS * TRAIN_FRAMES + TEST_VIDEOS * TEST_FRAMES
-    )
-
-
-def _refuse_foreign(folder: Path) -> None:
-    """Raise InputError rather than replace what nobody made here."""
+        if (
+            made
+            and tables
+            and masks >= TEST_VIDEOS
+            and frames == TRAIN_VIDEOS * TRAIN_FRAMES + TEST_VIDEOS * TEST_FRAMES
+        ):
+            return True
     try:
         before, names = folder.stat().st_ino, os.listdir(folder)
         # Another process may take a stale street away meanwhile, and empty it: then this listing says nothing.
         foreign = bool(names) and MARKER not in names and folder.stat().st_ino == before
     except FileNotFoundError:
-        return
+        return False
     except OSError as error:
         raise InputError(f"cannot use {folder} for the demo street: {error.strerror}; name another folder") from None
     if foreign:
         raise InputError(f"{folder} is no demo street (it has no {MARKER}); move it away or name another folder")
-
-
-def _publish(temporary: Path, folder: Path) -> None:
-    """Give a finished street its name; one that another process finished meanwhile stays."""
-    for _ in range(_TRIES):
-        if _is_complete(folder):
-            return
-        _refuse_foreign(folder)
-        with contextlib.suppress(FileNotFoundError), folder_beside(temporary.with_suffix(".stale")) as stale:
-            os.replace(folder, stale)
-        try:
-            os.rename(temporary, folder)
-            return
-        except OSError as error:
-            # Another process was faster by a hair: look again at what it left there.
-            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
-                raise
-    raise InputError(f"cannot replace {folder}: other processes keep writing to it; remove it and try again")
+    return False
 
 
 def _build(folder: Path) -> None:
@@ -109,8 +100,8 @@ def _build(folder: Path) -> None:
     training = training_clips(TRAIN_VIDEOS, TRAIN_FRAMES, generator)
     tests = test_clips(TEST_FRAMES, generator)
     kinds = iter(draw_kinds(TEST_VIDEOS * TEST_FRAMES, generator))
-    frames: list[tuple[str, Clip, int, Kind]] = []
-    frames += [(TRAIN, clip, number, "clean") for clip in training for number in clip.numbers]
+    frames: list[tuple[str, Clip, int, Kind]]
+    frames = [(TRAIN, clip, number, "clean") for clip in training for number in clip.numbers]
     frames += [(TEST, clip, number, next(kinds)) for clip in tests for number in clip.numbers]
     masks: dict[tuple[int, int], Image] = {}
 
@@ -142,13 +133,9 @@ def _build(folder: Path) -> None:
 
 
 def _write_masks(folder: Path, clip: Clip, masks: dict[tuple[int, int], Image]) -> None:
-    """CUHK Avenue's file: volLabel, a 1 x T cell array of masks by frame number, with empty ones for lost frames.
-
-    A mask stays upright where its frame was turned upside down, as the authors' masks do.
-    """
-    length = clip.numbers[-1] + 4
-    cells = np.empty((1, length), object)
-    for number in range(length):
+    """CUHK Avenue's file: volLabel, a 1 x T cell array of masks by frame number, with empty ones for lost frames."""
+    cells = np.empty((1, clip.numbers[-1] + 4), object)
+    for number in range(cells.size):
         cells[0, number] = masks.get((clip.video, number), np.zeros((HEIGHT, WIDTH), np.uint8))
     file = io.BytesIO()
     savemat(file, {"volLabel": cells}, do_compression=True)

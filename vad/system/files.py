@@ -30,11 +30,8 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         os.replace(temporary, path)
-    except InputError:
-        raise
-    except Exception as error:  # safetensors passes the system's error on in words alone
-        number = error.errno if isinstance(error, OSError) else None
-        if number not in (errno.ENOSPC, errno.EDQUOT) and os.strerror(errno.ENOSPC) not in str(error):
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         full = "the disk is full; make room, and run the same command again to resume"
         raise InputError(f"cannot write {path}: {full}") from None

@@ -38,7 +38,7 @@ def using(count: int) -> Iterator[None]:
 def _quotas() -> Iterator[float]:
     """The quotas of this process's control group and of all above it, in processors; version 2 (`cpu.max`) and 1 (`cpu.cfs_*`).
 
-    In a container the group's path may be the host's; what is mounted then is the group itself, so the mount's root counts too.
+    In a container the group's path may be the host's, so the mount's root counts too.
     """
     with suppress(OSError):
         for line in _PROC.read_text().splitlines():
