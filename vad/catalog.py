@@ -77,7 +77,8 @@ class Catalog(Generic[Block]):
 
     def __init__(self, kind: str):
         self.kind = kind
-        self._blocks: dict[str, tuple[Block, int | None]] = {}
+        self._blocks: dict[str, Block] = {}
+        self._versions: dict[str, int | None] = {}
 
     def register(self, name: str, *, version: int | None = None) -> Callable[[Block], Block]:
         """Decorator: file a block under `name`.
@@ -88,16 +89,15 @@ class Catalog(Generic[Block]):
         def file(block: Block) -> Block:
             if name in self._blocks:
                 raise ValueError(f"two blocks of kind {self.kind} are called {name}")
-            self._blocks[name] = (block, version)
+            self._blocks[name], self._versions[name] = block, version
             return block
 
         return file
 
     def code(self, name: str) -> dict[str, str]:
         """What, of a block's code, its digest holds: sources of one's own by file, or a version above 1."""
-        block, version = self._blocks.get(name, (None, 1))
-        if version is None:
-            return code_of(block.__module__, name)
+        if (version := self._versions.get(name, 1)) is None:
+            return code_of(self._blocks[name].__module__, name)
         return {f"{self.kind} {name}": str(version)} if version > 1 else {}
 
     def names(self) -> list[str]:
@@ -110,7 +110,7 @@ class Catalog(Generic[Block]):
         if name not in self._blocks:
             known = ", ".join(self.names())
             raise InputError(f'unknown {self.kind} "{name}"{nearest(name, self.names())} (known: {known})')
-        return self._blocks[name][0]
+        return self._blocks[name]
 
     def options(self, name: str) -> dict[str, Option]:
         """The options of a block, in the order of its signature."""

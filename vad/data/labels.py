@@ -28,8 +28,7 @@ _MASK = re.compile(r"(\d{1,9})_label\.mat")
 def find_labels(root: Path, home: Path | None = None) -> Path | None:
     """The labels that lie in a data set's folders, if any: `labels.csv`, also packed (.gz, .zip), or the authors' masks.
 
-    `root` is the folder that was named, `home` the one at or below it that holds the videos; those in
-    between count too. Raises InputError where there are several, or only a pipe or a link to nothing.
+    The folders are `root`, `home` (where the videos are) and those between. Raises InputError where there are several.
     """
     inner = home or root
     folders = [folder for folder in (inner, *inner.parents) if folder.is_relative_to(root)]
@@ -52,8 +51,7 @@ def read_labels(
     """The labels of exactly the frames in `index`.
 
     The first mask of a video belongs to the frame numbered `first_frame`, by default 0; where all videos begin at 1 it must
-    be said. `movies` are the files of test videos that are movies, whose frames must be about as many as their masks.
-    Raises InputError for missing, extra or non-binary rows, missing or short masks, and labels that are all the same.
+    be said. `movies` are the files of test videos that are movies. Raises InputError for labels that do not fit.
     """
     if not os.path.exists(path):  # False, too, for what can be no path
         raise InputError(f"LABELS={path} does not exist; give a CSV (Id,Label) or a folder of N_label.mat")

@@ -35,9 +35,8 @@ _FEW = 3
 def read_frameset(root: Path, memory_folder: Path, name: str | None = None, *, strict: bool = True) -> FrameSet:
     """Find and index the videos below `root`; what was learnt of the files is kept in `memory_folder`.
 
-    Raises InputError where there is no data set or several, and for what is wrong in one. Without `strict`, to look at data
-    that may be at fault: all that goes to `faults` where others can be read, and of two the first counts; all digests of
-    contents are empty; a movie that cannot be decoded has no frames.
+    Raises InputError where there is no data set or several, and for what is wrong in one. Without `strict`, what is wrong
+    goes to `faults` where others can be read, digests are empty, and a movie that cannot be decoded has no frames.
     """
     train_folder, test_folder = find_halves(root)
     home = train_folder.parent

@@ -1,7 +1,6 @@
 """Which frames have an anomalous pixel, out of a MATLAB file: the cell array of masks `volLabel`, one mask a frame.
 
-Read here byte by byte: SciPy's reader can crash the process on a damaged file, and holds every mask of a file at once.
-A file of version 7.3 is HDF5, for which h5py is needed.
+SciPy's reader can crash the process on a damaged file, and holds all masks at once. Version 7.3 is HDF5 and needs h5py.
 """
 
 import io

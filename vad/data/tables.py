@@ -33,7 +33,7 @@ class Form:
 
     delimiter: str = ","
     names: tuple[str, str] = ("Id", "Predicted")
-    ids: tuple[str, ...] | None = None
+    ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -182,10 +182,8 @@ def write_scores(path: Path, index: FrameIndex, values: Values, sample: Table | 
     if not np.isfinite(values).all():
         culprit = index.ids[int(np.flatnonzero(~np.isfinite(values))[0])]
         raise InputError(f"the score of frame {culprit} is not finite; nothing was written to {path}")
-    form, ids = Form(), index.ids
-    if sample is not None:
-        form, ids = sample.form, list(sample.form.ids or ids)
-        values = values[np.argsort(sample.order)]
+    form, ordered = (sample.form, values[np.argsort(sample.order)]) if sample else (Form(), values)
+    rows = zip(form.ids or index.ids, ordered.tolist(), strict=True)
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file, delimiter=form.delimiter, lineterminator="\n").writerow(form.names)
-        file.writelines(f"{name}{form.delimiter}{v!r}\n" for name, v in zip(ids, values.tolist(), strict=True))
+        file.writelines(f"{name}{form.delimiter}{value!r}\n" for name, value in rows)

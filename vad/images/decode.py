@@ -139,9 +139,7 @@ def _grabbed(capture: cv2.VideoCapture, path: Path) -> Iterator[int]:
         there = f"gave {count} of its {claimed} frames" if exact else f"ends about {lost} frames too early"
         raise InputError(f"{path} {there}: it is cut off or damaged; restore or remove it")
     if exact and lost > 0 and (times[-1] > count - 0.5 or _ends_whole(path, claimed) or capture.grab()):
-        raise InputError(
-            f"{path} lost {lost} of its {claimed} frames before its end: it is damaged; restore or remove it"
-        )
+        raise InputError(f"{path} lost {lost} of its {claimed} frames before its end; restore or remove it")
     if not exact and (gap := _gap(times)) is not None:
         raise InputError(
             f"{path} has no picture for a while behind frame {gap}: it is damaged, or the camera dropped some; restore it, "

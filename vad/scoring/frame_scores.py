@@ -33,9 +33,8 @@ def score(
 ) -> dict[Named, Values]:
     """Each error of each of `count` frames, float64 of shape (count,). Only these numbers leave the device.
 
-    A frame that several samples hold gets the largest of its errors, one that none holds gets NaN.
-    `trained` is the precision in which the network was trained; where the device only emulates bf16, fp32 takes its place.
-    `folded` says that the network is what `fold_batch_norm` makes; to fold it takes as long as to score a few frames.
+    A frame that several samples hold gets the largest of its errors, one that none holds gets NaN. `trained` is the
+    precision of the training. `folded`: the network is what `fold_batch_norm` makes, which takes as long as a few frames.
     """
     keep_freed_memory()
     limit()

@@ -53,7 +53,7 @@ def normalize(
 ) -> Values:
     """Clip to [0, percentile], then min-max to [0, 1]; 0.5 where all values are one.
 
-    Percentile, minimum and maximum are of all test frames, or with `scope: video` of each video by itself.
+    Percentile (NumPy's), minimum and maximum are of all test frames, or with `scope: video` of each video by itself.
     """
     if scope == "video":
         return _per_video(values, videos, lambda part: _scale(part, _bounds(part, percentile)))

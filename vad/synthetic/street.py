@@ -29,8 +29,6 @@ VERSION = 2
 SEED = 20251221
 TRAIN_VIDEOS, TRAIN_FRAMES = 4, 45
 TEST_VIDEOS, TEST_FRAMES = 6, 60
-
-MARKER = DEMO_MARKER
 _MARK = {"version": VERSION, "seed": SEED}
 
 # A frame is anomalous once this many pixels of the cause are seen, not from the first fingertip on.
@@ -72,25 +70,20 @@ def _is_whole(folder: Path) -> bool:
     """Whether the street lies there, with all its files. Raises InputError where something lies there that is no street."""
     tables = all((folder / name).is_file() for name in ("labels.csv", "sample_submission.csv"))
     masks, frames = len(list((folder / MASKS).glob("*"))), len(list((folder / "Dataset").glob("*/*/*")))
+    files = tables and masks >= TEST_VIDEOS and frames == TRAIN_VIDEOS * TRAIN_FRAMES + TEST_VIDEOS * TEST_FRAMES
     with contextlib.suppress(OSError, ValueError):
-        made = json.loads((folder / MARKER).read_text(encoding="utf-8")) == _MARK
-        if (
-            made
-            and tables
-            and masks >= TEST_VIDEOS
-            and frames == TRAIN_VIDEOS * TRAIN_FRAMES + TEST_VIDEOS * TEST_FRAMES
-        ):
+        if files and json.loads((folder / DEMO_MARKER).read_text(encoding="utf-8")) == _MARK:
             return True
     try:
         before, names = folder.stat().st_ino, os.listdir(folder)
         # Another process may take a stale street away meanwhile, and empty it: then this listing says nothing.
-        foreign = bool(names) and MARKER not in names and folder.stat().st_ino == before
+        foreign = bool(names) and DEMO_MARKER not in names and folder.stat().st_ino == before
     except FileNotFoundError:
         return False
     except OSError as error:
         raise InputError(f"cannot use {folder} for the demo street: {error.strerror}; name another folder") from None
     if foreign:
-        raise InputError(f"{folder} is no demo street (it has no {MARKER}); move it away or name another folder")
+        raise InputError(f"{folder} is no demo street (it has no {DEMO_MARKER}); move it away or name another folder")
     return False
 
 
@@ -129,7 +122,7 @@ def _build(folder: Path) -> None:
     labels = {f"{video}_{number}": int(masks[video, number].any()) for video, number in sorted(masks)}
     _write_table(folder / "labels.csv", "Label", labels)
     _write_table(folder / "sample_submission.csv", "Predicted", dict.fromkeys(labels, 0))
-    (folder / MARKER).write_text(json.dumps(_MARK) + "\n", encoding="utf-8")
+    (folder / DEMO_MARKER).write_text(json.dumps(_MARK) + "\n", encoding="utf-8")
 
 
 def _write_masks(folder: Path, clip: Clip, masks: dict[tuple[int, int], Image]) -> None:

@@ -1,7 +1,6 @@
 """The demo street's figures: people that walk, run, ride or throw, and what they throw, as sprites.
 
-A body is a skeleton of points, forward + up * 1j, in units of its height with the foot at 0, which a
-heading turns and a pen draws at twice the frame's resolution.
+A body is a skeleton of points, forward + up * 1j, in units of its height with the foot at 0.
 """
 
 import cmath
