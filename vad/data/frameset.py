@@ -21,11 +21,6 @@ class Video:
     movie: Path | None
     contents: tuple[str, ...]
 
-    @property
-    def place(self) -> Path:
-        """Where it lies: the movie, or the folder of its images."""
-        return self.movie or self.images[0].parent  # type: ignore[index]
-
 
 @dataclass(frozen=True)
 class Split:

@@ -98,7 +98,7 @@ class _Reading:
         self.faults: list[str] = []
 
     def split(self, name: Literal["train", "test"], folder: Path) -> Split:
-        videos: dict[int, Video] = {}
+        videos: dict[int, tuple[Path, Video]] = {}
         others: dict[str, str] = {}  # what is no video, and the number that it is named by
         for file in names_in(folder):
             path, named = folder / file, _VIDEO.fullmatch(file.strip())
@@ -112,8 +112,8 @@ class _Reading:
                 self._fault(f"{path}: a video's number has {DIGITS} digits at most; rename it")
             else:
                 video = self._images(path, int(digits)) if folders else self._movie(path, int(digits))
-                if video and (known := videos.setdefault(video.id, video)) is not video:
-                    self._fault(f"{folder} holds video {video.id} twice: {path} and {known.place}")
+                if video and (known := videos.setdefault(video.id, (path, video))[0]) != path:
+                    self._fault(f"{folder} holds video {video.id} twice: {path} and {known}")
         form = f"a video is a folder of frames named by its number, or a movie such as 01.avi ({', '.join(MOVIES)})"
         lost = [file for file, number in others.items() if number and int(number) not in videos]
         if lost:
@@ -124,7 +124,7 @@ class _Reading:
             found = f", and found {_some(others)}" if others else ""
             expected = f"{folder} holds no frames; expected NN/frame_XXXXX.jpg or NN.avi in it{found}"
             raise InputError("\n".join(self.faults) or expected)
-        return Split(name, tuple(videos[key] for key in sorted(videos)))
+        return Split(name, tuple(videos[key][1] for key in sorted(videos)))
 
     def compare_sizes(self) -> None:
         """Tell of videos of several sizes, by their first frames: all frames are squeezed into one square."""

@@ -20,8 +20,7 @@ from vad.images.decode import Image, count_movie_frames, decoding_pool, read_ima
 from vad.images.digest_cache import Size
 
 _THUMBNAIL = 16
-# How much better the flipped correlation must be, on a scale where both lie in [-1, 1]. On surveillance
-# footage the difference is near +1 or -1; a frame in between (dark, covered, of another scene) is left alone.
+# How much better the flipped correlation must be. A frame that is dark, covered or of another scene is left alone.
 _MARGIN = 0.1
 _CHUNK = 32
 

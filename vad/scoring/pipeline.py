@@ -16,7 +16,6 @@ from vad.scoring.reconstruction_errors import ERRORS
 from vad.scoring.steps import FITS, STEPS
 
 Fitted = dict[str, Values]
-Step = Named
 MemberScores = Mapping[tuple[str, Named], Values]
 Fusion = Literal["single", "max", "product", "weights"]
 
@@ -27,7 +26,7 @@ class Stream:
 
     members: tuple[str, ...]
     error: Named | None
-    steps: tuple[Step, ...] = ()
+    steps: tuple[Named, ...] = ()
     file: str | None = None
 
 
@@ -38,7 +37,7 @@ class Variant:
     kind: Fusion
     streams: tuple[str, ...]
     weights: tuple[float, ...] = ()
-    steps: tuple[Step, ...] = ()
+    steps: tuple[Named, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -104,7 +103,7 @@ def fuse(variant: Variant, scores: Sequence[Values]) -> Values:
 
 
 def _apply(
-    steps: Sequence[Step], rows: Values, index: FrameIndex, taken: Fitted, place: str, stored: Fitted | None
+    steps: Sequence[Named], rows: Values, index: FrameIndex, taken: Fitted, place: str, stored: Fitted | None
 ) -> Values:
     for number, step in enumerate(steps):
         if step.name != "fill":

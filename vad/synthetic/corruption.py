@@ -39,8 +39,7 @@ def corrupt(image: Image, kind: Kind, generator: np.random.Generator) -> Image:
     if kind == "noise":
         return _add(image, generator.standard_normal(image.shape, np.float32) * np.float32(NOISE_SIGMA))
     if kind == "sign":
-        # A smooth Gaussian field a channel. Signs of two Gaussians of correlation r correlate by 2/pi * asin(r) (Sheppard),
-        # so r is solved from it.
+        # A smooth Gaussian field a channel. Signs of two Gaussians of correlation r correlate by 2/pi * asin(r) (Sheppard).
         common = math.sin(SIGN_CORRELATION * math.pi / 2)
         fields = generator.standard_normal(image.shape, np.float32) * np.float32(math.sqrt(1 - common))
         fields += generator.standard_normal((*image.shape[:2], 1), np.float32) * np.float32(math.sqrt(common))

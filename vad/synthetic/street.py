@@ -103,8 +103,7 @@ def _build(folder: Path) -> None:
         path.write_bytes(as_jpeg(corrupt(photograph(scenery, canvas, seconds, random), kind, random)))
 
     with decoding_pool() as pool:
-        # Figures are thousands of small calls: threads would spend their time handing the interpreter's
-        # lock around. So a batch is drawn by one thread, and then noise and encoding are done by all.
+        # Figures are thousands of small calls, for which threads would wait for the interpreter's lock: one draws a batch.
         for start in range(0, len(frames), _BATCH):
             drawn = []
             for half, clip, number, kind in frames[start : start + _BATCH]:
