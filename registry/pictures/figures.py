@@ -11,20 +11,17 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import AutoLocator, LogLocator, MaxNLocator, NullLocator
-from numpy.typing import NDArray
 
 from registry.console import plural
 from registry.pictures.style import BLUE, CHANCE, COLOURS, DASHES, INK, VERMILLION, sheet, wrapped
-from vad.data.frame_index import FrameIndex, Values
+from vad.data.frame_index import Flags, FrameIndex, Values
 from vad.measures.metrics import CONFIDENCE, Measured, precision_band
 
 if TYPE_CHECKING:  # it would load PyTorch
     from vad.detectors.training.trainer import Epoch
 
 
-def precision_recall(
-    path: Path, scores: Values, labels: NDArray[np.bool_], index: FrameIndex, measured: Measured
-) -> None:
+def precision_recall(path: Path, scores: Values, labels: Flags, index: FrameIndex, measured: Measured) -> None:
     """The precision-recall curve as the step function whose area AP is, with its interval, above the line of chance."""
     from sklearn.metrics import precision_recall_curve
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from registry.console import plural
 from registry.pictures.style import BLACK, BLUE, FAINT, INK, ORANGE, VERMILLION, sheet, wrapped
-from vad.data.frame_index import FrameIndex, Values
+from vad.data.frame_index import Flags, FrameIndex, Values
 
 WORST, APART = 10, 15
 MOST_PANELS = 120
@@ -26,7 +26,7 @@ _SHADE: dict[str, Any] = {"color": ORANGE, "alpha": 0.3, "lw": 0}
 
 
 def worst_positions(
-    index: FrameIndex, scores: Values, labels: NDArray[np.bool_], count: int = WORST
+    index: FrameIndex, scores: Values, labels: Flags, count: int = WORST
 ) -> tuple[list[int], list[int]]:
     """Where the worst false alarms and misses lie: the highest normal and the lowest anomalous scores, worst first.
 
@@ -51,9 +51,7 @@ def _apart(index: FrameIndex, candidates: NDArray[np.intp], count: int) -> list[
     return chosen
 
 
-def timelines(
-    path: Path, index: FrameIndex, variants: Mapping[str, Values], best: str, labels: NDArray[np.bool_] | None
-) -> None:
+def timelines(path: Path, index: FrameIndex, variants: Mapping[str, Values], best: str, labels: Flags | None) -> None:
     """Scores over frames, a panel a video (the first `MOST_PANELS` of them): the best variant, the others behind it.
 
     The others are shifted and stretched to the best one's mean and spread, so that their shapes can be compared.
@@ -97,7 +95,7 @@ def timelines(
 
 
 def _timeline(
-    axes: Axes, index: FrameIndex, span: slice, scores: Values, others: list[Values], labels: NDArray[np.bool_] | None
+    axes: Axes, index: FrameIndex, span: slice, scores: Values, others: list[Values], labels: Flags | None
 ) -> None:
     """One video's lines. They break where frames are missing."""
     frames = index.frame[span]
@@ -119,7 +117,7 @@ def _timeline(
     axes.grid(axis="y")
 
 
-def _shade(axes: Axes, x: NDArray[Any], labels: NDArray[np.bool_]) -> None:
+def _shade(axes: Axes, x: NDArray[Any], labels: Flags) -> None:
     """Shade the anomalous ones of frames whose middles lie at `x`."""
     edges = np.flatnonzero(np.diff(labels.astype(np.int8), prepend=0, append=0)).reshape(-1, 2)
     bars = [(x[a] - 0.5, x[b - 1] - x[a] + 1.0) for a, b in edges]
@@ -132,7 +130,7 @@ def _fitted(values: Values, onto: Values) -> Values:
     return np.asarray((values - values.mean()) * stretch + onto.mean())
 
 
-def overview(path: Path, index: FrameIndex, scores: Values, variant: str, labels: NDArray[np.bool_] | None) -> None:
+def overview(path: Path, index: FrameIndex, scores: Values, variant: str, labels: Flags | None) -> None:
     """The scores of one variant, video after video; small, as descriptions in MLflow's UI show a picture in its own size."""
     with sheet(path, 2.0, width=6.4, dpi=100) as figure:
         axes = figure.subplots()
@@ -172,7 +170,7 @@ def worst_frames(path: Path, rows: Sequence[WorstFrame]) -> None:
     height = (2.92 if sides == 1 else 1.39) * shape[0] / shape[1]  # what the layout below leaves to an image
     errors = np.concatenate([row.error.ravel() for row in rows]) if rows else np.zeros(1)
     most = float(np.quantile(errors, 0.995)) or float(errors.max()) or 1.0
-    with sheet(path, 0.95 + lines * (height + 0.225), "compressed") as figure:
+    with sheet(path, 0.95 + lines * (height + 0.225), dense=True) as figure:
         if not rows:
             figure.text(0.5, 0.5, "there are no frames to show", ha="center")
             return

@@ -6,7 +6,7 @@ MLflow shows them about 900 px wide; they have twice as many pixels, for sharp s
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import matplotlib.style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -38,16 +38,10 @@ _STYLE = {
 
 
 @contextmanager
-def sheet(
-    path: Path,
-    height: float,
-    layout: Literal["constrained", "compressed"] = "constrained",
-    width: float = WIDTH,
-    dpi: int = DPI,
-) -> Iterator[Figure]:
+def sheet(path: Path, height: float, width: float = WIDTH, dpi: int = DPI, dense: bool = False) -> Iterator[Figure]:
     """A figure `height` inches high, written to `path` as PNG when the block is done."""
     with matplotlib.style.context(["default", _STYLE]):  # no matplotlibrc may change a picture
-        figure = Figure(figsize=(width, height), dpi=dpi, layout=layout)
+        figure = Figure(figsize=(width, height), dpi=dpi, layout="compressed" if dense else "constrained")
         yield figure
         with replacing(path) as temporary:
             options = {"metadata": {"Software": None}, "pil_kwargs": {"compress_level": 4}}

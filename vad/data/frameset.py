@@ -80,8 +80,7 @@ class Labels:
 class FrameSet:
     """A data set: the folder that was named, its two splits, and the labels of its test frames where known.
 
-    `notes` say what was passed over; `faults` what a strict reading would have refused; `home` is the
-    folder at or below `root` that holds the two halves.
+    `notes` say what was passed over; `faults` what a strict reading refuses; `home` is the folder of the two halves.
     """
 
     name: str

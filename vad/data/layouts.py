@@ -137,8 +137,9 @@ class _Reading:
                 "on their side (a rotation tag in a file turns nothing here), or leave them out"
             )
         elif len(told) > 1:
-            sizes = f"videos have frames of {len(told)} sizes"
-            self.notes.append(f"{sizes}, all squeezed into one square: {', '.join(told)}")
+            self.notes.append(
+                f"videos have frames of {len(told)} sizes, all squeezed into one square: {', '.join(told)}"
+            )
 
     def _movie(self, path: Path, number: int) -> Video:
         try:

@@ -117,8 +117,9 @@ def _lines(file: IO[str], path: Path) -> Iterator[tuple[int, str]]:
     """The lines of a file with their numbers. A packed file of a few kB can hold one line of many GB."""
     for number, line in enumerate(iter(lambda: file.readline(_LONGEST + 1), ""), 1):
         if len(line) > _LONGEST:
-            fault = f"longer than {_LONGEST:,} characters; a row has an id and a number"
-            raise InputError(f"{path}, line {number}: {fault}")
+            raise InputError(
+                f"{path}, line {number}: longer than {_LONGEST:,} characters; a row has an id and a number"
+            )
         yield number, line
 
 

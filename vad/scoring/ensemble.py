@@ -90,8 +90,9 @@ def select(
     """The ensemble of one variant: only the streams and members that it needs."""
     needed = {name: streams[name] for name in variant.streams}
     if files := [name for name, stream in needed.items() if stream.file]:
-        read = ", ".join(files)
-        raise InputError(f'variant "{variant_name}" reads predictions files ({read}); it cannot score frames')
+        raise InputError(
+            f'variant "{variant_name}" reads predictions files ({", ".join(files)}); it cannot score frames'
+        )
     names = sorted({member for stream in needed.values() for member in stream.members})
     prefixes = (*(f"streams/{name}/" for name in needed), f"variants/{variant_name}/")
     kept = {key: values for key, values in fitted.items() if key.startswith(prefixes)}

@@ -57,10 +57,10 @@ def score(
             for error, values in results.items():
                 found = ERRORS.make(error, output, target)[: len(frames)].double().cpu().numpy()
                 if not np.isfinite(found).all():
-                    culprit = f"test frame {int(frames[np.argmin(np.isfinite(found))]) + 1} of {count}"
-                    raise InputError(
-                        f"the {error.name} error of {culprit} is not finite; train.precision=fp32 may help"
+                    culprit = (
+                        f"the {error.name} error of test frame {frames[np.argmin(np.isfinite(found))] + 1} of {count}"
                     )
+                    raise InputError(f"{culprit} is not finite; train.precision=fp32 may help")
                 np.fmax.at(values, frames, found)
             if on_batch:
                 on_batch(held)

@@ -3,7 +3,7 @@
 A stream is one score a frame, made from members or read from a predictions file; a variant is streams fused, then steps.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -81,11 +81,10 @@ def run_pipeline(
     return Outcome(results, stream_scores, taken)
 
 
-def code_of_steps(streams: Iterable[Stream], variants: Iterable[Variant]) -> dict[str, str]:
+def code_of_steps(streams: Collection[Stream], variants: Collection[Variant]) -> dict[str, str]:
     """The code of every error and step, as `Catalog.code` gives it."""
-    known = list(streams)
-    codes = [ERRORS.code(stream.error.name) for stream in known if stream.error]
-    steps = [*(stream.steps for stream in known), *(variant.steps for variant in variants)]
+    codes = [ERRORS.code(stream.error.name) for stream in streams if stream.error]
+    steps = [*(stream.steps for stream in streams), *(variant.steps for variant in variants)]
     codes += [STEPS.code(step.name) for some in steps for step in some]
     return {key: value for code in codes for key, value in code.items()}
 
@@ -113,8 +112,9 @@ def _apply(
             if stored is None:
                 taken[key] = FITS[step.name](rows, **dict(step.options))
             if key not in taken:
-                fault = f'the stored values of step "{key}" are missing'
-                raise InputError(f"{fault}; the model is damaged, run its entry again")
+                raise InputError(
+                    f'the stored values of step "{key}" are missing; the model is damaged, run its entry again'
+                )
             fitted = (taken[key],)
         rows = STEPS.make(step, rows, index.spans, *fitted)
     _require_scores(rows, index, place)

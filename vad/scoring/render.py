@@ -20,8 +20,7 @@ from vad.images.decode import Image, decoding_pool
 from vad.system.files import folder_beside, replacing
 from vad.system.threads import available
 
-# The first that OpenCV can write is taken. VP9 is in its wheels, and browsers play it; H.264 is in few builds;
-# MPEG-4 is in all, but no browser plays it.
+# The first that OpenCV can write is taken: VP9 is in its wheels, H.264 in few builds, MPEG-4 in all, but in no browser.
 CODECS = {"vp09": "VP9", "avc1": "H.264", "mp4v": "MPEG-4 part 2"}
 IN_BROWSERS = ("VP9", "H.264")
 # Pictures that are encoded as one part, a multiple of OpenCV's distance of key frames; how many parts at once.
@@ -57,8 +56,7 @@ class Scene:
         return np.concatenate([image, self._bar.draw(position)])
 
 
-# For each of 256 levels of error its colour, and how much of the frame it covers. The darkest part of the colour map is
-# left out: over a dark frame it would look like no error.
+# For each of 256 levels of error its colour, without the darkest, which look like no error, and how much it covers.
 _LEVELS = np.linspace(80, 255, 256).astype(np.uint8)
 _HEAT = cv2.applyColorMap(_LEVELS[:, None], cv2.COLORMAP_INFERNO)[:, 0].astype(np.float32)
 _COVERS = (_STRONGEST * np.clip((np.arange(256) / 255 - 0.06) / 0.5, 0, 1)).astype(np.float32)

@@ -15,8 +15,10 @@ from vad.catalog import Catalog, Count, NotNegative, Whole, Within
 from vad.data.frame_index import Values
 
 Spans = Sequence[slice]
+_Scope = Literal["all", "video"]
 _Percentile = Annotated[float, Within(above=0, high=100)]
 _Sigma = Annotated[float, Within(low=0.01, high=10_000)]
+_Window = Annotated[int, Within(low=3, odd=True)]
 STEPS: Catalog[Callable[..., Values]] = Catalog("step")
 FITS: dict[str, Callable[..., Values]] = {}
 COMBINING = {"mean", "median", "max"}
@@ -44,12 +46,7 @@ def _scale(values: Values, bounds: Values) -> Values:
 
 @STEPS.register("normalize", version=1)
 def normalize(
-    values: Values,
-    videos: Spans,
-    fitted: Values,
-    *,
-    percentile: _Percentile = 100,
-    scope: Literal["all", "video"] = "all",
+    values: Values, videos: Spans, fitted: Values, *, percentile: _Percentile = 100, scope: _Scope = "all"
 ) -> Values:
     """Clip to [0, percentile], then min-max to [0, 1]; 0.5 where all values are one.
 
@@ -184,9 +181,7 @@ def ema(values: Values, videos: Spans, *, alpha: Annotated[float, Within(above=0
 
 
 @STEPS.register("savgol", version=1)
-def savgol(
-    values: Values, videos: Spans, *, window: Annotated[int, Within(low=3, odd=True)], polyorder: Whole = 2
-) -> Values:
+def savgol(values: Values, videos: Spans, *, window: _Window, polyorder: Whole = 2) -> Values:
     """`scipy.signal.savgol_filter` with its defaults; a video no longer than the window stays as it is.
 
     Raises ValueError where the polynomial has no fewer terms than the window has frames.

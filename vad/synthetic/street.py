@@ -33,7 +33,8 @@ _MARK = {"version": VERSION, "seed": SEED}
 
 # A frame is anomalous once this many pixels of the cause are seen, not from the first fingertip on.
 _SEEN = 150
-_MAT_HEADER = 116
+# SciPy puts the time of day into the header's free text, and two streets would differ.
+_MAT_HEADER = b"MATLAB 5.0 MAT-file, demo street".ljust(116)
 _BATCH = 30
 _TRIES = 5
 
@@ -131,10 +132,7 @@ def _write_masks(folder: Path, clip: Clip, masks: dict[tuple[int, int], Image]) 
         cells[0, number] = masks.get((clip.video, number), np.zeros((HEIGHT, WIDTH), np.uint8))
     file = io.BytesIO()
     savemat(file, {"volLabel": cells}, do_compression=True)
-    # SciPy puts the time of day into the header's free text, and two streets would differ.
-    file.seek(0)
-    file.write(b"MATLAB 5.0 MAT-file, demo street".ljust(_MAT_HEADER))
-    (folder / f"{clip.video}_label.mat").write_bytes(file.getvalue())
+    (folder / f"{clip.video}_label.mat").write_bytes(_MAT_HEADER + file.getvalue()[len(_MAT_HEADER) :])
 
 
 def _write_table(path: Path, column: str, values: dict[str, int]) -> None:
