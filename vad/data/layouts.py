@@ -58,9 +58,8 @@ def find_halves(root: Path) -> tuple[Path, Path]:
     halves, closed = list[Path](), list[OSError]()
     for folder, children, _ in os.walk(root, onerror=closed.append):
         here = {child.casefold(): Path(folder, child) for child in children if child.casefold() in _OTHER_HALF}
-        whole = [rank for rank, names in enumerate(_HALVES) if here.keys() >= set(names)]
-        for rank in whole[:1]:
-            train, test = _HALVES[rank]
+        whole = [(rank, *names) for rank, names in enumerate(_HALVES) if here.keys() >= set(names)]
+        for rank, train, test in whole[:1]:
             pairs.setdefault(rank, []).append((here[train], here[test]))
         halves += [] if whole else here.values()
         children[:] = sorted(child for child in children if child.casefold() not in here and not is_litter(child))
@@ -137,9 +136,8 @@ class _Reading:
                 "on their side (a rotation tag in a file turns nothing here), or leave them out"
             )
         elif len(told) > 1:
-            self.notes.append(
-                f"videos have frames of {len(told)} sizes, all squeezed into one square: {', '.join(told)}"
-            )
+            sizes = f"videos have frames of {len(told)} sizes"
+            self.notes.append(f"{sizes}, all squeezed into one square: {', '.join(told)}")
 
     def _movie(self, path: Path, number: int) -> Video:
         try:

@@ -22,7 +22,6 @@ from vad.system.files import replacing, require_plain
 
 _ID = re.compile(r"(\d{1,9})_(\d{1,9})", re.ASCII)
 _NUMBER = re.compile(r"[-+]?((\d+\.?\d*|\.\d+)(e[-+]?\d+)?|nan|inf|infinity)", re.ASCII | re.IGNORECASE)
-_LABEL_WORDS = {"true": "1", "false": "0"}
 _DELIMITERS = ",;\t"
 _LONGEST = 10_000  # characters of a line
 
@@ -117,9 +116,8 @@ def _lines(file: IO[str], path: Path) -> Iterator[tuple[int, str]]:
     """The lines of a file with their numbers. A packed file of a few kB can hold one line of many GB."""
     for number, line in enumerate(iter(lambda: file.readline(_LONGEST + 1), ""), 1):
         if len(line) > _LONGEST:
-            raise InputError(
-                f"{path}, line {number}: longer than {_LONGEST:,} characters; a row has an id and a number"
-            )
+            fault = f"longer than {_LONGEST:,} characters; a row has an id and a number"
+            raise InputError(f"{path}, line {number}: {fault}")
         yield number, line
 
 
@@ -140,7 +138,7 @@ def _header(line: str, path: Path, column: str, apart: bool) -> tuple[str, list[
 
 def _number(text: str, where: str, column: str) -> float:
     if column == "Label":
-        text = _LABEL_WORDS.get(text.casefold(), text)
+        text = {"true": "1", "false": "0"}.get(text.casefold(), text)
     if not _NUMBER.fullmatch(text):
         hint = "; write a decimal point" if _NUMBER.fullmatch(text.replace(",", ".")) else ""
         raise InputError(f"{where}: {column} is {text!r:.60}, which is no number{hint}")

@@ -55,7 +55,7 @@ class Ensemble:
         """Scores of the frames of `index`, float64 of shape (N,).
 
         `frames` holds uint8 (N, size, size, 3) for each size. Steps that look at a whole test set use the values of the run
-        that made the ensemble (`stored`), so a video alone scores as it did among the others, or of these frames (`own`).
+        that made the ensemble (`stored`), so a video alone scores as among the others, or of these frames (`own`).
         """
         member_scores: dict[tuple[str, Named], Values] = {}
         for name, member in self.members.items():
@@ -90,9 +90,8 @@ def select(
     """The ensemble of one variant: only the streams and members that it needs."""
     needed = {name: streams[name] for name in variant.streams}
     if files := [name for name, stream in needed.items() if stream.file]:
-        raise InputError(
-            f'variant "{variant_name}" reads predictions files ({", ".join(files)}); it cannot score frames'
-        )
+        read = ", ".join(files)
+        raise InputError(f'variant "{variant_name}" reads predictions files ({read}); it cannot score frames')
     names = sorted({member for stream in needed.values() for member in stream.members})
     prefixes = (*(f"streams/{name}/" for name in needed), f"variants/{variant_name}/")
     kept = {key: values for key, values in fitted.items() if key.startswith(prefixes)}

@@ -112,9 +112,8 @@ def _apply(
             if stored is None:
                 taken[key] = FITS[step.name](rows, **dict(step.options))
             if key not in taken:
-                raise InputError(
-                    f'the stored values of step "{key}" are missing; the model is damaged, run its entry again'
-                )
+                fault = f'the stored values of step "{key}" are missing'
+                raise InputError(f"{fault}; the model is damaged, run its entry again")
             fitted = (taken[key],)
         rows = STEPS.make(step, rows, index.spans, *fitted)
     _require_scores(rows, index, place)
