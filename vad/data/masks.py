@@ -24,8 +24,7 @@ _HDF5, _HDF5_AT = b"\x89HDF\r\n\x1a\n", 512
 _HEADER, _MATRIX, _COMPRESSED = 128, 14, 15
 _CELL, _SPARSE, _NUMBERS = 1, 5, range(6, 16)
 _TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
-# An 8K mask of doubles.
-_LARGEST = 2**28
+_LARGEST = 2**28  # bytes: an 8K mask of doubles
 
 
 def anomalous_frames(path: Path) -> list[int]:
