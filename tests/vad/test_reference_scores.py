@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
+from vad.catalog import Named as Step
 from vad.data.labels import read_labels
 from vad.data.tables import read_scores
 from vad.images.digest_cache import DigestCache
-from vad.scoring.pipeline import Step, Stream, Variant, run_pipeline
+from vad.scoring.pipeline import Stream, Variant, run_pipeline
 
 FOLDER = Path(__file__).resolve().parents[3] / "shared" / "data" / "reference-scores"
 AP = {

@@ -52,9 +52,8 @@ class Split:
         for video in self.videos:
             part = keep.get(video.id, slice(None))
             if numbers := video.numbers[part]:
-                images, contents = (
-                    (video.images[part], video.contents[part]) if video.images else (None, video.contents)
-                )
+                images = video.images and video.images[part]
+                contents = video.contents[part] if images else video.contents
                 videos.append(replace(video, numbers=numbers, images=images, contents=contents))
         return Split(self.name, tuple(videos))
 

@@ -58,9 +58,8 @@ def find_halves(root: Path) -> tuple[Path, Path]:
     halves, closed = list[Path](), list[OSError]()
     for folder, children, _ in os.walk(root, onerror=closed.append):
         here = {child.casefold(): Path(folder, child) for child in children if child.casefold() in _OTHER_HALF}
-        whole = [rank for rank, names in enumerate(_HALVES) if here.keys() >= set(names)]
-        for rank in whole[:1]:
-            train, test = _HALVES[rank]
+        whole = [(rank, *names) for rank, names in enumerate(_HALVES) if here.keys() >= set(names)]
+        for rank, train, test in whole[:1]:
             pairs.setdefault(rank, []).append((here[train], here[test]))
         halves += [] if whole else here.values()
         children[:] = sorted(child for child in children if child.casefold() not in here and not is_litter(child))

@@ -24,9 +24,7 @@ _HDF5, _HDF5_AT = b"\x89HDF\r\n\x1a\n", 512
 _HEADER, _MATRIX, _COMPRESSED = 128, 14, 15
 _CELL, _SPARSE, _NUMBERS = 1, 5, range(6, 16)
 _TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
-# An 8K mask of doubles.
-_LARGEST = 2**28
-_BLOCK = 1 << 20
+_LARGEST = 2**28  # bytes: an 8K mask of doubles
 
 
 def anomalous_frames(path: Path) -> list[int]:
@@ -139,7 +137,7 @@ def _search(file: IO[bytes], length: int) -> list[int] | None:
             if held != _CELL:
                 raise ValueError(f"{VARIABLE} is no cell array of masks")
             masks = [reader.mask() for _ in range(count)]
-            while reader.stream.read(_BLOCK):  # to the end, where compressed data has a checksum
+            while reader.stream.read(2**20):  # to the end, where compressed data has a checksum
                 pass
             return masks
         file.seek(after)

@@ -22,7 +22,6 @@ from vad.system.files import replacing, require_plain
 
 _ID = re.compile(r"(\d{1,9})_(\d{1,9})", re.ASCII)
 _NUMBER = re.compile(r"[-+]?((\d+\.?\d*|\.\d+)(e[-+]?\d+)?|nan|inf|infinity)", re.ASCII | re.IGNORECASE)
-_LABEL_WORDS = {"true": "1", "false": "0"}
 _DELIMITERS = ",;\t"
 _LONGEST = 10_000  # characters of a line
 
@@ -140,7 +139,7 @@ def _header(line: str, path: Path, column: str, apart: bool) -> tuple[str, list[
 
 def _number(text: str, where: str, column: str) -> float:
     if column == "Label":
-        text = _LABEL_WORDS.get(text.casefold(), text)
+        text = {"true": "1", "false": "0"}.get(text.casefold(), text)
     if not _NUMBER.fullmatch(text):
         hint = "; write a decimal point" if _NUMBER.fullmatch(text.replace(",", ".")) else ""
         raise InputError(f"{where}: {column} is {text!r:.60}, which is no number{hint}")

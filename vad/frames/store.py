@@ -142,8 +142,7 @@ def reserve(path: Path, wanted: Path) -> None:
 
 def holds(path: Path, shape: tuple[int, ...], dtype: type[np.generic]) -> bool:
     """Whether there is a memory map of this shape and type."""
-    try:
+    with contextlib.suppress(OSError, ValueError, EOFError):
         array = np.load(path, mmap_mode="r")
-    except (OSError, ValueError, EOFError):
-        return False
-    return bool(array.shape == shape and array.dtype == dtype)
+        return bool(array.shape == shape and array.dtype == dtype)
+    return False

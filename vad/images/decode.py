@@ -27,13 +27,10 @@ Image = NDArray[np.uint8]
 # What Pillow remarks on is refused here, by OpenCV or for its size.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 _JPEG_START, _LFS_START = b"\xff\xd8", b"version https://git-lfs.github.com/"
-_FORMATS = ("PNG", "BMP", "TIFF", "WEBP")
 _AS_IT_LIES = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
 # Movies whose header holds the number of frames; that of others is an estimate from their length.
 _EXACT_COUNT = {".avi", ".mp4", ".mov", ".m4v"}
 FEWER_AT_THE_END, _ESTIMATE_OFF = 2, 0.05
-# Where so many frames come early or late, the rate varies.
-_VARIES = 0.1
 
 
 def decode_image(data: bytes, where: str) -> Image:
@@ -54,7 +51,7 @@ def decode_image(data: bytes, where: str) -> Image:
 def _decode_other(data: bytes, where: str) -> Image:
     _require_no_pointer(data, where)
     try:
-        header = PIL.Image.open(io.BytesIO(data), formats=_FORMATS)
+        header = PIL.Image.open(io.BytesIO(data), formats=("PNG", "BMP", "TIFF", "WEBP"))
         pictures = getattr(header, "n_frames", 1)
     except PIL.Image.DecompressionBombError:
         raise InputError(f"{where} is too large; an image may have {MOST_PIXELS:,} pixels at most") from None
@@ -167,7 +164,7 @@ def _gap(times: list[float]) -> int | None:
     usual = float(np.median(steps)) if len(steps) else 0.0
     odd = np.abs(steps - usual) > usual / 2
     wide = np.flatnonzero(steps > 1.5 * usual)
-    return int(wide[0]) if len(wide) and usual > 0 and odd.mean() < _VARIES else None
+    return int(wide[0]) if len(wide) and usual > 0 and odd.mean() < 0.1 else None  # beyond, the rate varies
 
 
 @contextlib.contextmanager

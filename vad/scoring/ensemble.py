@@ -56,7 +56,7 @@ class Ensemble:
         """Scores of the frames of `index`, float64 of shape (N,).
 
         `frames` holds uint8 (N, size, size, 3) for each size. Steps that look at a whole test set use the values of the run
-        that made the ensemble (`stored`), so a video alone scores as it did among the others, or of these frames (`own`).
+        that made the ensemble (`stored`), so a video alone scores as among the others, or of these frames (`own`).
         """
         member_scores: dict[tuple[str, Named], Values] = {}
         for name, member in self.members.items():

@@ -57,9 +57,8 @@ def score(
             for error, values in results.items():
                 found = ERRORS.make(error, output, target)[: len(frames)].double().cpu().numpy()
                 if not np.isfinite(found).all():
-                    culprit = (
-                        f"the {error.name} error of test frame {frames[np.argmin(np.isfinite(found))] + 1} of {count}"
-                    )
+                    number = int(frames[np.argmin(np.isfinite(found))]) + 1
+                    culprit = f"the {error.name} error of test frame {number} of {count}"
                     raise InputError(f"{culprit} is not finite; train.precision=fp32 may help")
                 np.fmax.at(values, frames, found)
             if on_batch:

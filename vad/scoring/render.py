@@ -208,7 +208,7 @@ def _encode_in_parts(folder: Path, whole: Path, pictures: Iterator[Image], size:
 def _encode(path: Path, code: str, pictures: Iterable[Image], size: tuple[int, int], fps: float) -> int:
     writer = _writer(path, code, size, fps)
     count = 0
-    for count, picture in enumerate(pictures, 1):  # noqa: B007
+    for count, picture in enumerate(pictures, 1):  # noqa: B007  # counted past the loop
         writer.write(picture)
     writer.release()
     return count

@@ -69,10 +69,10 @@ def make_street(folder: Path) -> Path:
 
 def _is_whole(folder: Path) -> bool:
     """Whether the street lies there, with all its files. Raises InputError where something lies there that is no street."""
-    tables = all((folder / name).is_file() for name in ("labels.csv", "sample_submission.csv"))
-    masks, frames = len(list((folder / MASKS).glob("*"))), len(list((folder / "Dataset").glob("*/*/*")))
-    files = tables and masks >= TEST_VIDEOS and frames == TRAIN_VIDEOS * TRAIN_FRAMES + TEST_VIDEOS * TEST_FRAMES
     with contextlib.suppress(OSError, ValueError):
+        tables = all((folder / name).is_file() for name in ("labels.csv", "sample_submission.csv"))
+        masks, frames = len(list((folder / MASKS).glob("*"))), len(list((folder / "Dataset").glob("*/*/*")))
+        files = tables and masks >= TEST_VIDEOS and frames == TRAIN_VIDEOS * TRAIN_FRAMES + TEST_VIDEOS * TEST_FRAMES
         if files and json.loads((folder / DEMO_MARKER).read_text(encoding="utf-8")) == _MARK:
             return True
     try:

@@ -82,10 +82,9 @@ def training_clips(videos: int, frames: int, generator: np.random.Generator) -> 
 
 
 def test_clips(frames: int, generator: np.random.Generator) -> list[Clip]:
-    """Six clips of 60 frames: in each but the second something happens that never does in training.
+    """Six clips, some frames of them missing: in each but the second something happens that never does in training.
 
-    1 someone runs; 3 papers are thrown; 4 someone cycles; 5 someone comes over the lawn towards the camera;
-    6 someone stands too close, then a bag is tossed. Some single frames are missing, and clip 5 starts at 14.
+    1 someone runs; 3 papers fly; 4 someone cycles; 5 someone crosses the lawn; 6 someone stands too close, a bag is tossed.
     """
     red, yellow, blue, white = (196, 44, 42), (232, 200, 56), (72, 164, 214), (214, 214, 210)
 

@@ -73,10 +73,9 @@ def left_behind(path: Path) -> bool:
     """Whether a path is of `unfinished`, and nobody will finish it."""
     if not path.name.startswith(".") or path.suffix != ".part":
         return False
-    try:
+    with contextlib.suppress(FileNotFoundError):
         return gone(path.stem.rpartition(".")[2]) or path.stat().st_mtime < time.time() - _LONG
-    except FileNotFoundError:
-        return False
+    return False
 
 
 def sweep(folder: Path, name: str = "") -> None:

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from vad.catalog import Named
+from vad.catalog import Named as Step
 from vad.errors import InputError
-from vad.scoring.pipeline import Step, Stream, Variant, run_pipeline
+from vad.scoring.pipeline import Stream, Variant, run_pipeline
 from vad.scoring.steps import FITS, STEPS
 
 NORMALIZE = Step("normalize", (("percentile", 90), ("scope", "all")))
