@@ -37,9 +37,8 @@ def compare(a: str, b: str, as_json: bool) -> None:
     Example: vad compare phase4_gaussian phase5_multiscale:max
     """
     from registry.analysis import compare as comparing
-    from registry.store.tracking import Tracking
 
-    found = comparing.compare(a, b, Tracking(), options.home())
+    found = comparing.compare(a, b, options.home())
     click.echo(json.dumps(asdict(found), indent=2) if as_json else comparing.as_text(found))
 
 

@@ -221,13 +221,11 @@ class _Store:
         waste: list[Waste] = []
         places: list[Path] = []
 
-        def add(
-            what: str, address: str, then: Callable[[], object], first: Sequence[Callable[[], object]] = ()
-        ) -> None:
+        def add(what: str, address: str, *steps: Callable[[], object]) -> None:  # the files go before the last step
             place = local_path(address)
             places.extend([place] if place else [])
             remove = partial(_remove, self._tracking, address)
-            waste.append(Waste(what, mending.size(place) if place else 0, (*first, remove, then)))
+            waste.append(Waste(what, mending.size(place) if place else 0, (*steps[:-1], remove, steps[-1])))
 
         models: dict[str, Version | None] = {version.model_id: version for version in versions}
         for run_id in runs:
@@ -237,7 +235,7 @@ class _Store:
             model = client.get_logged_model(model_id)
             what = f"version {version.name}" if version else f"logged model {model.name}"
             first = [partial(client.delete_model_version, *version.name.rpartition("/")[::2])] if version else []
-            add(what, model.artifact_location, partial(client.delete_logged_model, model_id), first=first)
+            add(what, model.artifact_location, *first, partial(client.delete_logged_model, model_id))
         for run_id in runs:
             add(self.called(run_id), client.get_run(run_id).info.artifact_uri, partial(client.delete_run, run_id))
         return waste, freed(places)
