@@ -90,7 +90,7 @@ def reproduce(run: str, data: str | None, as_json: bool) -> None:
 
 
 @click.command(short_help="Set the reference's tables and claims beside your runs.")
-@options.data_option  # it and those below are named as in Asked
+@options.data_option  # it and those below are named as in Request
 @options.labels_option
 @options.first_frame_option
 @click.option("--profile", metavar="NAME", help="The runs of this profile. [full; demo without --data]")
@@ -104,9 +104,10 @@ def journey(out: str | None, **asked: Any) -> None:
     Example: vad journey --data avenue --labels labels.csv
     """
     from registry.journey.report import as_text, write
-    from registry.journey.retrace import Asked, retrace
+    from registry.journey.retrace import retrace
+    from registry.runs.context import Request
 
-    found = retrace(Asked(**asked), options.home())
+    found = retrace(Request("all", home=options.home(), **asked))
     click.echo(as_text(found))
     for path in write(found, Path(out) if out else Path("journey") / found.name):
         click.echo(f"wrote {path}")

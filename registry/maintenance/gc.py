@@ -61,7 +61,9 @@ def caches(home: Path, uri: str, days: float, most: int | None) -> list[Waste]:
     database = sqlite_path(uri)
     if database is None or database.exists():
         found += _states(home, Tracking(uri, mark_stale=False), before)
-    found += _locks(home, min(before, time.time() - _DAY))
+    for path in sorted((home / "locks").glob("[!.]*")):
+        if path.stat().st_mtime < min(before, time.time() - _DAY) and mending.idle(path, path):
+            found.append(Waste("locks that nobody holds", 0, [partial(mending.remove, path, path)]))
     if database is not None:
         twice = "weights that stand twice in the artifacts: one file from now on"
         pairs = _twins(database.absolute().with_name(mending.ARTIFACTS))
@@ -80,12 +82,6 @@ def _states(home: Path, tracking: Tracking, before: float) -> Iterator[Waste]:
             why = "it is finished" if digest in done else "no run of this store is of it"
             what = f"the state of a half-trained member, as {why}"
             yield Waste(what, mending.size(path), [partial(mending.remove, path, lock)])
-
-
-def _locks(home: Path, before: float) -> Iterator[Waste]:
-    for path in sorted((home / "locks").glob("[!.]*")):
-        if path.stat().st_mtime < before and mending.idle(path, path):
-            yield Waste("locks that nobody holds", 0, [partial(mending.remove, path, path)])
 
 
 def _twins(artifacts: Path) -> Iterator[tuple[Path, Path]]:
