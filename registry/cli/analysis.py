@@ -79,11 +79,8 @@ def reproduce(run: str, data: str | None, as_json: bool) -> None:
     Example: vad reproduce production
     """
     from registry.analysis import reproduce as repeating
-    from registry.analysis.choose import choose_run
-    from registry.store.tracking import Tracking
 
-    tracking = Tracking()
-    found = repeating.reproduce(choose_run(run, tracking)[0], data, tracking, options.home())
+    found = repeating.reproduce(run, data, options.home())
     click.echo(json.dumps(asdict(found), indent=2) if as_json else repeating.as_text(found))
     if not found.same:
         raise SystemExit(2)

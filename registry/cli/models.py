@@ -194,7 +194,5 @@ def history(as_json: bool) -> None:
 
     tracking = Tracking()
     events, production = History(tracking).events(), Versions(tracking).alias(PRODUCTION)
-    if as_json:
-        click.echo(json.dumps([asdict(event) for event in events], indent=2))
-    else:
-        click.echo(as_text(events, production.number if production else None))
+    number = production.number if production else None
+    click.echo(json.dumps([asdict(event) for event in events], indent=2) if as_json else as_text(events, number))

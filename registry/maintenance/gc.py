@@ -202,7 +202,7 @@ class _Store:
         if run_id not in self.runs:
             return members
         try:
-            path = self._tracking.fetch(run_id, "results.json", self._home / "fetched" / run_id)
+            path = self._tracking.fetch(run_id, "results.json", self._home)
             return members | set(json.loads(path.read_text())["members"].values() if path else ())
         except (Altered, ValueError, KeyError, AttributeError, TypeError):
             return members

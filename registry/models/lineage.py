@@ -174,7 +174,7 @@ class _Chain:
 
     def _read(self, run: Found, name: str) -> dict[str, Any]:
         try:
-            path = self._fetch(run, name)
+            path = self._tracking.fetch(run.run_id, name, self._home)
             return dict(json.loads(path.read_text())) if path else {}
         except (Altered, OSError, ValueError):
             return {}
@@ -185,13 +185,10 @@ class _Chain:
         faults = [] if known else [f"run {run.run_id} has lost the record of its files (its tag {TAG})"]
         for path in known:
             try:
-                faults += [] if self._fetch(run, path) else [f"{path} is gone"]
+                faults += [] if self._tracking.fetch(run.run_id, path, self._home) else [f"{path} is gone"]
             except Altered as error:
                 faults.append(str(error))
         return faults
-
-    def _fetch(self, run: Found, path: str) -> Path | None:
-        return self._tracking.fetch(run.run_id, path, self._home / "fetched" / run.run_id)
 
 
 def board_scores(metrics: dict[str, float]) -> dict[str, float]:
