@@ -25,7 +25,7 @@ from vad.data.frame_index import FrameIndex, Values
 from vad.data.frameset import Labels, Split
 from vad.detectors.member import SCORING_CODE, TRAINING_CODE, Member, digest_of, named_code
 from vad.errors import InputError
-from vad.frames.store import Frames, Source, SplitSource
+from vad.frames.store import Frames, SplitSource
 from vad.images.decode import RESIZE_FILTER
 from vad.inputs import Samples
 from vad.system.files import replacing
@@ -73,7 +73,7 @@ class Subset:
 
     name: str
     index: FrameIndex
-    source: Source | None
+    source: SplitSource | None
 
     @property
     def digest(self) -> str:
