@@ -116,5 +116,5 @@ def _about(journey: Journey) -> list[str]:
     if profile == "demo":
         lines.append("Demo profile: these figures show that all works; they say nothing about real footage.")
     if not about.has_interval:
-        lines.append(f"{plural(about.videos, 'video')} too few for an interval, so no claim is decided.")
+        lines.append(f"Too few videos for an interval ({about.videos}), so no claim is decided.")
     return lines

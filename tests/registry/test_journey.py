@@ -233,7 +233,7 @@ def test_one_video_decides_nothing(street):
     assert cells(text, "all wrong")[5] == "-"
     assert re.fullmatch(r"-0\.\d{4}", cells(text, "all wrong")[6])
     assert cells(text, "right is right")[1] == "undecided"
-    assert "One video gives no interval, so no claim is decided." in text
+    assert "Too few videos for an interval (1), so no claim is decided." in text
 
 
 def test_what_a_reference_says_is_no_experiment(street):
