@@ -28,7 +28,7 @@ from registry.runs.identity import changed_frames, stored_identity, videos_of
 from registry.signals import STATUS
 from registry.store.address import sqlite_uri
 from registry.store.record import recorded
-from registry.store.score_table import TEST, ScoreTable, read_table
+from registry.store.score_table import TEST, read_table
 from registry.store.tracking import Found, Tracking
 from vad.errors import InputError
 from vad.system.files import sha256
@@ -218,18 +218,15 @@ def _compare(run: Found, store: _Store, identity: Mapping[str, Any], folder: Pat
     then, now = read_table(store.file(run, TEST)), read_table(again.file(repeated, TEST))
     names = [f"predictions-{one.params['best_variant']}.csv" for one in (run, repeated)]
     same_file = names[0] == names[1] and sha256(store.file(run, names[0])) == sha256(again.file(repeated, names[1]))
-    return Repeated(run.run_id, members, _differences(then, now), same_file, notes)
+    there = now.variants if then.index == now.index else {}
+    differences = {
+        name: float(np.max(np.abs(values - there[name]))) if name in there else None
+        for name, values in then.variants.items()
+    }
+    return Repeated(run.run_id, members, differences, same_file, notes)
 
 
 def _computed(member: Found) -> str:
     """In which precision, on how many threads a member was trained; empty for one that is older than such records."""
     precision, threads = member.tags.get("vad.precision"), member.tags.get("vad.threads")
     return f"{precision} on {plural(int(threads), 'thread')}" if precision and threads else ""
-
-
-def _differences(then: ScoreTable, now: ScoreTable) -> dict[str, float | None]:
-    same_frames = then.index == now.index
-    return {
-        name: float(np.max(np.abs(values - now.variants[name]))) if same_frames and name in now.variants else None
-        for name, values in then.variants.items()
-    }

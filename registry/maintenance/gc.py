@@ -17,7 +17,7 @@ from registry.console import table
 from registry.maintenance import repair as mending
 from registry.store.address import local_path, sqlite_path
 from registry.store.record import Altered
-from registry.store.tracking import Found, Tracking
+from registry.store.tracking import Found, Tracking, default_uri
 from vad.errors import InputError
 from vad.system.files import sha256, share
 
@@ -43,7 +43,7 @@ class Waste:
     steps: Sequence[Callable[[], object]]
 
 
-def caches(home: Path, uri: str, days: float, most: int | None) -> list[Waste]:
+def caches(home: Path, days: float, most: int | None) -> list[Waste]:
     """Return what may go of the caches in `home`: not used for `days`, and what is used least while there are more bytes than `most`.
 
     Weights that stand twice in the artifacts of a store on this disk become one file with two names.
@@ -58,9 +58,9 @@ def caches(home: Path, uri: str, days: float, most: int | None) -> list[Waste]:
             why = f"not used for {days:g} days" if used < before else "used least"
             found.append(Waste(f"{what}, {why}", size, [partial(mending.remove, path)]))
             total -= size
-    database = sqlite_path(uri)
-    if database is None or database.exists():
-        found += _states(home, Tracking(uri, mark_stale=False), before)
+    database = sqlite_path(default_uri())
+    if database is None or database.exists():  # else nothing tells which members are finished
+        found += _states(home, Tracking(mark_stale=False), before)
     for path in sorted((home / "locks").glob("[!.]*")):
         if path.stat().st_mtime < min(before, time.time() - _DAY) and mending.idle(path, path):
             found.append(Waste("locks that nobody holds", 0, [partial(mending.remove, path, path)]))

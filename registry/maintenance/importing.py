@@ -179,9 +179,8 @@ class _Import:
         if version is None:
             run_id = self._ids[record.run_id]
             tags = {key: value for key, value in record.tags.items() if key not in _DECISION} | {"vad.run_id": run_id}
-            version = self._versions.add(
-                self._model(record, run_id), run_id, tags, self._with_new_ids(record.description)
-            )
+            description = self._with_new_ids(record.description)
+            version = self._versions.add(self._model(record, run_id), run_id, tags, description)
         Production(self._versions, self._home).receive(version, "imported")
         production = self._versions.alias(PRODUCTION)
         stays = f"`vad promote v{version.number}` makes it production"
