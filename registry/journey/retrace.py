@@ -30,14 +30,11 @@ class Result:
 
 @dataclass(eq=False)
 class Journey:
-    """The reference, and the results on one data set by `entry:variant`; `missing` are entries without a run.
-
-    `asked` says which runs count: those on this data, under this profile, with these overrides.
-    """
+    """The reference, and the results on one data set by `entry:variant`; `missing` are entries without a run."""
 
     reference: Reference
     name: str
-    asked: Request
+    asked: Request  # runs on this data, under this profile, with these overrides count
     results: dict[str, Result] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
