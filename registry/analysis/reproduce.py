@@ -20,6 +20,7 @@ import yaml
 from torch import Tensor
 
 from registry.analysis.changes import FEW, plan_changes
+from registry.analysis.choose import choose_run
 from registry.console import plural, say, table
 from registry.data.datasets import DEMO, NO_LABELS, Dataset, first_frame_of, open_frames_of
 from registry.provenance import checkout
@@ -27,7 +28,7 @@ from registry.runs.identity import changed_frames, stored_identity, videos_of
 from registry.signals import STATUS
 from registry.store.address import sqlite_uri
 from registry.store.record import recorded
-from registry.store.score_table import TEST, ScoreTable, read_table
+from registry.store.score_table import TEST, read_table
 from registry.store.tracking import Found, Tracking
 from vad.errors import InputError
 from vad.system.files import sha256
@@ -62,7 +63,7 @@ class _Store:
 
     def file(self, run: Found, name: str) -> Path:
         """An artifact, checked against its SHA-256. Raises InputError where it is gone or was altered."""
-        found = self.tracking.fetch(run.run_id, name, self.home / "fetched" / run.run_id)
+        found = self.tracking.fetch(run.run_id, name, self.home)
         if found is None:
             raise InputError(f"{name} of run {run.run_id} is gone; bring it back, or run the experiment again")
         return found
@@ -76,13 +77,14 @@ class _Store:
         return {name: self.tracking.get(run_id) for name, run_id in results["members"].items()}
 
 
-def reproduce(run: Found, data: str | None, tracking: Tracking, home: Path) -> Repeated:
-    """Run a finished run again and compare.
+def reproduce(name: str, data: str | None, home: Path) -> Repeated:
+    """Run the finished run that `name` names again and compare.
 
     `data` is where its frames lie now, if not where they lay then. Raises InputError where its record is gone or was
     altered, for data that are not the same, and where the run does not end.
     """
-    store = _Store(tracking, home)
+    tracking = Tracking()
+    run, store = choose_run(name, tracking)[0], _Store(tracking, home)
     entry = store.file(run, "entry.yaml").read_text(encoding="utf-8")
     identity = stored_identity(tracking, run, home)
     if identity is None:
@@ -216,18 +218,15 @@ def _compare(run: Found, store: _Store, identity: Mapping[str, Any], folder: Pat
     then, now = read_table(store.file(run, TEST)), read_table(again.file(repeated, TEST))
     names = [f"predictions-{one.params['best_variant']}.csv" for one in (run, repeated)]
     same_file = names[0] == names[1] and sha256(store.file(run, names[0])) == sha256(again.file(repeated, names[1]))
-    return Repeated(run.run_id, members, _differences(then, now), same_file, notes)
+    there = now.variants if then.index == now.index else {}
+    differences = {
+        name: float(np.max(np.abs(values - there[name]))) if name in there else None
+        for name, values in then.variants.items()
+    }
+    return Repeated(run.run_id, members, differences, same_file, notes)
 
 
 def _computed(member: Found) -> str:
     """In which precision, on how many threads a member was trained; empty for one that is older than such records."""
     precision, threads = member.tags.get("vad.precision"), member.tags.get("vad.threads")
     return f"{precision} on {plural(int(threads), 'thread')}" if precision and threads else ""
-
-
-def _differences(then: ScoreTable, now: ScoreTable) -> dict[str, float | None]:
-    same_frames = then.index == now.index
-    return {
-        name: float(np.max(np.abs(values - now.variants[name]))) if same_frames and name in now.variants else None
-        for name, values in then.variants.items()
-    }

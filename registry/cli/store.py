@@ -59,11 +59,10 @@ def doctor(fix: bool, as_json: bool) -> None:
     Example: vad doctor --fix
     """
     from registry.maintenance import doctor as examining
-    from registry.store.tracking import default_uri
 
-    report = examining.examine(default_uri(), options.home())
+    report = examining.examine(options.home())
     if fix:
-        report = examining.mend(report, default_uri(), options.home())
+        report = examining.mend(report, options.home())
     click.echo(examining.as_json(report) if as_json else examining.as_text(report))
     if report.faults:
         raise InputError(examining.summary(report))
@@ -94,7 +93,7 @@ def gc(
     """
     from registry.maintenance import gc as collecting
     from registry.maintenance.repair import megabytes
-    from registry.store.tracking import Tracking, default_uri
+    from registry.store.tracking import Tracking
 
     if runs:
         if not names and older_than is None:
@@ -106,7 +105,7 @@ def gc(
         raise InputError(f"{names[0]}: caches have no names; for runs and versions add --runs")
     else:
         limit = None if keep is None else int(keep * 1e9)
-        waste = collecting.caches(options.home(), default_uri(), 30 if older_than is None else older_than, limit)
+        waste = collecting.caches(options.home(), 30 if older_than is None else older_than, limit)
         size = sum(item.size for item in waste)
     if not waste:
         click.echo("nothing to remove")

@@ -18,7 +18,7 @@ from registry.maintenance.findings import Finding, Store, check
 from registry.store import mlflow_private
 from registry.store.address import local_path, sqlite_path, sqlite_uri
 from registry.store.connection import require_schema
-from registry.store.tracking import Tracking
+from registry.store.tracking import Tracking, default_uri
 from vad.errors import InputError
 
 _LEFT_OUT = ("moved addresses", "altered and orphaned artifacts", "data that is gone")
@@ -41,20 +41,18 @@ class Report:
         return [finding for finding in self.findings if not finding.note]
 
 
-def examine(uri: str, home: Path) -> Report:
-    """Look at the store at `uri` and at the caches in `home`.
-
-    Raises InputError where there is no store, and for what cannot be read.
-    """
+def examine(home: Path) -> Report:
+    """Look at the store and at the caches in `home`. Raises InputError where there is no store, and for what cannot be read."""
+    uri = default_uri()
     database = sqlite_path(uri)
     with mending.possible("read", "make it readable"):
         store = _on_disk(database.resolve()) if database else _on_server(Tracking(uri, mark_stale=False))
         artifacts = mending.size(store.artifacts) if store.database else None
         sizes = len(store.runs), len(store.versions), artifacts, mending.size(home)
-        return Report(check(store, uri, home), [], *sizes, () if store.database else _LEFT_OUT)
+        return Report(check(store, home), [], *sizes, () if store.database else _LEFT_OUT)
 
 
-def mend(report: Report, uri: str, home: Path) -> Report:
+def mend(report: Report, home: Path) -> Report:
     """Mend what can be mended, and look again: `mended` says what was done, with the file that was made of it.
 
     Raises InputError for what cannot be written; what came before it stays mended.
@@ -65,7 +63,7 @@ def mend(report: Report, uri: str, home: Path) -> Report:
             if finding.mend:
                 made = finding.mend()
                 done[finding] = f"{finding.remedy}: {made}" if isinstance(made, Path) else finding.remedy
-    again = examine(uri, home) if done else report
+    again = examine(home) if done else report
     mended = [replace(finding, remedy=said) for finding, said in done.items() if finding not in again.findings]
     return replace(again, mended=mended)
 
@@ -115,7 +113,7 @@ def _on_disk(database: Path) -> Store:
         require_schema(database)
         with mlflow_private.reading(database) as ask:
             moved = mending.find_moved(mlflow_private.addresses(ask), artifacts)
-            places, ids = mlflow_private.places(ask), mlflow_private.ids(ask)
+            places = mlflow_private.places(ask)
     except sqlite3.Error as error:
         half = database.with_name(f"{database.name}-journal").exists()
         hint = "a write to it was cut off: `vad leaderboard` takes that back" if half else "is it MLflow's database?"
@@ -129,7 +127,7 @@ def _on_disk(database: Path) -> Store:
         return there is None or (there / path).is_file()  # None: on a server, which nobody sees from here
 
     tracking = Tracking(sqlite_uri(database), mark_stale=False)
-    return Store(all_runs(tracking), all_versions(tracking), ids, has, place, database, artifacts, moved, folders)
+    return Store(all_runs(tracking), all_versions(tracking), {*places}, has, place, database, artifacts, moved, folders)
 
 
 def _on_server(tracking: Tracking) -> Store:

@@ -70,9 +70,9 @@ class Store:
         return {owner for owner, path in files.items() if self.has(owner, path)}
 
 
-def check(store: Store, uri: str, home: Path) -> list[Finding]:
-    """All that is wrong with the store at `uri` and with the caches in `home`."""
-    found = [*_moved(store), *_running(store, uri), *_lost(store), *_altered(store)]
+def check(store: Store, home: Path) -> list[Finding]:
+    """All that is wrong with a store and with the caches in `home`."""
+    found = [*_moved(store), *_running(store), *_lost(store), *_altered(store)]
     return [*found, *_orphans(store), *_caches(store, home), *_data(store)]
 
 
@@ -85,14 +85,14 @@ def _moved(store: Store) -> Iterator[Finding]:
         yield Finding(str(store.database), what, "set right, after a copy of the database beside it", mend)
 
 
-def _running(store: Store, uri: str) -> Iterator[Finding]:
+def _running(store: Store) -> Iterator[Finding]:
     """Runs that say RUNNING though nobody runs them."""
     here = this_machine()
     unfinished = [run for run in store.runs if run.status == "RUNNING"]
     if gone := [run for run in unfinished if process_gone(run.tags)]:
         remedy = "marked KILLED; the command that started it resumes there"
-        mark = partial(Tracking, uri)  # which marks them on opening
-        yield Finding(", ".join(map(_named, gone)), "RUNNING, but the process is gone", remedy, mark)
+        # Opening the store marks them.
+        yield Finding(", ".join(map(_named, gone)), "RUNNING, but the process is gone", remedy, Tracking)
     for run in unfinished:
         host, days = run.tags.get("vad.host"), (time.time() - run.started) / 86400
         if host not in (None, here) and ALIVE not in run.tags and days > _LONG:

@@ -17,7 +17,7 @@ from registry.console import table
 from registry.maintenance import repair as mending
 from registry.store.address import local_path, sqlite_path
 from registry.store.record import Altered
-from registry.store.tracking import Found, Tracking
+from registry.store.tracking import Found, Tracking, default_uri
 from vad.errors import InputError
 from vad.system.files import sha256, share
 
@@ -43,7 +43,7 @@ class Waste:
     steps: Sequence[Callable[[], object]]
 
 
-def caches(home: Path, uri: str, days: float, most: int | None) -> list[Waste]:
+def caches(home: Path, days: float, most: int | None) -> list[Waste]:
     """Return what may go of the caches in `home`: not used for `days`, and what is used least while there are more bytes than `most`.
 
     Weights that stand twice in the artifacts of a store on this disk become one file with two names.
@@ -58,10 +58,12 @@ def caches(home: Path, uri: str, days: float, most: int | None) -> list[Waste]:
             why = f"not used for {days:g} days" if used < before else "used least"
             found.append(Waste(f"{what}, {why}", size, [partial(mending.remove, path)]))
             total -= size
-    database = sqlite_path(uri)
-    if database is None or database.exists():
-        found += _states(home, Tracking(uri, mark_stale=False), before)
-    found += _locks(home, min(before, time.time() - _DAY))
+    database = sqlite_path(default_uri())
+    if database is None or database.exists():  # else nothing tells which members are finished
+        found += _states(home, Tracking(mark_stale=False), before)
+    for path in sorted((home / "locks").glob("[!.]*")):
+        if path.stat().st_mtime < min(before, time.time() - _DAY) and mending.idle(path, path):
+            found.append(Waste("locks that nobody holds", 0, [partial(mending.remove, path, path)]))
     if database is not None:
         twice = "weights that stand twice in the artifacts: one file from now on"
         pairs = _twins(database.absolute().with_name(mending.ARTIFACTS))
@@ -80,12 +82,6 @@ def _states(home: Path, tracking: Tracking, before: float) -> Iterator[Waste]:
             why = "it is finished" if digest in done else "no run of this store is of it"
             what = f"the state of a half-trained member, as {why}"
             yield Waste(what, mending.size(path), [partial(mending.remove, path, lock)])
-
-
-def _locks(home: Path, before: float) -> Iterator[Waste]:
-    for path in sorted((home / "locks").glob("[!.]*")):
-        if path.stat().st_mtime < before and mending.idle(path, path):
-            yield Waste("locks that nobody holds", 0, [partial(mending.remove, path, path)])
 
 
 def _twins(artifacts: Path) -> Iterator[tuple[Path, Path]]:
@@ -206,7 +202,7 @@ class _Store:
         if run_id not in self.runs:
             return members
         try:
-            path = self._tracking.fetch(run_id, "results.json", self._home / "fetched" / run_id)
+            path = self._tracking.fetch(run_id, "results.json", self._home)
             return members | set(json.loads(path.read_text())["members"].values() if path else ())
         except (Altered, ValueError, KeyError, AttributeError, TypeError):
             return members
@@ -221,13 +217,11 @@ class _Store:
         waste: list[Waste] = []
         places: list[Path] = []
 
-        def add(
-            what: str, address: str, then: Callable[[], object], first: Sequence[Callable[[], object]] = ()
-        ) -> None:
+        def add(what: str, address: str, *steps: Callable[[], object]) -> None:  # the files go before the last step
             place = local_path(address)
             places.extend([place] if place else [])
             remove = partial(_remove, self._tracking, address)
-            waste.append(Waste(what, mending.size(place) if place else 0, (*first, remove, then)))
+            waste.append(Waste(what, mending.size(place) if place else 0, (*steps[:-1], remove, steps[-1])))
 
         models: dict[str, Version | None] = {version.model_id: version for version in versions}
         for run_id in runs:
@@ -237,7 +231,7 @@ class _Store:
             model = client.get_logged_model(model_id)
             what = f"version {version.name}" if version else f"logged model {model.name}"
             first = [partial(client.delete_model_version, *version.name.rpartition("/")[::2])] if version else []
-            add(what, model.artifact_location, partial(client.delete_logged_model, model_id), first=first)
+            add(what, model.artifact_location, *first, partial(client.delete_logged_model, model_id))
         for run_id in runs:
             add(self.called(run_id), client.get_run(run_id).info.artifact_uri, partial(client.delete_run, run_id))
         return waste, freed(places)

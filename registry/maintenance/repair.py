@@ -33,8 +33,8 @@ def find_moved(addresses: Iterable[str], here: Path) -> dict[str, str]:
 
     An address at which nothing was ever written follows the others of its place.
     """
-    cuts = {address: cut(address) for address in addresses}
-    parts = {address: found for address, found in cuts.items() if found and found[0].resolve() != here.resolve()}
+    right = here.resolve()
+    parts = {address: found for address in addresses if (found := cut(address)) and found[0].resolve() != right}
     moved = {root for root, rest in parts.values() if rest.parts and (here / rest).exists()}
     return {
         address: (here / rest).as_uri() if address.startswith("file:") else str(here / rest)

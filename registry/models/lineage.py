@@ -51,8 +51,9 @@ class Lineage:
         self.sound &= sound
 
 
-def explain(what: str, tracking: Tracking, home: Path) -> Lineage:
+def explain(what: str, home: Path) -> Lineage:
     """Return the lineage of a file or version (`v3`, an alias, a URI). Raises InputError where there is neither."""
+    tracking = Tracking()
     versions = Versions(tracking)
     chain = _Chain(tracking, versions, home)
     if Path(what).is_file():
@@ -173,7 +174,7 @@ class _Chain:
 
     def _read(self, run: Found, name: str) -> dict[str, Any]:
         try:
-            path = self._fetch(run, name)
+            path = self._tracking.fetch(run.run_id, name, self._home)
             return dict(json.loads(path.read_text())) if path else {}
         except (Altered, OSError, ValueError):
             return {}
@@ -184,13 +185,10 @@ class _Chain:
         faults = [] if known else [f"run {run.run_id} has lost the record of its files (its tag {TAG})"]
         for path in known:
             try:
-                faults += [] if self._fetch(run, path) else [f"{path} is gone"]
+                faults += [] if self._tracking.fetch(run.run_id, path, self._home) else [f"{path} is gone"]
             except Altered as error:
                 faults.append(str(error))
         return faults
-
-    def _fetch(self, run: Found, path: str) -> Path | None:
-        return self._tracking.fetch(run.run_id, path, self._home / "fetched" / run.run_id)
 
 
 def board_scores(metrics: dict[str, float]) -> dict[str, float]:
@@ -216,8 +214,9 @@ def find_origin(file: Path, tracking: Tracking) -> Origin:
     raise UnknownFile(f"no run of this store wrote a file with its SHA-256 {digest}: {other}")
 
 
-def record(file: Path, score: float, board: str, tracking: Tracking) -> tuple[Found, Version | None]:
+def record(file: Path, score: float, board: str) -> tuple[Found, Version | None]:
     """Write a board's score to submission, run and version. Raises InputError for a file that no run wrote."""
+    tracking = Tracking()
     try:
         origin = find_origin(file, tracking)
     except UnknownFile as error:

@@ -54,7 +54,7 @@ def identity(context: RunContext) -> dict[str, Any]:
 
 def stored_identity(tracking: Tracking, run: Found, home: Path) -> dict[str, Any] | None:
     """What a run recorded of itself; None for a run older than such records, or one whose artifacts are gone."""
-    path = tracking.fetch(run.run_id, FILE, home / "fetched" / run.run_id)
+    path = tracking.fetch(run.run_id, FILE, home)
     try:
         return dict(json.loads(path.read_text())) if path else None
     except (OSError, ValueError):

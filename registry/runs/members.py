@@ -73,8 +73,9 @@ class MemberStore:
 
     def _load(self, member: Member, run: Found) -> TrainedMember | None:
         folder = run.tags.get("vad.checkpoint", "")
+        paths = (f"{folder}/{_WEIGHTS}", f"{folder}/{_ABOUT}")
         try:
-            weights, about = (self._fetch(run.run_id, f"{folder}/{name}") for name in (_WEIGHTS, _ABOUT))
+            weights, about = (self._tracking.fetch(run.run_id, path, self._home) for path in paths)
         except Altered as error:
             say(f"  {member.name}: {error}; it is passed over")
             return None
@@ -91,9 +92,6 @@ class MemberStore:
             content["loss"],
             tuple(Epoch(**epoch) for epoch in content["epochs"]),
         )
-
-    def _fetch(self, run_id: str, path: str) -> Path | None:
-        return self._tracking.fetch(run_id, path, self._home / "fetched" / run_id)
 
     def keep(self, member: Member, digest: str, trained: Trained, samples: int, log: RunLog) -> None:
         """Log the checkpoint: weights, and the epoch and loss that they come from."""
@@ -131,7 +129,7 @@ class MemberStore:
     def scores(self, known: TrainedMember, frames_digest: str, error: Named) -> Values | None:
         """The member's scores of these frames under this error, if they were computed before."""
         try:
-            path = self._fetch(known.run_id, f"scores/{_score_name(frames_digest, error)}")
+            path = self._tracking.fetch(known.run_id, f"scores/{_score_name(frames_digest, error)}", self._home)
             return None if path is None else load_tensors(path)[0]["scores"].numpy()
         except InputError:
             return None

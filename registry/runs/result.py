@@ -57,7 +57,7 @@ def present(result: Result, versions: Versions) -> Result:
 def stored_result(tracking: Tracking, run: Found, home: Path) -> Result | None:
     """What a finished run found, from its own record; None where that is gone or was altered."""
     try:
-        path = tracking.fetch(run.run_id, FILE, home / "fetched" / run.run_id)
+        path = tracking.fetch(run.run_id, FILE, home)
         if path is None:
             return None
         content = json.loads(path.read_text())

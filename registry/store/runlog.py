@@ -1,6 +1,7 @@
 """One open run in MLflow, to log to."""
 
 import os
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -74,6 +75,13 @@ class RunLog:
         """Log a file, and record its SHA-256."""
         self._client.log_artifact(self.run_id, str(path), folder)
         self.tags(self._record({path.name: sha256(path)}, folder))
+
+    def text(self, name: str, content: str) -> None:
+        """Log a text as a file of this name."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, name)
+            path.write_text(content)
+            self.artifact(path)
 
     def artifacts(
         self,

@@ -246,11 +246,12 @@ class Tracking:
             return self._found(run)
         raise InputError(f"there is no run {run_id} in {self.shown}")
 
-    def fetch(self, run_id: str, path: str, folder: Path) -> Path | None:
-        """Return a copy of an artifact, or a local store's file; None if it is gone or was never logged. Raises Altered."""
+    def fetch(self, run_id: str, path: str, home: Path) -> Path | None:
+        """Return a copy of an artifact in `home`, or a local store's file; None if it is gone or was never logged. Raises Altered."""
         run = self._seen.get(run_id) or self._look_at(run_id)
         if run is None:
             return None
+        folder = home / "fetched" / run_id
         copy = folder / path
         if copy.is_file() and sha256(copy) == recorded(run.data.tags).get(path):
             return copy  # fetched from a server before
