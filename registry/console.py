@@ -11,10 +11,19 @@ from tqdm import tqdm
 
 _BAR = "{desc:<26.26} {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt}{postfix}  {rate_noinv_fmt}  {remaining} left"
 _LINE_EVERY = 10.0
+_quiet = False
+
+
+def be_quiet(quiet: bool) -> None:
+    """Leave out messages and progress from now on, or no longer; results and errors stay."""
+    global _quiet
+    _quiet = quiet
 
 
 def say(text: str = "") -> None:
     """Write a message to standard error, so that standard output stays for results."""
+    if _quiet:
+        return
     tqdm.write(text, file=sys.stderr)
     sys.stderr.flush()
 
@@ -31,7 +40,9 @@ class Bar:
     def __enter__(self) -> Self:
         self._started = self._told = time.perf_counter()
         look: dict[str, Any] = {"unit": f" {self._unit}", "bar_format": _BAR, "leave": False}
-        self._bar = tqdm(total=self._total, desc=self._what, file=sys.stderr, disable=not sys.stderr.isatty(), **look)
+        self._bar = tqdm(
+            total=self._total, desc=self._what, file=sys.stderr, disable=_quiet or not sys.stderr.isatty(), **look
+        )
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:

@@ -121,9 +121,15 @@ def _our_fault(error: BaseException) -> str:
 @click.option(
     "--blocks", type=click.Path(exists=True, file_okay=False), help="Folder with blocks of your own. [blocks]"
 )
+@click.option("-q", "--quiet", is_flag=True, help="Print results and errors, no messages and no progress.")
 @click.pass_context
-def main(context: click.Context, directory: str | None, blocks: str | None) -> None:
+def main(context: click.Context, directory: str | None, blocks: str | None, quiet: bool) -> None:
     """An experiment registry for video anomaly detection, tracked in MLflow."""
+    if quiet:
+        from registry import console
+
+        console.be_quiet(True)
+        context.call_on_close(lambda: console.be_quiet(False))
     if blocks:
         os.environ["VAD_BLOCKS"] = os.path.abspath(blocks)
         context.call_on_close(lambda: os.environ.pop("VAD_BLOCKS", None))

@@ -26,6 +26,13 @@ def test_a_command_works_in_another_folder(trained, tmp_path, monkeypatch):
     assert trained.vad("-C", "nowhere", "leaderboard").exit_code == 2
 
 
+def test_a_quiet_command_prints_its_result_alone(workspace):
+    result = workspace.vad("-q", "run", "tiny", "--data", "data")
+    assert result.exit_code == 0 and result.stderr == ""
+    assert "prevalence 0.3000" in result.stdout
+    assert "from run" in workspace.vad("run", "tiny", "--data", "data").stderr
+
+
 def test_blocks_from_a_named_folder_are_those_of_one_command(workspace):
     (workspace.folder / "mine").mkdir()
     assert "tiny" in workspace.done("--blocks", "mine", "check")
