@@ -99,7 +99,7 @@ def identity_of(run: Found, tracking: Tracking, home: Path) -> dict[str, Any]:
     if stored := stored_identity(tracking, run, home):
         return stored
     tags = run.tags
-    path = tracking.fetch(run.run_id, "resolved.yaml", home / "fetched" / run.run_id)
+    path = tracking.fetch(run.run_id, "resolved.yaml", home)
     plan = yaml.safe_load(path.read_text()) if path else {}
     return {
         "profile": tags.get("vad.profile", ""),

@@ -62,7 +62,7 @@ class _Store:
 
     def file(self, run: Found, name: str) -> Path:
         """An artifact, checked against its SHA-256. Raises InputError where it is gone or was altered."""
-        found = self.tracking.fetch(run.run_id, name, self.home / "fetched" / run.run_id)
+        found = self.tracking.fetch(run.run_id, name, self.home)
         if found is None:
             raise InputError(f"{name} of run {run.run_id} is gone; bring it back, or run the experiment again")
         return found

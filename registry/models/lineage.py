@@ -1,8 +1,8 @@
 """Where predictions and models come from: a file is found by its SHA-256, and a board's score is written back to it."""
 
-import json
 import tempfile
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -172,11 +172,9 @@ class _Chain:
         return {"name": name, "run": run_id, **told}
 
     def _read(self, run: Found, name: str) -> dict[str, Any]:
-        try:
-            path = self._fetch(run, name)
-            return dict(json.loads(path.read_text())) if path else {}
-        except (Altered, OSError, ValueError):
-            return {}
+        with suppress(Altered):
+            return self._tracking.read_json(run.run_id, name, self._home) or {}
+        return {}
 
     def _faults(self, run: Found) -> list[str]:
         """Return what of the files that a run logged is gone or was altered."""
@@ -184,13 +182,10 @@ class _Chain:
         faults = [] if known else [f"run {run.run_id} has lost the record of its files (its tag {TAG})"]
         for path in known:
             try:
-                faults += [] if self._fetch(run, path) else [f"{path} is gone"]
+                faults += [] if self._tracking.fetch(run.run_id, path, self._home) else [f"{path} is gone"]
             except Altered as error:
                 faults.append(str(error))
         return faults
-
-    def _fetch(self, run: Found, path: str) -> Path | None:
-        return self._tracking.fetch(run.run_id, path, self._home / "fetched" / run.run_id)
 
 
 def board_scores(metrics: dict[str, float]) -> dict[str, float]:

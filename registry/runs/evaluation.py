@@ -1,4 +1,4 @@
-"""From trained members to the scores of every variant: how good they are, and pictures of them."""
+"""From trained members to the scores of every variant: how good they are, what that shows, and pictures of them."""
 
 import time
 from collections.abc import Sequence
@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from registry.console import plural
 from registry.runs.context import FrameMaps, RunContext, Session, Subset
 from registry.runs.members import Members, TrainedMember
 from registry.runs.result import OVERVIEW, figure_name
 from vad.catalog import Named
 from vad.data.frame_index import Values
-from vad.measures.metrics import Measured, measure
+from vad.measures.metrics import Measured, difference, measure, sample
 from vad.scoring.frame_scores import error_maps, score
 from vad.scoring.pipeline import MemberScores, Outcome, run_pipeline
 
@@ -92,6 +93,42 @@ def evaluate(context: RunContext, outcomes: Sequence[Outcome]) -> Evaluation:
         measured |= {name: measure(scores, labels, index) for name, scores in outcomes[-1].variants.items()}
     order = sorted(measured, key=lambda name: -(m.ap if (m := measured[name]) else -1.0))
     return Evaluation(outcomes, {name: measured[name] for name in order})
+
+
+def findings(context: RunContext, evaluation: Evaluation, place: str) -> tuple[str, ...]:
+    """Return what a person learns from a run, a sentence a line; nothing where there are no labels to judge by.
+
+    `place` says where the run's files are.
+    """
+    best, *others = evaluation.measured
+    top, judge = evaluation.measured[best], context.judge
+    if top is None or judge is None:
+        return ()
+    figure, videos = f"{figure_name(context.data.figure)} {top.ap:.4f}", plural(top.videos, "video")
+    if not top.has_interval:
+        chance = f"from {videos} nobody can say whether that is more than chance ({top.prevalence:.4f})"
+    elif top.low > top.prevalence:
+        chance = f"more than chance ({top.prevalence:.4f}), as even the low end of the interval lies above it"
+    else:
+        chance = f"no more than chance ({top.prevalence:.4f}), which lies in the interval or above it"
+    lines = [f"found  {best} is best with {figure}: {chance}"]
+    scores, index = evaluation.judged.variants, context.judged.index
+    if others and top.has_interval:
+        gain = difference(*(sample(scores[name], judge.values, index) for name in (best, others[0])))
+        apart = "tell the two apart" if gain.low > 0 else "do not tell the two apart"
+        lines.append(
+            f"       {others[0]} follows, {gain.ap:.4f} lower [{gain.low:.4f}, {gain.high:.4f}]: {videos} {apart}"
+        )
+    values = scores[best]
+    alarm = int(np.argmax(np.where(judge.values, -np.inf, values)))
+    miss = int(np.argmin(np.where(judge.values, values, np.inf)))
+    if values[miss] > values[alarm]:
+        lines.append("failed nowhere: every anomalous frame scores above every normal one")
+    else:
+        worst = f"worst miss {index.ids[miss]} (score {values[miss]:.2f})"
+        lines.append(f"failed {worst}, worst false alarm {index.ids[alarm]} (score {values[alarm]:.2f})")
+        lines.append(f"       pictures: {place}/pictures/worst_frames.png, timelines.png")
+    return tuple(lines)
 
 
 _WORST = 8

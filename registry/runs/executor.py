@@ -46,12 +46,13 @@ def execute(context: RunContext, session: Session, say_time: bool = False) -> Re
             _say_done(result, session.console)
             return result
         members = look_up(context, session)
-        if members.missing:
+        missing = [name for name in context.plan.members if name not in members]
+        if missing:
             if say_time:
-                seconds = duration(estimated_seconds(context, members.missing, session.device))
+                seconds = duration(estimated_seconds(context, missing, session.device))
                 session.console.say(f"  about {seconds} of training and scoring on this machine")
             session.engine.start()
-        frames = decode([(context, members.missing)], session)
+        frames = decode([(context, missing)], session)
         with open_run(context, session) as log:
             trained = train(context, members, frames, log, session)
             scores = score_targets(context, trained, frames, session)

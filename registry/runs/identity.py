@@ -1,6 +1,5 @@
 """What a run was made of, down to each frame's file: kept with it, so that a later run can say what changed since."""
 
-import json
 from collections.abc import Iterable, Mapping
 from itertools import groupby
 from pathlib import Path
@@ -54,11 +53,7 @@ def identity(context: RunContext) -> dict[str, Any]:
 
 def stored_identity(tracking: Tracking, run: Found, home: Path) -> dict[str, Any] | None:
     """What a run recorded of itself; None for a run older than such records, or one whose artifacts are gone."""
-    path = tracking.fetch(run.run_id, FILE, home / "fetched" / run.run_id)
-    try:
-        return dict(json.loads(path.read_text())) if path else None
-    except (OSError, ValueError):
-        return None
+    return tracking.read_json(run.run_id, FILE, home)
 
 
 def changed_frames(before: Mapping[str, Any], now: Mapping[str, Any], split: str) -> list[str]:

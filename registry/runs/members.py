@@ -75,14 +75,14 @@ class MemberStore:
     def _load(self, member: Member, run: Found) -> TrainedMember | None:
         folder = run.tags.get("vad.checkpoint", "")
         try:
-            weights, about = (self._fetch(run.run_id, f"{folder}/{name}") for name in (_WEIGHTS, _ABOUT))
+            weights = self._tracking.fetch(run.run_id, f"{folder}/{_WEIGHTS}", self._home)
+            content = self._tracking.read_json(run.run_id, f"{folder}/{_ABOUT}", self._home)
         except Altered as error:
             self._console.say(f"  {member.name}: {error}; it is passed over")
             return None
-        if weights is None or about is None:
+        if weights is None or content is None:
             self._console.say(f"  {member.name}: run {run.run_id} has lost its weights; it is passed over")
             return None
-        content = json.loads(about.read_text())
         return TrainedMember(
             member.trained_in(content["precision"]),
             run.run_id,
@@ -92,9 +92,6 @@ class MemberStore:
             content["loss"],
             tuple(Epoch(**epoch) for epoch in content["epochs"]),
         )
-
-    def _fetch(self, run_id: str, path: str) -> Path | None:
-        return self._tracking.fetch(run_id, path, self._home / "fetched" / run_id)
 
     def keep(self, member: Member, digest: str, trained: Trained, samples: int, log: RunLog) -> None:
         """Log the checkpoint: weights, and the epoch and loss that they come from."""
@@ -132,7 +129,7 @@ class MemberStore:
     def scores(self, known: TrainedMember, frames_digest: str, error: Named) -> Values | None:
         """The member's scores of these frames under this error, if they were computed before."""
         try:
-            path = self._fetch(known.run_id, f"scores/{_score_name(frames_digest, error)}")
+            path = self._tracking.fetch(known.run_id, f"scores/{_score_name(frames_digest, error)}", self._home)
             return None if path is None else load_tensors(path)[0]["scores"].numpy()
         except InputError:
             return None

@@ -16,8 +16,7 @@ from registry.models.versions import Versions
 from registry.provenance import provenance
 from registry.runs import identity
 from registry.runs.context import FrameMaps, RunContext, Session, ended
-from registry.runs.evaluation import Evaluation, write_pictures
-from registry.runs.findings import findings
+from registry.runs.evaluation import Evaluation, findings, write_pictures
 from registry.runs.members import Members, TrainedMember
 from registry.runs.result import FILE, Result, describe, describe_version, reference_for, reference_text
 from registry.store import score_table

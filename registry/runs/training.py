@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 
@@ -14,7 +14,7 @@ import torch
 from registry.console import plural
 from registry.engines.base import Engine, Job, Lost
 from registry.runs.context import FrameMaps, RunContext, Session, ended
-from registry.runs.members import TrainedMember
+from registry.runs.members import Members, TrainedMember
 from registry.store.retries import impatient
 from registry.store.runlog import RunLog
 from vad.detectors.member import Member
@@ -34,42 +34,34 @@ class MembersFailed(RuntimeError):
     """Some members could not be trained; the others were, and are kept."""
 
 
-@dataclass(frozen=True)
-class FoundMembers:
-    """The members of a run: those in the store, and the names of those to train."""
-
-    known: dict[str, TrainedMember]
-    missing: list[str]
-
-
-def look_up(context: RunContext, session: Session) -> FoundMembers:
-    """Which members are there and which must be trained; said before anything starts."""
+def look_up(context: RunContext, session: Session) -> dict[str, TrainedMember]:
+    """Return the members that are in the store. Says, before anything starts, which these are and which must be trained."""
     found: dict[str, TrainedMember] = {}
-    missing = []
     for name, member in context.plan.members.items():
         digest = context.member_digests[name]
         if known := session.store.find(member, digest, context.force_tags):
             found[name] = known
             how = f"from run {known.run_id} ({known.trained_for}, epoch {known.epoch}, loss {known.loss:.5f})"
         else:
-            missing.append(name)
             reason = "FORCE=1" if context.request.force else "no finished member of this recipe on these frames"
             how = f"to train: {reason}"
         session.console.say(f"  {name:<14} {how}")
-    return FoundMembers(found, missing)
+    return found
 
 
 def train(
-    context: RunContext, members: FoundMembers, frames: FrameMaps, parent: RunLog, session: Session
+    context: RunContext, known: Members, frames: FrameMaps, parent: RunLog, session: Session
 ) -> dict[str, TrainedMember]:
-    """All members, the missing ones trained now; those that another process is training come last, and are waited for.
+    """All members, those that are not `known` trained now; those that another process is training come last.
 
     Raises MembersFailed when all had their turn and some could not be trained.
     """
-    trained = dict(members.known)
+    trained = dict(known)
     failed: dict[str, str] = {}
     trainings = []
-    for name in members.missing:
+    for name in context.plan.members:
+        if name in known:
+            continue
         if before := session.failed.get(context.member_digests[name]):
             failed[name] = f"{before}, as found before"
         else:

@@ -65,7 +65,7 @@ def _whole_numbers(column: Values, below: int) -> NDArray[np.int64]:
 def stored_table(tracking: Tracking, run_id: str, name: str, home: Path) -> ScoreTable | None:
     """Return a run's table; None where it has none, or it is gone, damaged or altered."""
     try:
-        path = tracking.fetch(run_id, name, home / "fetched" / run_id)
+        path = tracking.fetch(run_id, name, home)
         return read_table(path) if path else None
     except InputError:
         return None

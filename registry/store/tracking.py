@@ -246,11 +246,15 @@ class Tracking:
             return self._found(run)
         raise InputError(f"there is no run {run_id} in {self.shown}")
 
-    def fetch(self, run_id: str, path: str, folder: Path) -> Path | None:
-        """Return a copy of an artifact, or a local store's file; None if it is gone or was never logged. Raises Altered."""
+    def fetch(self, run_id: str, path: str, home: Path) -> Path | None:
+        """Return a local store's artifact, or a copy of a server's below `home`; None if it is gone or was never logged.
+
+        Raises Altered.
+        """
         run = self._seen.get(run_id) or self._look_at(run_id)
         if run is None:
             return None
+        folder = home / "fetched" / run_id
         copy = folder / path
         if copy.is_file() and sha256(copy) == recorded(run.data.tags).get(path):
             return copy  # fetched from a server before
@@ -264,6 +268,14 @@ class Tracking:
         if known and known != digest:
             raise Altered(run_id, path)
         return found if known else None
+
+    def read_json(self, run_id: str, path: str, home: Path) -> dict[str, Any] | None:
+        """Return the content of an artifact; None if it is gone or no JSON object. Raises Altered."""
+        found = self.fetch(run_id, path, home)
+        try:
+            return dict(json.loads(found.read_text())) if found else None
+        except (OSError, ValueError, TypeError):
+            return None
 
     def _look_at(self, run_id: str) -> Run | None:
         run = unless_absent(lambda: self.client.get_run(run_id))
