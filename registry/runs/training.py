@@ -30,6 +30,9 @@ from vad.system.threads import limit
 _CURVE_EVERY = 3.0
 
 
+Endings = Generator[tuple["MemberTraining", TrainedMember | Exception], None, None]
+
+
 class MembersFailed(RuntimeError):
     """Some members could not be trained; the others were, and are kept."""
 
@@ -86,42 +89,41 @@ def train(
     return {name: trained[name] for name in context.plan.members}
 
 
-def train_all(
-    trainings: Sequence["MemberTraining"], engine: Engine
-) -> Generator[tuple["MemberTraining", TrainedMember | Exception], None, None]:
+def train_all(trainings: Sequence["MemberTraining"], engine: Engine) -> Endings:
     """Train members, and yield what became of each, as they end.
 
     Those that another process is training come last, and are waited for one at a time: a process that waits must hold
     nothing that another one may wait for.
     """
-    rounds, wait = [trainings], False
-    while rounds:
-        with closing(_train_together(rounds.pop(0), engine, wait)) as endings:
-            for training, ending in endings:
-                if ending is None:
-                    rounds.append([training])
-                else:
-                    yield training, ending
-        wait = True
+    elsewhere: list[MemberTraining] = []
+    yield from _train_together(trainings, engine, elsewhere)
+    for training in elsewhere:
+        yield from _train_together([training], engine, None)
 
 
 def _train_together(
-    trainings: Sequence["MemberTraining"], engine: Engine, wait: bool
-) -> Generator[tuple["MemberTraining", TrainedMember | Exception | None], None, None]:
-    """Train members; None for one that another process is training. Where this is cut off, so are all of them."""
+    trainings: Sequence["MemberTraining"], engine: Engine, elsewhere: list["MemberTraining"] | None
+) -> Endings:
+    """Train members; those that another process is training go into `elsewhere`, or are waited for where that is None.
+
+    Where this is cut off, so are all of them.
+    """
     running: dict[Job, MemberTraining] = {}
-    not_trained: list[tuple[MemberTraining, TrainedMember | None]] = []
+    found: list[tuple[MemberTraining, TrainedMember]] = []
 
     def jobs() -> Iterator[Job]:
         for training in trainings:
             stack.push(training.open)
-            started = training.start(wait)
+            started = training.start(wait=elsewhere is None)
             if isinstance(started, Job):
                 running[started] = training
                 yield started
-            else:
-                training.open.close()
-                not_trained.append((training, started))
+                continue
+            training.open.close()
+            if started is not None:
+                found.append((training, started))
+            elif elsewhere is not None:
+                elsewhere.append(training)
 
     with ExitStack() as stack, closing(engine.train(jobs())) as outcomes:
         for job, outcome in outcomes:
@@ -131,7 +133,7 @@ def _train_together(
             except Exception as error:
                 ending = error
             yield training, ending
-        yield from not_trained
+        yield from found
 
 
 class MemberTraining:
