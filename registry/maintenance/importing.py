@@ -124,8 +124,8 @@ class _Import:
         own = (*_HERE, PARENT, _VERSION)
         tags = {key: value for key, value in record.tags.items() if key not in own and not is_record(key)}
         log = self._tracking.reopen(run_id)
-        log.params({key: value for key, value in record.params.items() if not key.startswith(_HERE)})
-        log.tags(tags)
+        params = {key: value for key, value in record.params.items() if not key.startswith(_HERE)}
+        log.log(params=params, tags=tags)
         self._client.log_points(run_id, record.metrics)
         files = self._parcel.artifacts(record.run_id)
         if files.is_dir():
@@ -149,10 +149,7 @@ class _Import:
             content["link"] = self._tracking.link(run_id, here.info.experiment_id)
             stayed = "no model: it stayed in the store that this run was imported from"
             content["registered"] = f"imported as version {ours}" if ours else stayed
-            with tempfile.TemporaryDirectory() as folder:
-                path = Path(folder) / _RESULTS
-                path.write_text(json.dumps(content, indent=2))
-                log.artifact(path)
+            log.text(_RESULTS, json.dumps(content, indent=2))
         if record.ended is None:
             self._client.update_run(run_id, record.status)
         else:

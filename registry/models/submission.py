@@ -2,7 +2,6 @@
 
 import shutil
 import subprocess
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import DEVNULL
@@ -177,10 +176,7 @@ def _record(tracking: Tracking, version: Version, path: Path, tags: dict[str, st
     tags = {**provenance("vad submit"), **tags}
     log = tracking.open_run(experiment, "submission", digest, f"submission v{version.number}", tags, version.run_id)
     log.artifact(path)
-    with tempfile.TemporaryDirectory() as work:
-        note = Path(work) / "sha256.txt"
-        note.write_text(f"{digest}  {path.name}\n")
-        log.artifact(note)
+    log.text("sha256.txt", f"{digest}  {path.name}\n")
     log.end("FINISHED")
     return log.run_id
 

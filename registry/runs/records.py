@@ -260,10 +260,7 @@ def register(
         result = replace(result, version=version.number)
         log.tags({"vad.version": version.number, "vad.decision": decision.reason})
     result = replace(result, registered=said)
-    with tempfile.TemporaryDirectory() as temporary:
-        path = Path(temporary) / FILE
-        path.write_text(json.dumps(asdict(result), indent=2))
-        log.artifact(path)
+    log.text(FILE, json.dumps(asdict(result), indent=2))
     return result
 
 

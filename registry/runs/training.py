@@ -168,7 +168,7 @@ class MemberTraining:
         state = session.state(digest)
         self.open.push(lambda kind, *_: None if kind else state.unlink(missing_ok=True))  # when the run is FINISHED
         self.open.enter_context(ended(log))
-        log.params({**member.settings(), "parameters": parameter_count(member.build())})
+        log.log(params={**member.settings(), "parameters": parameter_count(member.build())})
         self._samples, self._log, self._curve = len(samples), log, _Curve(log, resumed=state.exists())
         unit = f"{member.kind_of_input().shape(member.size).kind}s"
         bar = session.console.bar(f"train {member.name}", len(samples) * member.training.epochs, unit)
