@@ -31,8 +31,6 @@ from vad.inputs import Samples
 from vad.system.files import replacing
 
 PROXY_SEED = 20260101
-FrameMaps = dict[tuple[str, int], Frames]
-"""Memory maps of decoded frames, by the digest of their source and by their size."""
 
 
 @dataclass(frozen=True)
@@ -233,7 +231,11 @@ def told_labels(data: Dataset) -> str:
 
 @dataclass(frozen=True)
 class Session:
-    """What the runs of one command share. `failed` says why members and experiments failed, by digest."""
+    """What the runs of one command share.
+
+    `maps` are the decoded frames, by the digest of their source and by size. `failed` says why members and experiments
+    failed, by digest.
+    """
 
     tracking: Tracking
     store: MemberStore
@@ -241,6 +243,7 @@ class Session:
     device: torch.device
     home: Path
     console: Console
+    maps: dict[tuple[str, int], Frames] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
 
     @contextmanager
@@ -266,9 +269,9 @@ class Session:
         """The file with the state of a training that is not finished."""
         return self.home / "resume" / f"{digest}.safetensors"
 
-    def samples(self, member: Member, subset: Subset, maps: FrameMaps, *, training: bool = False) -> Samples:
+    def samples(self, member: Member, subset: Subset, *, training: bool = False) -> Samples:
         """A member's samples of these frames. Those that are slow to make are made once, and kept beside the frames."""
-        frames = maps[subset.digest, member.size]
+        frames = self.maps[subset.digest, member.size]
         samples = member.kind_of_input().samples(frames, subset.index, self.device, training=training)
         if samples.slow:
             place = self.home / "frames" / f"{subset.digest[:24]}-{member.size}-{RESIZE_FILTER}"

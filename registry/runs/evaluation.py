@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from registry.console import plural
-from registry.runs.context import FrameMaps, RunContext, Session, Subset
+from registry.runs.context import RunContext, Session, Subset
 from registry.runs.members import Members, TrainedMember
 from registry.runs.result import OVERVIEW, figure_name
 from vad.catalog import Named
@@ -40,7 +40,7 @@ class Evaluation:
         return self.outcomes[-1]
 
 
-def score_targets(context: RunContext, members: Members, frames: FrameMaps, session: Session) -> list[MemberScores]:
+def score_targets(context: RunContext, members: Members, session: Session) -> list[MemberScores]:
     """Each target's scores by member and error: those in the store, and the missing ones, computed and stored now."""
     scores: list[MemberScores] = []
     for target in context.targets:
@@ -51,19 +51,17 @@ def score_targets(context: RunContext, members: Members, frames: FrameMaps, sess
             known = {error: v for error, v in stored.items() if v is not None and len(v) == len(target.index)}
             if missing := [error for error in errors if error not in known]:
                 started = time.perf_counter()
-                known |= _score(member, missing, target, frames, session)
+                known |= _score(member, missing, target, session)
                 context.timing.add("score", time.perf_counter() - started, len(target.index))
             found |= {(name, error): values for error, values in known.items()}
         scores.append(found)
     return scores
 
 
-def _score(
-    known: TrainedMember, errors: Sequence[Named], target: Subset, frames: FrameMaps, session: Session
-) -> dict[Named, Values]:
+def _score(known: TrainedMember, errors: Sequence[Named], target: Subset, session: Session) -> dict[Named, Values]:
     """Score frames under these errors, and keep the scores with the member's run."""
     member, count = known.member, len(target.index)
-    network, samples = known.network(), session.samples(member, target, frames)
+    network, samples = known.network(), session.samples(member, target)
     what = f"score {member.name}" + ("" if target.name == "test" else f" ({target.name})")
     unit = f"{member.kind_of_input().shape(member.size).kind}s"
     with session.console.bar(what, len(samples), unit) as bar:
@@ -135,7 +133,7 @@ _WORST = 8
 
 
 def write_pictures(
-    context: RunContext, evaluation: Evaluation, members: Members, frames: FrameMaps, session: Session, folder: Path
+    context: RunContext, evaluation: Evaluation, members: Members, session: Session, folder: Path
 ) -> None:
     """Draw scores, figures and losses, and the frames that the best variant got most wrong."""
     from registry import pictures
@@ -155,14 +153,12 @@ def write_pictures(
         curves = {name: member.epochs for name, member in members.items()}
         kept = {name: member.epoch for name, member in members.items()}
         pictures.loss_curves(folder / "losses.png", curves, kept)
-    if rows := _worst_frames(context, evaluation, members, frames, session):
+    if rows := _worst_frames(context, evaluation, members, session):
         pictures.worst_frames(folder / "worst_frames.png", rows)
     pictures.overview(folder / OVERVIEW, data.index, scores[best], best, labels)
 
 
-def _worst_frames(
-    context: RunContext, evaluation: Evaluation, members: Members, frames: FrameMaps, session: Session
-) -> list[Any]:
+def _worst_frames(context: RunContext, evaluation: Evaluation, members: Members, session: Session) -> list[Any]:
     """False alarms and misses with labels, else the highest scores, as the largest member of the best variant saw them."""
     from registry import pictures
 
@@ -175,7 +171,7 @@ def _worst_frames(
     most = _WORST // 2 if context.data.labels else _WORST
     alarms, misses = pictures.worst_positions(index, scores, labels, most)
     largest = max(known, key=lambda trained: trained.member.size)
-    samples = session.samples(largest.member, context.targets[0], frames)
+    samples = session.samples(largest.member, context.targets[0])
     error_map = error_maps(largest.network(), samples, largest.member.training.precision, session.device)
     rows = []
     for position in [*alarms, *misses] if context.data.labels else alarms:

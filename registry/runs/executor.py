@@ -5,17 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from registry.console import Console, duration
 from registry.models.versions import Versions
-from registry.runs.context import (
-    FrameMaps,
-    Request,
-    RunContext,
-    Session,
-    Subset,
-    Timing,
-    announce,
-    open_session,
-    prepare,
-)
+from registry.runs.context import Request, RunContext, Session, Subset, Timing, announce, open_session, prepare
 from registry.runs.evaluation import evaluate, fuse, score_targets
 from registry.runs.records import log_members, log_results, open_run, register
 from registry.runs.result import Result, present, stored_result
@@ -52,13 +42,13 @@ def execute(context: RunContext, session: Session, say_time: bool = False) -> Re
                 seconds = duration(estimated_seconds(context, missing, session.device))
                 session.console.say(f"  about {seconds} of training and scoring on this machine")
             session.engine.start()
-        frames = decode([(context, missing)], session)
+        decode([(context, missing)], session)
         with open_run(context, session) as log:
-            trained = train(context, members, frames, log, session)
-            scores = score_targets(context, trained, frames, session)
+            trained = train(context, members, log, session)
+            scores = score_targets(context, trained, session)
             outcomes = fuse(context, scores)
             evaluation = evaluate(context, outcomes)
-            result = log_results(context, evaluation, trained, frames, log, session)
+            result = log_results(context, evaluation, trained, log, session)
             log_members(context, trained, scores[-1], log, session)
             return register(context, evaluation, trained, result, log, session)
 
@@ -82,7 +72,7 @@ def _say_done(result: Result, console: Console) -> None:
         console.say(f"  {name:<14} from run {origin}")
 
 
-def decode(runs: Iterable[tuple[RunContext, Sequence[str]]], session: Session) -> FrameMaps:
+def decode(runs: Iterable[tuple[RunContext, Sequence[str]]], session: Session) -> None:
     """Decode, for each run and the members that it misses, train frames and targets: each file once, for all sizes."""
     wanted: dict[str, tuple[Subset, Timing, set[int]]] = {}
     for context, missing in runs:
@@ -92,7 +82,6 @@ def decode(runs: Iterable[tuple[RunContext, Sequence[str]]], session: Session) -
             if subset is not None and names:
                 sizes = wanted.setdefault(subset.digest, (subset, context.timing, set()))[-1]
                 sizes.update(members[name].size for name in names)
-    maps: FrameMaps = {}
     folder = session.home / "frames"
     for subset, timing, sizes in wanted.values():
         source, started = subset.source, time.perf_counter()
@@ -103,5 +92,4 @@ def decode(runs: Iterable[tuple[RunContext, Sequence[str]]], session: Session) -
             with session.console.bar(f"decode {subset.name}", len(source)) as bar:
                 found = open_frames(source, sorted(sizes), folder, bar.advance)
             timing.add("decode", time.perf_counter() - started, len(source))
-        maps |= {(subset.digest, size): frames for size, frames in found.items()}
-    return maps
+        session.maps.update({(subset.digest, size): frames for size, frames in found.items()})

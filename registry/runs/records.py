@@ -15,7 +15,7 @@ from registry.models.production import Production
 from registry.models.versions import Versions
 from registry.provenance import provenance
 from registry.runs import identity
-from registry.runs.context import FrameMaps, RunContext, Session, ended
+from registry.runs.context import RunContext, Session, ended
 from registry.runs.evaluation import Evaluation, findings, write_pictures
 from registry.runs.members import Members, TrainedMember
 from registry.runs.result import FILE, Result, describe, describe_version, reference_for, reference_text
@@ -109,9 +109,7 @@ def _loss(loss: str | Weighted) -> str:
     return loss if isinstance(loss, str) else "+".join(f"{weight:g} {name}" for name, weight in loss)
 
 
-def log_results(
-    context: RunContext, evaluation: Evaluation, members: Members, frames: FrameMaps, log: RunLog, session: Session
-) -> Result:
+def log_results(context: RunContext, evaluation: Evaluation, members: Members, log: RunLog, session: Session) -> Result:
     """Log figures, scores, files and pictures."""
     entry, best = context.loaded.entry, evaluation.best
     result = Result(
@@ -138,7 +136,7 @@ def log_results(
         predictions = folder / f"predictions-{best}.csv"
         _write_files(context, evaluation, predictions)
         digest = sha256(predictions)
-        write_pictures(context, evaluation, members, frames, session, folder / "pictures")
+        write_pictures(context, evaluation, members, session, folder / "pictures")
         log.artifacts(folder, tags={"vad.predictions_sha256": digest})
     return result
 

@@ -13,7 +13,7 @@ import torch
 
 from registry.console import plural
 from registry.engines.base import Engine, Job, Lost
-from registry.runs.context import FrameMaps, RunContext, Session, ended
+from registry.runs.context import RunContext, Session, ended
 from registry.runs.members import Members, TrainedMember
 from registry.store.retries import impatient
 from registry.store.runlog import RunLog
@@ -52,9 +52,7 @@ def look_up(context: RunContext, session: Session) -> dict[str, TrainedMember]:
     return found
 
 
-def train(
-    context: RunContext, known: Members, frames: FrameMaps, parent: RunLog, session: Session
-) -> dict[str, TrainedMember]:
+def train(context: RunContext, known: Members, parent: RunLog, session: Session) -> dict[str, TrainedMember]:
     """All members, those that are not `known` trained now; those that another process is training come last.
 
     Raises MembersFailed when all had their turn and some could not be trained.
@@ -68,7 +66,7 @@ def train(
         if before := session.failed.get(context.member_digests[name]):
             failed[name] = f"{before}, as found before"
         else:
-            trainings.append(MemberTraining(context, name, frames, parent, session))
+            trainings.append(MemberTraining(context, name, parent, session))
     with closing(train_all(trainings, session.engine)) as endings:
         for training, ending in endings:
             name = training.name
@@ -142,10 +140,10 @@ class MemberTraining:
     `open` holds its lock and its run in MLflow; how it is left decides the run's status.
     """
 
-    def __init__(self, context: RunContext, name: str, frames: FrameMaps, parent: RunLog, session: Session):
+    def __init__(self, context: RunContext, name: str, parent: RunLog, session: Session):
         self.context, self.name = context, name
         self.open = ExitStack()
-        self._frames, self._parent, self._session = frames, parent, session
+        self._parent, self._session = parent, session
         self._member, self._digest = context.plan.members[name], context.member_digests[name]
 
     def start(self, wait: bool) -> Job | TrainedMember | None:
@@ -158,7 +156,7 @@ class MemberTraining:
         if known := session.store.find(member, digest, context.force_tags):
             return known
         assert context.train is not None
-        samples = session.samples(member, context.train, self._frames, training=True)
+        samples = session.samples(member, context.train, training=True)
         tags = {
             **{"vad.scale": member.size, "vad.seed": member.seed, "vad.group": member.group},
             **{"vad.entry": context.plan.name, "vad.profile": context.loaded.profile, **context.force_tags},
