@@ -73,10 +73,7 @@ class Dataset:
 
 
 def open_frames_of(data: str | None, labels: str | None, home: Path, first_frame: int | None = None) -> Dataset:
-    """The data set at `data`, or the demo street, made if it is not there, with its labels as `labels_of` finds them.
-
-    Raises InputError for all that is wrong with either.
-    """
+    """The data set at `data`, or the demo street, made if need be, with labels as `labels_of` finds them. Raises InputError."""
     if data is None:
         root, name = make_street(home / DEMO), DEMO
     else:

@@ -131,10 +131,7 @@ class RunContext:
 
 
 def prepare(request: Request, data: Dataset | None = None) -> RunContext:
-    """What running an entry on this data comes to. `data` is given where frames are open already.
-
-    Raises InputError for all that is wrong with entry, data or labels; nothing is tracked yet.
-    """
+    """What running an entry comes to; `data` is given where frames are open already. Raises InputError; tracks nothing yet."""
     read_policy()  # what decides on the registered model in the end
     loaded = load_entry(request.experiment, request.profile or default_profile(request.data), request.overrides)
     if not loaded.entry.members and request.data is None:

@@ -94,10 +94,7 @@ def evaluate(context: RunContext, outcomes: Sequence[Outcome]) -> Evaluation:
 
 
 def findings(context: RunContext, evaluation: Evaluation, place: str) -> tuple[str, ...]:
-    """Return what a person learns from a run, a sentence a line; nothing where there are no labels to judge by.
-
-    `place` says where the run's files are.
-    """
+    """Return what a run whose files are at `place` shows, a sentence a line; nothing where there are no labels to judge by."""
     best, *others = evaluation.measured
     top, judge = evaluation.measured[best], context.judge
     if top is None or judge is None:

@@ -15,10 +15,7 @@ from vad.frames.store import map_path, open_frames
 
 
 def run(request: Request, console: Console) -> Result:
-    """Run an entry to its end, or say what an earlier run of it found.
-
-    Raises InputError before anything is tracked for all that is wrong with entry, data or labels.
-    """
+    """Run an entry to its end, or say what an earlier run found. Raises InputError before anything is tracked."""
     context = prepare(request)
     announce(context, console)
     with open_session([context], console) as (session, (context,)):

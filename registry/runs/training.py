@@ -53,10 +53,7 @@ def look_up(context: RunContext, session: Session) -> dict[str, TrainedMember]:
 
 
 def train(context: RunContext, known: Members, parent: RunLog, session: Session) -> dict[str, TrainedMember]:
-    """All members, those that are not `known` trained now; those that another process is training come last.
-
-    Raises MembersFailed when all had their turn and some could not be trained.
-    """
+    """All members, those that are not `known` trained now. Raises MembersFailed at the end where some could not be trained."""
     trained = dict(known)
     failed: dict[str, str] = {}
     trainings = []
@@ -88,24 +85,17 @@ def train(context: RunContext, known: Members, parent: RunLog, session: Session)
 
 
 def train_all(trainings: Sequence["MemberTraining"], engine: Engine) -> Endings:
-    """Train members, and yield what became of each, as they end.
-
-    Those that another process is training come last, and are waited for one at a time: a process that waits must hold
-    nothing that another one may wait for.
-    """
+    """Train members, and yield what became of each, as they end; those that another process is training come last."""
     elsewhere: list[MemberTraining] = []
     yield from _train_together(trainings, engine, elsewhere)
-    for training in elsewhere:
+    for training in elsewhere:  # one at a time: a process that waits must hold nothing that another may wait for
         yield from _train_together([training], engine, None)
 
 
 def _train_together(
     trainings: Sequence["MemberTraining"], engine: Engine, elsewhere: list["MemberTraining"] | None
 ) -> Endings:
-    """Train members; those that another process is training go into `elsewhere`, or are waited for where that is None.
-
-    Where this is cut off, so are all of them.
-    """
+    """Train members; those that another process is training go into `elsewhere`, or are waited for where that is None."""
     running: dict[Job, MemberTraining] = {}
     found: list[tuple[MemberTraining, TrainedMember]] = []
 
@@ -253,10 +243,7 @@ _BATCHES, _PIXELS, _SCORING = 3, 2**19, 1 / 3
 
 
 def estimated_seconds(context: RunContext, names: Iterable[str], device: torch.device) -> float:
-    """Seconds, roughly, of training these members for all epochs (early stopping may make it less) and scoring by them.
-
-    Each kind of network is timed once in a process.
-    """
+    """Seconds, roughly, of training these members for all epochs (early stopping may make it less) and scoring by them."""
     total = 0.0
     for member in (context.plan.members[name] for name in names):
         kind, recipe = member.kind_of_input(), member.training

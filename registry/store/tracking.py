@@ -247,10 +247,7 @@ class Tracking:
         raise InputError(f"there is no run {run_id} in {self.shown}")
 
     def fetch(self, run_id: str, path: str, home: Path) -> Path | None:
-        """Return a local store's artifact, or a copy of a server's below `home`; None if it is gone or was never logged.
-
-        Raises Altered.
-        """
+        """Return an artifact, of a server a copy below `home`; None if it is gone or was never logged. Raises Altered."""
         run = self._seen.get(run_id) or self._look_at(run_id)
         if run is None:
             return None
