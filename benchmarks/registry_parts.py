@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from registry.analysis.leaderboard import as_text, leaderboard
-from registry.console import Console
 from registry.entries.loading import load_entry
 from registry.entries.plan import make_plan
 from registry.runs.context import Request, prepare
@@ -114,7 +113,7 @@ def run_and_skip(request: Request) -> dict[str, float]:
             setattr(kind, name, timed(method))
         try:
             started = time.perf_counter()
-            run(request, Console())
+            run(request)
             whole = time.perf_counter() - started
         finally:
             for (kind, name), method in originals.items():

@@ -13,25 +13,17 @@ _BAR = "{desc:<26.26} {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt}{postfix}  {
 _LINE_EVERY = 10.0
 
 
-class Console:
-    """Messages on standard error, so that standard output stays for results."""
-
-    def __init__(self) -> None:
-        self.live = sys.stderr.isatty()
-
-    def say(self, text: str = "") -> None:
-        tqdm.write(text, file=sys.stderr)
-        sys.stderr.flush()
-
-    def bar(self, what: str, total: int, unit: str = "frames") -> "Bar":
-        return Bar(self, what, total, unit)
+def say(text: str = "") -> None:
+    """Write a message to standard error, so that standard output stays for results."""
+    tqdm.write(text, file=sys.stderr)
+    sys.stderr.flush()
 
 
 class Bar:
     """A progress bar with rate and time left, or without a terminal a line every `_LINE_EVERY` seconds; a line at its end."""
 
-    def __init__(self, console: Console, what: str, total: int, unit: str):
-        self._console, self._what, self._total, self._unit = console, what, total, unit
+    def __init__(self, what: str, total: int, unit: str = "frames"):
+        self._what, self._total, self._unit = what, total, unit
         self._started = self._told = 0.0
         self._done = 0
         self._loss = ""
@@ -39,7 +31,7 @@ class Bar:
 
     def __enter__(self) -> Self:
         self._started = self._told = time.perf_counter()
-        if self._console.live:
+        if sys.stderr.isatty():
             unit = f" {self._unit}"
             self._bar = tqdm(
                 total=self._total, desc=self._what, unit=unit, bar_format=_BAR, file=sys.stderr, leave=False
@@ -54,7 +46,7 @@ class Bar:
             self._say(f"{self._done:,} {self._unit} in {seconds:.1f} s, {self._rate():,.0f}/s{self._loss}")
 
     def _say(self, text: str) -> None:
-        self._console.say(f"  {self._what:<26} {text}")
+        say(f"  {self._what:<26} {text}")
 
     def _rate(self) -> float:
         return self._done / max(time.perf_counter() - self._started, 1e-9)

@@ -4,7 +4,6 @@ import gc
 import os
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import time
@@ -12,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from http.client import HTTPException
 from pathlib import Path
+from subprocess import DEVNULL, STDOUT, Popen, TimeoutExpired
 from typing import Any, BinaryIO
 from urllib.request import ProxyHandler, build_opener
 
@@ -48,11 +48,8 @@ def serve_ui(port: int | None, browse: bool, home: Path, say: Callable[[str], ob
     given = {**os.environ, "MLFLOW_BACKEND_STORE_URI": uri, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     program = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(chosen), "--workers", "1"]
 
-    def start(output: BinaryIO) -> subprocess.Popen[bytes]:
-        null = subprocess.DEVNULL
-        return subprocess.Popen(
-            program, env=given, stdin=null, stdout=output, stderr=output, process_group=0, cwd=folder
-        )
+    def start(stdout: BinaryIO) -> Popen[bytes]:
+        return Popen(program, env=given, stdin=DEVNULL, stdout=stdout, stderr=STDOUT, process_group=0, cwd=folder)
 
     with _running(start, f"{address}/health", log, "MLflow's UI did not start", say):
         announce(links, address, "  (Ctrl-C stops it)", browse, say)
@@ -73,8 +70,8 @@ def serve_model(model: str, port: int | None, home: Path, say: Callable[[str], o
     gc.freeze()  # or the end of this process would look through all that it imported, for seconds on a busy machine
     with tempfile.TemporaryDirectory(prefix="vad-serve-") as folder:
 
-        def start(output: BinaryIO) -> Any:  # with a copy: what changes in the store does not reach the server
-            return scoring_server(str(versions.fetch(version, Path(folder))), chosen, HOST, output)
+        def start(stdout: BinaryIO) -> Any:  # with a copy: what changes in the store does not reach the server
+            return scoring_server(str(versions.fetch(version, Path(folder))), chosen, HOST, stdout)
 
         with _running(start, f"{address}/ping", log, f"{version.uri} cannot be served", say):
             what = f"model version {version.number} ({variant} of {entry}, made on {data})"
@@ -83,11 +80,7 @@ def serve_model(model: str, port: int | None, home: Path, say: Callable[[str], o
 
 @contextmanager
 def _running(
-    start: Callable[[BinaryIO], subprocess.Popen[bytes]],
-    page: str,
-    log: Path,
-    failure: str,
-    say: Callable[[str], object],
+    start: Callable[..., Popen[bytes]], page: str, log: Path, failure: str, say: Callable[[str], object]
 ) -> Iterator[None]:
     """Start a server with its log as output, run the block once it answers `page`, and wait until Ctrl-C ends it.
 
@@ -95,7 +88,7 @@ def _running(
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with log.open("wb") as output, _ended_with_block(start(output)) as process:
+        with log.open("wb") as output, _ended_with_block(start(stdout=output)) as process:
             while not _answers(page):
                 if process.poll() is not None:
                     raise InputError(f"{failure}: {last_line(log)}; more in {log}")
@@ -135,18 +128,16 @@ def last_line(log: Path) -> str:
 
 
 @contextmanager
-def _ended_with_block(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+def _ended_with_block(process: Popen[bytes]) -> Iterator[Popen[bytes]]:
     """End the process, and its process group where it leads one, with the block."""
-    leads = process.poll() is None and os.getpgid(process.pid) == process.pid
     try:
         yield process
     finally:
         ignore_further_signals()
         process.terminate()
-        with suppress(subprocess.TimeoutExpired, KeyboardInterrupt):  # a second Ctrl-C does not wait
+        with suppress(TimeoutExpired, KeyboardInterrupt):  # a second Ctrl-C does not wait
             process.wait(_SHUTDOWN_SECONDS)
-        if leads:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # where it leads no group
+            os.killpg(process.pid, signal.SIGKILL)
         process.kill()
         process.wait()

@@ -1,11 +1,11 @@
-"""Named building blocks: networks, losses, errors, steps, fusions, each under the field's name for it.
+"""Named building blocks: networks, inputs, losses, errors, steps, each under the field's name for it.
 
-A block is a function or a class whose keyword-only parameters are the options that an entry may set. Their annotations
-are checked before anything runs.
+A block is a function or a class; its keyword-only parameters are its options, and their annotations are checked.
 """
 
 import inspect
 import math
+import operator
 import types
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -45,15 +45,15 @@ class Within:
 
     def fault(self, value: float) -> str | None:
         """What is wrong with `value`, or None."""
-        if self.above is not None and not value > self.above:
-            return f"must be above {self.above:g}"
-        if self.low is not None and not value >= self.low:
-            return f"must be at least {self.low:g}"
-        if self.high is not None and not value <= self.high:
-            return f"must be at most {self.high:g}"
-        if self.odd and value % 2 != 1:
-            return "must be odd"
-        return None
+        bounds = (
+            (self.above, operator.gt, "above"),
+            (self.low, operator.ge, "at least"),
+            (self.high, operator.le, "at most"),
+        )
+        for bound, holds, words in bounds:
+            if bound is not None and not holds(value, bound):
+                return f"must be {words} {bound:g}"
+        return "must be odd" if self.odd and value % 2 != 1 else None
 
 
 Count = Annotated[int, Within(low=1)]
@@ -83,15 +83,13 @@ class Catalog(Generic[Block]):
     def register(self, name: str, *, version: int | None = None) -> Callable[[Block], Block]:
         """Decorator: file a block under `name`.
 
-        The project's own blocks have a `version`, to be raised where one gives anything else for the same settings.
-        Without one the block is yours, and known by its source.
+        The project's own have a `version`, raised where one gives anything else for the same settings; yours are known by source.
         """
 
         def file(block: Block) -> Block:
             if name in self._blocks:
                 raise ValueError(f"two blocks of kind {self.kind} are called {name}")
-            self._blocks[name] = block
-            self._versions[name] = version
+            self._blocks[name], self._versions[name] = block, version
             return block
 
         return file

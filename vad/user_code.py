@@ -1,7 +1,7 @@
 """Which blocks are yours, and the code that decides what they do.
 
-The project's own blocks have versions, so that moving them trains nothing anew. A block of your own is known by its
-source: comments and docstrings left out, with all that it imports of yours.
+The project's blocks have versions. Yours are known by their source, without comments and docstrings, with all of yours
+that it imports.
 """
 
 import ast
@@ -67,9 +67,8 @@ def code_of(module: str, name: str) -> dict[str, str]:
 
 def place_of(error: BaseException) -> str | None:
     """Where in your own code an error arose: file and line; None where no such code had a part in it."""
-    frames = traceback.extract_tb(error.__traceback__)
     project = {_file(name) for name in _PROJECT}
-    for frame in reversed(frames):
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
         path = Path(frame.filename).resolve()
         ours = path in project or path.is_relative_to(_ROOT.parent / "registry")
         if path.is_file() and not ours and not str(path).startswith(_LIBRARIES):

@@ -32,11 +32,6 @@ def all_runs(tracking: Tracking, tags: Mapping[str, str] | None = None) -> list[
     return [run for kind in get_args(Kind) for run in tracking.find(kind, statuses=STATUSES, tags=tags)]
 
 
-def is_ours(name: str, tags: Mapping[str, str]) -> bool:
-    """Whether a version was registered by `vad`."""
-    return "vad.entry" in tags or name.startswith(f"{NAME}/")
-
-
 def all_versions(tracking: Tracking) -> list[Version]:
     """Every version that was registered by `vad`, as the store's client tells of it."""
     aliases: dict[str, list[str]] = {}
@@ -46,7 +41,7 @@ def all_versions(tracking: Tracking) -> list[Version]:
     versions = []
     for found in tracking.client.search_model_versions():
         name, tags = f"{found.name}/{found.version}", facts_of_version(found.tags)
-        if is_ours(name, tags):
+        if found.name == NAME or "vad.entry" in tags:
             model_id = found.source.removeprefix("models:/")
             versions.append(Version(name, tuple(aliases.get(name, ())), tags, found.run_id or "", model_id))
     return versions

@@ -61,18 +61,19 @@ def compare(a: str, b: str, tracking: Tracking, home: Path) -> Comparison:
     before, now = (identity_of(run, tracking, home) for run, _ in chosen)
     tables = [judged_table(tracking, run.run_id, home) for run, _ in chosen]
     judged = [table for table in tables if table is not None]
-    values, sampled, found, videos, why_not = [], [], None, [], ""
+    measured: list[Measured | None] = [None, None]
+    found, videos, why_not = None, [], ""
     if len(judged) < 2:
         missing = next(run for (run, _), table in zip(chosen, tables, strict=True) if table is None)
         why_not = f"run {missing.run_id[:8]} has no labelled scores, or they are gone or altered"
     else:
         values = [table.variants[variant] for table, (_, variant) in zip(judged, chosen, strict=True)]
         sampled = [sample(v, t.labels, t.index) for v, t in zip(values, judged, strict=True) if t.labels is not None]
+        measured = [s.measured for s in sampled]
         if same_judge(*judged):
             found, videos = difference(sampled[1], sampled[0]), _videos(judged[0], *values)
         else:
             why_not = "they were judged on other frames or labels, so their figures cannot be compared"
-    measured = [s.measured for s in sampled] if sampled else [None, None]
     a_side, b_side = (
         Side(run.run_id, run.tags.get("vad.entry", run.name), variant, run.tags.get("vad.figure", "ap"), figures)
         for (run, variant), figures in zip(chosen, measured, strict=True)

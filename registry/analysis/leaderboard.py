@@ -1,12 +1,12 @@
 """Every finished run, best first within one data set and protocol, the reference's and the board's figures beside ours."""
 
-import csv
-import io
 import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
+
+import pandas as pd
 
 from registry.console import table
 from registry.models.lineage import board_scores
@@ -179,8 +179,4 @@ def as_csv(rows: Sequence[Row]) -> str:
         values |= {f"board_{name}": score for name, score in boards.items()}
         plain.append(values | {f"param_{name}": value for name, value in params.items()})
     names = list(dict.fromkeys(name for values in plain for name in values)) or list(Row.__dataclass_fields__)
-    text = io.StringIO()
-    writer = csv.DictWriter(text, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(plain)
-    return text.getvalue().rstrip("\n")
+    return pd.DataFrame(plain, columns=names).to_csv(index=False, lineterminator="\n").rstrip("\n")

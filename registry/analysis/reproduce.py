@@ -20,10 +20,11 @@ import yaml
 from torch import Tensor
 
 from registry.analysis.changes import FEW, plan_changes
-from registry.console import Console, plural, table
+from registry.console import plural, say, table
 from registry.data.datasets import DEMO, NO_LABELS, Dataset, first_frame_of, open_frames_of
 from registry.provenance import checkout
 from registry.runs.identity import changed_frames, stored_identity, videos_of
+from registry.signals import STATUS
 from registry.store.address import sqlite_uri
 from registry.store.record import recorded
 from registry.store.score_table import TEST, ScoreTable, read_table
@@ -33,7 +34,6 @@ from vad.system.files import sha256
 from vad.system.weights import load_tensors
 
 _PROJECT = Path(__file__).resolve().parents[2]
-_STOPPED = 130
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class _Store:
         return {name: self.tracking.get(run_id) for name, run_id in results["members"].items()}
 
 
-def reproduce(run: Found, data: str | None, tracking: Tracking, home: Path, console: Console) -> Repeated:
+def reproduce(run: Found, data: str | None, tracking: Tracking, home: Path) -> Repeated:
     """Run a finished run again and compare.
 
     `data` is where its frames lie now, if not where they lay then. Raises InputError where its record is gone or was
@@ -91,8 +91,7 @@ def reproduce(run: Found, data: str | None, tracking: Tracking, home: Path, cons
         for path in recorded(owner.tags):
             store.file(owner, path)
     options = ["--profile", identity["profile"], *_data(run, identity, data, home)]
-    for setting in [*identity["set"], *_files(run, entry, identity)]:
-        options += ["--set", setting]
+    options += [f"--set={setting}" for setting in (*identity["set"], *_files(run, entry, identity))]
     home.mkdir(parents=True, exist_ok=True)
     notes: list[str] = []
     with tempfile.TemporaryDirectory(dir=home, prefix=".reproduce-") as work:
@@ -100,9 +99,9 @@ def reproduce(run: Found, data: str | None, tracking: Tracking, home: Path, cons
         code = _code(identity, notes, folder / "code")
         (folder / "experiments").mkdir()
         (folder / "experiments" / f"{identity['name']}.yaml").write_text(entry, encoding="utf-8")
-        console.say(f"run {run.run_id} ({identity['name']}) once more:")
+        say(f"run {run.run_id} ({identity['name']}) once more:")
         for note in notes:
-            console.say(f"  note: {note}")
+            say(f"  note: {note}")
         command = [sys.executable, "-m", "registry.cli", "run", identity["name"], *options]
         _run(command, folder, code, identity, notes)
         return _compare(run, store, identity, folder, notes)
@@ -175,21 +174,16 @@ def _code(identity: Mapping[str, Any], notes: list[str], folder: Path) -> Path:
     if not commit or (commit == here["commit"] and (here["dirty"] != "yes" or then.get("dirty") == "yes")):
         return _PROJECT
     packed = folder.with_suffix(".tar")
-    if complaint := _git("archive", f"--output={packed}", commit):
+    archive = ["git", "-C", str(_PROJECT), "archive", f"--output={packed}", commit]
+    try:
+        subprocess.run(archive, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        complaint = (getattr(error, "stderr", "") or str(error)).strip().splitlines()[-1]
         this = here["commit"][:12] or "this place"
         notes.append(f"its commit is not here ({complaint}): it ran with the code of {this}")
         return _PROJECT
     shutil.unpack_archive(packed, folder)
     return folder
-
-
-def _git(*arguments: str) -> str:
-    """Run git on the project; what it complained of, or nothing."""
-    try:
-        done = subprocess.run(["git", "-C", str(_PROJECT), *arguments], capture_output=True, text=True)
-    except OSError as error:
-        return str(error.strerror)
-    return (done.stderr.strip() or "git failed").splitlines()[-1] if done.returncode else ""
 
 
 def _run(command: list[str], folder: Path, code: Path, identity: Mapping[str, Any], notes: list[str]) -> None:
@@ -198,7 +192,7 @@ def _run(command: list[str], folder: Path, code: Path, identity: Mapping[str, An
     if threads := identity.get("threads"):
         given["OMP_NUM_THREADS"] = str(threads)
     done = subprocess.run(command, cwd=folder, env=given, stdout=subprocess.PIPE, text=True)
-    if done.returncode == _STOPPED:
+    if done.returncode == STATUS:
         raise KeyboardInterrupt
     if done.returncode:
         raise InputError("; ".join(["the run did not come to its end this time (see above)", *notes]))

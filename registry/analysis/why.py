@@ -1,7 +1,6 @@
 """What a run would train or reuse now, and what changed since last time, without running it."""
 
 import ast
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from registry.analysis.changes import as_lines, changes, identity_of, run_changes
-from registry.console import Console, plural, table
+from registry.console import plural, table
 from registry.runs.context import Request, RunContext, prepare
 from registry.runs.executor import finished
 from registry.runs.identity import changed_code, identity
@@ -45,11 +44,11 @@ class Why:
     members: list[Reason]
 
 
-def why(request: Request, console: Console) -> Why:
+def why(request: Request) -> Why:
     """Look up every member as a run would. Raises InputError for what is wrong with entry, data or labels."""
     work = prepare(request)
     tracking = Tracking(maybe=True)
-    store = MemberStore(tracking, request.home, console)
+    store = MemberStore(tracking, request.home)
     done = finished(work, tracking)
     runs = tracking.find("experiment", tags={"vad.entry": work.plan.name})
     here = [run for run in runs if run.tags.get("vad.data") == work.data.place]
@@ -68,7 +67,7 @@ def why(request: Request, console: Console) -> Why:
         profile=work.loaded.profile,
         done=done.run_id if done else None,
         last=last.run_id if last else None,
-        last_when=time.strftime("%Y-%m-%d %H:%M", time.localtime(last.started)) if last else "",
+        last_when=last.when.rpartition(":")[0] if last else "",
         entry_changes=entry,
         data_changes=data,
         code_changes=code,

@@ -3,30 +3,30 @@
 What is heavy is imported where it is used, so that `vad --help` answers at once.
 """
 
+import logging
 import os
 import sys
 import time
 import traceback
 from collections.abc import Sequence
 from contextlib import chdir, suppress
+from pathlib import Path
 from typing import Any
 
 import click
 
 from registry import signals as stopping
 from registry.cli import analysis as insight
-from registry.cli import entries, models, servers, store
-from registry.cli import run as running
+from registry.cli import entries, models, store
 from registry.cli.options import home
-from registry.cli.surroundings import settle
 from vad.errors import InputError
 from vad.system.files import abandon
 
 _SECTIONS: dict[str, tuple[click.Command, ...]] = {
-    "Run": (running.run,),
+    "Run": (entries.run,),
     "Before a run": (entries.check, entries.show, entries.data, insight.why),
-    "Runs side by side": (insight.leaderboard, insight.compare, insight.reproduce, insight.journey, servers.ui),
-    "From the registered model": (models.submit, servers.serve, models.render),
+    "Runs side by side": (insight.leaderboard, insight.compare, insight.reproduce, insight.journey, insight.ui),
+    "From the registered model": (models.submit, models.serve, models.render),
     "Predictions": (models.evaluate, models.record, models.explain),
     "Which version is production": (models.promote, models.rollback, models.history),
     "The store": (store.export, store.import_, store.doctor, store.gc),
@@ -41,7 +41,7 @@ class _Commands(click.Group):
     def main(self, args: Sequence[str] | None = None, *rest: Any, **options: Any) -> Any:
         self.own_process = args is None  # else another program calls it and continues
         if self.own_process:
-            settle(home())
+            _settle()
         try:
             return super().main(args, *rest, **options)
         except SystemExit as end:
@@ -66,7 +66,7 @@ class _Commands(click.Group):
                         click.echo(f"\n{stopping.STOPPED}", err=True)
                     context.exit(stopping.STATUS)
                 if line := _your_fault(error):
-                    raise _Refused(line) from None
+                    raise click.UsageError(line) from None  # exit status 2
                 raise click.ClickException(_our_fault(error)) from None
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
@@ -76,8 +76,16 @@ class _Commands(click.Group):
                 formatter.write_dl([(c.name or "", c.get_short_help_str(limit=80)) for c in commands])
 
 
-class _Refused(click.ClickException):
-    exit_code = 2
+def _settle() -> None:
+    """Let MLflow leave waiting and telling to us, and let caches that want a home have one: not in a program that calls us."""
+    # It would wait and repeat on its own: minutes, without a word, and not knowing what it made already.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
+    logging.getLogger("mlflow.store.db").setLevel(logging.CRITICAL)  # it raises what it would print, with a traceback
+    if not os.access(Path.home(), os.W_OK):
+        os.environ.setdefault("MPLCONFIGDIR", str(home().resolve() / "matplotlib"))
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(home().resolve() / "torch"))
 
 
 def _your_fault(error: BaseException) -> str | None:

@@ -1,4 +1,4 @@
-"""Commands that put finished runs side by side."""
+"""Commands that put finished runs side by side, MLflow's UI among them."""
 
 import json
 from dataclasses import asdict
@@ -7,16 +7,7 @@ from typing import Any
 
 import click
 
-from registry.cli.options import (
-    Experiment,
-    Place,
-    data_option,
-    first_frame_option,
-    home,
-    json_option,
-    labels_option,
-    set_option,
-)
+from registry.cli import options
 
 
 @click.command(short_help="List finished runs, best first.")
@@ -35,7 +26,7 @@ def leaderboard(everything: bool, form: str | None) -> None:
 @click.command(short_help="Compare two runs: settings, AP, videos.")
 @click.argument("a")
 @click.argument("b")
-@json_option
+@options.json_option
 def compare(a: str, b: str, as_json: bool) -> None:
     """Compare two runs: what differs, the difference in AP with its interval, the videos where it is won and lost.
 
@@ -48,19 +39,19 @@ def compare(a: str, b: str, as_json: bool) -> None:
     from registry.analysis import compare as comparing
     from registry.store.tracking import Tracking
 
-    found = comparing.compare(a, b, Tracking(), home())
+    found = comparing.compare(a, b, Tracking(), options.home())
     click.echo(json.dumps(asdict(found), indent=2) if as_json else comparing.as_text(found))
 
 
 @click.command(short_help="Explain what would be trained or reused, and what changed.")
-@click.argument("experiment", type=Experiment(), metavar="EXP")  # it and the options are named as in Request
-@data_option
-@labels_option
-@first_frame_option
+@click.argument("experiment", metavar="EXP", **options.EXPERIMENT)  # it and the options are named as in Request
+@options.data_option
+@options.labels_option
+@options.first_frame_option
 @click.option("--profile", metavar="NAME", help="full, or demo. [demo without --data]")
-@set_option
+@options.set_option
 @click.option("--force", is_flag=True, help="As if run with --force.")
-@json_option
+@options.json_option
 def why(as_json: bool, **asked: Any) -> None:
     """Explain what a run would train or reuse now, and which key, file or code version changed since last time.
 
@@ -69,17 +60,16 @@ def why(as_json: bool, **asked: Any) -> None:
     Example: vad why phase5_multiscale --data avenue --set train.epochs=30
     """
     from registry.analysis import why as reasons
-    from registry.console import Console
     from registry.runs.context import Request
 
-    found = reasons.why(Request(**asked, home=home()), Console())
+    found = reasons.why(Request(**asked, home=options.home()))
     click.echo(json.dumps(asdict(found), indent=2) if as_json else reasons.as_text(found))
 
 
 @click.command(short_help="Run a recorded run again and compare.")
 @click.argument("run")
-@data_option
-@json_option
+@options.data_option
+@options.json_option
 def reproduce(run: str, data: str | None, as_json: bool) -> None:
     """Run a recorded run again, from its artifacts alone, and compare weights, scores and predictions bit for bit.
 
@@ -91,23 +81,22 @@ def reproduce(run: str, data: str | None, as_json: bool) -> None:
     """
     from registry.analysis import reproduce as repeating
     from registry.analysis.choose import choose_run
-    from registry.console import Console
     from registry.store.tracking import Tracking
 
     tracking = Tracking()
-    found = repeating.reproduce(choose_run(run, tracking)[0], data, tracking, home(), Console())
+    found = repeating.reproduce(choose_run(run, tracking)[0], data, tracking, options.home())
     click.echo(json.dumps(asdict(found), indent=2) if as_json else repeating.as_text(found))
     if not found.same:
         raise SystemExit(2)
 
 
 @click.command(short_help="Set the reference's tables and claims beside your runs.")
-@data_option  # it and those below are named as in Asked
-@labels_option
-@first_frame_option
+@options.data_option  # it and those below are named as in Asked
+@options.labels_option
+@options.first_frame_option
 @click.option("--profile", metavar="NAME", help="The runs of this profile. [full; demo without --data]")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="The runs with these overrides.")
-@click.option("--out", type=Place(), metavar="FOLDER", help="Where Markdown and picture go. [journey/<data>]")
+@click.option("--out", type=options.PATH, metavar="FOLDER", help="Where Markdown and picture go. [journey/<data>]")
 def journey(out: str | None, **asked: Any) -> None:
     """Set the reference's tables beside what was measured on this data, and judge its claims.
 
@@ -118,7 +107,20 @@ def journey(out: str | None, **asked: Any) -> None:
     from registry.journey.report import as_text, write
     from registry.journey.retrace import Asked, retrace
 
-    found = retrace(Asked(**asked), home())
+    found = retrace(Asked(**asked), options.home())
     click.echo(as_text(found))
     for path in write(found, Path(out) if out else Path("journey") / found.name):
         click.echo(f"wrote {path}")
+
+
+@click.command(short_help="Open MLflow's UI on the leaderboard.")
+@click.option("--port", type=click.IntRange(1, 65535), help="[the first free one from 5000]")
+@click.option("--no-open", "browse", flag_value=False, default=True, help="Leave the browser as it is.")
+def ui(port: int | None, browse: bool) -> None:
+    """Open MLflow's own UI on 127.0.0.1: the leaderboard in a browser. Ctrl-C stops it.
+
+    Example: vad ui --port 5005 --no-open
+    """
+    from registry.servers import serve_ui
+
+    serve_ui(port, browse, options.home(), click.echo)

@@ -1,26 +1,18 @@
-"""Commands that look at experiments and data before anything is trained."""
+"""Commands on experiments and data: look at them before anything is trained, and run them."""
 
 import json
+from typing import Any
 
 import click
 
-from registry.cli.options import (
-    Experiment,
-    Place,
-    data_option,
-    first_frame_option,
-    home,
-    json_option,
-    labels_option,
-    set_option,
-)
+from registry.cli import options
 from vad.errors import InputError
 
 
 @click.command(short_help="Validate experiments, without training.")
-@click.argument("experiments", type=Experiment(), nargs=-1, metavar="[EXP]...")
-@set_option
-@json_option
+@click.argument("experiments", nargs=-1, metavar="[EXP]...", **options.EXPERIMENT)
+@options.set_option
+@options.json_option
 def check(experiments: tuple[str, ...], overrides: tuple[str, ...], as_json: bool) -> None:
     """Validate experiments and build what they name, without training. All of them by default.
 
@@ -54,10 +46,10 @@ def check(experiments: tuple[str, ...], overrides: tuple[str, ...], as_json: boo
 
 
 @click.command(short_help="Print an experiment with every default filled in.")
-@click.argument("experiment", type=Experiment(), metavar="EXP")
-@data_option
+@click.argument("experiment", metavar="EXP", **options.EXPERIMENT)
+@options.data_option
 @click.option("--profile", metavar="NAME", help="full or demo. [demo without --data, as `vad run` takes it]")
-@set_option
+@options.set_option
 def show(experiment: str, data: str | None, profile: str | None, overrides: tuple[str, ...]) -> None:
     """Print an experiment as `vad run` would run it with the same options: every default filled in, every member spelt out.
 
@@ -73,20 +65,67 @@ def show(experiment: str, data: str | None, profile: str | None, overrides: tupl
 
 
 @click.command(short_help="Inspect a data folder before training on it.")
-@click.argument("data", type=Place(), required=False, metavar="[FOLDER]")
-@labels_option
-@first_frame_option
-@json_option
+@click.argument("data", type=options.PATH, required=False, metavar="[FOLDER]")
+@options.labels_option
+@options.first_frame_option
+@options.json_option
 def data(data: str | None, labels: str | None, first_frame: int | None, as_json: bool) -> None:
     """Inspect a data folder before training: videos, frames, gaps, sizes, unreadable files, likely flips.
 
     Without a folder, the demo street is made and inspected.
     """
-    from registry.console import Console, libraries_silent
+    from registry.console import libraries_silent
     from registry.data import inspection
 
     with libraries_silent():
-        found = inspection.inspect(data, labels, home(), Console(), first_frame)
+        found = inspection.inspect(data, labels, options.home(), first_frame)
     click.echo(inspection.as_json(found) if as_json else inspection.as_text(found))
     if found.faults:
         raise InputError("this data cannot be used as it is; see the faults above")
+
+
+@click.command()
+@click.argument("experiments", metavar="EXP...", nargs=-1, required=True, **options.EXPERIMENT)
+@options.data_option
+@options.labels_option
+@options.first_frame_option
+@click.option(
+    "--profile", metavar="NAME", help="full: the entry's own values; demo: brief training. [demo without --data]"
+)
+@options.set_option
+@click.option("--force", is_flag=True, help="Train and score anew, whatever is there already.")
+@click.option(
+    "--engine",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="Train in this process, or on a Ray cluster: that of RAY_ADDRESS, else one on this machine.",
+)
+@click.option(
+    "--gpu-share",
+    type=options.share,
+    metavar="SHARE",
+    help="With ray: how much of a GPU a member takes, as in 0.25. [1 where the cluster has any]",
+)
+@options.writes
+def run(experiments: tuple[str, ...], **asked: Any) -> None:
+    """Run an experiment: train, score, fuse, track, register.
+
+    EXP is a name in experiments/ or a path to a file. Several, or `all`, run as one queue: what they share is
+    trained once, and one that fails does not stop the others (exit status 1 in the end).
+
+    Example: vad run phase5_multiscale --data avenue --labels labels.csv
+    """
+    from registry.entries.loading import without_journey
+    from registry.runs import executor, queue, result
+    from registry.runs.context import Request
+
+    experiments = without_journey(experiments)
+    request = Request(experiments[0], home=options.home(), **asked)
+    if experiments == (queue.ALL,) or len(experiments) > 1:
+        ended = queue.run_queue(experiments, request)
+        click.echo("\n" + queue.as_text(ended))
+        if any(item.result is None for item in ended):
+            click.get_current_context().exit(1)
+    else:
+        click.echo(result.as_text(executor.run(request)))

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from registry.cli.options import Place, Share, data_option, first_frame_option, home, json_option, writes
+from registry.cli import options
 from vad.errors import InputError
 
 _model_option = click.option(
@@ -20,9 +20,9 @@ _model_option = click.option(
 
 @click.command(short_help="Write a predictions file (Id,Predicted).")
 @_model_option
-@data_option
-@first_frame_option
-@click.option("--out", type=Place(), metavar="FILE", help="Where to write. [submissions/<data>-v<version>.csv]")
+@options.data_option
+@options.first_frame_option
+@click.option("--out", type=options.PATH, metavar="FILE", help="Where to write. [submissions/<data>-v<version>.csv]")
 @click.option(
     "--normalization",
     type=click.Choice(["stored", "own"]),
@@ -34,18 +34,17 @@ _model_option = click.option(
 @click.option(
     "--message", metavar="TEXT", help="With --kaggle: what to call the submission. [version, variant, experiment]"
 )
-@writes
+@options.writes
 def submit(normalization: Any, kaggle: str | None, message: str | None, **asked: Any) -> None:
     """Write a predictions file (Id,Predicted) by a registered model.
 
     Example: vad submit --model production --data avenue --out predictions.csv
     """
-    from registry.console import Console
     from registry.models import submission
     from registry.runs.result import measured_text
 
     program = submission.require_kaggle() if kaggle else ""
-    done = submission.submit(submission.Request(**asked), normalization, home(), Console())
+    done = submission.submit(submission.Request(**asked), normalization, options.home())
     click.echo(f"wrote {done.path}: {done.frames:,} frames, SHA-256 {done.sha256}")
     click.echo(f"by model version {done.version.number}; recorded as run {done.run_id}")
     if done.measured:
@@ -57,16 +56,32 @@ def submit(normalization: Any, kaggle: str | None, message: str | None, **asked:
         click.echo(f"its score, once you know it: vad record {done.path} --score S --board public")
 
 
+@click.command(short_help="Answer HTTP requests with scores.")
+@click.option("--model", default="production", show_default=True, help="Alias, version number or models:/ URI.")
+@click.option("--port", type=click.IntRange(1, 65535), help="[the first free one from 5001]")
+@options.writes
+def serve(model: str, port: int | None) -> None:
+    """Answer requests with the scores of a registered model, on 127.0.0.1.
+
+    POST /invocations takes frames as JSON (video, frame, image in base64) and gives their scores. Ctrl-C stops it.
+
+    Example: vad serve --model production --port 5001
+    """
+    from registry.servers import serve_model
+
+    serve_model(model, port, options.home(), click.echo)
+
+
 @click.command(short_help="Render a test video with heat map and score.")
 @click.argument("video")
 @_model_option
-@data_option
-@first_frame_option
+@options.data_option
+@options.first_frame_option
 @click.option(
-    "--out", type=Place(), metavar="FILE", help="Where to write, an .mp4. [renders/<data>-<video>-v<version>.mp4]"
+    "--out", type=options.PATH, metavar="FILE", help="Where to write, an .mp4. [renders/<data>-<video>-v<version>.mp4]"
 )
 @click.option("--fps", type=click.IntRange(1, 240), default=25, show_default=True, help="Frames a second.")
-@writes
+@options.writes
 def render(video: str, fps: int, **asked: Any) -> None:
     """Render a test video with the error as a heat map and the score below it, to be played in a browser.
 
@@ -75,11 +90,10 @@ def render(video: str, fps: int, **asked: Any) -> None:
 
     Example: vad render 8 --model production --data avenue
     """
-    from registry.console import Console
     from registry.models import rendering, submission
     from vad.scoring.render import IN_BROWSERS
 
-    done = rendering.render(submission.Request(**asked), video, fps, home(), Console())
+    done = rendering.render(submission.Request(**asked), video, fps, options.home())
     where = "plays in browsers" if done.codec in IN_BROWSERS else "browsers do not play it; a player does"
     width, height = done.size
     click.echo(f"wrote {done.path}: {done.frames:,} frames, {width} x {height}, {done.codec} ({where})")
@@ -87,11 +101,13 @@ def render(video: str, fps: int, **asked: Any) -> None:
 
 
 @click.command(short_help="Measure a predictions file: AP, AUC, prevalence.")
-@click.argument("file", type=Place(Path))
-@click.option("--labels", type=Place(), required=True, metavar="PATH", help="CSV (Id,Label) or folder of N_label.mat.")
-@first_frame_option
-@json_option
-def evaluate(file: Path, labels: str, first_frame: int | None, as_json: bool) -> None:
+@click.argument("file", type=options.PATH)
+@click.option(
+    "--labels", type=options.PATH, required=True, metavar="PATH", help="CSV (Id,Label) or folder of N_label.mat."
+)
+@options.first_frame_option
+@options.json_option
+def evaluate(file: str, labels: str, first_frame: int | None, as_json: bool) -> None:
     """Measure a predictions file: AP with interval, AUC, prevalence.
 
     Example: vad evaluate predictions.csv --labels labels.csv
@@ -99,15 +115,15 @@ def evaluate(file: Path, labels: str, first_frame: int | None, as_json: bool) ->
     from registry.models import submission
     from registry.runs.result import measured_text
 
-    measured = submission.evaluate(file, labels, home(), first_frame)
+    measured = submission.evaluate(Path(file), labels, options.home(), first_frame)
     click.echo(json.dumps(asdict(measured), indent=2) if as_json else measured_text(measured))
 
 
 @click.command(short_help="Write a board's score back to run and version.")
-@click.argument("file", type=Place(Path))
-@click.option("--score", type=Share(), required=True, help="What the board says, from 0 to 1.")
+@click.argument("file", type=options.PATH)
+@click.option("--score", type=options.share, required=True, help="What the board says, from 0 to 1.")
 @click.option("--board", type=click.Choice(["public", "private"]), default="public", show_default=True)
-def record(file: Path, score: float, board: str) -> None:
+def record(file: str, score: float, board: str) -> None:
     """Write a board's score back to the model version and the run that the file came from.
 
     Example: vad record submissions/avenue-v3.csv --score 0.631 --board public
@@ -115,14 +131,14 @@ def record(file: Path, score: float, board: str) -> None:
     from registry.models import lineage
     from registry.store.tracking import Tracking
 
-    run, version = lineage.record(file, score, board, Tracking())
+    run, version = lineage.record(Path(file), score, board, Tracking())
     on = f"version {version.number} and " if version else ""
     click.echo(f"{board} board {score:g}: recorded on {on}run {run.run_id} ({run.tags.get('vad.entry', '')})")
 
 
 @click.command(short_help="Trace a file or version back to entry, data, commit.")
-@click.argument("what", type=Place(), metavar="FILE|MODEL")
-@json_option
+@click.argument("what", type=options.PATH, metavar="FILE|MODEL")
+@options.json_option
 def explain(what: str, as_json: bool) -> None:
     """Trace a predictions file or a model version back to run, variant, members, experiment, data and commit.
 
@@ -135,7 +151,7 @@ def explain(what: str, as_json: bool) -> None:
     from registry.models import lineage
     from registry.store.tracking import Tracking
 
-    found = lineage.explain(what, Tracking(), home())
+    found = lineage.explain(what, Tracking(), options.home())
     click.echo(json.dumps(asdict(found), indent=2) if as_json else lineage.as_text(found))
     if not found.sound:
         raise InputError(f"{what} is not what was recorded, or a part of its lineage is gone; see above")
@@ -143,7 +159,7 @@ def explain(what: str, as_json: bool) -> None:
 
 @click.command(short_help="Make a version production by hand.")
 @click.argument("version")
-@writes
+@options.writes
 def promote(version: str) -> None:
     """Make a version production, whatever the figures say; what was production becomes previous."""
     from registry.models.production import Production
@@ -152,12 +168,12 @@ def promote(version: str) -> None:
 
     versions = Versions(Tracking())
     chosen = versions.resolve(version, "VERSION")
-    Production(versions, home()).promote(chosen, "by hand")
+    Production(versions, options.home()).promote(chosen, "by hand")
     click.echo(f"version {chosen.number} is production")
 
 
 @click.command(short_help="Go back to the previous production model.")
-@writes
+@options.writes
 def rollback() -> None:
     """Make the previous production model production again.
 
@@ -167,11 +183,11 @@ def rollback() -> None:
     from registry.models.versions import Versions
     from registry.store.tracking import Tracking
 
-    click.echo(f"version {Production(Versions(Tracking()), home()).rollback().number} is production again")
+    click.echo(f"version {Production(Versions(Tracking()), options.home()).rollback().number} is production again")
 
 
 @click.command(short_help="List every decision and its reason.")
-@json_option
+@options.json_option
 def history(as_json: bool) -> None:
     """List which version was production when, and why: every promotion, refusal and rollback, newest first."""
     from registry.models.history import History, as_text

@@ -1,14 +1,12 @@
 """Options that several commands share."""
 
 import functools
-import math
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
-from click.shell_completion import CompletionItem
 
 
 def home() -> Path:
@@ -16,26 +14,19 @@ def home() -> Path:
     return Path(os.environ.get("VAD_HOME") or ".vad").expanduser()
 
 
-class Place(click.ParamType[Any]):
-    """A path, as text or as a Path. A shell does not expand the ~ in `--data=~/avenue`, nor make that in DATA=~/avenue."""
-
-    name = "path"
-
-    def __init__(self, kind: Callable[[str], Any] = str):
-        self._kind = kind
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        return self._kind(os.path.expanduser(value))
+# The type of a path: a shell does not expand the ~ in `--data=~/avenue`, nor make that in DATA=~/avenue.
+PATH = os.path.expanduser
 
 
-class Experiment(Place):
-    """An experiment by its name or file; shells complete the names."""
+def experiment_names(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Complete the name of an experiment, for a shell."""
+    from registry.entries.loading import all_experiments
 
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        from registry.entries.loading import all_experiments
+    names = ["all", *(path.stem for path in all_experiments())]
+    return [name for name in names if name.startswith(incomplete)]
 
-        names = ["all", *(path.stem for path in all_experiments())]
-        return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+EXPERIMENT: dict[str, Any] = {"type": PATH, "shell_complete": experiment_names}
 
 
 def writes(command: Callable[..., None]) -> Callable[..., None]:
@@ -52,24 +43,18 @@ def writes(command: Callable[..., None]) -> Callable[..., None]:
     return working
 
 
-class Share(click.FloatRange):
-    """A number from 0 to 1; NaN, which no comparison catches, is none."""
-
-    def __init__(self) -> None:
-        super().__init__(0, 1)
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        number = super().convert(value, param, ctx)
-        if math.isnan(number):
-            self.fail(f"{value} is no number from 0 to 1.", param, ctx)
-        return number
+def share(text: str) -> float:
+    """Read a number from 0 to 1, as an option's type; click tells of what is no number at all."""
+    if not 0 <= float(text) <= 1:  # NaN neither
+        raise click.BadParameter(f"{text} is no number from 0 to 1.")
+    return float(text)
 
 
 data_option = click.option(
-    "--data", type=Place(), metavar="FOLDER", help="Folder that contains training_videos/ and testing_videos/."
+    "--data", type=PATH, metavar="FOLDER", help="Folder that contains training_videos/ and testing_videos/."
 )
 labels_option = click.option(
-    "--labels", type=Place(), metavar="PATH", help="CSV (Id,Label), folder of N_label.mat, or `none`."
+    "--labels", type=PATH, metavar="PATH", help="CSV (Id,Label), folder of N_label.mat, or `none`."
 )
 first_frame_option = click.option(
     "--first-frame",

@@ -4,15 +4,15 @@ from pathlib import Path
 
 import click
 
-from registry.cli.options import Place, home, json_option, writes
+from registry.cli import options
 from vad.errors import InputError
 
 
 @click.command("export", short_help="Export a run or a model version into a folder.")
-@click.argument("folder", type=Place(Path))
+@click.argument("folder", type=options.PATH)
 @click.option("--run", metavar="RUN_ID", help="A run: its id, or the first 8 or more digits of it.")
 @click.option("--model", metavar="MODEL", help="Alias, version number or models:/ URI. [production]")
-def export(folder: Path, run: str | None, model: str | None) -> None:
+def export(folder: str, run: str | None, model: str | None) -> None:
     """Export a model version or a run into a new folder, with all that belongs to it, for another store.
 
     A version takes along its run, a run its members, wherever they were trained, and its submissions. The folder
@@ -22,16 +22,16 @@ def export(folder: Path, run: str | None, model: str | None) -> None:
     """
     from registry.maintenance import exporting
 
-    done, notes = exporting.export(folder, run, model)
+    done, notes = exporting.export(Path(folder), run, model)
     click.echo(done)
     for note in notes:
         click.echo(f"  note: {note}", err=True)
 
 
 @click.command("import", short_help="Import an exported folder into this store.")
-@click.argument("folder", type=Place(Path))
-@writes
-def import_(folder: Path) -> None:
+@click.argument("folder", type=options.PATH)
+@options.writes
+def import_(folder: str) -> None:
     """Import the runs and the model version of an exported folder into this store.
 
     Every file is checked first. What is there already is not made again, and what was cut off is taken up.
@@ -41,7 +41,7 @@ def import_(folder: Path) -> None:
     """
     from registry.maintenance import importing
 
-    done, notes = importing.import_(folder, home())
+    done, notes = importing.import_(Path(folder), options.home())
     click.echo("\n".join(done))
     for note in notes:
         click.echo(f"  note: {note}", err=True)
@@ -49,7 +49,7 @@ def import_(folder: Path) -> None:
 
 @click.command(short_help="Find what is wrong with the store; --fix repairs it.")
 @click.option("--fix", is_flag=True, help="Mend what can be mended. Without it nothing is changed.")
-@json_option
+@options.json_option
 def doctor(fix: bool, as_json: bool) -> None:
     """Find what is wrong with the store and its caches, and repair it with --fix.
 
@@ -61,9 +61,9 @@ def doctor(fix: bool, as_json: bool) -> None:
     from registry.maintenance import doctor as examining
     from registry.store.tracking import default_uri
 
-    report = examining.examine(default_uri(), home())
+    report = examining.examine(default_uri(), options.home())
     if fix:
-        report = examining.mend(report, default_uri(), home())
+        report = examining.mend(report, default_uri(), options.home())
     click.echo(examining.as_json(report) if as_json else examining.as_text(report))
     if report.faults:
         raise InputError(examining.summary(report))
@@ -78,7 +78,7 @@ def doctor(fix: bool, as_json: bool) -> None:
 )
 @click.option("--dry-run", is_flag=True, help="Say what would go, and leave it.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@writes
+@options.writes
 def gc(
     names: tuple[str, ...], runs: bool, older_than: float | None, keep: float | None, dry_run: bool, yes: bool
 ) -> None:
@@ -99,14 +99,14 @@ def gc(
     if runs:
         if not names and older_than is None:
             raise InputError("--runs: name runs, experiments or versions, or say which by --older-than DAYS")
-        waste, size, stays = collecting.choose(names, older_than, Tracking(), home())
+        waste, size, stays = collecting.choose(names, older_than, Tracking(), options.home())
         for reason in stays:
             click.echo(f"stays  {reason}", err=True)
     elif names:
         raise InputError(f"{names[0]}: caches have no names; for runs and versions add --runs")
     else:
         limit = None if keep is None else int(keep * 1e9)
-        waste = collecting.caches(home(), default_uri(), 30 if older_than is None else older_than, limit)
+        waste = collecting.caches(options.home(), default_uri(), 30 if older_than is None else older_than, limit)
         size = sum(item.size for item in waste)
     if not waste:
         click.echo("nothing to remove")

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from registry.console import Console, plural, table
+from registry.console import Bar, plural, table
 from registry.data.datasets import DEMO, labels_of
 from vad.data.frameset import Labels
 from vad.data.layouts import read_frameset
@@ -25,13 +25,11 @@ class Inspection:
     faults: list[str]
 
 
-def inspect(
-    data: str | None, labels: str | None, home: Path, console: Console, first_frame: int | None = None
-) -> Inspection:
+def inspect(data: str | None, labels: str | None, home: Path, first_frame: int | None = None) -> Inspection:
     """Read every frame and the labels of a data set, or of the demo street."""
     root, name = (make_street(home / DEMO), DEMO) if data is None else (Path(data), None)
     frames = read_frameset(root, home / "index", name, strict=False)
-    with console.bar("inspect", len(frames.train) + len(frames.test)) as bar:
+    with Bar("inspect", len(frames.train) + len(frames.test)) as bar:
         report = inspect_frames(frames, bar.advance)
     known, faults = None, list(report.faults)
     try:

@@ -7,7 +7,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from registry.console import Console
 from vad.detectors.member import Member
 from vad.detectors.training.remote import Told
 from vad.detectors.training.trainer import Epoch, Trained
@@ -65,7 +64,7 @@ class Engine:
         """Give back what `start` took."""
 
 
-def open_engine(name: str, gpu_share: float | None, device: torch.device, console: Console) -> Engine:
+def open_engine(name: str, gpu_share: float | None, device: torch.device) -> Engine:
     """Return the engine that was asked for, not started yet. Raises InputError where it is not installed, or takes no share."""
     from registry.engines.local import LocalEngine
 
@@ -83,4 +82,4 @@ def open_engine(name: str, gpu_share: float | None, device: torch.device, consol
         raise InputError(
             "ENGINE=ray: Ray is not installed; `make run ENGINE=ray ...` installs it, and so does `pip install -e '.[ray]'`; or leave ENGINE out"
         ) from None
-    return RayEngine(gpu_share, console)
+    return RayEngine(gpu_share)

@@ -26,7 +26,7 @@ if not os.environ.get("RAY_ADDRESS"):
 import ray  # after its settings
 from ray.exceptions import RayError, RayTaskError
 
-from registry.console import Console
+from registry.console import say
 from registry.engines.base import Engine, Job, Lost, Outcomes
 from vad.blocks import copy_code
 from vad.detectors.member import Member
@@ -76,11 +76,10 @@ class RayEngine(Engine):
 
     parallel = True
 
-    def __init__(self, gpu_share: float | None, console: Console):
+    def __init__(self, gpu_share: float | None):
         self._gpu_share = gpu_share
         self._gpus = 0.0
         self._threads = limit()
-        self._console = console
         self._task = ray.remote(num_returns="streaming", max_retries=0)(train_remotely)
         self._arrays: dict[str, ray.ObjectRef] = {}
 
@@ -113,7 +112,7 @@ class RayEngine(Engine):
             signal.signal(signal.SIGTERM, on_stop)  # Ray's own would end this process on the spot
         nodes = _nodes()
         cpus, gpus = (sum(node.get(key, 0) for node in nodes) for key in ("CPU", "GPU"))
-        self._console.say(f"  Ray cluster: nodes {len(nodes)}, CPUs {cpus:g}, GPUs {gpus:g}")
+        say(f"  Ray cluster: nodes {len(nodes)}, CPUs {cpus:g}, GPUs {gpus:g}")
         self._gpus = min(gpus, 1.0) if self._gpu_share is None else self._gpu_share
         if self._gpus > gpus:
             raise InputError(f"--gpu-share {self._gpus:g}: no node of the Ray cluster has a GPU; leave it out")
@@ -170,7 +169,7 @@ class RayEngine(Engine):
                     yield job, Lost(f"{task.losses} workers in a row were lost: {reason}")
                     continue
                 where = f"after epoch {task.epochs}" if task.epochs else "from the beginning"
-                self._console.say(f"  {job.member.name}: its worker was lost; another resumes {where} ({reason})")
+                say(f"  {job.member.name}: its worker was lost; another resumes {where} ({reason})")
                 running[self._submit(task)] = task
             else:
                 running[stream] = running.pop(stream)  # behind the others, that each may speak in turn

@@ -46,9 +46,7 @@ def _approaches(axes: Axes, journey: Journey) -> None:
     _lay_out(axes, names, "approach, phase", f"AP on {journey.name}", "AP, interval" if several else "AP")
     axes.axvline(journey.about.prevalence, **CHANCE)
     for place, row in enumerate(rows):
-        if row.ap is not None:
-            stated = row.ap if isinstance(row.ap, list) else [row.ap]
-            axes.plot(stated, [place] * len(stated), **_REFERENCE, lw=1.4, zorder=3)
+        axes.plot(row.ends, [place] * len(row.ends), **_REFERENCE, lw=1.4, zorder=3)
         result = journey.results.get(row.variant)
         if result is None:
             _say(axes, place, "not run", _GREY)

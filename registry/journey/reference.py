@@ -26,10 +26,9 @@ class Row(_Strict):
     why: str | None = None
 
     @property
-    def stated(self) -> str:
-        """What the reference reports: a figure, a range, or a dash."""
-        ends = self.ap if isinstance(self.ap, list) else [] if self.ap is None else [self.ap]
-        return " to ".join(f"{ap:.4f}" for ap in ends) or "-"
+    def ends(self) -> list[float]:
+        """What the reference reports: no figure, one, or the ends of a range."""
+        return self.ap if isinstance(self.ap, list) else [] if self.ap is None else [self.ap]
 
 
 class Table(_Strict):

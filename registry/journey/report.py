@@ -89,7 +89,7 @@ def _parts(journey: Journey) -> list[_Part]:
 
 def _row(journey: Journey, row: Row) -> list[Any]:
     result = journey.results.get(row.variant)
-    first = [row.phase, row.approach, row.variant, row.stated]
+    first = [row.phase, row.approach, row.variant, " to ".join(f"{ap:.4f}" for ap in row.ends) or "-"]
     if result is None:
         return [*first, "not run", "-", "-", "-"]
     baseline = journey.reference.baseline

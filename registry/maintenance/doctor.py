@@ -1,7 +1,6 @@
 """What is wrong in a store and in its caches: found, and told with what would mend it. Looking changes nothing.
 
-A SQLite store is read by SQL, for MLflow's client makes and migrates what it opens. Any other store is asked through
-the client; what needs the disk of its server is left out.
+Of a store on a server, what needs the disk of that server is left out.
 """
 
 import json
@@ -12,15 +11,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from registry.analysis.choose import Version, all_runs, all_versions, is_ours
+from registry.analysis.choose import all_runs, all_versions
 from registry.console import plural
 from registry.maintenance import repair as mending
 from registry.maintenance.findings import Finding, Store, check
-from registry.models.versions import facts_of_version
 from registry.store import mlflow_private
-from registry.store.address import sqlite_path
+from registry.store.address import local_path, sqlite_path, sqlite_uri
 from registry.store.connection import require_schema
-from registry.store.tracking import Found, Tracking
+from registry.store.tracking import Tracking
 from vad.errors import InputError
 
 _LEFT_OUT = ("moved addresses", "altered and orphaned artifacts", "data that is gone")
@@ -50,7 +48,7 @@ def examine(uri: str, home: Path) -> Report:
     """
     database = sqlite_path(uri)
     with mending.possible("read", "make it readable"):
-        store = _read(database.resolve()) if database else _ask(Tracking(uri, mark_stale=False))
+        store = _on_disk(database.resolve()) if database else _on_server(Tracking(uri, mark_stale=False))
         artifacts = mending.size(store.artifacts) if store.database else None
         sizes = len(store.runs), len(store.versions), artifacts, mending.size(home)
         return Report(check(store, uri, home), [], *sizes, () if store.database else _LEFT_OUT)
@@ -107,8 +105,8 @@ def as_json(report: Report) -> str:
     return json.dumps(content, indent=2)
 
 
-def _read(database: Path) -> Store:
-    """What a SQLite store knows, without a byte of it being changed."""
+def _on_disk(database: Path) -> Store:
+    """What a SQLite store knows. Raises InputError where there is none, before MLflow's client could make or change it."""
     if not database.is_file():
         raise InputError(f"there is no {database}; run an experiment first, or name a store with MLFLOW_TRACKING_URI")
     artifacts = database.with_name(mending.ARTIFACTS)
@@ -116,31 +114,25 @@ def _read(database: Path) -> Store:
     try:
         require_schema(database)
         with mlflow_private.reading(database) as ask:
-            tags, aliases = mlflow_private.tags(ask), mlflow_private.aliases(ask)
             moved = mending.find_moved(mlflow_private.addresses(ask), artifacts)
-            all_of, versions_of = mlflow_private.runs(ask), mlflow_private.versions(ask)
-            ids = mlflow_private.ids(ask)
+            places, ids = mlflow_private.places(ask), mlflow_private.ids(ask)
     except sqlite3.Error as error:
         half = database.with_name(f"{database.name}-journal").exists()
         hint = "a write to it was cut off: `vad leaderboard` takes that back" if half else "is it MLflow's database?"
         raise InputError(f"{database} cannot be read: {error}; {hint}") from None
-    places = {owner: mending.local(moved.get(address, address)) for owner, *_, address in (*all_of, *versions_of)}
-    runs = [
-        Found(run_id, name, str(experiment), "", status, (start or 0) / 1000, {}, {}, tags[run_id])
-        for run_id, name, experiment, status, start, _ in all_of
-        if "vad.kind" in tags.get(run_id, {})
-    ]
-    versions = [Version(n, tuple(aliases.get(n, ())), facts_of_version(tags.get(n, {}))) for n, _ in versions_of]
-    versions = [version for version in versions if is_ours(version.name, version.tags)]
+
+    def place(owner: str) -> Path | None:
+        return local_path(moved.get(places[owner], places[owner]))
 
     def has(owner: str, path: str) -> bool:
-        there = places[owner]
+        there = place(owner)
         return there is None or (there / path).is_file()  # None: on a server, which nobody sees from here
 
-    return Store(runs, versions, ids, has, places.get, database, moved, folders)
+    tracking = Tracking(sqlite_uri(database), mark_stale=False)
+    return Store(all_runs(tracking), all_versions(tracking), ids, has, place, database, artifacts, moved, folders)
 
 
-def _ask(tracking: Tracking) -> Store:
+def _on_server(tracking: Tracking) -> Store:
     """What a server knows."""
     client, runs, versions = tracking.client, all_runs(tracking), all_versions(tracking)
     models = {version.name: version.model_id for version in versions}

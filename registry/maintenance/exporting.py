@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import json
-import re
 import shutil
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from registry.maintenance import repair as mending
 from registry.maintenance.parcel import Parcel, RunRecord, VersionRecord, packing, points, require, seal
 from registry.models.packaging import FACT, require_listed
 from registry.models.versions import NAME, Version, Versions
-from registry.store.address import sqlite_path
+from registry.store.address import local_path, sqlite_path
 from registry.store.record import recorded
 from registry.store.tracking import Tracking
 from vad.errors import InputError
@@ -44,11 +43,10 @@ def export(folder: Path, run: str | None, model: str | None) -> tuple[str, list[
 
 def _full_id(run: str, tracking: Tracking) -> str:
     """The id that begins so. Raises InputError where there is none, or more than one."""
-    if not re.fullmatch(f"[0-9a-f]{{{LEAST},32}}", run):
-        raise InputError(f"--run {run}: give a run's id, or its first {LEAST} or more digits (0-9, a-f)")
     if found := by_id(run, all_runs(tracking)):
         return found.run_id
-    raise InputError(f"there is no run {run} in {tracking.shown} that `vad` made; `vad leaderboard --all` lists those")
+    give = f"give a run's id, or its first {LEAST} or more digits; `vad leaderboard --all` lists those"
+    raise InputError(f"there is no run {run} in {tracking.shown} that `vad` made: {give}")
 
 
 def moved(tracking_uri: str, location: str) -> Path | None:
@@ -56,11 +54,11 @@ def moved(tracking_uri: str, location: str) -> Path | None:
 
     None where the location is as it should be, or the files are not there either.
     """
-    place, database = mending.local(location), sqlite_path(tracking_uri)
+    place, database = local_path(location), sqlite_path(tracking_uri)
     if place is None or place.exists() or database is None:
         return None
     found = mending.find_moved([location], database.resolve().with_name(mending.ARTIFACTS))
-    return mending.local(found[location]) if found else None
+    return local_path(found[location]) if found else None
 
 
 class _Export:
@@ -121,14 +119,13 @@ class _Export:
 
     def _copy(self, location: str, target: Path) -> None:
         """The files of an artifact location; none where it is on this disk and not there."""
-        place = mending.local(location)
+        place = local_path(location)
         if place is None:
             if self._tracking.has_files(location):
                 # MLflow makes a folder of the address's last name.
                 self._tracking.download(location, target.parent).rename(target)
             return
-        if elsewhere := moved(self._tracking.uri, location):
-            said = f"the store says that its files lie in {mending.root(location)}"
-            self.notes.append(f"{said}; `vad doctor --fix` mends that")
+        if (elsewhere := moved(self._tracking.uri, location)) and (parts := mending.cut(location)):
+            self.notes.append(f"the store says that its files lie in {parts[0]}; `vad doctor --fix` mends that")
         if (elsewhere or place).is_dir():
             shutil.copytree(elsewhere or place, target, ignore=shutil.ignore_patterns("__pycache__"))

@@ -48,8 +48,8 @@ class Store:
 
     `ids` are those of all runs and logged models, deleted ones too. `has(owner, path)` says whether a run (by id) or
     a version (by name) has this file, and `place(owner)` where its files lie; None where that is not on this disk.
-    Of a SQLite store: `database` is its file, `moved` holds the right address for each wrong one, and `folders` are
-    those of artifacts that there were before the database was read.
+    Of a SQLite store: `database` is its file, `artifacts` their folder, `moved` holds the right address for each wrong
+    one, and `folders` are those of artifacts that there were before the database was read.
     """
 
     runs: list[Found]
@@ -58,14 +58,9 @@ class Store:
     has: Callable[[str, str], bool]
     place: Callable[[str], Path | None] = lambda owner: None
     database: Path | None = None
+    artifacts: Path = Path()
     moved: Mapping[str, str] = field(default_factory=dict)
     folders: Sequence[Path] = ()
-
-    @property
-    def artifacts(self) -> Path:
-        """The folder of the artifacts of a SQLite store."""
-        assert self.database is not None
-        return self.database.with_name(mending.ARTIFACTS)
 
     @cached_property
     def whole(self) -> set[str]:
@@ -84,7 +79,7 @@ def check(store: Store, uri: str, home: Path) -> list[Finding]:
 def _moved(store: Store) -> Iterator[Finding]:
     """Addresses that were right before somebody moved or copied the folder."""
     if store.database and store.moved:
-        roots = ", ".join(sorted({str(mending.root(address)) for address in store.moved}))
+        roots = ", ".join(sorted({str(parts[0]) for address in store.moved if (parts := mending.cut(address))}))
         what = f"{len(store.moved)} addresses lead to {roots}, but the files lie in {store.artifacts}"
         mend = partial(mending.set_right, store.database, store.moved)
         yield Finding(str(store.database), what, "set right, after a copy of the database beside it", mend)

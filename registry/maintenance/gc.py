@@ -14,7 +14,7 @@ from pathlib import Path
 from registry.analysis.choose import LEAST, PARENT, Version, all_runs, all_versions, by_id
 from registry.console import table
 from registry.maintenance import repair as mending
-from registry.store.address import sqlite_path
+from registry.store.address import local_path, sqlite_path
 from registry.store.record import Altered
 from registry.store.tracking import Found, Tracking
 from vad.errors import InputError
@@ -223,7 +223,7 @@ class _Store:
         def add(
             what: str, address: str, then: Callable[[], object], first: Sequence[Callable[[], object]] = ()
         ) -> None:
-            place = mending.local(address)
+            place = local_path(address)
             places.extend([place] if place else [])
             remove = partial(_remove, self._tracking, address)
             waste.append(Waste(what, mending.size(place) if place else 0, (*first, remove, then)))
@@ -245,5 +245,5 @@ class _Store:
 def _remove(tracking: Tracking, address: str) -> None:
     """Remove what lies at an address, and the folder around it where that is empty then."""
     tracking.remove_files(address)
-    if (place := mending.local(address)) and place.parent.is_dir() and not any(place.parent.iterdir()):
+    if (place := local_path(address)) and place.parent.is_dir() and not any(place.parent.iterdir()):
         place.parent.rmdir()

@@ -3,9 +3,8 @@
 import json
 import re
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -39,11 +38,9 @@ def import_(folder: Path, home: Path) -> tuple[list[str], list[str]]:
     for run_id, record in parcel.runs.items():
         weights = {name: digest for name, digest in record.needed().items() if digest}
         _require_recorded(parcel.artifacts(run_id), recorded(record.tags) | weights)
-        _require(parcel.artifacts(run_id) / _RESULTS, json.loads, "members")
     if parcel.version is not None:
         digest = parcel.version.tags.get(FACT, "")
         _require_recorded(parcel.model, {**listed(parcel.model, digest, str(parcel.model)), LISTING: digest})
-        _require(parcel.model / _MODEL_FILE, yaml.safe_load, "flavors")
         if parcel.version.run_id not in parcel.runs:
             raise InputError(f"{folder} has a version of run {parcel.version.run_id}, but not this run; export again")
     return _Import(parcel, Tracking(new=True), home).all()
@@ -56,16 +53,6 @@ def _require_recorded(folder: Path, known: Mapping[str, str]) -> None:
         if digest is None or sha256(path) != digest:
             other = "its SHA-256 is not the one that was recorded when it was made"
             raise InputError(f"{path} was altered: {other}; ask for another export")
-
-
-def _require(path: Path, read: Callable[[str], Any], key: str) -> None:
-    """Raise InputError where a file that an import reads is no mapping that has this key with a mapping below it."""
-    try:
-        good = not path.is_file() or isinstance(read(path.read_text())[key], dict)
-    except (OSError, ValueError, TypeError, LookupError, RecursionError, yaml.YAMLError):
-        good = False
-    if not good:
-        raise InputError(f"{path} is not as `vad export` writes it: it has no {key}; export again")
 
 
 class _Import:
@@ -182,9 +169,8 @@ class _Import:
 
     def _version(self, record: VersionRecord) -> tuple[str, str]:
         """The number that the version has here, registered if it is not there; and what became of it."""
-        same = ("vad.ensemble", "vad.protocol")
-        known = [v for v in self._versions.all() if all(v.tags.get(key) == record.tags.get(key) for key in same)]
-        version = next((v for v in known if self._versions.whole(v)), None)
+        same = {key: record.tags[key] for key in ("vad.ensemble", "vad.protocol")}
+        version = next((v for v in self._versions.all() if v.has(same) and self._versions.whole(v)), None)
         if version and _DECISION[0] in version.tags:
             return version.number, f"is {version.uri} already"
         if version is None:

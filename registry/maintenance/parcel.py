@@ -8,7 +8,6 @@ model/version.json, artifacts/     a model version, where one comes along
 import json
 import math
 import os
-import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PlainSerializer, TypeAdapter, ValidationError
 
 from vad.errors import InputError
-from vad.system.files import sha256, sweep, unfinished
+from vad.system.files import folder_beside, sha256, sweep
 
 FORMAT = 1
 _CONTENTS = "export.json"
@@ -117,16 +116,13 @@ def packing(folder: Path) -> Iterator[Path]:
     place = folder.resolve()
     if place.exists() and not (place.is_dir() and not any(place.iterdir())):
         raise InputError(f"{folder} is there already, and not an empty folder; name a new one")
-    temporary = unfinished(place)
     try:
         sweep(place.parent, place.name)
-        temporary.mkdir(parents=True)
-        yield temporary
-        os.replace(temporary, place)
+        with folder_beside(place) as temporary:
+            yield temporary
+            os.replace(temporary, place)
     except OSError as error:
         raise InputError(f"cannot write {folder}: {error.strerror or error}; choose another folder") from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def seal(folder: Path, about: Mapping[str, Any]) -> tuple[int, int]:
@@ -149,10 +145,8 @@ def unpack(folder: Path) -> Parcel:
         _verify(folder, content["files"])
         runs = {path.parent.name: _read(RunRecord, path) for path in sorted(folder.glob("runs/*/run.json"))}
         for name, run in runs.items():
-            if run.run_id != name:
-                raise InputError(f"{folder}: run {run.run_id!r:.60} lies in the folder of {name}; export again")
-            if "vad.kind" not in run.tags:
-                raise InputError(f"{folder}: run {name} has no tag vad.kind; export again")
+            if run.run_id != name or "vad.kind" not in run.tags:
+                raise InputError(f"{folder}: run {name} has another id in its record, or no tag vad.kind; export again")
         version = folder / "model" / "version.json"
         return Parcel(folder, runs, _read(VersionRecord, version) if version.exists() else None)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

@@ -12,11 +12,11 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 import numpy as np
 from filelock import FileLock, Timeout
 
+from registry.store.address import local_path
 from registry.store.mlflow_private import replace_addresses
 from vad.errors import InputError
 from vad.system.files import replacing
@@ -28,19 +28,13 @@ _ID = re.compile(r"(m-)?[0-9a-f]{32}")
 _FRESH = 60
 
 
-def local(address: str) -> Path | None:
-    """The place on this machine's disk that an address of MLflow names; None where it names another kind."""
-    if address.startswith("file:"):
-        return Path(unquote(urlsplit(address).path))
-    return Path(address) if address.startswith("/") else None
-
-
 def find_moved(addresses: Iterable[str], here: Path) -> dict[str, str]:
     """Addresses that lead elsewhere though their files lie in the folder `here`, each with the one that is right.
 
     An address at which nothing was ever written follows the others of its place.
     """
-    parts = {address: cut for address in addresses if (cut := _cut(address)) and cut[0].resolve() != here.resolve()}
+    cuts = {address: cut(address) for address in addresses}
+    parts = {address: found for address, found in cuts.items() if found and found[0].resolve() != here.resolve()}
     moved = {root for root, rest in parts.values() if rest.parts and (here / rest).exists()}
     return {
         address: (here / rest).as_uri() if address.startswith("file:") else str(here / rest)
@@ -49,20 +43,11 @@ def find_moved(addresses: Iterable[str], here: Path) -> dict[str, str]:
     }
 
 
-def root(address: str) -> Path:
-    """The folder of artifacts that an address which was found moved leads to."""
-    cut = _cut(address)
-    assert cut is not None
-    return cut[0]
-
-
-def _cut(address: str) -> tuple[Path, Path] | None:
+def cut(address: str) -> tuple[Path, Path] | None:
     """The folder of artifacts that an address leads to, and the way from there; None where it leads to no such folder."""
-    place = local(address)
-    if place is None or ARTIFACTS not in place.parts:
-        return None
-    end = len(place.parts) - place.parts[::-1].index(ARTIFACTS)
-    return Path(*place.parts[:end]), Path(*place.parts[end:])
+    place = local_path(address)
+    root = next((up for up in (place, *place.parents) if up.name == ARTIFACTS), None) if place else None
+    return (root, place.relative_to(root)) if place and root else None
 
 
 def set_right(database: Path, moved: Mapping[str, str]) -> Path:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from registry.console import Console, plural
+from registry.console import Bar, plural, say
 from registry.models.loaded import ModelProcess
 from registry.models.submission import Request, model_and_data, require_data_of, require_file
 from registry.models.versions import Version, Versions
@@ -37,7 +37,7 @@ class Rendered:
     member: str
 
 
-def render(request: Request, video: str, fps: float, home: Path, console: Console) -> Rendered:
+def render(request: Request, video: str, fps: float, home: Path) -> Rendered:
     """Write a test video with the scores of a registered model and the error of its largest member. Raises InputError."""
     versions = Versions(Tracking())
     version, dataset = model_and_data(request, versions, home)
@@ -50,19 +50,19 @@ def render(request: Request, video: str, fps: float, home: Path, console: Consol
         raise InputError(f"OUT={path} must end with .mp4")
     require_file(path)
     for note in require_data_of(version, request.model, dataset, versions):
-        console.say(f"  note: {note}")
+        say(f"  note: {note}")
     model = versions.load(version)
     ensemble = model.ensemble
-    with console.bar("decode test", len(test)) as bar:
+    with Bar("decode test", len(test)) as bar:
         whole = open_frames(SplitSource(test), ensemble.sizes(), home / "frames", bar.advance)
     frames = {size: values[span] for size, values in whole.items()}
     networks = len(ensemble.members)
-    with console.bar(f"score, {plural(networks, 'network')}", len(only) * networks) as bar:
+    with Bar(f"score, {plural(networks, 'network')}", len(only) * networks) as bar:
         scores = ensemble.score(frames, only.index, model.device, advance=bar.advance)
     member = max(ensemble.members.values(), key=lambda member: member.size)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "errors"
-        with console.bar(f"error of {member.name}", len(only)) as bar:
+        with Bar(f"error of {member.name}", len(only)) as bar:
             if isinstance(ensemble, ModelProcess):
                 peaks = ensemble.write_errors(member.name, frames, only.index, file, bar.advance)
             else:
@@ -71,13 +71,13 @@ def render(request: Request, video: str, fps: float, home: Path, console: Consol
         hottest = float(np.quantile(peaks[known], _WITHIN)) if known.any() else 0.0
         errors = np.memmap(file, np.float16, "r", shape=(len(peaks), member.size, member.size))
         if not known.all():
-            console.say(f"  {np.sum(~known)} frames have no heat map: {member.name} does not score them")
+            say(f"  {np.sum(~known)} frames have no heat map: {member.name} does not score them")
         labels = dataset.labels.values[span] if dataset.labels else None
         names = [f"video {only.videos[0].id}   frame {frame}" for frame in only.index.frame]
         made_by = f"model v{version.number}, {ensemble.variant_name}"
         scene = Scene(next(_originals(only)).shape, scores, labels, names, made_by, hottest or 1.0)
         maps = (errors[n].astype(np.float32) if known[n] else None for n in range(len(only)))
-        with console.bar("write", len(only)) as bar:
+        with Bar("write", len(only)) as bar:
             codec = write_movie(path, _pictures(scene, only, maps, bar.advance), scene.size, fps)
     return Rendered(path, len(only), scene.size, codec, version, ensemble.variant_name, member.name)
 

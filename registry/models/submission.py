@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from subprocess import DEVNULL
 
-from registry.console import Console, plural
+from registry.console import Bar, plural, say
 from registry.data.datasets import DEMO, Dataset, first_frame_of, open_frames_of
 from registry.models.versions import PRODUCTION, Version, Versions
 from registry.provenance import provenance
@@ -48,7 +48,7 @@ class Submission:
     run_id: str
 
 
-def submit(request: Request, normalization: Normalization, home: Path, console: Console) -> Submission:
+def submit(request: Request, normalization: Normalization, home: Path) -> Submission:
     """Score test frames by a registered model and write `Id,Predicted`, in the form of their `sample_submission.csv` if any.
 
     Raises InputError for a model, data or frames that are not there or not listed, or a file that cannot be written.
@@ -62,16 +62,16 @@ def submit(request: Request, normalization: Normalization, home: Path, console: 
     _require_predictions(path)
     sample = _find_sample(dataset)
     variant, entry, data = (version.tags.get(f"vad.{key}", "?") for key in ("variant", "entry", "data_name"))
-    console.say(f"model version {version.number}: {variant} of {entry}, made on {data}")
+    say(f"model version {version.number}: {variant} of {entry}, made on {data}")
     for note in (*require_data_of(version, request.model, dataset, versions), *dataset.notes):
-        console.say(f"  note: {note}")
+        say(f"  note: {note}")
     python_model = versions.load(version)
     ensemble, device = python_model.ensemble, python_model.device
     source = SplitSource(dataset.frames.test)
-    with console.bar("decode test", len(source)) as bar:
+    with Bar("decode test", len(source)) as bar:
         frames = open_frames(source, ensemble.sizes(), home / "frames", bar.advance)
     networks = len(ensemble.members)
-    with console.bar(f"score, {plural(networks, 'network')}", len(source) * networks) as bar:
+    with Bar(f"score, {plural(networks, 'network')}", len(source) * networks) as bar:
         scores = ensemble.score(frames, dataset.index, device, normalization, bar.advance)
     write_scores(path, dataset.index, scores, sample)
     digest = sha256(path)

@@ -11,20 +11,17 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import AutoLocator, LogLocator, MaxNLocator, NullLocator
-from numpy.typing import NDArray
 
 from registry.console import plural
 from registry.pictures.style import BLUE, CHANCE, COLOURS, DASHES, INK, VERMILLION, sheet, wrapped
-from vad.data.frame_index import FrameIndex, Values
+from vad.data.frame_index import Flags, FrameIndex, Values
 from vad.measures.metrics import CONFIDENCE, Measured, precision_band
 
 if TYPE_CHECKING:  # it would load PyTorch
     from vad.detectors.training.trainer import Epoch
 
 
-def precision_recall(
-    path: Path, scores: Values, labels: NDArray[np.bool_], index: FrameIndex, measured: Measured
-) -> None:
+def precision_recall(path: Path, scores: Values, labels: Flags, index: FrameIndex, measured: Measured) -> None:
     """The precision-recall curve as the step function whose area AP is, with its interval, above the line of chance."""
     from sklearn.metrics import precision_recall_curve
 
@@ -34,9 +31,9 @@ def precision_recall(
     precision[0] = precision[1]  # scikit-learn's (0, 1) is a convention; no threshold gives it
     with sheet(path, 5.4) as figure:
         axes = figure.subplots()
-        curve = axes.plot(recall, precision, drawstyle="steps-pre", color=BLUE, lw=1.8, clip_on=False, zorder=3)
-        curve[0].set_label("all frames")
-        handles: list[Artist] = [*curve]
+        (curve,) = axes.plot(recall, precision, drawstyle="steps-pre", color=BLUE, lw=1.8, clip_on=False, zorder=3)
+        curve.set_label("all frames")
+        handles: list[Artist] = [curve]
         interval = f"(no interval from {plural(measured.videos, 'video')})"
         if measured.has_interval:
             interval = f"({CONFIDENCE:.0%} interval over videos {measured.low:.3f} to {measured.high:.3f})"
@@ -85,8 +82,7 @@ def variant_bars(
         axes.spines["left"].set_visible(False)
         axes.grid(axis="x")
         for row, name in enumerate(names):
-            weight = "bold" if name == best else "normal"
-            axes.get_yticklabels()[row].set_fontweight(weight)
+            axes.get_yticklabels()[row].set_fontweight("bold" if name == best else "normal")
             text = f"{found[row]:.3f}" + (f"   {lows[row]:.3f} – {highs[row]:.3f}" if several else "")
             axes.text(1.02, row, text, transform=axes.get_yaxis_transform(), va="center")
         figure.legend(handles=handles, loc="outside upper center", ncols=4, columnspacing=1.6)

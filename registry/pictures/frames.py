@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from registry.console import plural
 from registry.pictures.style import BLACK, BLUE, FAINT, INK, ORANGE, VERMILLION, sheet, wrapped
-from vad.data.frame_index import FrameIndex, Values
+from vad.data.frame_index import Flags, FrameIndex, Values
 
 WORST, APART = 10, 15
 MOST_PANELS = 120
@@ -26,7 +26,7 @@ _SHADE: dict[str, Any] = {"color": ORANGE, "alpha": 0.3, "lw": 0}
 
 
 def worst_positions(
-    index: FrameIndex, scores: Values, labels: NDArray[np.bool_], count: int = WORST
+    index: FrameIndex, scores: Values, labels: Flags, count: int = WORST
 ) -> tuple[list[int], list[int]]:
     """Where the worst false alarms and misses lie: the highest normal and the lowest anomalous scores, worst first.
 
@@ -51,13 +51,10 @@ def _apart(index: FrameIndex, candidates: NDArray[np.intp], count: int) -> list[
     return chosen
 
 
-def timelines(
-    path: Path, index: FrameIndex, variants: Mapping[str, Values], best: str, labels: NDArray[np.bool_] | None
-) -> None:
+def timelines(path: Path, index: FrameIndex, variants: Mapping[str, Values], best: str, labels: Flags | None) -> None:
     """Scores over frames, a panel a video (the first `MOST_PANELS` of them): the best variant, the others behind it.
 
-    Variants live on scales of their own, and only the order of scores counts: the others are shifted
-    and stretched to the best one's mean and spread, so that their shapes can be compared.
+    The others are shifted and stretched to the best one's mean and spread, so that their shapes can be compared.
     """
     scores = variants[best]
     others = [_fitted(values, scores) for name, values in variants.items() if name != best]
@@ -75,8 +72,7 @@ def timelines(
         for axes, span in zip(grid, spans, strict=False):
             _timeline(axes, index, span, scores, others, labels)
             for marks, caret, colour in ((alarms, CARETDOWN, VERMILLION), (misses, CARETUP, BLACK)):
-                here = [position for position in marks if span.start <= position < span.stop]
-                if here:
+                if here := [position for position in marks if span.start <= position < span.stop]:
                     style = {"ls": "", "marker": MarkerStyle(caret), "ms": 7, "c": colour, "mec": "w", "mew": 0.5}
                     axes.plot(index.frame[here], scores[here], **style, clip_on=False, in_layout=False)
         for axes in grid[len(spans) :]:
@@ -99,7 +95,7 @@ def timelines(
 
 
 def _timeline(
-    axes: Axes, index: FrameIndex, span: slice, scores: Values, others: list[Values], labels: NDArray[np.bool_] | None
+    axes: Axes, index: FrameIndex, span: slice, scores: Values, others: list[Values], labels: Flags | None
 ) -> None:
     """One video's lines. They break where frames are missing."""
     frames = index.frame[span]
@@ -121,7 +117,7 @@ def _timeline(
     axes.grid(axis="y")
 
 
-def _shade(axes: Axes, x: NDArray[Any], labels: NDArray[np.bool_]) -> None:
+def _shade(axes: Axes, x: NDArray[Any], labels: Flags) -> None:
     """Shade the anomalous ones of frames whose middles lie at `x`."""
     edges = np.flatnonzero(np.diff(labels.astype(np.int8), prepend=0, append=0)).reshape(-1, 2)
     bars = [(x[a] - 0.5, x[b - 1] - x[a] + 1.0) for a, b in edges]
@@ -131,15 +127,11 @@ def _shade(axes: Axes, x: NDArray[Any], labels: NDArray[np.bool_]) -> None:
 def _fitted(values: Values, onto: Values) -> Values:
     """`values` with the mean and the standard deviation of `onto`."""
     stretch = onto.std() / values.std() if np.ptp(values) > 0 else 0.0
-    fitted: Values = (values - values.mean()) * stretch + onto.mean()
-    return fitted
+    return np.asarray((values - values.mean()) * stretch + onto.mean())
 
 
-def overview(path: Path, index: FrameIndex, scores: Values, variant: str, labels: NDArray[np.bool_] | None) -> None:
-    """The scores of one variant, video after video; labelled frames are shaded.
-
-    It is small: descriptions in MLflow's UI show a picture in its own size.
-    """
+def overview(path: Path, index: FrameIndex, scores: Values, variant: str, labels: Flags | None) -> None:
+    """The scores of one variant, video after video; small, as descriptions in MLflow's UI show a picture in its own size."""
     with sheet(path, 2.0, width=6.4, dpi=100) as figure:
         axes = figure.subplots()
         low, high = float(scores.min()), float(scores.max())
@@ -178,7 +170,7 @@ def worst_frames(path: Path, rows: Sequence[WorstFrame]) -> None:
     height = (2.92 if sides == 1 else 1.39) * shape[0] / shape[1]  # what the layout below leaves to an image
     errors = np.concatenate([row.error.ravel() for row in rows]) if rows else np.zeros(1)
     most = float(np.quantile(errors, 0.995)) or float(errors.max()) or 1.0
-    with sheet(path, 0.95 + lines * (height + 0.225), "compressed") as figure:
+    with sheet(path, 0.95 + lines * (height + 0.225), dense=True) as figure:
         if not rows:
             figure.text(0.5, 0.5, "there are no frames to show", ha="center")
             return

@@ -1,13 +1,12 @@
-"""The look of every picture: size, colours, and the sheet that they are drawn on, without a display. The same numbers give the same bytes.
+"""The look of every picture: size, colours, and the sheet that they are drawn on. The same numbers give the same bytes.
 
-All are 9 inches wide, so that text keeps its size in points when MLflow shows them about 900 px wide;
-they hold twice as many pixels, for sharp screens. Colours are Okabe and Ito's, safe for the colour-blind.
+MLflow shows them about 900 px wide; they have twice as many pixels, for sharp screens. Colours are Okabe and Ito's.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import matplotlib.style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -39,16 +38,10 @@ _STYLE = {
 
 
 @contextmanager
-def sheet(
-    path: Path,
-    height: float,
-    layout: Literal["constrained", "compressed"] = "constrained",
-    width: float = WIDTH,
-    dpi: int = DPI,
-) -> Iterator[Figure]:
+def sheet(path: Path, height: float, width: float = WIDTH, dpi: int = DPI, dense: bool = False) -> Iterator[Figure]:
     """A figure `height` inches high, written to `path` as PNG when the block is done."""
     with matplotlib.style.context(["default", _STYLE]):  # no matplotlibrc may change a picture
-        figure = Figure(figsize=(width, height), dpi=dpi, layout=layout)
+        figure = Figure(figsize=(width, height), dpi=dpi, layout="compressed" if dense else "constrained")
         yield figure
         with replacing(path) as temporary:
             options = {"metadata": {"Software": None}, "pil_kwargs": {"compress_level": 4}}

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from filelock import FileLock, Timeout
 
-from registry.console import Console
+from registry.console import Bar, say
 from registry.data.datasets import Dataset, open_frames_of, open_scores_of, read_files
 from registry.engines.base import Engine, open_engine
 from registry.entries.loading import Loaded, default_profile, load_entry
@@ -25,7 +25,7 @@ from vad.data.frame_index import FrameIndex, Values
 from vad.data.frameset import Labels, Split
 from vad.detectors.member import SCORING_CODE, TRAINING_CODE, Member, digest_of, named_code
 from vad.errors import InputError
-from vad.frames.store import Frames, Source, SplitSource
+from vad.frames.store import Frames, SplitSource
 from vad.images.decode import RESIZE_FILTER
 from vad.inputs import Samples
 from vad.system.files import replacing
@@ -71,7 +71,7 @@ class Subset:
 
     name: str
     index: FrameIndex
-    source: Source | None
+    source: SplitSource | None
 
     @property
     def digest(self) -> str:
@@ -200,26 +200,24 @@ def _require_samples(plan: Plan, index: FrameIndex) -> None:
                 ) from None
 
 
-def announce(context: RunContext, console: Console) -> None:
+def announce(context: RunContext) -> None:
     """Say what is about to run, on what."""
     data, loaded = context.data, context.loaded
-    console.say(f"{context.plan.name} on {data.name} ({data.place}), profile {loaded.profile}")
+    say(f"{context.plan.name} on {data.name} ({data.place}), profile {loaded.profile}")
     if loaded.profile != "full":
-        console.say(
-            "  This profile shortens the training: it shows how things work and says nothing about real footage."
-        )
-    say_settings(context, console)
+        say("  This profile shortens the training: it shows how things work and says nothing about real footage.")
+    say_settings(context)
     if context.train is not None:
         frames = f"{len(context.train.index):,} train frames, {len(data.index):,} test frames"
-        console.say(f"  {frames}, {told_labels(data)}")
+        say(f"  {frames}, {told_labels(data)}")
 
 
-def say_settings(context: RunContext, console: Console) -> None:
+def say_settings(context: RunContext) -> None:
     """Say what was set on the command line, and what a person must be told of the data."""
     if context.loaded.overrides:
-        console.say(f"  set: {', '.join(context.loaded.overrides)}")
+        say(f"  set: {', '.join(context.loaded.overrides)}")
     for note in context.data.notes:
-        console.say(f"  note: {note}")
+        say(f"  note: {note}")
 
 
 def told_labels(data: Dataset) -> str:
@@ -239,7 +237,6 @@ class Session:
     engine: Engine
     device: torch.device
     home: Path
-    console: Console
     maps: dict[tuple[str, int], Frames] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
 
@@ -257,7 +254,7 @@ class Session:
             if waiting is None:
                 yield False
                 return
-            self.console.say(f"  {waiting}; waiting for that")
+            say(f"  {waiting}; waiting for that")
             held = lock.acquire()
         with held:
             yield True
@@ -272,7 +269,7 @@ class Session:
         samples = member.kind_of_input().samples(frames, subset.index, self.device, training=training)
         if samples.slow:
             place = self.home / "frames" / f"{subset.digest[:24]}-{member.size}-{RESIZE_FILTER}"
-            with self.console.bar(f"{member.input.name}", len(subset.index)) as bar:
+            with Bar(f"{member.input.name}", len(subset.index)) as bar:
                 samples.keep(place, bar.advance)
         return samples
 
@@ -289,29 +286,29 @@ def ended(log: RunLog) -> Iterator[RunLog]:
 
 
 @contextmanager
-def open_session(contexts: Sequence[RunContext], console: Console) -> Iterator[tuple[Session, list[RunContext]]]:
+def open_session(contexts: Sequence[RunContext]) -> Iterator[tuple[Session, list[RunContext]]]:
     """Engine and tracking store for the runs of one command, and the runs. However the block ends, none stays RUNNING."""
     request = contexts[0].request
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    engine = open_engine(request.engine, request.gpu_share, device, console)
+    engine = open_engine(request.engine, request.gpu_share, device)
     tracking = Tracking(new=True)
-    store = MemberStore(tracking, request.home, console)
-    session = Session(tracking, store, engine, device, request.home, console)
+    store = MemberStore(tracking, request.home)
+    session = Session(tracking, store, engine, device, request.home)
     digest = digest_of({"works": sorted(context.digest for context in contexts)})
     file = request.home / "forced" / digest[:24]
-    mark = _force_mark(file, console) if request.force else ""
+    mark = _force_mark(file) if request.force else ""
     with closing(engine), tracking.ending_runs():
         yield session, [replace(context, force_mark=mark) for context in contexts]
     if request.force and not session.failed:
         file.unlink(missing_ok=True)
 
 
-def _force_mark(file: Path, console: Console) -> str:
+def _force_mark(file: Path) -> str:
     """The id of a command with FORCE, or that of the interrupted command which this one resumes, from its file."""
     if file.is_file():
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(file.stat().st_mtime))
         said = f"FORCE=1 resumes the forced run that was interrupted, begun {when}"
-        console.say(f"  {said} (delete {file} to start over)")
+        say(f"  {said} (delete {file} to start over)")
         return file.read_text()
     with replacing(file) as new:
         new.write_text(uuid.uuid4().hex)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from registry.console import plural
+from registry.console import Bar, plural
 from registry.runs.context import RunContext, Session, Subset
 from registry.runs.members import Members, TrainedMember
 from registry.runs.result import OVERVIEW, figure_name
@@ -64,7 +64,7 @@ def _score(known: TrainedMember, errors: Sequence[Named], target: Subset, sessio
     network, samples = known.network(), session.samples(member, target)
     what = f"score {member.name}" + ("" if target.name == "test" else f" ({target.name})")
     unit = f"{member.kind_of_input().shape(member.size).kind}s"
-    with session.console.bar(what, len(samples), unit) as bar:
+    with Bar(what, len(samples), unit) as bar:
         started = time.perf_counter()
         scores = score(network, samples, errors, count, member.training.precision, session.device, bar.advance)
         rate = count / max(time.perf_counter() - started, 1e-9)

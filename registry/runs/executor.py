@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterable, Sequence
 
-from registry.console import Console, duration
+from registry.console import Bar, duration, say
 from registry.models.versions import Versions
 from registry.runs.context import Request, RunContext, Session, Subset, Timing, announce, open_session, prepare
 from registry.runs.evaluation import evaluate, fuse, score_targets
@@ -14,11 +14,11 @@ from registry.store.tracking import Tracking
 from vad.frames.store import map_path, open_frames
 
 
-def run(request: Request, console: Console) -> Result:
+def run(request: Request) -> Result:
     """Run an entry to its end, or say what an earlier run found. Raises InputError before anything is tracked."""
     context = prepare(request)
-    announce(context, console)
-    with open_session([context], console) as (session, (context,)):
+    announce(context)
+    with open_session([context]) as (session, (context,)):
         return execute(context, session, say_time=True)
 
 
@@ -30,14 +30,14 @@ def execute(context: RunContext, session: Session, say_time: bool = False) -> Re
     """
     with session.lock(context.digest, f"{context.plan.name}: another run is running it"):
         if result := finished(context, session.tracking):
-            _say_done(result, session.console)
+            _say_done(result)
             return result
         members = look_up(context, session)
         missing = [name for name in context.plan.members if name not in members]
         if missing:
             if say_time:
                 seconds = duration(estimated_seconds(context, missing, session.device))
-                session.console.say(f"  about {seconds} of training and scoring on this machine")
+                say(f"  about {seconds} of training and scoring on this machine")
             session.engine.start()
         decode([(context, missing)], session)
         with open_run(context, session) as log:
@@ -63,10 +63,10 @@ def finished(context: RunContext, tracking: Tracking) -> Result | None:
     return None
 
 
-def _say_done(result: Result, console: Console) -> None:
-    console.say(f"{result.entry} is done already: nothing to train, nothing to score (FORCE=1 runs it anew)")
+def _say_done(result: Result) -> None:
+    say(f"{result.entry} is done already: nothing to train, nothing to score (FORCE=1 runs it anew)")
     for name, origin in result.members.items():
-        console.say(f"  {name:<14} from run {origin}")
+        say(f"  {name:<14} from run {origin}")
 
 
 def decode(runs: Iterable[tuple[RunContext, Sequence[str]]], session: Session) -> None:
@@ -86,7 +86,7 @@ def decode(runs: Iterable[tuple[RunContext, Sequence[str]]], session: Session) -
         if all(map_path(folder, source, size).exists() for size in sizes):
             found = open_frames(source, sorted(sizes), folder)
         else:
-            with session.console.bar(f"decode {subset.name}", len(source)) as bar:
+            with Bar(f"decode {subset.name}", len(source)) as bar:
                 found = open_frames(source, sorted(sizes), folder, bar.advance)
             timing.add("decode", time.perf_counter() - started, len(source))
         session.maps.update({(subset.digest, size): frames for size, frames in found.items()})

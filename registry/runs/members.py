@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from registry.console import Console
+from registry.console import say
 from registry.store.record import Altered
 from registry.store.runlog import RunLog
 from registry.store.tracking import Found, Tracking
@@ -60,10 +60,9 @@ Members = Mapping[str, TrainedMember]
 class MemberStore:
     """Trained members and their scores."""
 
-    def __init__(self, tracking: Tracking, home: Path, console: Console):
+    def __init__(self, tracking: Tracking, home: Path):
         self._tracking = tracking
         self._home = home
-        self._console = console
 
     def find(self, member: Member, digest: str, tags: Mapping[str, str] | None = None) -> TrainedMember | None:
         """A finished member of this digest, with these tags, whose weights are there and whole."""
@@ -78,10 +77,10 @@ class MemberStore:
             weights = self._tracking.fetch(run.run_id, f"{folder}/{_WEIGHTS}", self._home)
             content = self._tracking.read_json(run.run_id, f"{folder}/{_ABOUT}", self._home)
         except Altered as error:
-            self._console.say(f"  {member.name}: {error}; it is passed over")
+            say(f"  {member.name}: {error}; it is passed over")
             return None
         if weights is None or content is None:
-            self._console.say(f"  {member.name}: run {run.run_id} has lost its weights; it is passed over")
+            say(f"  {member.name}: run {run.run_id} has lost its weights; it is passed over")
             return None
         return TrainedMember(
             member.trained_in(content["precision"]),

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 
-from registry.console import Console, duration, plural, table
+from registry.console import duration, plural, say, table
 from registry.data.datasets import open_frames_of
 from registry.entries.loading import all_experiments, experiments_folder
 from registry.runs.context import Request, RunContext, Session, open_session, prepare, say_settings, told_labels
@@ -40,7 +40,7 @@ class _Planned:
     reused: Counter[str] = field(default_factory=Counter)
 
 
-def run_queue(experiments: Sequence[str], request: Request, console: Console) -> list[Ended]:
+def run_queue(experiments: Sequence[str], request: Request) -> list[Ended]:
     """Run experiments one after the other, `all` of them or those named; a failed one does not stop the others.
 
     Raises InputError, before anything runs, with the faults of all entries, and for data that cannot be used.
@@ -50,7 +50,7 @@ def run_queue(experiments: Sequence[str], request: Request, console: Console) ->
     if not experiments:
         raise InputError(f"there is no experiment in {experiments_folder()}")
     contexts = _prepare_all(experiments, request)
-    with open_session(contexts, console) as (session, contexts):
+    with open_session(contexts) as (session, contexts):
         queue = _plan(contexts, session)
         _announce(queue, session)
         decode([(planned.context, planned.trains) for planned in queue if planned.done is None], session)
@@ -98,13 +98,13 @@ def _plan(contexts: Sequence[RunContext], session: Session) -> list[_Planned]:
 
 def _announce(queue: Sequence[_Planned], session: Session) -> None:
     """Say what will be trained, what is reused and why, and how long it will take."""
-    first, console = queue[0].context, session.console
+    first = queue[0].context
     data, to_train = first.data, sum(len(planned.trains) for planned in queue)
     place = f"{data.name} ({data.place}), profile {first.loaded.profile}, {told_labels(data)}"
-    console.say(f"{plural(len(queue), 'experiment')} on {place}")
-    say_settings(first, console)
+    say(f"{plural(len(queue), 'experiment')} on {place}")
+    say_settings(first)
     if to_train:
-        console.say("timing a batch of each kind of network that is to be trained ...")
+        say("timing a batch of each kind of network that is to be trained ...")
     rows, total, reused = [], 0.0, 0
     for planned in queue:
         seconds = estimated_seconds(planned.context, planned.trains, session.device)
@@ -114,9 +114,9 @@ def _announce(queue: Sequence[_Planned], session: Session) -> None:
         rows.append([planned.context.plan.name, "done already" if planned.done else trains, time, origins])
         total += seconds
         reused += planned.reused.total()
-    console.say(table(["experiment", "members", "time", "reused"], rows))
+    say(table(["experiment", "members", "time", "reused"], rows))
     if to_train:
-        console.say(
+        say(
             f"{plural(to_train, 'member')} to train, {reused} reused; about {duration(total)} of training and scoring, "
             "less where it stops early. It can be stopped at any time; the same command resumes it."
         )
@@ -129,7 +129,7 @@ def _train_ahead(queue: Sequence[_Planned], session: Session) -> None:
     """
     if len(queue) < 2:
         return
-    session.console.say("\nmembers of all experiments at once")
+    say("\nmembers of all experiments at once")
     try:
         with ExitStack() as stack:
             trainings = []
@@ -142,9 +142,9 @@ def _train_ahead(queue: Sequence[_Planned], session: Session) -> None:
                 for training, ending in endings:
                     if isinstance(ending, Exception):
                         whose = f"{training.name} of {training.context.plan.name}"
-                        session.console.say(f"  {whose}: {ending}; the others continue")
+                        say(f"  {whose}: {ending}; the others continue")
     except Exception as error:
-        session.console.say(f"  {error}; the queue continues")
+        say(f"  {error}; the queue continues")
 
 
 def _work_off(queue: Sequence[_Planned], session: Session) -> list[Ended]:
@@ -154,17 +154,17 @@ def _work_off(queue: Sequence[_Planned], session: Session) -> list[Ended]:
         if planned.done is not None:
             ended.append(Ended(name, planned.done, before=True))
             continue
-        session.console.say(f"\n[{number}/{len(queue)}] {name}")
+        say(f"\n[{number}/{len(queue)}] {name}")
         try:
             result = execute(planned.context, session)
             top = result.variants[result.best]
             figure = f"{result.best} {top.ap:.4f}; " if top else ""
-            session.console.say(f"  {figure}{result.registered}")
+            say(f"  {figure}{result.registered}")
             ended.append(Ended(name, result))
         except Exception as error:  # whatever it is, the others have a right to their turn
             fault = mendable(error, session.tracking.uri, session.home) or explain(error)
             fault = fault or str(error) or type(error).__name__
-            session.console.say(f"  {name} failed: {fault}; the queue continues")
+            say(f"  {name} failed: {fault}; the queue continues")
             session.failed[planned.context.digest] = fault
             ended.append(Ended(name, None, fault))
     return ended

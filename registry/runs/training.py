@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import torch
 
-from registry.console import plural
+from registry.console import Bar, plural, say
 from registry.engines.base import Engine, Job, Lost
 from registry.runs.context import RunContext, Session, ended
 from registry.runs.members import Members, TrainedMember
@@ -48,7 +48,7 @@ def look_up(context: RunContext, session: Session) -> dict[str, TrainedMember]:
         else:
             reason = "FORCE=1" if context.request.force else "no finished member of this recipe on these frames"
             how = f"to train: {reason}"
-        session.console.say(f"  {name:<14} {how}")
+        say(f"  {name:<14} {how}")
     return found
 
 
@@ -69,7 +69,7 @@ def train(context: RunContext, known: Members, parent: RunLog, session: Session)
             name = training.name
             if isinstance(ending, (Diverged, Lost)):
                 kept = "its last good weights are kept; " if isinstance(ending, Diverged) and ending.trained else ""
-                session.console.say(f"  {name}: {ending}; {kept}the other members continue")
+                say(f"  {name}: {ending}; {kept}the other members continue")
                 failed[name] = str(ending)
             elif isinstance(ending, Exception):
                 raise ending
@@ -159,7 +159,7 @@ class MemberTraining:
         log.log(params={**member.settings(), "parameters": parameter_count(member.build())})
         self._samples, self._log, self._curve = len(samples), log, _Curve(log, resumed=state.exists())
         unit = f"{member.kind_of_input().shape(member.size).kind}s"
-        bar = session.console.bar(f"train {member.name}", len(samples) * member.training.epochs, unit)
+        bar = Bar(f"train {member.name}", len(samples) * member.training.epochs, unit)
         self._shown = self.open.enter_context(ExitStack())
         self._shown.callback(self._curve.stop)  # also where the training is cut off
 
@@ -183,7 +183,7 @@ class MemberTraining:
             self._shown.close()
             self._curve.complete(outcome.epochs)
             if outcome.resumed_after:
-                self._session.console.say(f"    resumed after epoch {outcome.resumed_after}, where it was interrupted")
+                say(f"    resumed after epoch {outcome.resumed_after}, where it was interrupted")
             self._keep(outcome)
             known = self._session.store.kept(self._member, self._log)
         self.context.timing.add("train", known.seconds, self._samples * len(known.epochs))

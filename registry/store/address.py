@@ -17,5 +17,7 @@ def sqlite_uri(path: Path) -> str:
 
 
 def local_path(address: str) -> Path | None:
-    """Return the path that a `file:` address names; None for another address."""
-    return Path(unquote(urlsplit(address).path)) if address.startswith("file:") else None
+    """Return the path that a `file:` address names, or that an address is; None for another address."""
+    if address.startswith("file:"):
+        return Path(unquote(urlsplit(address).path))
+    return Path(address) if address.startswith("/") else None

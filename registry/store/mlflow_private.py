@@ -30,7 +30,6 @@ _ADDRESSES = (
     ("model_versions", "source"),
     ("model_versions", "storage_location"),
 )
-_NAME = "name || '/' || version"
 MODEL_VERSIONS_TAG = MLFLOW_MODEL_VERSIONS
 """The tag of a logged model that names its registered versions."""
 # MLflow makes the folder of a database by its address, of which it knows no %25: it would make another folder.
@@ -93,33 +92,10 @@ def replace_addresses(opened: sqlite3.Connection, right: Mapping[str, str]) -> N
         opened.executemany(update, [(new, old) for old, new in right.items()])
 
 
-def tags(ask: Ask) -> dict[str, dict[str, str]]:
-    """Return our tags of each run, by its id, and of each version, by a name as in `vad-ensemble/1`."""
-    found: dict[str, dict[str, str]] = {}
-    of_versions = f"SELECT {_NAME}, key, value FROM model_version_tags WHERE key LIKE 'vad%'"  # noqa: S608
-    for owner, key, value in [*ask("SELECT run_uuid, key, value FROM tags WHERE key LIKE 'vad.%'"), *ask(of_versions)]:
-        found.setdefault(owner, {})[key] = value
-    return found
-
-
-def runs(ask: Ask) -> Sequence[tuple[Any, ...]]:
-    """Return id, name, experiment's id, status, start (ms) and address of each run that was not deleted."""
-    columns = "run_uuid, name, experiment_id, status, start_time, artifact_uri"
-    return ask(f"SELECT {columns} FROM runs WHERE lifecycle_stage = 'active'")  # noqa: S608
-
-
-def versions(ask: Ask) -> Sequence[tuple[Any, ...]]:
-    """Return name, as in `vad-ensemble/1`, and address of each version that was not deleted."""
-    asked = "coalesce(storage_location, source) FROM model_versions WHERE current_stage <> 'Deleted_Internal'"
-    return ask(f"SELECT {_NAME}, {asked}")
-
-
-def aliases(ask: Ask) -> dict[str, list[str]]:
-    """Return the aliases of each version that has any."""
-    found: dict[str, list[str]] = {}
-    for owner, alias in ask(f"SELECT {_NAME}, alias FROM registered_model_aliases ORDER BY alias"):  # noqa: S608
-        found.setdefault(owner, []).append(alias)
-    return found
+def places(ask: Ask) -> dict[str, str]:
+    """Return the address of the files of each run, by its id, and of each version, by a name as in `vad-ensemble/1`."""
+    versions = "SELECT name || '/' || version, coalesce(storage_location, source) FROM model_versions"
+    return dict(ask(f"SELECT run_uuid, artifact_uri FROM runs UNION {versions}"))  # noqa: S608
 
 
 def ids(ask: Ask) -> set[str]:

@@ -25,7 +25,7 @@ import requests
 from mlflow.entities import LoggedModelOutput, Metric
 from mlflow.exceptions import MlflowException
 
-from registry.console import Console, duration
+from registry.console import duration, say
 from registry.signals import postpone_stop
 from registry.store.address import sqlite_path
 from registry.store.mlflow_private import reading
@@ -103,7 +103,7 @@ class Retries:
             with self._lock:
                 if self._since is None:
                     self._since = begun
-                    Console().say(f"  {self._who} {reason}; waiting up to {duration(self._limit)}")
+                    say(f"  {self._who} {reason}; waiting up to {duration(self._limit)}")
         if spent >= limit:
             self._given_up |= _waits.get()
             fault = f"{self._who} {reason}, and has for {duration(time.monotonic() - (self._since or begun))}"
@@ -114,7 +114,7 @@ class Retries:
     def _works(self) -> None:
         with self._lock:
             if self._since is not None:
-                Console().say(f"  {self._who} answers again, after {duration(time.monotonic() - self._since)}")
+                say(f"  {self._who} answers again, after {duration(time.monotonic() - self._since)}")
             self._since, self._given_up = None, False
 
 

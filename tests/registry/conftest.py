@@ -23,7 +23,7 @@ from tests.conftest import made_once
 from vad.measures import metrics
 from vad.system.threads import using
 
-logging.getLogger("mlflow.store.db").setLevel(logging.CRITICAL)  # as in `registry.cli.surroundings`
+logging.getLogger("mlflow.store.db").setLevel(logging.CRITICAL)  # as in `registry.cli`
 
 TINY = """\
 # make run EXP=tiny

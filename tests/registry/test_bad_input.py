@@ -23,7 +23,7 @@ def _relabel(old: str, new: str) -> None:
 
 
 CASES = {
-    "data that does not exist": (lambda: _drop(Path("data")), "DATA=data does not exist; give a folder that contains training_videos/ and testing_videos/"),
+    "data that does not exist": (lambda: _drop(Path("data")), "DATA=data does not exist; give the folder that contains training_videos/ and testing_videos/"),
     "no videos": (lambda: _drop(Path("data/Dataset")), "DATA=data must contain training_videos/ and testing_videos/, training/ and testing/, train/ and test/, at any depth; it holds no folder"),
     "one half only": (
         lambda: _drop(Path("data/Dataset/testing_videos")),

@@ -61,8 +61,8 @@ def copied(finished, finished_folder, tmp_path, monkeypatch):
 def test_a_sound_store_is_one_line_and_both_readers_see_the_same(finished):
     line = finished.done("doctor")
     assert re.fullmatch(r"sound: \d+ runs, 1 version, [\d.]+ MB of artifacts, [\d.]+ MB of caches\n", line)
-    read = doctor._read(finished.folder / "mlflow.db")
-    asked = doctor._ask(finished.tracking())
+    read = doctor._on_disk(finished.folder / "mlflow.db")
+    asked = doctor._on_server(finished.tracking())
     assert {run.run_id: run.status for run in read.runs} == {run.run_id: run.status for run in asked.runs}
     assert (
         [(v.name, v.aliases, v.tags["vad.entry"]) for v in read.versions]

@@ -13,21 +13,13 @@ from vad.data.frame_index import Flags, FrameIndex
 
 @dataclass(frozen=True)
 class Video:
-    """One video: its frame numbers, ascending, with an image file for each frame or one movie for all.
-
-    `contents` holds the SHA-256 of each image, or of the movie alone.
-    """
+    """One video: its frame numbers, ascending; an image file for each, or one movie; the SHA-256 of each image or the movie."""
 
     id: int
     numbers: tuple[int, ...]
     images: tuple[Path, ...] | None
     movie: Path | None
     contents: tuple[str, ...]
-
-    @property
-    def place(self) -> Path:
-        """Where it lies: the movie, or the folder of its images."""
-        return self.movie or self.images[0].parent  # type: ignore[index]
 
 
 @dataclass(frozen=True)
@@ -55,17 +47,14 @@ class Split:
         return len(self.index)
 
     def slice(self, keep: dict[int, slice]) -> "Split":
-        """The same videos with only the frames at the given positions; a video left empty is dropped.
-
-        Only for videos of images or whole movies: a movie keeps all its frames' decoding to itself.
-        """
+        """The same videos with only the frames at the given positions; a video left empty is dropped."""
         videos = []
         for video in self.videos:
             part = keep.get(video.id, slice(None))
             if numbers := video.numbers[part]:
-                images, contents = video.images, video.contents
-                if images is not None:
-                    images, contents = images[part], contents[part]
+                images, contents = (
+                    (video.images[part], video.contents[part]) if video.images else (None, video.contents)
+                )
                 videos.append(replace(video, numbers=numbers, images=images, contents=contents))
         return Split(self.name, tuple(videos))
 
@@ -91,8 +80,7 @@ class Labels:
 class FrameSet:
     """A data set: the folder that was named, its two splits, and the labels of its test frames where known.
 
-    `notes` say what was passed over; `faults` what a strict reading would have refused; `home` is the
-    folder at or below `root` that holds the two halves.
+    `notes` say what was passed over; `faults` what a strict reading refuses; `home` is the folder of the two halves.
     """
 
     name: str

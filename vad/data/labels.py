@@ -12,6 +12,7 @@ from vad.data.frameset import Labels
 from vad.data.masks import anomalous_frames
 from vad.data.tables import read_table, require_same_frames
 from vad.errors import InputError
+from vad.images.decode import FEWER_AT_THE_END
 from vad.images.digest_cache import DigestCache
 from vad.system.files import names_in, reading, require_plain
 
@@ -21,16 +22,13 @@ Paths = Mapping[int, Path]
 DEMO_MARKER = "street.json"
 MASKS = Path("ground_truth_demo") / "testing_label_mask"
 _CSVS = ("labels.csv", "labels.csv.gz", "labels.csv.zip")
-# Decoders find a frame or two fewer at a movie's end than its makers did.
-_FEWER = 2
 _MASK = re.compile(r"(\d{1,9})_label\.mat")
 
 
 def find_labels(root: Path, home: Path | None = None) -> Path | None:
     """The labels that lie in a data set's folders, if any: `labels.csv`, also packed (.gz, .zip), or the authors' masks.
 
-    `root` is the folder that was named, `home` the one at or below it that holds the videos; those in
-    between count too. Raises InputError where there are several, or only a pipe or a link to nothing.
+    The folders are `root`, `home` (where the videos are) and those between. Raises InputError where there are several.
     """
     inner = home or root
     folders = [folder for folder in (inner, *inner.parents) if folder.is_relative_to(root)]
@@ -53,8 +51,7 @@ def read_labels(
     """The labels of exactly the frames in `index`.
 
     The first mask of a video belongs to the frame numbered `first_frame`, by default 0; where all videos begin at 1 it must
-    be said. `movies` are the files of test videos that are movies, whose frames must be about as many as their masks.
-    Raises InputError for missing, extra or non-binary rows, missing or short masks, and labels that are all the same.
+    be said. `movies` are the files of test videos that are movies. Raises InputError for labels that do not fit.
     """
     if not os.path.exists(path):  # False, too, for what can be no path
         raise InputError(f"LABELS={path} does not exist; give a CSV (Id,Label) or a folder of N_label.mat")
@@ -126,7 +123,7 @@ def _from_masks(
             if not first and last == len(anomalous) and min(begins) >= 1:
                 fault += "; is it numbered from 1, as FFmpeg does? Then give FIRST_FRAME=1 (--first-frame 1)"
             raise InputError(fault)
-        if video in movies and last + 1 < len(anomalous) - _FEWER:
+        if video in movies and last + 1 < len(anomalous) - FEWER_AT_THE_END:
             raise InputError(
                 f"{masks[video]} has {len(anomalous)} masks, but {movies[video]} only {last + 1} frames that can be decoded; "
                 "the movie is truncated, or the masks are not its own: restore it"

@@ -1,21 +1,20 @@
-"""Folders on disk to a FrameSet. Every layout ends here; nothing below knows where frames came from.
+"""Folders on disk to a FrameSet. Two layouts are known, at any depth below the folder that was named.
 
-Two layouts are known: the competition's (`training_videos/01/frame_00700.jpg`), and CUHK Avenue as its authors
-publish it (`training_videos/01.avi`), each at any depth below the folder that was named.
+The competition's (`training_videos/01/frame_00700.jpg`), and CUHK Avenue's as published (`training_videos/01.avi`).
 """
 
 import hashlib
 import os
 import re
 import shlex
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Literal
 
 from vad.data.frameset import FrameSet, Split, Video
 from vad.errors import InputError
 from vad.images.decode import count_movie_frames
-from vad.images.digest_cache import DigestCache, Size
+from vad.images.digest_cache import DigestCache, Size, image_size, movie_size
 from vad.system.files import names_in
 
 TRAIN, TEST = "training_videos", "testing_videos"
@@ -36,9 +35,8 @@ _FEW = 3
 def read_frameset(root: Path, memory_folder: Path, name: str | None = None, *, strict: bool = True) -> FrameSet:
     """Find and index the videos below `root`; what was learnt of the files is kept in `memory_folder`.
 
-    Raises InputError where there is no data set or several, and for what is wrong in one. Without `strict`, to look at data
-    that may be at fault: all that goes to `faults` where others can be read, and of two the first counts; all digests of
-    contents are empty; a movie that cannot be decoded has no frames.
+    Raises InputError where there is no data set or several, and for what is wrong in one. Without `strict`, what is wrong
+    goes to `faults` where others can be read, digests are empty, and a movie that cannot be decoded has no frames.
     """
     train_folder, test_folder = find_halves(root)
     home = train_folder.parent
@@ -53,11 +51,10 @@ def read_frameset(root: Path, memory_folder: Path, name: str | None = None, *, s
 
 def find_halves(root: Path) -> tuple[Path, Path]:
     """Return the folders of train and test videos at or below `root`. Raises InputError where there are none, or several pairs."""
-    if not os.path.exists(root):  # False, too, for what can be no path
-        raise InputError(f"DATA={root} does not exist; give a folder that contains {TRAIN}/ and {TEST}/")
-    if not root.is_dir():
-        raise InputError(f"DATA={root} is a file; give the folder that contains {TRAIN}/ and {TEST}/")
-    pairs: dict[int, list[tuple[Path, Path]]] = {}
+    if not os.path.isdir(root):  # False, too, for what can be no path
+        fault = "is a file" if os.path.exists(root) else "does not exist"
+        raise InputError(f"DATA={root} {fault}; give the folder that contains {TRAIN}/ and {TEST}/")
+    pairs: dict[int, list[tuple[Path, Path]]] = {}  # by their rank in _HALVES
     halves, closed = list[Path](), list[OSError]()
     for folder, children, _ in os.walk(root, onerror=closed.append):
         here = {child.casefold(): Path(folder, child) for child in children if child.casefold() in _OTHER_HALF}
@@ -80,11 +77,9 @@ def find_halves(root: Path) -> tuple[Path, Path]:
         raise InputError(f"cannot read {closed[0].filename}: {closed[0].strerror}")
     folders = [path for path in sorted(root.iterdir()) if path.is_dir() and not is_litter(path.name)]
     held = _some([f"{path.name}/" for path in folders]) or "no folder"
-    rename = (
-        f"; name them so, as in: mv {shlex.quote(str(folders[0]))} {shlex.quote(str(root / TRAIN))}" if folders else ""
-    )
+    held += f"; name them so, as in: mv {shlex.join([str(folders[0]), str(root / TRAIN)])}" if folders else ""
     pairs_of = ", ".join(f"{train}/ and {test}/" for train, test in _HALVES)
-    raise InputError(f"DATA={root} must contain {pairs_of}, at any depth; it holds {held}{rename}")
+    raise InputError(f"DATA={root} must contain {pairs_of}, at any depth; it holds {held}")
 
 
 def is_litter(name: str) -> bool:
@@ -103,7 +98,7 @@ class _Reading:
         self.faults: list[str] = []
 
     def split(self, name: Literal["train", "test"], folder: Path) -> Split:
-        videos: dict[int, Video] = {}
+        videos: dict[int, tuple[Path, Video]] = {}
         others: dict[str, str] = {}  # what is no video, and the number that it is named by
         for file in names_in(folder):
             path, named = folder / file, _VIDEO.fullmatch(file.strip())
@@ -117,8 +112,8 @@ class _Reading:
                 self._fault(f"{path}: a video's number has {DIGITS} digits at most; rename it")
             else:
                 video = self._images(path, int(digits)) if folders else self._movie(path, int(digits))
-                if video and (known := videos.setdefault(video.id, video)) is not video:
-                    self._fault(f"{folder} holds video {video.id} twice: {path} and {known.place}")
+                if video and (known := videos.setdefault(video.id, (path, video))[0]) != path:
+                    self._fault(f"{folder} holds video {video.id} twice: {path} and {known}")
         form = f"a video is a folder of frames named by its number, or a movie such as 01.avi ({', '.join(MOVIES)})"
         lost = [file for file, number in others.items() if number and int(number) not in videos]
         if lost:
@@ -129,7 +124,7 @@ class _Reading:
             found = f", and found {_some(others)}" if others else ""
             expected = f"{folder} holds no frames; expected NN/frame_XXXXX.jpg or NN.avi in it{found}"
             raise InputError("\n".join(self.faults) or expected)
-        return Split(name, tuple(videos[key] for key in sorted(videos)))
+        return Split(name, tuple(videos[key][1] for key in sorted(videos)))
 
     def compare_sizes(self) -> None:
         """Tell of videos of several sizes, by their first frames: all frames are squeezed into one square."""
@@ -142,8 +137,9 @@ class _Reading:
                 "on their side (a rotation tag in a file turns nothing here), or leave them out"
             )
         elif len(told) > 1:
-            sizes = f"videos have frames of {len(told)} sizes"
-            self.notes.append(f"{sizes}, all squeezed into one square: {', '.join(told)}")
+            self.notes.append(
+                f"videos have frames of {len(told)} sizes, all squeezed into one square: {', '.join(told)}"
+            )
 
     def _movie(self, path: Path, number: int) -> Video:
         try:
@@ -152,7 +148,7 @@ class _Reading:
             if self._strict:
                 raise
             count = 0
-        self._measure(path, path, movie=True)
+        self._measure(path, path, movie_size)
         return Video(number, tuple(range(count)), None, path, self._digests([path]))
 
     def _images(self, folder: Path, video: int) -> Video | None:
@@ -175,16 +171,16 @@ class _Reading:
             self.notes.append(f"{folder}: passed over: {_reason(folder, others)}")
         numbers = tuple(sorted(frames))
         images = tuple(frames[number] for number in numbers)
-        self._measure(images[0], folder)
+        self._measure(images[0], folder, image_size)
         return Video(video, numbers, images, None, self._digests(images))
 
     def _digests(self, paths: Sequence[Path]) -> tuple[str, ...]:
         return self._memory.digests(paths) if self._strict else ("",) * len(paths)
 
-    def _measure(self, first: Path, video: Path, *, movie: bool = False) -> None:
+    def _measure(self, first: Path, video: Path, find: Callable[[Path], Size | None]) -> None:
         """Keep the size of a video's first frame; what cannot be read is told of where it is decoded."""
-        if os.path.exists(first) and (size := self._memory.size(first, movie=movie)):
-            self._sizes.setdefault(size, []).append(video)
+        if os.path.exists(first) and (size := self._memory.remember("size", first, find)):
+            self._sizes.setdefault((size[0], size[1]), []).append(video)
 
     def _fault(self, message: str) -> None:
         if self._strict:

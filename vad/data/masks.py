@@ -1,7 +1,6 @@
 """Which frames have an anomalous pixel, out of a MATLAB file: the cell array of masks `volLabel`, one mask a frame.
 
-Read here byte by byte: SciPy's reader can crash the process on a damaged file, and holds every mask of a file at once.
-A file of version 7.3 is HDF5, for which h5py is needed.
+SciPy's reader can crash the process on a damaged file, and holds all masks at once. Version 7.3 is HDF5 and needs h5py.
 """
 
 import io
@@ -71,11 +70,11 @@ class _Reader:
     """Elements of a MATLAB file, one after another; each has a type, a size, and padding behind it."""
 
     def __init__(self, stream: IO[bytes], order: str):
-        self._stream = stream
+        self.stream = stream
         self._order = order
 
     def take(self, count: int) -> bytes:
-        if count > _LARGEST or len(data := self._stream.read(count)) < count:
+        if count > _LARGEST or len(data := self.stream.read(count)) < count:
             raise ValueError(f"there are no {count:,} bytes where they should be")
         return data
 
@@ -127,24 +126,22 @@ def _search(file: IO[bytes], length: int) -> list[int] | None:
     if order is None:
         raise ValueError("its header is none")
     while file.tell() < length:
-        kind, size, _ = _Reader(file, order).tag()
+        reader = _Reader(file, order)
+        kind, size, _ = reader.tag()
         after = file.tell() + size
         if after > length:
             raise ValueError("it is truncated")
-        stream: IO[bytes] = file
         if kind == _COMPRESSED:
-            stream = io.BufferedReader(_Inflated(file.read(size)))
-            kind, size, _ = _Reader(stream, order).tag()
-        reader = _Reader(stream, order)
-        if kind == _MATRIX and size:
-            held, count, name = reader.matrix()
-            if name == VARIABLE:
-                if held != _CELL:
-                    raise ValueError(f"{VARIABLE} is no cell array of masks")
-                masks = [reader.mask() for _ in range(count)]
-                while stream is not file and stream.read(_BLOCK):  # to the end, where a checksum is
-                    pass
-                return masks
+            reader = _Reader(io.BufferedReader(_Inflated(file.read(size))), order)
+            kind, size, _ = reader.tag()
+        held, count, name = reader.matrix() if kind == _MATRIX and size else (0, 0, "")
+        if name == VARIABLE:
+            if held != _CELL:
+                raise ValueError(f"{VARIABLE} is no cell array of masks")
+            masks = [reader.mask() for _ in range(count)]
+            while reader.stream.read(_BLOCK):  # to the end, where compressed data has a checksum
+                pass
+            return masks
         file.seek(after)
     return None
 
@@ -171,10 +168,8 @@ def _from_hdf5(path: Path) -> list[int] | None:
 def _hdf5_mask(mask: Any) -> int:
     """As `_Reader.mask`. Of an empty one the size stands in its place; a sparse one is a group."""
     if "MATLAB_sparse" in mask.attrs:
-        if "data" not in mask:
-            return 0
-        mask = mask["data"]
-    if mask.attrs.get("MATLAB_empty", 0):
+        mask = mask.get("data")
+    if mask is None or mask.attrs.get("MATLAB_empty", 0):
         return 0
     if mask.dtype.kind not in "buif" or mask.attrs.get("MATLAB_class") == b"char":
         raise ValueError("a mask must hold numbers")

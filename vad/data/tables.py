@@ -33,7 +33,7 @@ class Form:
 
     delimiter: str = ","
     names: tuple[str, str] = ("Id", "Predicted")
-    ids: tuple[str, ...] | None = None
+    ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,8 @@ class Table:
 def read_table(path: Path, column: str, ids_alone: bool = False) -> Table:
     """Read a CSV of frame ids (`{video}_{frame}`) and one number each, in any order.
 
-    The header is `Id` and `column` (for `Predicted`, any second name), or `video`, `frame` and it, in any case. Commas, semicolons or tabs stand
-    between columns; a nameless first column (pandas' index) is left out; `.gz` and `.zip` files (of one CSV) are unpacked.
-    With `ids_alone` the second column may hold anything, and the numbers are 0. Raises InputError that names file and line.
+    The header is `Id` and `column` (for `Predicted`, any second name), or `video`, `frame` and it, in any case; a nameless first
+    column (pandas' index) is left out. With `ids_alone` the second column may hold anything, and the numbers are 0. Raises InputError.
     """
     numbers: list[float] = []
     spelt: list[str] = []
@@ -70,9 +69,8 @@ def read_table(path: Path, column: str, ids_alone: bool = False) -> Table:
                     continue
                 cells = [cell.strip() for cell in row[skip:]]
                 if len(cells) != len(names):
-                    raise InputError(
-                        f"{where}: {len(cells)} columns, but there must be {len(names)}: {', '.join(names)}"
-                    )
+                    wanted = f"there must be {len(names)}: {', '.join(names)}"
+                    raise InputError(f"{where}: {len(cells)} columns, but {wanted}")
                 cells = ["_".join(cells[:-1]), cells[-1]]
                 if not (match := _ID.fullmatch(cells[0])):
                     raise InputError(f"{where}: {cells[0]!r:.60} is no frame id; write video_frame, as in 3_120")
@@ -93,9 +91,8 @@ def read_table(path: Path, column: str, ids_alone: bool = False) -> Table:
     if not numbers:
         raise InputError(f"{path} has no rows below its header")
     index, order = FrameIndex.sorted(*zip(*lines, strict=True))
-    return Table(
-        index, np.asarray(numbers, np.float64)[order], Form(delimiter, (names[0], names[-1]), tuple(spelt)), order
-    )
+    form = Form(delimiter, (names[0], names[-1]), tuple(spelt))
+    return Table(index, np.asarray(numbers, np.float64)[order], form, order)
 
 
 @contextmanager
@@ -120,8 +117,9 @@ def _lines(file: IO[str], path: Path) -> Iterator[tuple[int, str]]:
     """The lines of a file with their numbers. A packed file of a few kB can hold one line of many GB."""
     for number, line in enumerate(iter(lambda: file.readline(_LONGEST + 1), ""), 1):
         if len(line) > _LONGEST:
-            fault = f"longer than {_LONGEST:,} characters; a row has an id and a number"
-            raise InputError(f"{path}, line {number}: {fault}")
+            raise InputError(
+                f"{path}, line {number}: longer than {_LONGEST:,} characters; a row has an id and a number"
+            )
         yield number, line
 
 
@@ -177,18 +175,16 @@ def require_same_frames(given: FrameIndex, expected: FrameIndex, source: str, wh
 
 
 def write_scores(path: Path, index: FrameIndex, values: Values, sample: Table | None = None) -> None:
-    """Write a predictions file with every digit, whole or not at all.
+    """Write a predictions file with every digit, whole or not at all: `Id,Predicted`, sorted by (video, frame).
 
-    The rows are `Id,Predicted`, sorted by (video, frame); with a `sample` of the same frames, its header, its delimiter,
-    its spelling of ids and its order of rows. Raises InputError where a score is not finite or the file cannot be written.
+    A `sample` of the same frames gives its form and its order of rows. Raises InputError where a score is not finite
+    or the file cannot be written.
     """
     if not np.isfinite(values).all():
         culprit = index.ids[int(np.flatnonzero(~np.isfinite(values))[0])]
         raise InputError(f"the score of frame {culprit} is not finite; nothing was written to {path}")
-    form, ids = Form(), index.ids
-    if sample is not None:
-        form, ids = sample.form, list(sample.form.ids or ids)
-        values = values[np.argsort(sample.order)]
+    form, ordered = (sample.form, values[np.argsort(sample.order)]) if sample else (Form(), values)
+    rows = zip(form.ids or index.ids, ordered.tolist(), strict=True)
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file, delimiter=form.delimiter, lineterminator="\n").writerow(form.names)
-        file.writelines(f"{name}{form.delimiter}{v!r}\n" for name, v in zip(ids, values.tolist(), strict=True))
+        file.writelines(f"{name}{form.delimiter}{value!r}\n" for name, value in rows)

@@ -1,7 +1,6 @@
 """What a data set holds, and what is wrong with it, before anyone trains on it.
 
-A frame looks upside down when a small picture of it correlates better with the median of the training frames flipped
-vertically than with the median itself.
+A frame looks upside down when it correlates better with the median training frame flipped vertically than with that itself.
 """
 
 from collections.abc import Iterator
@@ -14,15 +13,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vad.data.frameset import FrameSet, Split, Video
+from vad.data.frameset import FrameSet, Video
 from vad.errors import InputError
-from vad.frames.store import Advance
-from vad.images.decode import Image, count_movie_frames, decoding_pool, read_image, read_movie
+from vad.frames.store import Advance, read_whole_movie
+from vad.images.decode import Image, count_movie_frames, decoding_pool, read_image
+from vad.images.digest_cache import Size
 
-Size = tuple[int, int]
 _THUMBNAIL = 16
-# How much better the flipped correlation must be, on a scale where both lie in [-1, 1]. On surveillance
-# footage the difference is near +1 or -1; a frame in between (dark, covered, of another scene) is left alone.
+# How much better the flipped correlation must be. A frame that is dark, covered or of another scene is left alone.
 _MARGIN = 0.1
 _CHUNK = 32
 
@@ -96,10 +94,7 @@ class _Look:
 
 
 def inspect_frames(frameset: FrameSet, advance: Advance | None = None) -> Report:
-    """Decode every frame of `frameset`, best read with `strict=False`, and report on it, files that cannot be read included.
-
-    `advance` is told how many frames were looked at, as they are.
-    """
+    """Decode every frame of `frameset`, best read with `strict=False`, and report on it, files that cannot be read included."""
     videos = (*frameset.train.videos, *frameset.test.videos)
     # What is decoded at once: some of a video's images, or a whole movie.
     starts = [(video, range(0, len(video.images), _CHUNK) if video.images else (0,)) for video in videos]
@@ -110,14 +105,12 @@ def inspect_frames(frameset: FrameSet, advance: Advance | None = None) -> Report
             looks[id(video)] += found
             if advance:
                 advance(len(found))
-    train = [look.small for video in frameset.train.videos for look in looks[id(video)] if isinstance(look, _Look)]
-    median = np.median(np.stack(train), axis=0) if train else None
+    normal = [look.small for video in frameset.train.videos for look in looks[id(video)] if isinstance(look, _Look)]
+    median = np.median(np.stack(normal), axis=0) if normal else None
 
-    def report(split: Split) -> SplitReport:
-        return SplitReport(split.name, tuple(_report(video, looks[id(video)], median) for video in split.videos))
-
-    train_report, test_report = report(frameset.train), report(frameset.test)
-    return Report(frameset.name, frameset.root, train_report, test_report, frameset.notes, frameset.faults)
+    splits = (frameset.train, frameset.test)
+    train, test = (SplitReport(s.name, tuple(_report(v, looks[id(v)], median) for v in s.videos)) for s in splits)
+    return Report(frameset.name, frameset.root, train, test, frameset.notes, frameset.faults)
 
 
 def _report(video: Video, looks: list[_Look | Fault], median: NDArray[Any] | None) -> VideoReport:
@@ -145,28 +138,20 @@ def _standard(image: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def _look_at(video: Video, start: int) -> Iterator[_Look | Fault]:
+    """Look at a whole movie, or at the next images of a video from position `start` on."""
     if video.movie is not None:
-        yield from _look_at_movie(video.movie, video.numbers)
+        try:
+            if not video.numbers:
+                count_movie_frames(video.movie)
+            for position, image in read_whole_movie(video, 0):
+                yield _look(video.numbers[position], image)
+        except InputError as error:
+            yield Fault(video.movie, str(error))
     for number, path in islice(zip(video.numbers, video.images or (), strict=False), start, start + _CHUNK):
         try:
             yield _look(number, read_image(path))
         except InputError as error:
             yield Fault(path, str(error))
-
-
-def _look_at_movie(movie: Path, numbers: tuple[int, ...]) -> Iterator[_Look | Fault]:
-    seen = 0
-    try:
-        if not numbers:
-            count_movie_frames(movie)
-        for number, image in zip(numbers, read_movie(movie), strict=False):
-            seen += 1
-            yield _look(number, image)
-    except InputError as error:
-        yield Fault(movie, str(error))
-    else:
-        if seen < len(numbers):
-            yield Fault(movie, f"{movie} gave {seen} frames of {len(numbers)} this time; it may be damaged")
 
 
 def _look(number: int, image: Image) -> _Look:

@@ -1,7 +1,6 @@
-"""Each file decoded once: all sizes of a split in one pass, into memory maps of bytes.
+"""Each file decoded once: all sizes of a split in one pass, into memory maps, uint8 of shape (N, size, size, 3), RGB.
 
-A map is uint8 of shape (N, size, size, 3), RGB, in the order of the split's index. Its name holds the digest of the
-frames, the size and the filter, and it gets that name when it is complete.
+A map's name holds the digest of the frames, the size and the filter, and it gets that name when it is complete.
 """
 
 import contextlib
@@ -10,7 +9,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,17 +25,8 @@ Task = Callable[[], Iterator[tuple[int, Image]]]
 _CHUNK = 8  # small enough that cores end together, large enough that nothing is lost between two
 
 
-class Source(Protocol):
-    """Frames that can be had: `tasks` are independent, each yields (position, RGB image) in turn."""
-
-    digest: str
-
-    def __len__(self) -> int: ...
-    def tasks(self) -> list[Task]: ...
-
-
 class SplitSource:
-    """The frames of a split, read from its files."""
+    """The frames of a split, read from its files. `tasks` are independent, each yields (position, RGB image) in turn."""
 
     def __init__(self, split: Split):
         self._split = split
@@ -51,7 +41,7 @@ class SplitSource:
         start = 0
         for video in self._split.videos:
             if video.images is None:
-                tasks.append(partial(_read_whole_movie, video, start))
+                tasks.append(partial(read_whole_movie, video, start))
             else:
                 parts = [slice(first, first + _CHUNK) for first in range(0, len(video.images), _CHUNK)]
                 tasks += [partial(self._read, video, start, part) for part in parts]
@@ -66,13 +56,13 @@ class SplitSource:
         for offset, path in enumerate(video.images[part]):
             image = read_image(path)
             if image.shape != shape:
-                other = f"{video.images[0]} of the same video is {shape[1]} x {shape[0]}"
-                size = f"{image.shape[1]} x {image.shape[0]}"
-                raise InputError(f"{path} is {size}, but {other}; the frames of a video must have one size")
+                sizes = f"{image.shape[1]} x {image.shape[0]}, but {video.images[0]} of the same video is {shape[1]} x {shape[0]}"
+                raise InputError(f"{path} is {sizes}; the frames of a video must have one size")
             yield start + part.start + offset, image
 
 
-def _read_whole_movie(video: Video, start: int) -> Iterator[tuple[int, Image]]:
+def read_whole_movie(video: Video, start: int) -> Iterator[tuple[int, Image]]:
+    """Yield position, from `start` on, and image of each frame. Raises InputError where the movie has lost some."""
     assert video.movie is not None
     wanted = {number: position for position, number in enumerate(video.numbers)}
     found = 0
@@ -84,12 +74,12 @@ def _read_whole_movie(video: Video, start: int) -> Iterator[tuple[int, Image]]:
         raise InputError(f"{video.movie} gave {found} frames of {len(video.numbers)} this time; it may be damaged")
 
 
-def map_path(folder: Path, source: Source, size: int) -> Path:
+def map_path(folder: Path, source: SplitSource, size: int) -> Path:
     return folder / f"{source.digest[:24]}-{size}-{RESIZE_FILTER}.npy"
 
 
 def open_frames(
-    source: Source, sizes: Sequence[int], folder: Path, advance: Advance | None = None
+    source: SplitSource, sizes: Sequence[int], folder: Path, advance: Advance | None = None
 ) -> dict[int, Frames]:
     """The source's frames at each size, as read-only memory maps; decodes what is not there yet.
 
@@ -113,11 +103,8 @@ def open_frames(
     return {size: np.load(path, mmap_mode="r") for size, path in paths.items()}
 
 
-def _fill(source: Source, files: Mapping[int, BinaryIO], advance: Advance | None) -> None:
-    """Write each frame to its place in the file of each size, behind the header that is there.
-
-    By writing, not through a map of the file: that would cost a page fault for every 4 KiB of a new file.
-    """
+def _fill(source: SplitSource, files: Mapping[int, BinaryIO], advance: Advance | None) -> None:
+    """Write each frame to its place in the file of each size; a map of it would cost a page fault for every 4 KiB."""
     starts = {size: file.tell() for size, file in files.items()}
 
     def run(task: Task) -> int:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from vad.errors import InputError
 from vad.system.files import reading, require_plain
-from vad.system.threads import available
+from vad.system.threads import available, using
 
 # The triangle filter, widened with the scale: what PIL calls BILINEAR and the reference resizes with.
 RESIZE_FILTER = "antialiased-bilinear"
@@ -31,7 +31,7 @@ _FORMATS = ("PNG", "BMP", "TIFF", "WEBP")
 _AS_IT_LIES = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
 # Movies whose header holds the number of frames; that of others is an estimate from their length.
 _EXACT_COUNT = {".avi", ".mp4", ".mov", ".m4v"}
-_FEWER_AT_THE_END, _ESTIMATE_OFF = 2, 0.05
+FEWER_AT_THE_END, _ESTIMATE_OFF = 2, 0.05
 # Where so many frames come early or late, the rate varies.
 _VARIES = 0.1
 
@@ -39,8 +39,7 @@ _VARIES = 0.1
 def decode_image(data: bytes, where: str) -> Image:
     """Decode a JPEG, PNG, BMP, TIFF or WebP to RGB, uint8 of shape (H, W, 3). EXIF orientation is ignored, as the reference does.
 
-    Raises InputError that names `where` for what is damaged, holds several pictures or values of 16 bits, or claims to
-    be huge (before it is decoded). A single flipped bit in a JPEG mostly decodes; it has no checksum.
+    Raises InputError that names `where` for what is damaged, holds several pictures or values of 16 bits, or is huge.
     """
     if not data.startswith(_JPEG_START):
         return _decode_other(data, where)
@@ -103,8 +102,7 @@ def read_image(path: Path) -> Image:
 def read_movie(path: Path) -> Iterator[Image]:
     """Yield the frames of a video file in order, RGB, uint8 of shape (H, W, 3). Raises InputError with the path.
 
-    A movie that ends early or lost a frame in its middle is refused when its last frame was read. Not noticed is where
-    the header of a .mpg or .ts, which has no count of frames, is of the same length as what is left.
+    A movie that ends early or lost a frame in its middle is refused when its last frame was read.
     """
     with _opened(path) as capture:
         for _ in _grabbed(capture, path):
@@ -124,20 +122,16 @@ def count_movie_frames(path: Path) -> int:
 
 
 def _grabbed(capture: cv2.VideoCapture, path: Path) -> Iterator[int]:
-    """Yield the number of each frame that is decoded; at the end what was read is compared with what the header says.
-
-    A frame or two fewer are normal at the end. In the middle they would shift the numbers of all that follow.
-    """
+    """Yield the number of each frame that is decoded; at the end compare how many with the header: a few less are normal."""
     claimed, rate = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), capture.get(cv2.CAP_PROP_FPS)
     times: list[float] = []  # of each frame, in frames of the header's rate
     while capture.grab():
         now = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000 * rate
         times.append(max([now, *times[-1:]]))  # the last of an .mpg comes without a time
         yield len(times) - 1
-    count = len(times)
-    if not count or claimed <= 0:
+    if not (count := len(times)) or claimed <= 0:
         return
-    lost, some = claimed - count, _FEWER_AT_THE_END
+    lost, some = claimed - count, FEWER_AT_THE_END
     exact = path.suffix.lower() in _EXACT_COUNT
     if not exact:  # the rate may vary, so the last frame's time says how much of the length is there
         lost, some = round(claimed - 1 - times[-1]), some + round(_ESTIMATE_OFF * claimed)
@@ -145,8 +139,7 @@ def _grabbed(capture: cv2.VideoCapture, path: Path) -> Iterator[int]:
         there = f"gave {count} of its {claimed} frames" if exact else f"ends about {lost} frames too early"
         raise InputError(f"{path} {there}: it is cut off or damaged; restore or remove it")
     if exact and lost > 0 and (times[-1] > count - 0.5 or _ends_whole(path, claimed) or capture.grab()):
-        some_lost = f"{path} lost {lost} of its {claimed} frames before its end"
-        raise InputError(f"{some_lost}: it is damaged; restore or remove it")
+        raise InputError(f"{path} lost {lost} of its {claimed} frames before its end; restore or remove it")
     if not exact and (gap := _gap(times)) is not None:
         raise InputError(
             f"{path} has no picture for a while behind frame {gap}: it is damaged, or the camera dropped some; restore it, "
@@ -155,10 +148,7 @@ def _grabbed(capture: cv2.VideoCapture, path: Path) -> Iterator[int]:
 
 
 def _ends_whole(path: Path, claimed: int) -> bool:
-    """Whether an .avi lacks frames though its end is there, with the index. Its frames have no times that would tell.
-
-    A decoder may keep one back of packets that are all there; that is at the end.
-    """
+    """Whether an .avi lacks frames though its end is there, with the index. Its frames have no times that would tell."""
     if path.suffix.lower() != ".avi":
         return False
     with path.open("rb") as file:
@@ -198,10 +188,7 @@ def _opened(path: Path) -> Iterator[cv2.VideoCapture]:
 
 
 def resize(image: Image, size: int) -> Image:
-    """An RGB image squeezed to (size, size, 3) by antialiased bilinear filtering; the aspect ratio is not kept.
-
-    PyTorch's kernel for bytes: within one grey level of PIL's BILINEAR, and faster than an area filter.
-    """
+    """An RGB image squeezed to (size, size, 3) by antialiased bilinear filtering, within one grey level of PIL's BILINEAR."""
     if image.shape[:2] == (size, size):
         return image
     # The batch comes before the permutation: only then does the kernel see that colours lie last, and leaves them there.
@@ -213,13 +200,12 @@ def resize(image: Image, size: int) -> Image:
 @contextlib.contextmanager
 def decoding_pool(workers: int | None = None) -> Iterator[ThreadPoolExecutor]:
     """Threads that each decode and resize on one core, instead of libraries that each want all cores."""
-    torch_threads, cv_threads = torch.get_num_threads(), cv2.getNumThreads()
-    torch.set_num_threads(1)
+    cv_threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
-    pool = ThreadPoolExecutor(workers or available(), thread_name_prefix="decode")
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(torch_threads)
-        cv2.setNumThreads(cv_threads)
+    with using(1):
+        pool = ThreadPoolExecutor(workers or available(), thread_name_prefix="decode")
+        try:
+            yield pool
+        finally:
+            pool.shutdown(cancel_futures=True)
+            cv2.setNumThreads(cv_threads)

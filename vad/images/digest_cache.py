@@ -33,11 +33,6 @@ class DigestCache:
         """The SHA-256 of each file's bytes. Raises InputError for one that is unreadable or empty."""
         return tuple(self._each("sha256", paths, _sha256))
 
-    def size(self, path: Path, *, movie: bool) -> Size | None:
-        """Width and height of an image, by its header, or of a movie's first frame; None where that cannot be read."""
-        found = self._each("size", [path], _movie_size if movie else _image_size)[0]
-        return (found[0], found[1]) if found and all(found) else None
-
     def remember(self, fact: str, path: Path, find: Callable[[Path], Any]) -> Any:
         """`find(path)`, a JSON value, or what it was before if the file has not changed since."""
         return self._each(fact, [path], find)[0]
@@ -76,18 +71,19 @@ def _sha256(path: Path) -> str:
         return sha256(path)
 
 
-def _image_size(path: Path) -> Size | None:
+def image_size(path: Path) -> Size | None:
+    """Width and height of an image by its header; None where that cannot be read, which is told where it is decoded."""
     from PIL import Image
 
-    # Whatever is wrong with it is told where the image is decoded.
     with suppress(Exception), warnings.catch_warnings(action="ignore"):
         require_plain(path)
         with Image.open(path) as image:
-            return image.size
+            return image.size if all(image.size) else None
     return None
 
 
-def _movie_size(path: Path) -> Size | None:
+def movie_size(path: Path) -> Size | None:
+    """Width and height of a movie's first frame; None where it cannot be read."""
     with suppress(InputError):
         return next(((frame.shape[1], frame.shape[0]) for frame in read_movie(path)), None)
     return None

@@ -91,8 +91,9 @@ def select(
     """The ensemble of one variant: only the streams and members that it needs."""
     needed = {name: streams[name] for name in variant.streams}
     if files := [name for name, stream in needed.items() if stream.file]:
-        read = ", ".join(files)
-        raise InputError(f'variant "{variant_name}" reads predictions files ({read}); it cannot score frames')
+        raise InputError(
+            f'variant "{variant_name}" reads predictions files ({", ".join(files)}); it cannot score frames'
+        )
     names = sorted({member for stream in needed.values() for member in stream.members})
     prefixes = (*(f"streams/{name}/" for name in needed), f"variants/{variant_name}/")
     kept = {key: values for key, values in fitted.items() if key.startswith(prefixes)}
@@ -167,17 +168,13 @@ def _member(value: dict[str, Any]) -> Member:
 
 
 def _stream(value: dict[str, Any]) -> Stream:
-    given = {"members": tuple(value["members"]), "error": _named(value["error"]), "steps": _steps(value["steps"])}
-    return Stream(**{**value, **given})
+    steps = tuple(map(_named, value["steps"]))
+    return Stream(**{**value, "members": tuple(value["members"]), "error": _named(value["error"]), "steps": steps})
 
 
 def _variant(value: dict[str, Any]) -> Variant:
-    given = {"streams": tuple(value["streams"]), "weights": tuple(value["weights"]), "steps": _steps(value["steps"])}
-    return Variant(**{**value, **given})
-
-
-def _steps(values: Sequence[dict[str, Any]]) -> tuple[Named, ...]:
-    return tuple(Named(value["name"], _pairs(value["options"])) for value in values)
+    steps = tuple(map(_named, value["steps"]))
+    return Variant(**{**value, "streams": tuple(value["streams"]), "weights": tuple(value["weights"]), "steps": steps})
 
 
 def _named(value: Any) -> Any:

@@ -33,9 +33,8 @@ def score(
 ) -> dict[Named, Values]:
     """Each error of each of `count` frames, float64 of shape (count,). Only these numbers leave the device.
 
-    A frame that several samples hold gets the largest of its errors, one that none holds gets NaN.
-    `trained` is the precision in which the network was trained; where the device only emulates bf16, fp32 takes its place.
-    `folded` says that the network is what `fold_batch_norm` makes; to fold it takes as long as to score a few frames.
+    A frame that several samples hold gets the largest of its errors, one that none holds gets NaN. `trained` is the
+    precision of the training. `folded`: the network is what `fold_batch_norm` makes, which takes as long as a few frames.
     """
     keep_freed_memory()
     limit()
@@ -58,9 +57,10 @@ def score(
             for error, values in results.items():
                 found = ERRORS.make(error, output, target)[: len(frames)].double().cpu().numpy()
                 if not np.isfinite(found).all():
-                    culprit = f"test frame {int(frames[np.argmin(np.isfinite(found))]) + 1} of {count}"
-                    fault = f"the {error.name} error of {culprit} is not finite"
-                    raise InputError(f"{fault}; train.precision=fp32 may help")
+                    culprit = (
+                        f"the {error.name} error of test frame {frames[np.argmin(np.isfinite(found))] + 1} of {count}"
+                    )
+                    raise InputError(f"{culprit} is not finite; train.precision=fp32 may help")
                 np.fmax.at(values, frames, found)
             if on_batch:
                 on_batch(held)
@@ -68,10 +68,7 @@ def score(
 
 
 def _chunk(samples: Samples) -> int:
-    """How many samples every pass has, even the last.
-
-    Kernels differ between shapes, and in bf16 their rounding shows; so a frame's score does not depend on its neighbours.
-    """
+    """How many samples every pass has, even the last: kernels differ between shapes, and in bf16 their rounding shows."""
     if not len(samples):
         return 1
     target = samples.batch(np.zeros(1, np.intp)).target

@@ -3,7 +3,7 @@
 A stream is one score a frame, made from members or read from a predictions file; a variant is streams fused, then steps.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -16,7 +16,6 @@ from vad.scoring.reconstruction_errors import ERRORS
 from vad.scoring.steps import FITS, STEPS
 
 Fitted = dict[str, Values]
-Step = Named
 MemberScores = Mapping[tuple[str, Named], Values]
 Fusion = Literal["single", "max", "product", "weights"]
 
@@ -27,7 +26,7 @@ class Stream:
 
     members: tuple[str, ...]
     error: Named | None
-    steps: tuple[Step, ...] = ()
+    steps: tuple[Named, ...] = ()
     file: str | None = None
 
 
@@ -38,7 +37,7 @@ class Variant:
     kind: Fusion
     streams: tuple[str, ...]
     weights: tuple[float, ...] = ()
-    steps: tuple[Step, ...] = ()
+    steps: tuple[Named, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -60,9 +59,8 @@ def run_pipeline(
 ) -> Outcome:
     """Compute every variant for the frames of `index`.
 
-    `member_scores` holds, by (member, error), raw scores of shape (N,), NaN where a member has none; `files` the scores of
-    streams that are read from files. With `fitted`, fitted steps use those values, and one that is missing is an error;
-    without, they take them from these very frames (transductively) and the outcome reports them.
+    `member_scores` are of shape (N,), NaN where a member has none; `files` are scores of streams read from files. Fitted
+    steps use the values in `fitted`, all of which must be there; without it, they take them from these very frames.
     """
     taken: Fitted = {} if fitted is None else dict(fitted)
     stream_scores: dict[str, Values] = {}
@@ -83,12 +81,11 @@ def run_pipeline(
     return Outcome(results, stream_scores, taken)
 
 
-def code_of_steps(streams: Iterable[Stream], variants: Iterable[Variant]) -> dict[str, str]:
+def code_of_steps(streams: Collection[Stream], variants: Collection[Variant]) -> dict[str, str]:
     """The code of every error and step, as `Catalog.code` gives it."""
-    known = list(streams)
-    codes = [ERRORS.code(stream.error.name) for stream in known if stream.error]
-    steps = [step for stream in known for step in stream.steps] + [step for v in variants for step in v.steps]
-    codes += [STEPS.code(step.name) for step in steps]
+    codes = [ERRORS.code(stream.error.name) for stream in streams if stream.error]
+    steps = [*(stream.steps for stream in streams), *(variant.steps for variant in variants)]
+    codes += [STEPS.code(step.name) for some in steps for step in some]
     return {key: value for code in codes for key, value in code.items()}
 
 
@@ -105,7 +102,7 @@ def fuse(variant: Variant, scores: Sequence[Values]) -> Values:
 
 
 def _apply(
-    steps: Sequence[Step], rows: Values, index: FrameIndex, taken: Fitted, place: str, stored: Fitted | None
+    steps: Sequence[Named], rows: Values, index: FrameIndex, taken: Fitted, place: str, stored: Fitted | None
 ) -> Values:
     for number, step in enumerate(steps):
         if step.name != "fill":
@@ -115,8 +112,9 @@ def _apply(
             if stored is None:
                 taken[key] = FITS[step.name](rows, **dict(step.options))
             if key not in taken:
-                fault = f'the stored values of step "{key}" are missing'
-                raise InputError(f"{fault}; the model is damaged, run its entry again")
+                raise InputError(
+                    f'the stored values of step "{key}" are missing; the model is damaged, run its entry again'
+                )
             fitted = (taken[key],)
         rows = STEPS.make(step, rows, index.spans, *fitted)
     _require_scores(rows, index, place)
@@ -126,9 +124,9 @@ def _apply(
 def _require_scores(rows: Values, index: FrameIndex, place: str) -> None:
     """Raise InputError for frames that no member scores, where a step needs all."""
     missing = np.asarray(np.isnan(rows).any(0))
-    if not missing.any():
+    if not (count := int(missing.sum())):
         return
-    first, count = int(np.flatnonzero(missing)[0]), int(missing.sum())
+    first = int(missing.argmax())
     span = next(span for span in index.spans if span.start <= first < span.stop)
     length, where = span.stop - span.start, f'stream "{place.removeprefix("streams/")}"'
     if missing[span].all():

@@ -28,10 +28,7 @@ def max_error(output: Tensor, target: Tensor) -> Tensor:
 
 @ERRORS.register("patch", version=1)
 def patch_error(output: Tensor, target: Tensor, *, size: Count = 16) -> Tensor:
-    """The largest mean squared error of one patch of `size` x `size` pixels; patches do not overlap.
-
-    Where the frame's side is no multiple of `size`, the last patches are smaller.
-    """
+    """The largest mean squared error of one patch of `size` x `size` pixels; patches do not overlap, the last may be smaller."""
     squared = (output - target).square().mean(1, keepdim=True)
     patches = functional.avg_pool2d(squared, min(size, *squared.shape[-2:]), ceil_mode=True, count_include_pad=False)
     return patches.amax((1, 2, 3))

@@ -20,8 +20,7 @@ from vad.images.decode import Image, decoding_pool
 from vad.system.files import folder_beside, replacing
 from vad.system.threads import available
 
-# The first that OpenCV can write is taken. VP9 is in its wheels, and browsers play it; H.264 is in few builds;
-# MPEG-4 is in all, but no browser plays it.
+# The first that OpenCV can write is taken: VP9 is in its wheels, H.264 in few builds, MPEG-4 in all, but in no browser.
 CODECS = {"vp09": "VP9", "avc1": "H.264", "mp4v": "MPEG-4 part 2"}
 IN_BROWSERS = ("VP9", "H.264")
 # Pictures that are encoded as one part, a multiple of OpenCV's distance of key frames; how many parts at once.
@@ -57,8 +56,7 @@ class Scene:
         return np.concatenate([image, self._bar.draw(position)])
 
 
-# For each of 256 levels of error its colour, and how much of the frame it covers. The darkest part of the colour map is
-# left out: over a dark frame it would look like no error.
+# For each of 256 levels of error its colour, without the darkest, which look like no error, and how much it covers.
 _LEVELS = np.linspace(80, 255, 256).astype(np.uint8)
 _HEAT = cv2.applyColorMap(_LEVELS[:, None], cv2.COLORMAP_INFERNO)[:, 0].astype(np.float32)
 _COVERS = (_STRONGEST * np.clip((np.arange(256) / 255 - 0.06) / 0.5, 0, 1)).astype(np.float32)
@@ -68,8 +66,7 @@ def burn_in(image: Image, error: NDArray[np.floating], most: float) -> Image:
     """The image with the error over it: clear where there is none, bright yellow where it is `most` or more."""
     level = (255 * np.sqrt(np.clip(error / most, 0, 1))).astype(np.uint8)  # errors are squares
     level = cv2.resize(level, (image.shape[1], image.shape[0]), interpolation=cv2.INTER_LINEAR)
-    mixed: Image = (image + (_HEAT[level] - image) * _COVERS[level][..., None]).astype(np.uint8)
-    return mixed
+    return np.asarray(image + (_HEAT[level] - image) * _COVERS[level][..., None], np.uint8)
 
 
 class _ScoreBar:
@@ -78,7 +75,8 @@ class _ScoreBar:
     def __init__(self, width: int, scores: Values, labels: Flags | None, names: Sequence[str], made_by: str):
         self._unit = width / 640
         self.height = _even(124 * self._unit)
-        self._scores, self._labels, self._names = scores, labels, names
+        self._scores, self._names = scores, names
+        self._labels = np.zeros(len(scores), bool) if labels is None else labels
         self._left, self._right = self._px(32), width - self._px(96)
         self._top, self._bottom = self._px(44), self.height - self._px(16)
         low, high = min(0.0, float(scores.min())), float(scores.max())
@@ -112,7 +110,7 @@ class _ScoreBar:
         for radius, colour in ((4.5, _WHITE), (3.0, _CURVE)):
             cv2.circle(strip, _fine(at).tolist(), round(radius * self._unit * 2**_BITS), colour, -1, cv2.LINE_AA, _BITS)
         end = self._write(strip, self._names[position], self._px(14), self._px(22), 0.46, _TEXT)
-        if self._labels is not None and self._labels[position]:
+        if self._labels[position]:
             self._write(strip, "labelled anomalous", end + self._px(14), self._px(22), 0.46, _LABEL)
         number, room = f"{self._scores[position]:.3f}", self._px(78)
         self._write(strip, number, self._right + self._px(15), self._top + self._px(36), 0.72, _WHITE, room)
@@ -139,8 +137,6 @@ class _ScoreBar:
 
     def _shade_labels(self, strip: Image) -> None:
         """Labelled spans, from half a frame before the first frame to half a frame behind the last."""
-        if self._labels is None:
-            return
         step = (self._right - self._left) / max(1, len(self._x) - 1)
         for a, b in np.flatnonzero(np.diff(self._labels.astype(np.int8), prepend=0, append=0)).reshape(-1, 2):
             ends = np.clip([self._x[a] - step / 2, self._x[b - 1] + step / 2], self._left, self._right)
@@ -166,13 +162,13 @@ def write_movie(path: Path, pictures: Iterable[Image], size: tuple[int, int], fp
     with replacing(path) as temporary, folder_beside(path.with_name(f"{path.name}.parts")) as folder:
         whole = folder / "whole.mp4"  # OpenCV tells the format from the ending
         code = next((code for code in CODECS if _writer(whole, code, size, fps).isOpened()), None)
-        if code is None:
-            tried = f"OpenCV {cv2.__version__} can write no video here (tried {', '.join(CODECS.values())})"
-            raise InputError(f"{tried}; reinstall opencv-python-headless by pip")
         if code == "vp09":
             count = _encode_in_parts(folder, whole, iter(pictures), size, fps)
-        else:
+        elif code:
             count = _encode(whole, code, pictures, size, fps)
+        else:
+            tried = f"OpenCV {cv2.__version__} can write no video here (tried {', '.join(CODECS.values())})"
+            raise InputError(f"{tried}; reinstall opencv-python-headless by pip")
         kept = int(cv2.VideoCapture(str(whole)).get(cv2.CAP_PROP_FRAME_COUNT))
         if kept != count:  # a writer says nothing of it
             raise InputError(f"cannot write {path}: of {count} frames {kept} arrived; make room on the disk")
@@ -212,9 +208,8 @@ def _encode_in_parts(folder: Path, whole: Path, pictures: Iterator[Image], size:
 def _encode(path: Path, code: str, pictures: Iterable[Image], size: tuple[int, int], fps: float) -> int:
     writer = _writer(path, code, size, fps)
     count = 0
-    for picture in pictures:
+    for count, picture in enumerate(pictures, 1):  # noqa: B007
         writer.write(picture)
-        count += 1
     writer.release()
     return count
 

@@ -1,10 +1,8 @@
 """Steps on scores, in whatever order an entry lists them.
 
 A step takes scores of shape (M, N), one row for each member, and the videos' spans, and gives (M, N) or, where it combines
-members, (1, N). What works in time works within a video and on the order of frames, not their numbers.
-
-A step that takes values from the whole test set (a percentile, a ranking) is fitted first: `FITS[name]` gives the values,
-(M, K). A registered model keeps those of its run, so that it scores a single video as it scored the whole.
+members, (1, N). What works in time works within a video. A step that needs values of the whole test set (a percentile, a
+ranking) is given what `FITS[name]` took, (M, K); a registered model keeps those of its run.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,8 +15,10 @@ from vad.catalog import Catalog, Count, NotNegative, Whole, Within
 from vad.data.frame_index import Values
 
 Spans = Sequence[slice]
+_Scope = Literal["all", "video"]
 _Percentile = Annotated[float, Within(above=0, high=100)]
 _Sigma = Annotated[float, Within(low=0.01, high=10_000)]
+_Window = Annotated[int, Within(low=3, odd=True)]
 STEPS: Catalog[Callable[..., Values]] = Catalog("step")
 FITS: dict[str, Callable[..., Values]] = {}
 COMBINING = {"mean", "median", "max"}
@@ -46,17 +46,11 @@ def _scale(values: Values, bounds: Values) -> Values:
 
 @STEPS.register("normalize", version=1)
 def normalize(
-    values: Values,
-    videos: Spans,
-    fitted: Values,
-    *,
-    percentile: _Percentile = 100,
-    scope: Literal["all", "video"] = "all",
+    values: Values, videos: Spans, fitted: Values, *, percentile: _Percentile = 100, scope: _Scope = "all"
 ) -> Values:
     """Clip to [0, percentile], then min-max to [0, 1]; 0.5 where all values are one.
 
-    `scope: all` takes percentile, minimum and maximum over all test frames; `scope: video` takes
-    them over each video by itself. Percentiles are NumPy's, linearly interpolated.
+    Percentile (NumPy's), minimum and maximum are of all test frames, or with `scope: video` of each video by itself.
     """
     if scope == "video":
         return _per_video(values, videos, lambda part: _scale(part, _bounds(part, percentile)))
@@ -68,10 +62,9 @@ FITS["normalize"] = lambda values, percentile=100, scope="all": _bounds(values, 
 
 @STEPS.register("rank", version=1)
 def rank(values: Values, videos: Spans, fitted: Values) -> Values:
-    """Percentile rank over all test frames, ties averaged, in (0, 1].
+    """Percentile rank over all test frames, ties averaged, in (0, 1], as pandas' `rank(pct=True)`.
 
-    Equal to pandas' `rank(pct=True)`. A value that was not among the fitted ones gets a rank between
-    its neighbours'.
+    A value that was not among the fitted ones gets a rank between its neighbours'.
     """
     ranked = []
     for row, known in zip(values, fitted, strict=True):
@@ -88,8 +81,7 @@ FITS["rank"] = lambda values: np.sort(values, axis=1)
 def fill(values: Values, videos: Spans, *, value: NotNegative | Literal["nearest"]) -> Values:
     """Give a score to frames that have none (NaN), as the first of a video under an input that looks back.
 
-    A number is that score; `nearest` takes the nearest frame's of the same video, of two the earlier. A
-    video without any score stays without under `nearest`.
+    A number is that score; `nearest` takes the nearest frame's of the same video, of two the earlier, if it has any.
     """
     if value != "nearest":
         return np.where(np.isnan(values), value, values)
@@ -174,8 +166,6 @@ def gaussian(values: Values, videos: Spans, *, sigma: Annotated[float, Within(lo
 @STEPS.register("median_filter", version=1)
 def median_filter(values: Values, videos: Spans, *, window: Count) -> Values:
     """`scipy.ndimage.median_filter` with its defaults; a video no longer than the window stays as it is."""
-    if window == 1:
-        return values
     return _per_video(values, videos, lambda part: scipy.ndimage.median_filter(part, size=(1, window)), window)
 
 
@@ -191,9 +181,7 @@ def ema(values: Values, videos: Spans, *, alpha: Annotated[float, Within(above=0
 
 
 @STEPS.register("savgol", version=1)
-def savgol(
-    values: Values, videos: Spans, *, window: Annotated[int, Within(low=3, odd=True)], polyorder: Whole = 2
-) -> Values:
+def savgol(values: Values, videos: Spans, *, window: _Window, polyorder: Whole = 2) -> Values:
     """`scipy.signal.savgol_filter` with its defaults; a video no longer than the window stays as it is.
 
     Raises ValueError where the polynomial has no fewer terms than the window has frames.

@@ -28,10 +28,9 @@ def draw_kinds(count: int, generator: np.random.Generator) -> list[Kind]:
 
 
 def corrupt(image: Image, kind: Kind, generator: np.random.Generator) -> Image:
-    """The frame, uint8 of shape (H, W, 3), after this kind; a new array, before any JPEG.
+    """The frame, uint8 of shape (H, W, 3), after this kind; a new array, before any JPEG. Raises ValueError for an unknown kind.
 
-    Sums are clipped to 0..255 and cut to whole numbers, not rounded: noisy frames of the competition's
-    law are half a grey level darker than clean ones. Raises ValueError for an unknown kind.
+    Sums are cut to whole numbers, not rounded: noisy frames of the competition's law are half a grey level darker.
     """
     if kind == "clean":
         return image.copy()
@@ -40,8 +39,7 @@ def corrupt(image: Image, kind: Kind, generator: np.random.Generator) -> Image:
     if kind == "noise":
         return _add(image, generator.standard_normal(image.shape, np.float32) * np.float32(NOISE_SIGMA))
     if kind == "sign":
-        # A smooth Gaussian field a channel. Signs of two Gaussians of correlation r correlate by 2/pi * asin(r) (Sheppard),
-        # so r is solved from it.
+        # A smooth Gaussian field a channel. Signs of two Gaussians of correlation r correlate by 2/pi * asin(r) (Sheppard).
         common = math.sin(SIGN_CORRELATION * math.pi / 2)
         fields = generator.standard_normal(image.shape, np.float32) * np.float32(math.sqrt(1 - common))
         fields += generator.standard_normal((*image.shape[:2], 1), np.float32) * np.float32(math.sqrt(common))

@@ -7,8 +7,7 @@ import hashlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
-from threading import Lock
+from functools import cached_property, partial
 
 import cv2
 import numpy as np
@@ -40,8 +39,7 @@ _Point = tuple[float, float]
 class _Stretch:
     """Frames `start` to `stop`, and the patch that moves through them. Lengths are fractions of the frame's sides.
 
-    The patch is cut around one of `places` in the donor, `height / scale` high, and pasted `height` high
-    with its middle going from `begin` to `end`; `aspect` is its width in pixels by its height.
+    It is cut around one of `places`, `height / scale` high, and pasted `height` high; `aspect` is its width by its height.
     """
 
     start: int
@@ -56,7 +54,7 @@ class _Stretch:
 
 
 class PaintedSource(SplitSource):
-    """A split's frames with painted anomalies, as a Source; `labels` says which frames are painted.
+    """A split's frames with painted anomalies, as a source; `labels` says which frames are painted.
 
     Each frame follows from the split, the seed and its position alone. Of a single frame none is painted; of more, some.
     """
@@ -65,12 +63,9 @@ class PaintedSource(SplitSource):
         super().__init__(split)
         self._seeds = (seed, int(split.digest[:16], 16))
         self.index: FrameIndex = split.index
-        generator = np.random.default_rng([*self._seeds, _LAYOUT])
-        self._stretches = _plan(self.index.spans, generator)
+        self._stretches = _plan(self.index.spans, np.random.default_rng([*self._seeds, _LAYOUT]))
         self._stretch_of = {p: s for s in self._stretches for p in range(s.start, s.stop)}
         self.labels: NDArray[np.bool_] = np.isin(np.arange(len(split)), list(self._stretch_of))
-        self._patches: dict[_Stretch, Image] = {}
-        self._cutting = Lock()
         self.digest = hashlib.sha256(f"painted {PAINTING_CODE} {seed} {split.digest}".encode()).hexdigest()
 
     def tasks(self) -> list[Task]:
@@ -78,16 +73,16 @@ class PaintedSource(SplitSource):
             for position, image in task():
                 yield position, self.corrupt(position, self.paint(position, image))
 
+        _ = self._patches  # cut here, before threads ask for them
         return [partial(work, task) for task in super().tasks()]
 
     def paint(self, position: int, image: Image) -> Image:
         """The frame at a position with its anomaly, or, where there is none, as it is; uint8 of shape (H, W, 3)."""
-        stretch = self._stretch_of.get(position)
-        if stretch is None:
+        if (stretch := self._stretch_of.get(position)) is None:
             return image
         gone = (position - stretch.start) / max(1, stretch.stop - stretch.start - 1)
         x, y = (a + (b - a) * gone for a, b in zip(stretch.begin, stretch.end, strict=True))
-        return _paste(image, self._patch(stretch), _box(image, (x, y), stretch.height, stretch.aspect))
+        return _paste(image, self._patches[stretch], _box(image, (x, y), stretch.height, stretch.aspect))
 
     def corrupt(self, position: int, image: Image) -> Image:
         """What befalls the frame at a position by the competition's law, its storage as JPEG included."""
@@ -95,12 +90,8 @@ class PaintedSource(SplitSource):
         (kind,) = draw_kinds(1, generator)
         return decode_image(as_jpeg(corrupt(image, kind, generator)), f"painted frame {position}")
 
-    def _patch(self, stretch: _Stretch) -> Image:
-        with self._cutting:
-            self._patches = self._patches or self._cut_all()
-            return self._patches[stretch]
-
-    def _cut_all(self) -> dict[_Stretch, Image]:
+    @cached_property
+    def _patches(self) -> dict[_Stretch, Image]:
         """The patch of each stretch. A movie is read once more for this."""
         patches: dict[_Stretch, Image] = {}
         for video, span in zip(self._split.videos, self.index.spans, strict=True):
@@ -154,8 +145,7 @@ def _stretch(run: tuple[int, int], spans: tuple[slice, ...], generator: np.rando
     choices = outside or [p for p in range(total) if not start <= p < stop] or list(range(total))
     height = float(generator.uniform(*HEIGHTS))
     scale = float(np.exp(generator.uniform(*np.log(SCALES))))
-    margin = height / 2
-    begin = _point(margin, generator)
+    begin = _point(margin := height / 2, generator)
     angle, step = generator.uniform((0.0, 0.004), (2 * math.pi, 0.020)).tolist()
     way = step * (stop - start - 1)
     x, y = np.clip(np.add(begin, (way * math.cos(angle), way * math.sin(angle))), margin, 1 - margin).tolist()

@@ -1,7 +1,6 @@
-"""The demo street: a small labelled data set, made once, for those who have no footage at hand.
+"""The demo street: a small labelled data set for those who have no footage at hand. A fixed camera sees a walkway.
 
-A fixed camera sees a walkway before a building. The files lie as the competition's do, test frames pass its corruption
-law, and labels come as a CSV and as pixel masks.
+The files lie as the competition's do, test frames pass its corruption law, and labels come as a CSV and as pixel masks.
 """
 
 import contextlib
@@ -9,7 +8,6 @@ import errno
 import io
 import json
 import os
-import shutil
 import uuid
 from pathlib import Path
 
@@ -24,91 +22,70 @@ from vad.synthetic.corruption import Kind, as_jpeg, corrupt, draw_kinds
 from vad.synthetic.street_drawing import HEIGHT, WIDTH, draw_scenery, paint, photograph
 from vad.synthetic.street_figures import Pixels
 from vad.synthetic.street_scenes import Clip, test_clips, training_clips
-from vad.system.files import folder_beside, unfinished
+from vad.system.files import folder_beside
 
 # Raise this when a change to the drawing or the scenes changes a file.
 VERSION = 2
 SEED = 20251221
 TRAIN_VIDEOS, TRAIN_FRAMES = 4, 45
 TEST_VIDEOS, TEST_FRAMES = 6, 60
-
-MARKER = DEMO_MARKER
 _MARK = {"version": VERSION, "seed": SEED}
-_VIDEOS = {TRAIN: (TRAIN_VIDEOS, TRAIN_FRAMES), TEST: (TEST_VIDEOS, TEST_FRAMES)}
 
 # A frame is anomalous once this many pixels of the cause are seen, not from the first fingertip on.
 _SEEN = 150
-_MAT_HEADER = 116
+# SciPy puts the time of day into the header's free text, and two streets would differ.
+_MAT_HEADER = b"MATLAB 5.0 MAT-file, demo street".ljust(116)
 _BATCH = 30
 _TRIES = 5
 
 
 def make_street(folder: Path) -> Path:
-    """The folder with the demo street in it, which is made there unless it is; always the same bytes.
+    """Make the demo street in a folder, always of the same bytes, unless it is whole already; return the folder.
 
-    A street of another version, or one that lacks files, is replaced. Several processes may do this at once: the first one's
-    work is taken. Raises InputError where the folder holds something that is no demo street, or cannot be written.
+    Several processes may do this at once: the first one's work is taken. Raises InputError where the folder holds something
+    that is no demo street, or cannot be written.
     """
-    if _is_complete(folder):
+    if _is_whole(folder):
         return folder
-    _refuse_foreign(folder)
     try:
-        with folder_beside(_another(folder)) as temporary:
+        with folder_beside(folder.with_name(f"{folder.name}.{uuid.uuid4().hex[:12]}")) as temporary:
             _build(temporary)
-            _publish(temporary, folder)
+            for _ in range(_TRIES):
+                if _is_whole(folder):
+                    return folder
+                with contextlib.suppress(FileNotFoundError), folder_beside(temporary.with_suffix(".stale")) as stale:
+                    os.replace(folder, stale)
+                try:
+                    os.rename(temporary, folder)
+                    return folder
+                except OSError as error:
+                    # Another process was faster by a hair: look again at what it left there.
+                    if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                        raise
     except OSError as error:
         raise InputError(f"cannot make the demo street in {folder}: {error.strerror}; free or choose a place") from None
-    return folder
+    raise InputError(f"cannot replace {folder}: other processes keep writing to it; remove it and try again")
 
 
-def _another(folder: Path) -> Path:
-    return folder.with_name(f"{folder.name}.{uuid.uuid4().hex[:12]}")
-
-
-def _is_complete(folder: Path) -> bool:
-    expected = {folder / "Dataset" / half / f"{video:02d}": frames
-                for half, (videos, frames) in _VIDEOS.items() for video in range(1, videos + 1)}  # fmt: skip
-    try:
-        made = json.loads((folder / MARKER).read_text(encoding="utf-8")) == _MARK
-        tables = all((folder / name).is_file() for name in ("labels.csv", "sample_submission.csv"))
-        masks = len(os.listdir(folder / MASKS)) >= TEST_VIDEOS
-        return made and tables and masks and all(len(os.listdir(path)) == count for path, count in expected.items())
-    except (OSError, ValueError):
-        return False
-
-
-def _refuse_foreign(folder: Path) -> None:
-    """Raise InputError rather than replace what nobody made here."""
+def _is_whole(folder: Path) -> bool:
+    """Whether the street lies there, with all its files. Raises InputError where something lies there that is no street."""
+    tables = all((folder / name).is_file() for name in ("labels.csv", "sample_submission.csv"))
+    masks, frames = len(list((folder / MASKS).glob("*"))), len(list((folder / "Dataset").glob("*/*/*")))
+    files = tables and masks >= TEST_VIDEOS and frames == TRAIN_VIDEOS * TRAIN_FRAMES + TEST_VIDEOS * TEST_FRAMES
+    with contextlib.suppress(OSError, ValueError):
+        if files and json.loads((folder / DEMO_MARKER).read_text(encoding="utf-8")) == _MARK:
+            return True
     try:
         before, names = folder.stat().st_ino, os.listdir(folder)
         # Another process may take a stale street away meanwhile, and empty it: then this listing says nothing.
-        foreign = bool(names) and MARKER not in names and folder.stat().st_ino == before
+        foreign = bool(names) and DEMO_MARKER not in names and folder.stat().st_ino == before
     except FileNotFoundError:
-        return
+        return False
     except OSError as error:
         raise InputError(f"cannot use {folder} for the demo street: {error.strerror}; name another folder") from None
     if foreign:
-        raise InputError(f"{folder} is no demo street (it has no {MARKER}); move it away or name another folder")
-
-
-def _publish(temporary: Path, folder: Path) -> None:
-    """Give a finished street its name; one that another process finished meanwhile stays."""
-    for _ in range(_TRIES):
-        if _is_complete(folder):
-            return
-        _refuse_foreign(folder)
-        stale = unfinished(_another(folder))
-        with contextlib.suppress(FileNotFoundError):
-            os.rename(folder, stale)
-        shutil.rmtree(stale, ignore_errors=True)
-        try:
-            os.rename(temporary, folder)
-            return
-        except OSError as error:
-            # Another process was faster by a hair: look again at what it left there.
-            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
-                raise
-    raise InputError(f"cannot replace {folder}: other processes keep writing to it; remove it and try again")
+        raise InputError(f"{folder} is no demo street (it has no {DEMO_MARKER}); move it away or name another folder")
+    return False
 
 
 def _build(folder: Path) -> None:
@@ -117,8 +94,8 @@ def _build(folder: Path) -> None:
     training = training_clips(TRAIN_VIDEOS, TRAIN_FRAMES, generator)
     tests = test_clips(TEST_FRAMES, generator)
     kinds = iter(draw_kinds(TEST_VIDEOS * TEST_FRAMES, generator))
-    frames: list[tuple[str, Clip, int, Kind]] = []
-    frames += [(TRAIN, clip, number, "clean") for clip in training for number in clip.numbers]
+    frames: list[tuple[str, Clip, int, Kind]]
+    frames = [(TRAIN, clip, number, "clean") for clip in training for number in clip.numbers]
     frames += [(TEST, clip, number, next(kinds)) for clip in tests for number in clip.numbers]
     masks: dict[tuple[int, int], Image] = {}
 
@@ -127,8 +104,7 @@ def _build(folder: Path) -> None:
         path.write_bytes(as_jpeg(corrupt(photograph(scenery, canvas, seconds, random), kind, random)))
 
     with decoding_pool() as pool:
-        # Figures are thousands of small calls: threads would spend their time handing the interpreter's
-        # lock around. So a batch is drawn by one thread, and then noise and encoding are done by all.
+        # Figures are thousands of small calls, for which threads would wait for the interpreter's lock: one draws a batch.
         for start in range(0, len(frames), _BATCH):
             drawn = []
             for half, clip, number, kind in frames[start : start + _BATCH]:
@@ -146,24 +122,17 @@ def _build(folder: Path) -> None:
     labels = {f"{video}_{number}": int(masks[video, number].any()) for video, number in sorted(masks)}
     _write_table(folder / "labels.csv", "Label", labels)
     _write_table(folder / "sample_submission.csv", "Predicted", dict.fromkeys(labels, 0))
-    (folder / MARKER).write_text(json.dumps(_MARK) + "\n", encoding="utf-8")
+    (folder / DEMO_MARKER).write_text(json.dumps(_MARK) + "\n", encoding="utf-8")
 
 
 def _write_masks(folder: Path, clip: Clip, masks: dict[tuple[int, int], Image]) -> None:
-    """CUHK Avenue's file: volLabel, a 1 x T cell array of masks by frame number, with empty ones for lost frames.
-
-    A mask stays upright where its frame was turned upside down, as the authors' masks do.
-    """
-    length = clip.numbers[-1] + 4
-    cells = np.empty((1, length), object)
-    for number in range(length):
+    """CUHK Avenue's file: volLabel, a 1 x T cell array of masks by frame number, with empty ones for lost frames."""
+    cells = np.empty((1, clip.numbers[-1] + 4), object)
+    for number in range(cells.size):
         cells[0, number] = masks.get((clip.video, number), np.zeros((HEIGHT, WIDTH), np.uint8))
     file = io.BytesIO()
     savemat(file, {"volLabel": cells}, do_compression=True)
-    # SciPy puts the time of day into the header's free text, and two streets would differ.
-    file.seek(0)
-    file.write(b"MATLAB 5.0 MAT-file, demo street".ljust(_MAT_HEADER))
-    (folder / f"{clip.video}_label.mat").write_bytes(file.getvalue())
+    (folder / f"{clip.video}_label.mat").write_bytes(_MAT_HEADER + file.getvalue()[len(_MAT_HEADER) :])
 
 
 def _write_table(path: Path, column: str, values: dict[str, int]) -> None:

@@ -1,8 +1,7 @@
 """How the demo street looks: its scenery, and one picture of it with the figures that are in it.
 
-The camera never moves. Lengths on the ground are metres; a scale is pixels a metre, which rises towards
-the camera: the ground at scale s lies at row HORIZON + CAMERA * s and at depth FOCAL / s. Colours are
-RGB, 0..255, float32 until a picture is done.
+Lengths on the ground are metres; a scale is pixels a metre: the ground at scale s lies at row HORIZON + CAMERA * s and
+at depth FOCAL / s. Colours are RGB, 0..255, float32 until a picture is done.
 """
 
 import math

@@ -1,11 +1,11 @@
 """The demo street's figures: people that walk, run, ride or throw, and what they throw, as sprites.
 
-A body is a skeleton of points, forward + up * 1j, in units of its height with the foot at 0, which a
-heading turns and a pen draws at twice the frame's resolution.
+A body is a skeleton of points, forward + up * 1j, in units of its height with the foot at 0.
 """
 
 import cmath
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -73,10 +73,9 @@ class Sprite:
 
 
 class Gait(NamedTuple):
-    """How an act looks. Amplitudes in radians: thighs, knees, lean of the trunk, elbows, upper arms.
+    """How an act looks: angles in radians; leap and reach to each side of the foot and above it in body heights.
 
-    In body heights: how high it leaps, and how far it reaches to each side of the foot and above it. `stride` is the
-    metres, or where it stays in its place the seconds, of two steps.
+    `stride` is the metres, or where it stays in its place the seconds, of two steps.
     """
 
     thigh: float
@@ -130,7 +129,7 @@ def draw_figure(figure: Figure, cloth: Pixels) -> Sprite:
     # The body's left side, number 0, is the far one where it goes to the right.
     far, near = (0, 1) if along >= 0 else (1, 0)
     if figure.act == "cycle":
-        _draw_bicycle(pen, along)
+        _draw_bicycle(pen, flat, abs(along))
     draw_arm(far, 0.75)
     for side, tone in ((far, 0.75), (near, 1.0)):
         out = _HIPS if side == 0 else -_HIPS
@@ -258,12 +257,9 @@ class _Pen:
         return np.asarray(np.rint(np.stack([places.real, places.imag], 1) * (_FINE << _BITS)), np.int32)
 
 
-def _draw_bicycle(pen: _Pen, along: float) -> None:
-    def turned(point: complex) -> complex:
-        return complex(point.real * along, point.imag)
-
+def _draw_bicycle(pen: _Pen, turned: Callable[[complex], complex], along: float) -> None:
     for x in (-_AXLE, _AXLE):
-        pen.ring(turned(x + _WHEEL * 1j), _WHEEL * max(0.1, abs(along)), _WHEEL, 0.022, _STEEL)
+        pen.ring(turned(x + _WHEEL * 1j), _WHEEL * max(0.1, along), _WHEEL, 0.022, _STEEL)
     saddle, rear, front, head = -0.09 + 0.47j, -_AXLE + _WHEEL * 1j, _AXLE + _WHEEL * 1j, 0.22 + 0.47j
     starts, ends = (rear, rear, _PEDALS, saddle, _PEDALS, head), (_PEDALS, saddle, saddle, head, head, front)
     for start, end in zip(starts, ends, strict=True):

@@ -21,10 +21,9 @@ _SHADE_SCALE = 62
 
 @dataclass(frozen=True)
 class Actor:
-    """Somebody's way: at (x, depth) at the time `start`, and from then on with (vx, vz) metres a second.
+    """Somebody's way: at (x, depth) at the time `start`, and from then on with (vx, vz) metres a second, until `halt`.
 
-    After the time `halt` they stay where they are and do `then`. `throws` tells what is in the air so many seconds after
-    the time `thrown`.
+    `throws` tells what is in the air so many seconds after the time `thrown`.
     """
 
     look: Look
@@ -35,7 +34,6 @@ class Actor:
     vz: float = 0.0
     start: float = 0.0
     halt: float = math.inf
-    then: Act = "stand"
     phase: float = 0.0
     anomalous: bool = False
     throws: Callable[[Figure, float], list[Thing]] | None = None
@@ -50,7 +48,7 @@ class Actor:
             return None
         speed = math.hypot(self.vx, self.vz)
         rests = time > self.halt or speed == 0
-        act: Act = self.then if time > self.halt else self.act
+        act: Act = self.act if time <= self.halt else "throw" if self.throws else "stand"
         gone = time / RATE if rests else moved * speed
         y, heading = HORIZON + CAMERA * scale, math.atan2(-self.vz, self.vx)
         phase = self.phase + 2 * math.pi * gone / GAITS[act].stride
@@ -71,10 +69,10 @@ class Clip:
         """Who and what is there in a frame, and the second that it is, which no two videos share."""
         time = float(number - self.numbers[0])
         seen = [(actor, figure) for actor in self.actors if (figure := actor.at(time))]
-        throwing = [
-            (actor.throws, figure, actor.thrown) for actor, figure in seen if actor.throws and time >= actor.thrown
-        ]
-        things = [thing for throws, figure, since in throwing for thing in throws(figure, (time - since) / RATE)]
+        things: list[Thing] = []
+        for actor, figure in seen:
+            if actor.throws and time >= actor.thrown:
+                things += actor.throws(figure, (time - actor.thrown) / RATE)
         return [figure for _, figure in seen], things, 11 * self.video + time / RATE
 
 
@@ -92,15 +90,11 @@ def test_clips(frames: int, generator: np.random.Generator) -> list[Clip]:
     red, yellow, blue, white = (196, 44, 42), (232, 200, 56), (72, 164, 214), (214, 214, 210)
 
     runner = Actor(_look(generator, yellow), "run", -4.3, 10.9, 4.3, start=38, anomalous=True)
-    thrower = Actor(
-        _look(generator, white), "walk", -5.5, 10.4, 1.5, start=-6, halt=40, then="throw", throws=_sheets, thrown=42
-    )
+    thrower = Actor(_look(generator, white), "walk", -5.5, 10.4, 1.5, start=-6, halt=40, throws=_sheets, thrown=42)
     cyclist = Actor(_look(generator, blue), "cycle", 3.0, 10.6, -4.0, anomalous=True)
     stranger = Actor(_look(generator, red), "walk", -3.4, 7.7, 1.15, -0.85, start=33, anomalous=True)
     intruder = Actor(_look(generator, (74, 70, 78)), "walk", -0.75, 3.9, -1.05, anomalous=True)
-    tosser = Actor(
-        _look(generator, blue), "walk", 5.2, 10.8, -1.5, start=8, halt=46, then="throw", throws=_bag, thrown=47
-    )
+    tosser = Actor(_look(generator, blue), "walk", 5.2, 10.8, -1.5, start=8, halt=46, throws=_bag, thrown=47)
     events = (runner,), (), (thrower,), (cyclist,), (stranger,), (intruder, tosser)
     missing = {17}, {41}, {8, 33}, set[int](), {30}, {25}
     clips = []

@@ -30,11 +30,8 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         os.replace(temporary, path)
-    except InputError:
-        raise
-    except Exception as error:  # safetensors passes the system's error on in words alone
-        number = error.errno if isinstance(error, OSError) else None
-        if number not in (errno.ENOSPC, errno.EDQUOT) and os.strerror(errno.ENOSPC) not in str(error):
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         full = "the disk is full; make room, and run the same command again to resume"
         raise InputError(f"cannot write {path}: {full}") from None
@@ -90,21 +87,15 @@ def sweep(folder: Path, name: str = "") -> None:
 
 
 def share(original: Path, copy: Path) -> bool:
-    """Let a file of the same bytes be another name of `original`, so that they lie on the disk once; False where it stays a copy.
-
-    Who writes either anew must put a new file in its place, or would change both.
-    """
+    """Make a copy another name of `original`'s file; False where it stays a copy. To write into either changes both."""
     if original.samefile(copy):
         return True
-    temporary = unfinished(copy)
     try:
-        os.link(original, temporary)
-        os.replace(temporary, copy)
-    except OSError:  # two disks, or one that knows no such links
+        with replacing(copy) as temporary:
+            temporary.unlink()
+            os.link(original, temporary)
+    except (OSError, InputError):  # two disks, or one that knows no such links
         return False
-    finally:
-        _remove(temporary)
-        _under_way.discard(temporary.absolute())
     return True
 
 

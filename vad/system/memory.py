@@ -11,9 +11,8 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
 def keep_freed_memory() -> bool:
     """Let this process keep the memory that tensors free, for the next ones. Return whether that could be had.
 
-    glibc gives a batch's memory back to the system and takes it page by page for the next batch, which costs up to half of a
-    training step on a virtual machine. A thread that allocated before the first call keeps its own heap, so a process that
-    trains in a thread starts with `MALLOC_ARENA_MAX=1`. Other C libraries are left alone.
+    glibc gives a batch's memory back to the system and takes it page by page for the next, up to half of a training step. A
+    thread that allocated before the first call keeps its own heap; a process that trains in one starts with `MALLOC_ARENA_MAX=1`.
     """
     try:
         tell = ctypes.CDLL(None).mallopt

@@ -19,10 +19,7 @@ _ISA_WITH_BF16 = ("AVX512_CORE_BF16", "AVX512_CORE_FP16", "AVX512_CORE_AMX", "AV
 
 
 def computes_in_bf16(device: torch.device) -> bool:
-    """Whether the device has instructions for bf16. Where it has none, PyTorch emulates them, many times slower.
-
-    The limits that PyTorch and oneDNN heed count: `ATEN_CPU_CAPABILITY` and `ONEDNN_MAX_CPU_ISA`.
-    """
+    """Whether the device has instructions for bf16, within `ATEN_CPU_CAPABILITY` and `ONEDNN_MAX_CPU_ISA`."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     limit = os.environ.get("ONEDNN_MAX_CPU_ISA") or os.environ.get("DNNL_MAX_CPU_ISA") or "DEFAULT"
@@ -38,7 +35,7 @@ def for_training(wish: Wish, device: torch.device) -> Precision:
     native = computes_in_bf16(device)
     if wish == "bf16" and not native:
         _warn_of_emulation(device)
-    return ("bf16" if native else "fp32") if wish == "auto" else wish
+    return wish if wish != "auto" else "bf16" if native else "fp32"
 
 
 def for_scoring(trained: Wish, device: torch.device) -> Precision:

@@ -34,10 +34,7 @@ def started(number: int) -> str:
 
 @functools.cache
 def machine() -> str:
-    """Some digits of this machine since it was started, and of the space in which its processes have their numbers.
-
-    Containers of one image have one machine's id, and those of one machine its start.
-    """
+    """Some digits of this machine since it was started, and of the container in which its processes have their numbers."""
     known = [socket.gethostname()]
     for path in ("/etc/machine-id", "/proc/sys/kernel/random/boot_id"):
         with suppress(OSError):

@@ -12,10 +12,7 @@ _PROC, _CGROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 
 
 def available() -> int:
-    """How many processors this process may use, at least 1: its affinity mask, and the CPU quota of its container.
-
-    A quota of 1.5 processors counts as 2.
-    """
+    """How many processors this process may use: its affinity mask, and its container's CPU quota, of which 1.5 counts as 2."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min([count, *(math.ceil(quota) for quota in _quotas())]))
 
@@ -41,15 +38,13 @@ def using(count: int) -> Iterator[None]:
 def _quotas() -> Iterator[float]:
     """The quotas of this process's control group and of all above it, in processors; version 2 (`cpu.max`) and 1 (`cpu.cfs_*`).
 
-    In a container the group's path may be the host's; what is mounted then is the group itself, so the mount's root counts too.
+    In a container the group's path may be the host's, so the mount's root counts too.
     """
     with suppress(OSError):
         for line in _PROC.read_text().splitlines():
             _, controllers, path = line.split(":", 2)
-            roots = [_CGROUPS] if not controllers else []
-            if "cpu" in controllers.split(","):
-                roots = [_CGROUPS / controllers, _CGROUPS / "cpu"]
-            for root in roots:
+            first = [_CGROUPS / controllers, _CGROUPS / "cpu"] if "cpu" in controllers.split(",") else []
+            for root in first if controllers else [_CGROUPS]:
                 group = root / path.lstrip("/")
                 for folder in (group, *group.parents):
                     if folder.is_relative_to(root):

@@ -36,10 +36,9 @@ def test_what_one_engine_began_another_ends(on_ray, pair, tmp_path, monkeypatch,
 
 
 def test_a_stop_after_the_cluster_was_left_is_heard_too(on_ray):
-    from registry.console import Console
     from registry.engines.ray import RayEngine
 
-    engine = RayEngine(None, Console())
+    engine = RayEngine(None)
     heard = []
     before = signal.signal(signal.SIGTERM, lambda *_: heard.append("stop"))
     try:

@@ -188,7 +188,7 @@ def test_another_orientation_is_a_fault(tmp_path, dataset, picture, save, save_m
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path, read, refuses):
     with refuses(
-        f"DATA={tmp_path / 'none'} does not exist; give a folder that contains training_videos/ and testing_videos/"
+        f"DATA={tmp_path / 'none'} does not exist; give the folder that contains training_videos/ and testing_videos/"
     ):
         read(tmp_path / "none")
 

@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vad.data.labels import DEMO_MARKER as MARKER
 from vad.data.labels import MASKS, read_labels
 from vad.data.layouts import read_frameset
 from vad.images.decode import read_image
 from vad.images.digest_cache import DigestCache
 from vad.synthetic import street
-from vad.synthetic.street import MARKER, make_street
+from vad.synthetic.street import make_street
 
 
 def digests(folder: Path) -> dict[str, str]:
