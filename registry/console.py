@@ -27,20 +27,15 @@ class Bar:
         self._started = self._told = 0.0
         self._done = 0
         self._loss = ""
-        self._bar: tqdm[Any] | None = None
 
     def __enter__(self) -> Self:
         self._started = self._told = time.perf_counter()
-        if sys.stderr.isatty():
-            unit = f" {self._unit}"
-            self._bar = tqdm(
-                total=self._total, desc=self._what, unit=unit, bar_format=_BAR, file=sys.stderr, leave=False
-            )
+        look: dict[str, Any] = {"unit": f" {self._unit}", "bar_format": _BAR, "leave": False}
+        self._bar = tqdm(total=self._total, desc=self._what, file=sys.stderr, disable=not sys.stderr.isatty(), **look)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
+        self._bar.close()
         if kind is None and self._done:
             seconds = time.perf_counter() - self._started
             self._say(f"{self._done:,} {self._unit} in {seconds:.1f} s, {self._rate():,.0f}/s{self._loss}")
@@ -54,7 +49,7 @@ class Bar:
     def advance(self, count: int, loss: SupportsFloat | None = None) -> None:
         """Count what is done; a negative count is of what was lost and must be done again."""
         self._done += count
-        if self._bar is not None:
+        if not self._bar.disable:
             # Reading a loss from a GPU waits for it; so only as often as the bar is drawn.
             if loss is not None and time.time() - self._bar.last_print_t >= self._bar.mininterval:
                 self._bar.set_postfix_str(f"loss {float(loss):.5f}", refresh=False)

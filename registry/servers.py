@@ -48,8 +48,8 @@ def serve_ui(port: int | None, browse: bool, home: Path, say: Callable[[str], ob
     given = {**os.environ, "MLFLOW_BACKEND_STORE_URI": uri, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     program = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(chosen), "--workers", "1"]
 
-    def start(stdout: BinaryIO) -> Popen[bytes]:
-        return Popen(program, env=given, stdin=DEVNULL, stdout=stdout, stderr=STDOUT, process_group=0, cwd=folder)
+    def start(output: BinaryIO) -> Popen[bytes]:
+        return Popen(program, env=given, stdin=DEVNULL, stdout=output, stderr=STDOUT, process_group=0, cwd=folder)
 
     with _running(start, f"{address}/health", log, "MLflow's UI did not start", say):
         announce(links, address, "  (Ctrl-C stops it)", browse, say)
@@ -70,8 +70,8 @@ def serve_model(model: str, port: int | None, home: Path, say: Callable[[str], o
     gc.freeze()  # or the end of this process would look through all that it imported, for seconds on a busy machine
     with tempfile.TemporaryDirectory(prefix="vad-serve-") as folder:
 
-        def start(stdout: BinaryIO) -> Any:  # with a copy: what changes in the store does not reach the server
-            return scoring_server(str(versions.fetch(version, Path(folder))), chosen, HOST, stdout)
+        def start(output: BinaryIO) -> Any:  # with a copy: what changes in the store does not reach the server
+            return scoring_server(str(versions.fetch(version, Path(folder))), chosen, HOST, output)
 
         with _running(start, f"{address}/ping", log, f"{version.uri} cannot be served", say):
             what = f"model version {version.number} ({variant} of {entry}, made on {data})"
@@ -80,7 +80,7 @@ def serve_model(model: str, port: int | None, home: Path, say: Callable[[str], o
 
 @contextmanager
 def _running(
-    start: Callable[..., Popen[bytes]], page: str, log: Path, failure: str, say: Callable[[str], object]
+    start: Callable[[BinaryIO], Popen[bytes]], page: str, log: Path, failure: str, say: Callable[[str], object]
 ) -> Iterator[None]:
     """Start a server with its log as output, run the block once it answers `page`, and wait until Ctrl-C ends it.
 
@@ -88,14 +88,18 @@ def _running(
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with log.open("wb") as output, _ended_with_block(start(stdout=output)) as process:
-            while not _answers(page):
-                if process.poll() is not None:
-                    raise InputError(f"{failure}: {last_line(log)}; more in {log}")
-                time.sleep(0.05)
-            yield
-            status = process.wait()
-            raise RuntimeError(f"the server ended with status {status}: {last_line(log)}; more in {log}")
+        with log.open("wb") as output:
+            process = start(output)
+            try:
+                while not _answers(page):
+                    if process.poll() is not None:
+                        raise InputError(f"{failure}: {last_line(log)}; more in {log}")
+                    time.sleep(0.05)
+                yield
+                status = process.wait()
+                raise RuntimeError(f"the server ended with status {status}: {last_line(log)}; more in {log}")
+            finally:
+                _end(process)
     except KeyboardInterrupt:  # how a person ends a server, and no error
         ignore_further_signals()
         with suppress(OSError):  # a closed terminal
@@ -127,17 +131,13 @@ def last_line(log: Path) -> str:
     return lines[-1] if lines else "it said nothing"
 
 
-@contextmanager
-def _ended_with_block(process: Popen[bytes]) -> Iterator[Popen[bytes]]:
-    """End the process, and its process group where it leads one, with the block."""
-    try:
-        yield process
-    finally:
-        ignore_further_signals()
-        process.terminate()
-        with suppress(TimeoutExpired, KeyboardInterrupt):  # a second Ctrl-C does not wait
-            process.wait(_SHUTDOWN_SECONDS)
-        with suppress(ProcessLookupError):  # where it leads no group
-            os.killpg(process.pid, signal.SIGKILL)
-        process.kill()
-        process.wait()
+def _end(process: Popen[bytes]) -> None:
+    """End a process, and its process group where it leads one."""
+    ignore_further_signals()
+    process.terminate()
+    with suppress(TimeoutExpired, KeyboardInterrupt):  # a second Ctrl-C does not wait
+        process.wait(_SHUTDOWN_SECONDS)
+    with suppress(ProcessLookupError):  # where it leads no group
+        os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
+    process.wait()

@@ -55,8 +55,9 @@ class Comparison:
     why_not: str
 
 
-def compare(a: str, b: str, tracking: Tracking, home: Path) -> Comparison:
+def compare(a: str, b: str, home: Path) -> Comparison:
     """Set two runs side by side. Raises InputError where one of them is not there."""
+    tracking = Tracking()
     chosen = [choose_run(name, tracking) for name in (a, b)]
     before, now = (identity_of(run, tracking, home) for run, _ in chosen)
     tables = [judged_table(tracking, run.run_id, home) for run, _ in chosen]

@@ -20,6 +20,7 @@ import yaml
 from torch import Tensor
 
 from registry.analysis.changes import FEW, plan_changes
+from registry.analysis.choose import choose_run
 from registry.console import plural, say, table
 from registry.data.datasets import DEMO, NO_LABELS, Dataset, first_frame_of, open_frames_of
 from registry.provenance import checkout
@@ -76,13 +77,14 @@ class _Store:
         return {name: self.tracking.get(run_id) for name, run_id in results["members"].items()}
 
 
-def reproduce(run: Found, data: str | None, tracking: Tracking, home: Path) -> Repeated:
-    """Run a finished run again and compare.
+def reproduce(name: str, data: str | None, home: Path) -> Repeated:
+    """Run the finished run that `name` names again and compare.
 
     `data` is where its frames lie now, if not where they lay then. Raises InputError where its record is gone or was
     altered, for data that are not the same, and where the run does not end.
     """
-    store = _Store(tracking, home)
+    tracking = Tracking()
+    run, store = choose_run(name, tracking)[0], _Store(tracking, home)
     entry = store.file(run, "entry.yaml").read_text(encoding="utf-8")
     identity = stored_identity(tracking, run, home)
     if identity is None:

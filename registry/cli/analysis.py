@@ -37,9 +37,8 @@ def compare(a: str, b: str, as_json: bool) -> None:
     Example: vad compare phase4_gaussian phase5_multiscale:max
     """
     from registry.analysis import compare as comparing
-    from registry.store.tracking import Tracking
 
-    found = comparing.compare(a, b, Tracking(), options.home())
+    found = comparing.compare(a, b, options.home())
     click.echo(json.dumps(asdict(found), indent=2) if as_json else comparing.as_text(found))
 
 
@@ -80,18 +79,15 @@ def reproduce(run: str, data: str | None, as_json: bool) -> None:
     Example: vad reproduce production
     """
     from registry.analysis import reproduce as repeating
-    from registry.analysis.choose import choose_run
-    from registry.store.tracking import Tracking
 
-    tracking = Tracking()
-    found = repeating.reproduce(choose_run(run, tracking)[0], data, tracking, options.home())
+    found = repeating.reproduce(run, data, options.home())
     click.echo(json.dumps(asdict(found), indent=2) if as_json else repeating.as_text(found))
     if not found.same:
         raise SystemExit(2)
 
 
 @click.command(short_help="Set the reference's tables and claims beside your runs.")
-@options.data_option  # it and those below are named as in Asked
+@options.data_option  # it and those below are named as in Request
 @options.labels_option
 @options.first_frame_option
 @click.option("--profile", metavar="NAME", help="The runs of this profile. [full; demo without --data]")
@@ -105,9 +101,10 @@ def journey(out: str | None, **asked: Any) -> None:
     Example: vad journey --data avenue --labels labels.csv
     """
     from registry.journey.report import as_text, write
-    from registry.journey.retrace import Asked, retrace
+    from registry.journey.retrace import retrace
+    from registry.runs.context import Request
 
-    found = retrace(Asked(**asked), options.home())
+    found = retrace(Request("all", home=options.home(), **asked))
     click.echo(as_text(found))
     for path in write(found, Path(out) if out else Path("journey") / found.name):
         click.echo(f"wrote {path}")

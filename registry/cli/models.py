@@ -129,9 +129,8 @@ def record(file: str, score: float, board: str) -> None:
     Example: vad record submissions/avenue-v3.csv --score 0.631 --board public
     """
     from registry.models import lineage
-    from registry.store.tracking import Tracking
 
-    run, version = lineage.record(Path(file), score, board, Tracking())
+    run, version = lineage.record(Path(file), score, board)
     on = f"version {version.number} and " if version else ""
     click.echo(f"{board} board {score:g}: recorded on {on}run {run.run_id} ({run.tags.get('vad.entry', '')})")
 
@@ -149,9 +148,8 @@ def explain(what: str, as_json: bool) -> None:
     Example: vad explain models:/vad-ensemble@production
     """
     from registry.models import lineage
-    from registry.store.tracking import Tracking
 
-    found = lineage.explain(what, Tracking(), options.home())
+    found = lineage.explain(what, options.home())
     click.echo(json.dumps(asdict(found), indent=2) if as_json else lineage.as_text(found))
     if not found.sound:
         raise InputError(f"{what} is not what was recorded, or a part of its lineage is gone; see above")
@@ -196,7 +194,5 @@ def history(as_json: bool) -> None:
 
     tracking = Tracking()
     events, production = History(tracking).events(), Versions(tracking).alias(PRODUCTION)
-    if as_json:
-        click.echo(json.dumps([asdict(event) for event in events], indent=2))
-    else:
-        click.echo(as_text(events, production.number if production else None))
+    number = production.number if production else None
+    click.echo(json.dumps([asdict(event) for event in events], indent=2) if as_json else as_text(events, number))

@@ -51,7 +51,7 @@ def share(text: str) -> float:
 
 
 data_option = click.option(
-    "--data", type=PATH, metavar="FOLDER", help="Folder that contains training_videos/ and testing_videos/."
+    "--data", type=PATH, metavar="FOLDER", help="Folder with training_videos/ and testing_videos/."
 )
 labels_option = click.option(
     "--labels", type=PATH, metavar="PATH", help="CSV (Id,Label), folder of N_label.mat, or `none`."

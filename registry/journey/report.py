@@ -43,7 +43,7 @@ def as_text(journey: Journey) -> str:
         lines += ["", *(fill(line, 120) for line in part.lines)] if part.lines else []
     lines += ["", *_about(journey), *(f"note: {note}" for note in journey.notes)]
     if journey.missing:
-        lines += ["", f"not run yet; to run: {journey.asked.command(*journey.missing)}"]
+        lines += ["", f"not run yet; to run: {journey.command(*journey.missing)}"]
     return "\n".join([*lines, ""])
 
 
@@ -59,7 +59,7 @@ def as_markdown(journey: Journey) -> str:
     if journey.notes:
         lines += ["## Notes", "", *(f"- {note}" for note in journey.notes), ""]
     if journey.missing:
-        lines += ["## Not run yet", "", f"    {journey.asked.command(*journey.missing)}", ""]
+        lines += ["## Not run yet", "", f"    {journey.command(*journey.missing)}", ""]
     return "\n".join(lines)
 
 
@@ -106,7 +106,7 @@ def _signed(found: Difference | None) -> str:
 
 def _about(journey: Journey) -> list[str]:
     """What the figures are of."""
-    profile, overrides = journey.asked.settings
+    profile, overrides = journey.settings
     about = journey.about
     lines = [
         f"{journey.name}: {about.frames:,} frames, {plural(about.videos, 'video')}, prevalence {about.prevalence:.4f} (the AP of random scores)",
@@ -116,5 +116,5 @@ def _about(journey: Journey) -> list[str]:
     if profile == "demo":
         lines.append("Demo profile: these figures show that all works; they say nothing about real footage.")
     if not about.has_interval:
-        lines.append(f"{plural(about.videos, 'video')} too few for an interval, so no claim is decided.")
+        lines.append(f"Too few videos for an interval ({about.videos}), so no claim is decided.")
     return lines

@@ -3,7 +3,6 @@
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -12,33 +11,13 @@ from numpy.typing import NDArray
 from registry.data.datasets import open_frames_of
 from registry.entries.loading import default_profile, journey_file
 from registry.journey.reference import Claim, Reference, read_reference
+from registry.runs.context import Request
 from registry.store.score_table import TEST, ScoreTable, stored_table
 from registry.store.tracking import Found, Tracking
 from vad.errors import InputError
 from vad.measures.metrics import Difference, Measured, Sampled, difference, sample
 
 Verdict = Literal["holds", "does not hold", "undecided", "not run"]
-
-
-@dataclass(frozen=True)
-class Asked:
-    """Which runs count: those on this data, under this profile, with these overrides."""
-
-    data: str | None = None
-    labels: str | None = None
-    profile: str | None = None
-    overrides: tuple[str, ...] = ()
-    first_frame: int | None = None
-
-    @property
-    def settings(self) -> tuple[str, str]:
-        """Profile and overrides as a run's tags have them; the profile's default is that of `vad run`."""
-        return self.profile or default_profile(self.data), " ".join(self.overrides)
-
-    def command(self, *entries: str) -> str:
-        """What to type to have such a run of each entry."""
-        given = {"EXP": " ".join(entries), "DATA": self.data, "LABELS": self.labels, "PROFILE": self.profile}
-        return f"make run {spelt(**given, FIRST_FRAME=self.first_frame, SET=' '.join(self.overrides))}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,14 +30,28 @@ class Result:
 
 @dataclass(eq=False)
 class Journey:
-    """The reference, and the results on one data set by `entry:variant`; `missing` are entries without a run."""
+    """The reference, and the results on one data set by `entry:variant`; `missing` are entries without a run.
+
+    `asked` says which runs count: those on this data, under this profile, with these overrides.
+    """
 
     reference: Reference
     name: str
-    asked: Asked
+    asked: Request
     results: dict[str, Result] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def settings(self) -> tuple[str, str]:
+        """Profile and overrides as a run's tags have them; the profile's default is that of `vad run`."""
+        return self.asked.profile or default_profile(self.asked.data), " ".join(self.asked.overrides)
+
+    def command(self, *entries: str) -> str:
+        """What to type to have such a run of each entry."""
+        asked = self.asked
+        given = {"EXP": " ".join(entries), "DATA": asked.data, "LABELS": asked.labels, "PROFILE": asked.profile}
+        return f"make run {spelt(**given, FIRST_FRAME=asked.first_frame, SET=' '.join(asked.overrides))}"
 
     @property
     def about(self) -> Measured:
@@ -96,13 +89,13 @@ class Journey:
         return "holds" if better == (claim.better is not None) else "does not hold", found
 
 
-def retrace(asked: Asked, home: Path) -> Journey:
+def retrace(asked: Request) -> Journey:
     """Measure every variant that the reference's tables and claims name, by its entry's newest finished run.
 
     Raises InputError where the data has no labels, or where no entry has a run as asked for.
     """
     tracking = Tracking()
-    data = open_frames_of(asked.data, asked.labels, home, asked.first_frame)
+    data = open_frames_of(asked.data, asked.labels, asked.home, asked.first_frame)
     if data.labels is None:
         no_ap = f"{data.name} has no labels, and without them there is no AP to set beside the reference's"
         raise InputError(f"{no_ap}; give LABELS=path (a CSV with Id,Label or a folder of N_label.mat)")
@@ -111,8 +104,8 @@ def retrace(asked: Asked, home: Path) -> Journey:
     elsewhere: dict[tuple[str, str], list[str]] = {}
     for entry, variants in journey.reference.entries().items():
         of_entry = [run for run in runs if run.tags.get("vad.entry") == entry]
-        for run in (run for run in of_entry if _settings(run) == asked.settings):  # newest first
-            table = stored_table(tracking, run.run_id, TEST, home)
+        for run in (run for run in of_entry if _settings(run) == journey.settings):  # newest first
+            table = stored_table(tracking, run.run_id, TEST, asked.home)
             if table is not None and table.index == data.index:
                 journey.measure(run, table, data.labels.values, variants)
                 break
@@ -120,14 +113,14 @@ def retrace(asked: Asked, home: Path) -> Journey:
             journey.notes.append(f"run {run.run_id[:8]} of {entry} is passed over: {lost}")
         else:
             journey.missing.append(entry)
-            for settings in {_settings(run): None for run in of_entry if _settings(run) != asked.settings}:
+            for settings in {_settings(run): None for run in of_entry if _settings(run) != journey.settings}:
                 elsewhere.setdefault(settings, []).append(entry)
     for (profile, overrides), entries in elsewhere.items():
         journey.notes.append(f"there are runs with {spelt(PROFILE=profile, SET=overrides)}: {', '.join(entries)}")
     if not journey.results:
-        profile, overrides = asked.settings
+        profile, overrides = journey.settings
         first = f"no experiment of the journey was run on {data.name} with {spelt(PROFILE=profile, SET=overrides)}"
-        raise InputError("\n".join([first, *journey.notes, f"run them all with: {asked.command('all')}"]))
+        raise InputError("\n".join([first, *journey.notes, f"run them all with: {journey.command('all')}"]))
     return journey
 
 

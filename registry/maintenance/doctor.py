@@ -115,7 +115,7 @@ def _on_disk(database: Path) -> Store:
         require_schema(database)
         with mlflow_private.reading(database) as ask:
             moved = mending.find_moved(mlflow_private.addresses(ask), artifacts)
-            places, ids = mlflow_private.places(ask), mlflow_private.ids(ask)
+            places = mlflow_private.places(ask)
     except sqlite3.Error as error:
         half = database.with_name(f"{database.name}-journal").exists()
         hint = "a write to it was cut off: `vad leaderboard` takes that back" if half else "is it MLflow's database?"
@@ -129,7 +129,7 @@ def _on_disk(database: Path) -> Store:
         return there is None or (there / path).is_file()  # None: on a server, which nobody sees from here
 
     tracking = Tracking(sqlite_uri(database), mark_stale=False)
-    return Store(all_runs(tracking), all_versions(tracking), ids, has, place, database, artifacts, moved, folders)
+    return Store(all_runs(tracking), all_versions(tracking), {*places}, has, place, database, artifacts, moved, folders)
 
 
 def _on_server(tracking: Tracking) -> Store:

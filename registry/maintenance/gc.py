@@ -60,7 +60,9 @@ def caches(home: Path, uri: str, days: float, most: int | None) -> list[Waste]:
     database = sqlite_path(uri)
     if database is None or database.exists():
         found += _states(home, Tracking(uri, mark_stale=False), before)
-    found += _locks(home, min(before, time.time() - _DAY))
+    for path in sorted((home / "locks").glob("[!.]*")):
+        if path.stat().st_mtime < min(before, time.time() - _DAY) and mending.idle(path, path):
+            found.append(Waste("locks that nobody holds", 0, [partial(mending.remove, path, path)]))
     if database is not None:
         twice = "weights that stand twice in the artifacts: one file from now on"
         pairs = _twins(database.absolute().with_name(mending.ARTIFACTS))
@@ -79,12 +81,6 @@ def _states(home: Path, tracking: Tracking, before: float) -> Iterator[Waste]:
             why = "it is finished" if digest in done else "no run of this store is of it"
             what = f"the state of a half-trained member, as {why}"
             yield Waste(what, mending.size(path), [partial(mending.remove, path, lock)])
-
-
-def _locks(home: Path, before: float) -> Iterator[Waste]:
-    for path in sorted((home / "locks").glob("[!.]*")):
-        if path.stat().st_mtime < before and mending.idle(path, path):
-            yield Waste("locks that nobody holds", 0, [partial(mending.remove, path, path)])
 
 
 def _twins(artifacts: Path) -> Iterator[tuple[Path, Path]]:
@@ -220,13 +216,11 @@ class _Store:
         waste: list[Waste] = []
         places: list[Path] = []
 
-        def add(
-            what: str, address: str, then: Callable[[], object], first: Sequence[Callable[[], object]] = ()
-        ) -> None:
+        def add(what: str, address: str, *steps: Callable[[], object]) -> None:  # the files go before the last step
             place = local_path(address)
             places.extend([place] if place else [])
             remove = partial(_remove, self._tracking, address)
-            waste.append(Waste(what, mending.size(place) if place else 0, (*first, remove, then)))
+            waste.append(Waste(what, mending.size(place) if place else 0, (*steps[:-1], remove, steps[-1])))
 
         models: dict[str, Version | None] = {version.model_id: version for version in versions}
         for run_id in runs:
@@ -236,7 +230,7 @@ class _Store:
             model = client.get_logged_model(model_id)
             what = f"version {version.name}" if version else f"logged model {model.name}"
             first = [partial(client.delete_model_version, *version.name.rpartition("/")[::2])] if version else []
-            add(what, model.artifact_location, partial(client.delete_logged_model, model_id), first=first)
+            add(what, model.artifact_location, *first, partial(client.delete_logged_model, model_id))
         for run_id in runs:
             add(self.called(run_id), client.get_run(run_id).info.artifact_uri, partial(client.delete_run, run_id))
         return waste, freed(places)

@@ -131,11 +131,14 @@ class _Import:
         if results.is_file():
             content = json.loads(results.read_text())
             ours = number if tags.get(_VERSION) == number else None
-            content["run_id"], content["version"] = run_id, ours
-            content["members"] = {name: self._ids.get(member, member) for name, member in content["members"].items()}
-            content["link"] = self._tracking.link(run_id, here.info.experiment_id)
             stayed = "no model: it stayed in the store that this run was imported from"
-            content["registered"] = f"imported as version {ours}" if ours else stayed
+            content |= {
+                "members": {name: self._ids.get(run, run) for name, run in content.get("members", {}).items()},
+                "run_id": run_id,
+                "link": self._tracking.link(run_id, here.info.experiment_id),
+                "version": ours,
+                "registered": f"imported as version {ours}" if ours else stayed,
+            }
             log.text(_RESULTS, json.dumps(content, indent=2))
         if record.ended is None:
             self._client.update_run(run_id, record.status)
@@ -169,7 +172,7 @@ class _Import:
 
     def _version(self, record: VersionRecord) -> tuple[str, str]:
         """The number that the version has here, registered if it is not there; and what became of it."""
-        same = {key: record.tags[key] for key in ("vad.ensemble", "vad.protocol")}
+        same = {key: record.tags.get(key, "") for key in ("vad.ensemble", "vad.protocol")}
         version = next((v for v in self._versions.all() if v.has(same) and self._versions.whole(v)), None)
         if version and _DECISION[0] in version.tags:
             return version.number, f"is {version.uri} already"

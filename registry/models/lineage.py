@@ -51,8 +51,9 @@ class Lineage:
         self.sound &= sound
 
 
-def explain(what: str, tracking: Tracking, home: Path) -> Lineage:
+def explain(what: str, home: Path) -> Lineage:
     """Return the lineage of a file or version (`v3`, an alias, a URI). Raises InputError where there is neither."""
+    tracking = Tracking()
     versions = Versions(tracking)
     chain = _Chain(tracking, versions, home)
     if Path(what).is_file():
@@ -211,8 +212,9 @@ def find_origin(file: Path, tracking: Tracking) -> Origin:
     raise UnknownFile(f"no run of this store wrote a file with its SHA-256 {digest}: {other}")
 
 
-def record(file: Path, score: float, board: str, tracking: Tracking) -> tuple[Found, Version | None]:
+def record(file: Path, score: float, board: str) -> tuple[Found, Version | None]:
     """Write a board's score to submission, run and version. Raises InputError for a file that no run wrote."""
+    tracking = Tracking()
     try:
         origin = find_origin(file, tracking)
     except UnknownFile as error:

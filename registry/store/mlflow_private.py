@@ -93,14 +93,11 @@ def replace_addresses(opened: sqlite3.Connection, right: Mapping[str, str]) -> N
 
 
 def places(ask: Ask) -> dict[str, str]:
-    """Return the address of the files of each run, by its id, and of each version, by a name as in `vad-ensemble/1`."""
+    """Return the address of the files of each run and logged model, by its id, deleted ones too, and of each version,
+    by a name as in `vad-ensemble/1`."""
+    owners = "SELECT run_uuid, artifact_uri FROM runs UNION SELECT model_id, artifact_location FROM logged_models"
     versions = "SELECT name || '/' || version, coalesce(storage_location, source) FROM model_versions"
-    return dict(ask(f"SELECT run_uuid, artifact_uri FROM runs UNION {versions}"))  # noqa: S608
-
-
-def ids(ask: Ask) -> set[str]:
-    """Return the ids of all runs and logged models, deleted ones too."""
-    return {found for (found,) in ask("SELECT run_uuid FROM runs UNION SELECT model_id FROM logged_models")}
+    return dict(ask(f"{owners} UNION {versions}"))
 
 
 def health(uri: str) -> tuple[int, str]:

@@ -10,7 +10,8 @@ import pytest
 
 from registry.entries.loading import all_experiments, journey_file, load_entry
 from registry.journey.reference import Claim, Reference, read_reference
-from registry.journey.retrace import Asked, Journey, Result
+from registry.journey.retrace import Journey, Result
+from registry.runs.context import Request
 from vad.data.tables import read_scores, read_table, write_scores
 from vad.errors import InputError
 from vad.measures.metrics import Measured, Sampled, difference, sample
@@ -211,7 +212,7 @@ def test_the_rule(low, high, better, no_better, videos):
     def result(draws: list[float]) -> Result:
         return Result(Sampled(Measured(draws[0], 0, 1, 0.5, 0.2, 10, videos), np.asarray(draws)), "0" * 32)
 
-    journey = Journey(Reference(source="", baseline="a:x", tables=[], claims=[]), "data", Asked())
+    journey = Journey(Reference(source="", baseline="a:x", tables=[], claims=[]), "data", Request("all"))
     # 1001 draws, so that the quantiles fall on draws and not between two
     journey.results |= {"a:x": result([low] * 100 + [high] * 901), "a:y": result([0.0] * 1001)}
     for words, expected in (({"better": "a:x"}, better), ({"no_better": "a:x"}, no_better)):
@@ -232,7 +233,7 @@ def test_one_video_decides_nothing(street):
     assert cells(text, "all wrong")[5] == "-"
     assert re.fullmatch(r"-0\.\d{4}", cells(text, "all wrong")[6])
     assert cells(text, "right is right")[1] == "undecided"
-    assert "One video gives no interval, so no claim is decided." in text
+    assert "Too few videos for an interval (1), so no claim is decided." in text
 
 
 def test_what_a_reference_says_is_no_experiment(street):
