@@ -98,16 +98,13 @@ class _Chain:
             self.lineage.add("written", f"by the run itself, as predictions of its best variant {best}")
             self._add_run(origin.run, best)
         else:
-            self._add_submission(origin.submission)
-            self.add_version(self._versions.resolve(origin.submission.tags["vad.version"]))
-
-    def _add_submission(self, run: Found) -> None:
-        data, normalization = (run.tags.get(f"vad.{key}", "?") for key in ("data", "normalization"))
-        lines = [f"run {run.run_id}, {run.when}, of {data}, normalization {normalization}"]
-        lines += [f"{board} board: {value}" for board, value in board_scores(run.metrics).items()]
-        if "vad.kaggle" in run.tags:
-            lines.append(f"Kaggle, {run.tags['vad.kaggle']}: {run.tags.get('vad.kaggle_reply', '')}")
-        self.lineage.add("submission", *lines)
+            run, tags = origin.submission, defaultdict(lambda: "?", origin.submission.tags)
+            lines = [f"run {run.run_id}, {run.when}, of {tags['vad.data']}, normalization {tags['vad.normalization']}"]
+            lines += [f"{board} board: {value}" for board, value in board_scores(run.metrics).items()]
+            if "vad.kaggle" in tags:
+                lines.append(f"Kaggle, {tags['vad.kaggle']}: {run.tags.get('vad.kaggle_reply', '')}")
+            self.lineage.add("submission", *lines)
+            self.add_version(self._versions.resolve(tags["vad.version"]))
 
     def add_version(self, version: Version) -> None:
         aliases = ", ".join(self._versions.aliases().get(version.number, []))

@@ -30,7 +30,9 @@ def execute(context: RunContext, session: Session, say_time: bool = False) -> Re
     """
     with session.lock(context.digest, f"{context.plan.name}: another run is running it"):
         if result := finished(context, session.tracking):
-            _say_done(result)
+            say(f"{result.entry} is done already: nothing to train, nothing to score (FORCE=1 runs it anew)")
+            for name, origin in result.members.items():
+                say(f"  {name:<14} from run {origin}")
             return result
         members = look_up(context, session)
         missing = [name for name in context.plan.members if name not in members]
@@ -61,12 +63,6 @@ def finished(context: RunContext, tracking: Tracking) -> Result | None:
         if result and all(versions.complete(v) for v in versions.all() if v.number == result.version):
             return present(result, versions)
     return None
-
-
-def _say_done(result: Result) -> None:
-    say(f"{result.entry} is done already: nothing to train, nothing to score (FORCE=1 runs it anew)")
-    for name, origin in result.members.items():
-        say(f"  {name:<14} from run {origin}")
 
 
 def decode(runs: Iterable[tuple[RunContext, Sequence[str]]], session: Session) -> None:
