@@ -224,5 +224,5 @@ def record(file: Path, score: float, board: str) -> tuple[Found, Version | None]
         return origin.run, None
     versions = Versions(tracking)
     version = versions.resolve(origin.submission.tags["vad.version"])
-    versions.tag(version.number, {name: f"{score:.4f}"})
+    versions.tag(version.number, name, f"{score:.4f}")
     return origin.run, version

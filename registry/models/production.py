@@ -105,11 +105,11 @@ class Production:
             if last is None or last.run_id == event.run_id:
                 break
             event = last
-        self._versions.tag(event.version, {DECISION: f"{event.action}: {event.reason}"})
+        self._versions.tag(event.version, DECISION, f"{event.action}: {event.reason}")
         self._tracking.reopen(event.run_id).tags({FOLLOWED: "yes"})
 
     def _note(self, action: Action, version: Version, incumbent: Version | None, reason: str) -> None:
-        self._versions.tag(version.number, {DECISION: f"{action}: {reason}"})
+        self._versions.tag(version.number, DECISION, f"{action}: {reason}")
         self._history.add(action, version.number, incumbent.number if incumbent else None, reason)
 
     def _made_between(self, seen: Event | None, made: Event) -> Version | None:

@@ -28,10 +28,7 @@ _ABOUT = "checkpoint.json"
 
 @dataclass(frozen=True)
 class TrainedMember:
-    """A member whose weights are in the store: the run that trained it, and how that went.
-
-    Its `member` says in which precision that was, where the entry says `auto`.
-    """
+    """A member whose weights are in the store, with the precision of its training; the run that trained it, and how."""
 
     member: Member
     run_id: str
@@ -92,8 +89,8 @@ class MemberStore:
             tuple(Epoch(**epoch) for epoch in content["epochs"]),
         )
 
-    def keep(self, member: Member, digest: str, trained: Trained, samples: int, log: RunLog) -> None:
-        """Log the checkpoint: weights, and the epoch and loss that they come from."""
+    def keep(self, member: Member, digest: str, trained: Trained, samples: int, log: RunLog) -> TrainedMember:
+        """Log the weights, and how they were trained. Raises InputError where they cannot be read back."""
         folder = f"checkpoints/{member.group}/seed-{member.seed}"
         computed = {"precision": trained.precision, "threads": trained.threads}
         content = {
@@ -118,9 +115,6 @@ class MemberStore:
             tags = {"vad.checkpoint": folder, "vad.weights_sha256": written}
             tags |= {f"vad.{key}": str(value) for key, value in computed.items()}
             log.artifacts(Path(temporary), folder, known={_WEIGHTS: written}, metrics=metrics, tags=tags)
-
-    def kept(self, member: Member, log: RunLog) -> TrainedMember:
-        """What `keep` logged. Raises InputError where it cannot be read back."""
         if known := self._load(member, self._tracking.get(log.run_id)):
             return known
         raise InputError(f"the weights of {member.name} were logged to run {log.run_id}, but cannot be read back")

@@ -134,7 +134,6 @@ def _train_ahead(queue: Sequence[_Planned], session: Session) -> None:
         with ExitStack() as stack:
             trainings = []
             for planned in queue:
-                decode([(planned.context, planned.trains)], session)
                 log = open_log(planned.context, session.tracking)
                 stack.callback(log.end, "KILLED")
                 trainings += [MemberTraining(planned.context, name, log, session) for name in planned.trains]

@@ -186,8 +186,7 @@ def _write_files(context: RunContext, evaluation: Evaluation, predictions: Path)
 def log_members(context: RunContext, members: Members, scores: MemberScores, log: RunLog, session: Session) -> None:
     """Log a model for each member that was trained in this run's MLflow experiment, once, and its figures, once each.
 
-    `scores` are those of the judged frames. The figure of a member is the AP of one of its errors before any step, as in
-    `ap_alone.max`.
+    A figure is the AP of one of its errors on the judged frames before any step, as in `ap_alone.max`.
     """
     from sklearn.metrics import average_precision_score
 
@@ -233,6 +232,7 @@ def register(
 ) -> Result:
     """Register the best variant that frames alone can give, let it stand for production, and say so in the run."""
     streams, variants = context.plan.streams, context.plan.variants
+    number: str | None = None
     from_frames = [name for name in result.variants if not any(streams[s].file for s in variants[name].streams)]
     if not from_frames:
         said = "no model: every variant reads predictions files, which cannot score frames"
@@ -255,9 +255,9 @@ def register(
         state = "registered as" if new else "is already"
         outcome = "now production" if decision.promote else "not promoted"
         said = f"{name} {state} {version.uri}; {outcome}: {decision.reason}"
-        result = replace(result, version=version.number)
+        number = version.number
         log.tags({"vad.version": version.number, "vad.decision": decision.reason})
-    result = replace(result, registered=said)
+    result = replace(result, version=number, registered=said)
     log.text(FILE, json.dumps(asdict(result), indent=2))
     return result
 

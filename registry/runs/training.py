@@ -184,13 +184,12 @@ class MemberTraining:
             self._curve.complete(outcome.epochs)
             if outcome.resumed_after:
                 say(f"    resumed after epoch {outcome.resumed_after}, where it was interrupted")
-            self._keep(outcome)
-            known = self._session.store.kept(self._member, self._log)
+            known = self._keep(outcome)
         self.context.timing.add("train", known.seconds, self._samples * len(known.epochs))
         return known
 
-    def _keep(self, trained: Trained) -> None:
-        self._session.store.keep(self._member, self._digest, trained, self._samples, self._log)
+    def _keep(self, trained: Trained) -> TrainedMember:
+        return self._session.store.keep(self._member, self._digest, trained, self._samples, self._log)
 
 
 class _Curve:

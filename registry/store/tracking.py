@@ -1,7 +1,6 @@
-"""Runs in MLflow: a store in which they are opened and found again.
+"""Runs in MLflow, opened and found again by the digests in their tags.
 
-A parent run is an entry on some data, a child run a member. Runs are found again by the digests in their tags, so nothing
-that is finished is done twice and what was cut off is taken up.
+A parent run is an entry on some data, a child run a member. What is finished is not done twice, what was cut off resumes.
 """
 
 import json
