@@ -134,10 +134,8 @@ def compare_scores(candidate: Version, incumbent: Version, tracking: Tracking, h
     one, other = (judged_table(tracking, version.run_id, home) for version in (candidate, incumbent))
     if one is None or other is None or not same_judge(one, other):
         return None
-    sampled = []
-    for version, table in ((candidate, one), (incumbent, other)):
-        values = table.variants.get(version.tags.get("vad.variant", ""))
-        if values is None or one.labels is None:
-            return None
-        sampled.append(sample(values, one.labels, one.index))
-    return difference(*sampled)
+    names = (version.tags.get("vad.variant", "") for version in (candidate, incumbent))
+    scores = [table.variants.get(name) for table, name in zip((one, other), names, strict=True)]
+    if one.labels is None or any(values is None for values in scores):
+        return None
+    return difference(*(sample(values, one.labels, one.index) for values in scores if values is not None))

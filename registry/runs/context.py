@@ -259,10 +259,6 @@ class Session:
         with held:
             yield True
 
-    def state(self, digest: str) -> Path:
-        """The file with the state of a training that is not finished."""
-        return self.home / "resume" / f"{digest}.safetensors"
-
     def samples(self, member: Member, subset: Subset, *, training: bool = False) -> Samples:
         """A member's samples of these frames. Those that are slow to make are made once, and kept beside the frames."""
         frames = self.maps[subset.digest, member.size]

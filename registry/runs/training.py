@@ -153,7 +153,7 @@ class MemberTraining:
         }
         parent = self._parent
         log = session.tracking.open_run(parent.experiment_id, "member", digest, member.name, tags, parent.run_id)
-        state = session.state(digest)
+        state = session.home / "resume" / f"{digest}.safetensors"
         self.open.push(lambda kind, *_: None if kind else state.unlink(missing_ok=True))  # when the run is FINISHED
         self.open.enter_context(ended(log))
         log.log(params={**member.settings(), "parameters": parameter_count(member.build())})
@@ -161,7 +161,7 @@ class MemberTraining:
         unit = f"{member.kind_of_input().shape(member.size).kind}s"
         bar = Bar(f"train {member.name}", len(samples) * member.training.epochs, unit)
         self._shown = self.open.enter_context(ExitStack())
-        self._shown.callback(self._curve.stop)  # also where the training is cut off
+        self._shown.callback(self._curve.send, wait=_CURVE_EVERY)  # also where the training is cut off
 
         def on_epoch(epoch: Epoch) -> None:
             bar.loss(epoch.loss)
@@ -211,19 +211,16 @@ class _Curve:
         if not self._sending.locked() and time.monotonic() - self._last >= _CURVE_EVERY:
             self._last = time.monotonic()
             # A daemon: a server that hangs must not hold up the process's end.
-            threading.Thread(target=self._try, args=(0,), daemon=True).start()
-
-    def stop(self) -> None:
-        """Send what there is, if that can be done at once."""
-        self._try(_CURVE_EVERY)
+            threading.Thread(target=self.send, daemon=True).start()
 
     def complete(self, epochs: Sequence[Epoch]) -> None:
         """Send those of all epochs that are not sent yet. Raises what the store raises."""
         with self._sending:
             self._send(epochs)
 
-    def _try(self, seconds: float) -> None:
-        if self._sending.acquire(timeout=seconds):
+    def send(self, wait: float = 0) -> None:
+        """Send what there is, if the store takes it and another sending ends within `wait` seconds."""
+        if self._sending.acquire(timeout=wait):
             try:
                 with impatient(), suppress(Exception):  # it is tried again, at the latest by `complete`
                     self._send(tuple(self._epochs))
