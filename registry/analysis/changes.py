@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from registry.entries.entry import TrainSpec
-from registry.runs.identity import changed_code, changed_frames, stored_identity
+from registry.runs.identity import FILE, changed_code, changed_frames
 from registry.store.tracking import Found, Tracking
 
 FEW = 12
@@ -96,7 +96,7 @@ def _spelt(value: Any) -> str:
 
 def identity_of(run: Found, tracking: Tracking, home: Path) -> dict[str, Any]:
     """What a run was made of; of an older run, what its tags and its resolved entry tell."""
-    if stored := stored_identity(tracking, run, home):
+    if stored := tracking.read_json(run.run_id, FILE, home):
         return stored
     tags = run.tags
     path = tracking.fetch(run.run_id, "resolved.yaml", home)

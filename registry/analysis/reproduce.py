@@ -24,7 +24,7 @@ from registry.analysis.choose import choose_run
 from registry.console import plural, say, table
 from registry.data.datasets import DEMO, NO_LABELS, Dataset, first_frame_of, open_frames_of
 from registry.provenance import checkout
-from registry.runs.identity import changed_frames, stored_identity, videos_of
+from registry.runs.identity import FILE, changed_frames, videos_of
 from registry.signals import STATUS
 from registry.store.address import sqlite_uri
 from registry.store.record import recorded
@@ -86,7 +86,7 @@ def reproduce(name: str, data: str | None, home: Path) -> Repeated:
     tracking = Tracking()
     run, store = choose_run(name, tracking)[0], _Store(tracking, home)
     entry = store.file(run, "entry.yaml").read_text(encoding="utf-8")
-    identity = stored_identity(tracking, run, home)
+    identity = tracking.read_json(run.run_id, FILE, home)
     if identity is None:
         raise InputError(f"run {run.run_id} has no record of what it was made from: it is older than such records")
     for owner in (run, *store.members(run).values()):  # what will be compared: before hours of training, not after them
@@ -203,7 +203,7 @@ def _run(command: list[str], folder: Path, code: Path, identity: Mapping[str, An
 def _compare(run: Found, store: _Store, identity: Mapping[str, Any], folder: Path, notes: list[str]) -> Repeated:
     again = _Store(Tracking(sqlite_uri(folder / "mlflow.db")), folder)
     (repeated,) = again.tracking.find("experiment")
-    if plan := stored_identity(again.tracking, repeated, folder):
+    if plan := again.tracking.read_json(repeated.run_id, FILE, folder):
         notes += map(str, plan_changes(identity["plan"], plan["plan"]))
     trained = {member.name: member for member in again.tracking.find("member")}
     members = {}

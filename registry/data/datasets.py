@@ -73,10 +73,7 @@ class Dataset:
 
 
 def open_frames_of(data: str | None, labels: str | None, home: Path, first_frame: int | None = None) -> Dataset:
-    """The data set at `data`, or the demo street, made if it is not there, with its labels as `labels_of` finds them.
-
-    Raises InputError for all that is wrong with either.
-    """
+    """The data set at `data`, or the demo street, made if need be, with labels as `labels_of` finds them. Raises InputError."""
     if data is None:
         root, name = make_street(home / DEMO), DEMO
     else:
@@ -95,18 +92,16 @@ def labels_of(frames: FrameSet, labels: str | None, home: Path, first_frame: int
     """
     if labels == NO_LABELS:
         return None
-    found = find_labels(frames.root, frames.home) if labels is None else _in_data(Path(labels), frames)
+    if labels is None:
+        found = find_labels(frames.root, frames.home)
+    else:  # a path as seen from the working folder, else from the data's
+        places = [Path(labels), *(folder / labels for folder in (frames.root, frames.home or frames.root))]
+        found = next(filter(os.path.exists, places), places[0])
     if found is None:
         return None
     memory = DigestCache(home / "index" / f"labels-{digest_of({'path': str(found.resolve())})[:16]}.json")
     movies = {video.id: video.movie for video in frames.test.videos if video.movie is not None}
     return read_labels(found, frames.test.index, memory, first_frame, movies)
-
-
-def _in_data(labels: Path, frames: FrameSet) -> Path:
-    """Return the path of labels as seen from the working folder, else from the data's."""
-    places = (labels, *(folder / labels for folder in (frames.root, frames.home or frames.root)))
-    return next((path for path in places if os.path.exists(path)), labels)
 
 
 def open_scores_of(plan: Plan, labels: str | None, home: Path, first_frame: int | None = None) -> Dataset:

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -45,7 +44,7 @@ class Lost(RuntimeError):
     """The processes that were to train a member ended, again and again, before they got anywhere."""
 
 
-class Engine(Protocol):
+class Engine:
     """Trains members, somewhere."""
 
     parallel: bool
@@ -59,6 +58,7 @@ class Engine(Protocol):
 
         A job is taken from `jobs` when there is use for it. When the iterator is closed, what is under way ends.
         """
+        raise NotImplementedError
 
     def close(self) -> None:
         """Give back what `start` took."""

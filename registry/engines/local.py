@@ -9,7 +9,7 @@ from queue import SimpleQueue
 
 import torch
 
-from registry.engines.base import Job, Outcomes
+from registry.engines.base import Engine, Job, Outcomes
 from vad.detectors.training.remote import Told, train_telling
 from vad.detectors.training.trainer import Trained, train
 
@@ -18,19 +18,14 @@ _ON_A_GPU = 3
 _Words = SimpleQueue[tuple[Job, Told | Trained | Exception]]
 
 
-class LocalEngine:
+class LocalEngine(Engine):
     """Needs nothing and trains on the device of this process."""
+
+    parallel = False  # of one experiment's members, not of several experiments
 
     def __init__(self, device: torch.device, workers: int | None = None):
         self._device = device
         self._workers = workers or (_ON_A_GPU if device.type == "cuda" else 1)
-        self.parallel = False  # of one experiment's members, not of several experiments
-
-    def start(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
 
     def train(self, jobs: Iterable[Job]) -> Outcomes:
         """With one worker a job is taken when the one before has ended."""

@@ -27,7 +27,7 @@ import ray  # after its settings
 from ray.exceptions import RayError, RayTaskError
 
 from registry.console import say
-from registry.engines.base import Job, Lost, Outcomes
+from registry.engines.base import Engine, Job, Lost, Outcomes
 from vad.blocks import copy_code
 from vad.detectors.member import Member
 from vad.detectors.training.remote import Told, memory, train_remotely
@@ -71,7 +71,7 @@ class _Task:
         self.seen, self.losses = 0, self.losses + 1
 
 
-class RayEngine:
+class RayEngine(Engine):
     """Trains as many members at once as the cluster has room for; one whose worker is lost resumes elsewhere."""
 
     parallel = True

@@ -77,10 +77,6 @@ def _each_once(values: list[Any]) -> list[Any]:
     return values
 
 
-def _as_list(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
-
-
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_]*$", max_length=60)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -137,7 +133,7 @@ class StreamSpec(_Strict):
     `members` names groups, or single members as `group-seed`; `seeds` picks from the groups.
     """
 
-    members: Annotated[Streams, BeforeValidator(_as_list)] | None = None
+    members: Annotated[Streams, BeforeValidator(lambda v: [v] if isinstance(v, str) else v)] | None = None
     seeds: Seeds | None = None
     error: Annotated[Named, PlainValidator(lambda spec: _block(spec, ERRORS))] | None = None
     scores: Annotated[str, Field(pattern=r"^[^\x00]+$")] | None = None

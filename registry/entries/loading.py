@@ -2,15 +2,13 @@
 
 import copy
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
-
 from registry.entries.entry import Entry, FuseSpec, Reference, StreamSpec, TrainSpec, VariantSpec, check, unknown
-from registry.entries.yaml_reader import Document, Key, Problem, parse_value, read_yaml
+from registry.entries.yaml_reader import Key, Problem, Sections, parse_value, read_yaml, validated
 from vad import blocks
 from vad.errors import InputError, nearest
 from vad.system.files import names_in
@@ -20,7 +18,7 @@ _JOURNEY = "journey.yaml"
 PROFILES = Path(__file__).parent / "profiles"
 _OF_THE_PROJECT = Path(__file__).resolve().parents[2] / "experiments"
 # By the first part of a key and the number of its parts.
-_SECTIONS: dict[tuple[str | int, int], type[BaseModel]] = {
+_SECTIONS: Sections = {
     ("reference", 2): Reference,
     ("train", 2): TrainSpec,
     ("members", 4): TrainSpec,
@@ -104,80 +102,30 @@ def default_profile(data: str | None) -> str:
 
 
 def load_entry(experiment: str, profile: str = "full", overrides: Sequence[str] = ()) -> Loaded:
-    """Read, change and check an entry.
-
-    Raises InputError that lists every fault with file, line and key.
-    """
+    """Read, change and check an entry. Raises InputError that lists every fault with file, line and key."""
     blocks.load_project()
     path = find_entry(experiment)
     document = read_yaml(path)
     if not isinstance(document.data, dict):
         raise InputError(f"{path}: an entry is a mapping of keys (name, members, streams, variants, ...)")
-    data = _with_profile(document.data, profile, overrides)
-    changed = {_override(data, override): override for override in overrides}
-    overrides = _that_change(document.data, profile, overrides, data)
-    problems = [*document.problems, *check(data)]
-    try:
-        entry = Entry.model_validate(data)
-    except ValidationError as error:
-        problems += [_from_pydantic(fault, data) for fault in error.errors()]
-    if isinstance(name := data.get("name"), str) and name != path.stem:
-        problems.append(Problem(("name",), f'is "{name}", but the file is {path.name}; they must agree'))
-    if problems:
-        raise InputError(_report(document, changed, list(dict.fromkeys(problems))))
-    return Loaded(entry, path, path.read_text(encoding="utf-8"), profile, tuple(overrides))
-
-
-def _that_change(
-    document: dict[str, Any], profile: str, overrides: Sequence[str], changed: dict[str, Any]
-) -> list[str]:
-    """Return the overrides without those that set a key to the value that it has; `changed` is the entry under all of them."""
+    data, settings = _changed(document.data, profile, overrides)
     kept = list(overrides)
-    for override in overrides:
+    for override in overrides:  # one that sets a key to the value that it has does not count
         rest = kept.copy()
         rest.remove(override)
-        data = _with_profile(document, profile, rest)
-        for other in rest:
-            _override(data, other)
-        if data == changed:
+        if _changed(document.data, profile, rest)[0] == data:
             kept = rest
-    return kept
+    problems = [*document.problems, *check(data)]
+    if isinstance(name := data.get("name"), str) and name != path.stem:
+        problems.append(Problem(("name",), f'is "{name}", but the file is {path.name}; they must agree'))
+    entry = validated(replace(document, data=data, problems=problems, settings=settings), Entry, _SECTIONS)
+    return Loaded(entry, path, path.read_text(encoding="utf-8"), profile, tuple(kept))
 
 
-def _from_pydantic(fault: Any, data: Any) -> Problem:
-    """A schema fault as a problem: the key without the names of union branches, the message in plain words."""
-    key: list[str | int] = []
-    here = data
-    for part in fault["loc"]:
-        try:
-            here = here[part]
-        except (LookupError, TypeError):
-            if fault["type"] not in ("missing", "extra_forbidden"):
-                continue
-        key.append(part)
-    if fault["type"] == "extra_forbidden":
-        known = list(_SECTIONS.get((key[0], len(key)), Entry).model_fields)
-        message = f"unknown key{nearest(str(key[-1]), known)} (known: {', '.join(known)})"
-    elif fault["type"] == "missing":
-        message = "this key is missing"
-    elif fault["type"] == "value_error":
-        message = str(fault["ctx"]["error"])
-    else:
-        message = f"{fault['msg'][0].lower()}{fault['msg'][1:]}, not {fault['input']!r}"
-    return Problem(tuple(key), message)
-
-
-def _report(document: Document, changed: Mapping[Key, str], problems: Sequence[Problem]) -> str:
-    rows = []
-    for problem in problems:
-        name = ".".join(str(part) for part in problem.key) or "the entry"
-        override = next((text for key, text in changed.items() if problem.key[: len(key)] == key), None)
-        line = document.line(problem.key)
-        where = f"SET {override}" if override else f"{document.path}, line {line}"
-        rows.append((0 if override else line, f"{where:.500}: {name:.100}: {problem.message:.500}"))
-    rows.sort(key=lambda row: row[0])
-    count = f"{len(rows)} faults" if len(rows) > 1 else "1 fault"
-    return "\n  ".join([f"{document.path} has {count}:", *(text for _, text in rows)])
+def _changed(document: dict[str, Any], profile: str, overrides: Sequence[str]) -> tuple[dict[str, Any], dict[Key, str]]:
+    """A copy of the entry under a profile and overrides, and each override by the key that it sets."""
+    data = _with_profile(document, profile, overrides)
+    return data, {_override(data, override): override for override in overrides}
 
 
 def _with_profile(data: dict[str, Any], profile: str, overrides: Sequence[str]) -> dict[str, Any]:

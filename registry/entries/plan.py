@@ -91,8 +91,7 @@ def make_plan(loaded: Loaded, labelled: bool) -> Plan:
 def rehearse(plan: Plan, index: FrameIndex | None = None) -> dict[str, int]:
     """Build every kind of network, try the user's own, and run every step on made-up scores of `index`; parameters by member.
 
-    Raises InputError for what does not fit: a size that a network cannot take, a network that fails, or gives another
-    shape than it is to, steps that fail, a video that is too short for what a member looks at.
+    Raises InputError where a network cannot take its size, fails or gives another shape, and where steps fail.
     """
     parameters: dict[str, int] = {}
     for group, member in {member.group: member for member in plan.members.values()}.items():

@@ -1,17 +1,18 @@
 """YAML by the core of its version 1.2, with the line of every key, and duplicate keys found."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
+from pydantic import BaseModel, ValidationError
 from yaml.error import MarkedYAMLError
 
-from vad.errors import InputError
+from vad.errors import InputError, nearest
 from vad.system.files import require_plain
 
 Key = tuple[str | int, ...]
@@ -30,12 +31,13 @@ class Problem:
 
 @dataclass
 class Document:
-    """A YAML file's plain data, the line of each key, and the keys that stand there twice."""
+    """A YAML file's plain data, the line of each key, and what is wrong; `settings` of the command line by the key they set."""
 
     path: Path
     data: Any
     lines: dict[Key, int] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    settings: dict[Key, str] = field(default_factory=dict)
 
     def line(self, key: Key) -> int:
         """The line of a key, or of the nearest one above it."""
@@ -81,6 +83,60 @@ def read_yaml(path: Path) -> Document:
 def parse_value(text: str) -> Any:
     """A value as an entry would spell it: `3`, `1e-4`, `[42, 123]`, `best`. Raises InputError where it is none."""
     return _read(text, None).data
+
+
+Sections = Mapping[tuple[str | int, int], type[BaseModel]]
+"""The model of a section, by the first part of a key in it and the number of the key's parts."""
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def validated(document: Document, model: type[Model], sections: Sections | None = None) -> Model:
+    """Return a document's data as a model. Raises InputError that lists every problem, with file, line and key."""
+    problems = document.problems.copy()
+    try:
+        result = model.model_validate(document.data)
+    except ValidationError as error:
+        problems += [_problem(fault, document.data, {("", 1): model, **(sections or {})}) for fault in error.errors()]
+    if problems:
+        raise InputError(_report(document, list(dict.fromkeys(problems))))
+    return result
+
+
+def _problem(fault: Any, data: Any, sections: Sections) -> Problem:
+    """A schema fault as a problem: the key without the names of union branches, the message in plain words."""
+    key: list[str | int] = []
+    here = data
+    for part in fault["loc"]:
+        try:
+            here = here[part]
+        except (LookupError, TypeError):
+            if fault["type"] not in ("missing", "extra_forbidden"):
+                continue
+        key.append(part)
+    if fault["type"] == "extra_forbidden":
+        section = sections.get((key[0] if len(key) > 1 else "", len(key)))
+        known = list(section.model_fields) if section else []
+        message = f"unknown key{nearest(key[-1], known)}" + (f" (known: {', '.join(known)})" if known else "")
+    elif fault["type"] == "missing":
+        message = "this key is missing"
+    elif fault["type"] == "value_error":
+        message = str(fault["ctx"]["error"])
+    else:
+        message = f"{fault['msg'][0].lower()}{fault['msg'][1:]}, not {fault['input']!r}"
+    return Problem(tuple(key), message)
+
+
+def _report(document: Document, problems: Sequence[Problem]) -> str:
+    rows = []
+    for problem in problems:
+        name = ".".join(str(part) for part in problem.key) or "the file"
+        override = next((text for key, text in document.settings.items() if problem.key[: len(key)] == key), None)
+        line = document.line(problem.key)
+        where = f"SET {override}" if override else f"{document.path}, line {line}"
+        rows.append((0 if override else line, f"{where:.500}: {name:.100}: {problem.message:.500}"))
+    rows.sort(key=lambda row: row[0])
+    count = f"{len(rows)} faults" if len(rows) > 1 else "1 fault"
+    return "\n  ".join([f"{document.path} has {count}:", *(text for _, text in rows)])
 
 
 def _read(text: str, path: Path | None) -> Document:

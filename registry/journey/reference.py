@@ -3,11 +3,10 @@
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from registry.entries.entry import Probability
-from registry.entries.yaml_reader import read_yaml
-from vad.errors import InputError
+from registry.entries.yaml_reader import read_yaml, validated
 
 Variant = Annotated[str, Field(pattern=r"^\w+:\w+$")]  # entry:variant
 Range = Annotated[list[Probability], Field(min_length=2, max_length=2)]
@@ -85,13 +84,4 @@ class Reference(_Strict):
 
 def read_reference(path: Path) -> Reference:
     """Raises InputError with line, key and fault of all that is wrong."""
-    document = read_yaml(path)
-    faults = [(problem.key, problem.message) for problem in document.problems]
-    try:
-        reference = Reference.model_validate(document.data)
-    except ValidationError as error:
-        faults += [(tuple(fault["loc"]), fault["msg"]) for fault in error.errors()]
-    if faults:
-        lines = [f"line {document.line(key)}: {'.'.join(map(str, key))}: {text}" for key, text in faults]
-        raise InputError("\n  ".join([f"{path} cannot be used:", *lines]))
-    return reference
+    return validated(read_yaml(path), Reference)

@@ -3,7 +3,6 @@
 Runs go with their artifacts, and nothing goes that others are made of.
 """
 
-import json
 import re
 import time
 from collections import Counter, defaultdict
@@ -202,9 +201,9 @@ class _Store:
         if run_id not in self.runs:
             return members
         try:
-            path = self._tracking.fetch(run_id, "results.json", self._home)
-            return members | set(json.loads(path.read_text())["members"].values() if path else ())
-        except (Altered, ValueError, KeyError, AttributeError, TypeError):
+            results = self._tracking.read_json(run_id, "results.json", self._home) or {}
+            return members | set(results.get("members", {}).values())
+        except (Altered, AttributeError, TypeError):
             return members
 
     def called(self, run_id: str) -> str:

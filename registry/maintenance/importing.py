@@ -111,8 +111,8 @@ class _Import:
         own = (*_HERE, PARENT, _VERSION)
         tags = {key: value for key, value in record.tags.items() if key not in own and not is_record(key)}
         log = self._tracking.reopen(run_id)
-        log.params({key: value for key, value in record.params.items() if not key.startswith(_HERE)})
-        log.tags(tags)
+        params = {key: value for key, value in record.params.items() if not key.startswith(_HERE)}
+        log.log(params=params, tags=tags)
         self._client.log_points(run_id, record.metrics)
         files = self._parcel.artifacts(record.run_id)
         if files.is_dir():

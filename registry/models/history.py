@@ -56,7 +56,7 @@ class History:
         tags |= {FOLLOWED: "no"} if action in DECIDING else {}
         digest = hashlib.sha256("\n".join((*params.values(), reason)).encode()).hexdigest()
         log = self._tracking.open_run(experiment, "decision", digest, f"v{version} {action}", tags)
-        log.params(params)
+        log.log(params=params)
         log.end("FINISHED")
         return _event(self._tracking.get(log.run_id))
 

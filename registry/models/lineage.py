@@ -1,8 +1,8 @@
 """Where predictions and models come from: a file is found by its SHA-256, and a board's score is written back to it."""
 
-import json
 import tempfile
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -98,16 +98,13 @@ class _Chain:
             self.lineage.add("written", f"by the run itself, as predictions of its best variant {best}")
             self._add_run(origin.run, best)
         else:
-            self._add_submission(origin.submission)
-            self.add_version(self._versions.resolve(origin.submission.tags["vad.version"]))
-
-    def _add_submission(self, run: Found) -> None:
-        data, normalization = (run.tags.get(f"vad.{key}", "?") for key in ("data", "normalization"))
-        lines = [f"run {run.run_id}, {run.when}, of {data}, normalization {normalization}"]
-        lines += [f"{board} board: {value}" for board, value in board_scores(run.metrics).items()]
-        if "vad.kaggle" in run.tags:
-            lines.append(f"Kaggle, {run.tags['vad.kaggle']}: {run.tags.get('vad.kaggle_reply', '')}")
-        self.lineage.add("submission", *lines)
+            run, tags = origin.submission, defaultdict(lambda: "?", origin.submission.tags)
+            lines = [f"run {run.run_id}, {run.when}, of {tags['vad.data']}, normalization {tags['vad.normalization']}"]
+            lines += [f"{board} board: {value}" for board, value in board_scores(run.metrics).items()]
+            if "vad.kaggle" in tags:
+                lines.append(f"Kaggle, {tags['vad.kaggle']}: {run.tags.get('vad.kaggle_reply', '')}")
+            self.lineage.add("submission", *lines)
+            self.add_version(self._versions.resolve(tags["vad.version"]))
 
     def add_version(self, version: Version) -> None:
         aliases = ", ".join(self._versions.aliases().get(version.number, []))
@@ -173,11 +170,9 @@ class _Chain:
         return {"name": name, "run": run_id, **told}
 
     def _read(self, run: Found, name: str) -> dict[str, Any]:
-        try:
-            path = self._tracking.fetch(run.run_id, name, self._home)
-            return dict(json.loads(path.read_text())) if path else {}
-        except (Altered, OSError, ValueError):
-            return {}
+        with suppress(Altered):
+            return self._tracking.read_json(run.run_id, name, self._home) or {}
+        return {}
 
     def _faults(self, run: Found) -> list[str]:
         """Return what of the files that a run logged is gone or was altered."""
@@ -229,5 +224,5 @@ def record(file: Path, score: float, board: str) -> tuple[Found, Version | None]
         return origin.run, None
     versions = Versions(tracking)
     version = versions.resolve(origin.submission.tags["vad.version"])
-    versions.tag(version.number, {name: f"{score:.4f}"})
+    versions.tag(version.number, name, f"{score:.4f}")
     return origin.run, version

@@ -105,11 +105,11 @@ class Production:
             if last is None or last.run_id == event.run_id:
                 break
             event = last
-        self._versions.tag(event.version, {DECISION: f"{event.action}: {event.reason}"})
+        self._versions.tag(event.version, DECISION, f"{event.action}: {event.reason}")
         self._tracking.reopen(event.run_id).tags({FOLLOWED: "yes"})
 
     def _note(self, action: Action, version: Version, incumbent: Version | None, reason: str) -> None:
-        self._versions.tag(version.number, {DECISION: f"{action}: {reason}"})
+        self._versions.tag(version.number, DECISION, f"{action}: {reason}")
         self._history.add(action, version.number, incumbent.number if incumbent else None, reason)
 
     def _made_between(self, seen: Event | None, made: Event) -> Version | None:
@@ -134,10 +134,8 @@ def compare_scores(candidate: Version, incumbent: Version, tracking: Tracking, h
     one, other = (judged_table(tracking, version.run_id, home) for version in (candidate, incumbent))
     if one is None or other is None or not same_judge(one, other):
         return None
-    sampled = []
-    for version, table in ((candidate, one), (incumbent, other)):
-        values = table.variants.get(version.tags.get("vad.variant", ""))
-        if values is None or one.labels is None:
-            return None
-        sampled.append(sample(values, one.labels, one.index))
-    return difference(*sampled)
+    names = (version.tags.get("vad.variant", "") for version in (candidate, incumbent))
+    scores = [table.variants.get(name) for table, name in zip((one, other), names, strict=True)]
+    if one.labels is None or any(values is None for values in scores):
+        return None
+    return difference(*(sample(values, one.labels, one.index) for values in scores if values is not None))

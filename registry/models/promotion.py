@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from registry.entries.yaml_reader import read_yaml
-from vad.errors import InputError, nearest
+from registry.entries.yaml_reader import read_yaml, validated
+from vad.errors import InputError
 from vad.measures.metrics import Difference
 
 FILE = Path("promotion.yaml")
@@ -45,19 +45,7 @@ def read_policy() -> Policy:
     own = [path for path in (FILE, FILE.with_suffix(".yml")) if path.is_file()]
     if len(own) > 1:
         raise InputError(f"{own[0]} and {own[1]} are both there; remove the one that is not meant")
-    path = own[0] if own else _OURS
-    document = read_yaml(path)
-    faults = [(problem.key, problem.message) for problem in document.problems]
-    try:
-        policy = Policy.model_validate(document.data)
-    except ValidationError as error:
-        for fault in error.errors():
-            unknown = f"there is no such key{nearest(fault['loc'][-1], Policy.model_fields)}" if fault["loc"] else ""
-            faults.append((fault["loc"], unknown if fault["type"] == "extra_forbidden" else fault["msg"].lower()))
-    if faults:
-        lines = [f"line {document.line(key)}: {'.'.join(map(str, key)) or 'the file'}: {said}" for key, said in faults]
-        raise InputError("\n".join(f"{path}, {line}" for line in lines))
-    return policy
+    return validated(read_yaml(own[0] if own else _OURS), Policy)
 
 
 def decide(

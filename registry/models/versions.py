@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,7 +61,7 @@ class Versions:
         self.history = History(tracking)
 
     def register(
-        self, run_id: str, ensemble: "Ensemble", digest: str, tags: Mapping[str, Any], description: str
+        self, run_id: str, ensemble: "Ensemble", digest: str, tags: Mapping[str, str], description: str
     ) -> tuple[Version, bool]:
         """Return the version of this ensemble, registered if it is not there, and whether this run made it."""
         known = self._same(digest, tags["vad.protocol"])
@@ -70,8 +71,7 @@ class Versions:
         else:
             registered = {version.model_id for version in self.all()}
             model_id = packaging.log_model(self.tracking, run_id, ensemble, tags, registered)
-            every = {"vad.ensemble": digest, "vad.run_id": run_id, **tags}
-            made = self.add(model_id, run_id, {key: str(value) for key, value in every.items()}, description)
+            made = self.add(model_id, run_id, {"vad.ensemble": digest, "vad.run_id": run_id, **tags}, description)
             first = self._same(digest, tags["vad.protocol"])[-1]
             if first.number != made.number:  # another machine registered it in the same moment
                 self._client.delete_model_version(NAME, made.number)
@@ -117,11 +117,10 @@ class Versions:
         if not self.whole(version):
             return False
         folder = local_path(self._client.get_logged_model(version.model_id).artifact_location)
-        try:
+        with suppress(InputError):
             known = listed(folder, version.tags.get(FACT, ""), version.uri) if folder else {}
-        except InputError:
-            return False
-        return folder is None or all((folder / name).is_file() for name in known)
+            return folder is None or all((folder / name).is_file() for name in known)
+        return False
 
     def require_whole(self, version: Version) -> None:
         """Raise InputError where a version's files are gone."""
@@ -198,10 +197,9 @@ class Versions:
         require_listed(files, version.tags.get(FACT, ""), version.uri)
         return files
 
-    def tag(self, number: str, tags: Mapping[str, Any]) -> None:
-        """Set tags of a version."""
-        for key, value in tags.items():
-            self._client.set_model_version_tag(NAME, number, key, str(value)[:5000])
+    def tag(self, number: str, key: str, value: str) -> None:
+        """Set a tag of a version."""
+        self._client.set_model_version_tag(NAME, number, key, value[:5000])
 
     def make_production(self, number: str) -> None:
         """Set the alias, and let the model's own page describe this version."""

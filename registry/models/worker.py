@@ -1,7 +1,6 @@
 """A registered model by its own code, in a process of its own that answers requests of `loaded.ModelProcess`.
 
-It runs outside this project: of `vad` it imports what lies with the model, of `registry` nothing. Messages are JSON; arrays go
-through files of the working folder, so that nothing is unpickled.
+It imports the `vad` that lies with the model, and nothing of `registry`. Messages are JSON and arrays are files: no pickles.
 """
 
 import importlib

@@ -31,8 +31,6 @@ from vad.inputs import Samples
 from vad.system.files import replacing
 
 PROXY_SEED = 20260101
-FrameMaps = dict[tuple[str, int], Frames]
-"""Memory maps of decoded frames, by the digest of their source and by their size."""
 
 
 @dataclass(frozen=True)
@@ -133,10 +131,7 @@ class RunContext:
 
 
 def prepare(request: Request, data: Dataset | None = None) -> RunContext:
-    """What running an entry on this data comes to. `data` is given where frames are open already.
-
-    Raises InputError for all that is wrong with entry, data or labels; nothing is tracked yet.
-    """
+    """What running an entry comes to; `data` is given where frames are open already. Raises InputError; tracks nothing yet."""
     read_policy()  # what decides on the registered model in the end
     loaded = load_entry(request.experiment, request.profile or default_profile(request.data), request.overrides)
     if not loaded.entry.members and request.data is None:
@@ -231,13 +226,18 @@ def told_labels(data: Dataset) -> str:
 
 @dataclass(frozen=True)
 class Session:
-    """What the runs of one command share. `failed` says why members and experiments failed, by digest."""
+    """What the runs of one command share.
+
+    `maps` are the decoded frames, by the digest of their source and by size. `failed` says why members and experiments
+    failed, by digest.
+    """
 
     tracking: Tracking
     store: MemberStore
     engine: Engine
     device: torch.device
     home: Path
+    maps: dict[tuple[str, int], Frames] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
 
     @contextmanager
@@ -259,13 +259,9 @@ class Session:
         with held:
             yield True
 
-    def state(self, digest: str) -> Path:
-        """The file with the state of a training that is not finished."""
-        return self.home / "resume" / f"{digest}.safetensors"
-
-    def samples(self, member: Member, subset: Subset, maps: FrameMaps, *, training: bool = False) -> Samples:
+    def samples(self, member: Member, subset: Subset, *, training: bool = False) -> Samples:
         """A member's samples of these frames. Those that are slow to make are made once, and kept beside the frames."""
-        frames = maps[subset.digest, member.size]
+        frames = self.maps[subset.digest, member.size]
         samples = member.kind_of_input().samples(frames, subset.index, self.device, training=training)
         if samples.slow:
             place = self.home / "frames" / f"{subset.digest[:24]}-{member.size}-{RESIZE_FILTER}"

@@ -1,4 +1,4 @@
-"""From trained members to the scores of every variant: how good they are, and pictures of them."""
+"""From trained members to the scores of every variant: how good they are, what that shows, and pictures of them."""
 
 import time
 from collections.abc import Sequence
@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from registry.console import Bar
-from registry.runs.context import FrameMaps, RunContext, Session, Subset
+from registry.console import Bar, plural
+from registry.runs.context import RunContext, Session, Subset
 from registry.runs.members import Members, TrainedMember
 from registry.runs.result import OVERVIEW, figure_name
 from vad.catalog import Named
 from vad.data.frame_index import Values
-from vad.measures.metrics import Measured, measure
+from vad.measures.metrics import Measured, difference, measure, sample
 from vad.scoring.frame_scores import error_maps, score
 from vad.scoring.pipeline import MemberScores, Outcome, run_pipeline
 
@@ -40,7 +40,7 @@ class Evaluation:
         return self.outcomes[-1]
 
 
-def score_targets(context: RunContext, members: Members, frames: FrameMaps, session: Session) -> list[MemberScores]:
+def score_targets(context: RunContext, members: Members, session: Session) -> list[MemberScores]:
     """Each target's scores by member and error: those in the store, and the missing ones, computed and stored now."""
     scores: list[MemberScores] = []
     for target in context.targets:
@@ -51,19 +51,17 @@ def score_targets(context: RunContext, members: Members, frames: FrameMaps, sess
             known = {error: v for error, v in stored.items() if v is not None and len(v) == len(target.index)}
             if missing := [error for error in errors if error not in known]:
                 started = time.perf_counter()
-                known |= _score(member, missing, target, frames, session)
+                known |= _score(member, missing, target, session)
                 context.timing.add("score", time.perf_counter() - started, len(target.index))
             found |= {(name, error): values for error, values in known.items()}
         scores.append(found)
     return scores
 
 
-def _score(
-    known: TrainedMember, errors: Sequence[Named], target: Subset, frames: FrameMaps, session: Session
-) -> dict[Named, Values]:
+def _score(known: TrainedMember, errors: Sequence[Named], target: Subset, session: Session) -> dict[Named, Values]:
     """Score frames under these errors, and keep the scores with the member's run."""
     member, count = known.member, len(target.index)
-    network, samples = known.network(), session.samples(member, target, frames)
+    network, samples = known.network(), session.samples(member, target)
     what = f"score {member.name}" + ("" if target.name == "test" else f" ({target.name})")
     unit = f"{member.kind_of_input().shape(member.size).kind}s"
     with Bar(what, len(samples), unit) as bar:
@@ -95,11 +93,44 @@ def evaluate(context: RunContext, outcomes: Sequence[Outcome]) -> Evaluation:
     return Evaluation(outcomes, {name: measured[name] for name in order})
 
 
+def findings(context: RunContext, evaluation: Evaluation, place: str) -> tuple[str, ...]:
+    """Return what a run whose files are at `place` shows, a sentence a line; nothing where there are no labels to judge by."""
+    best, *others = evaluation.measured
+    top, judge = evaluation.measured[best], context.judge
+    if top is None or judge is None:
+        return ()
+    figure, videos = f"{figure_name(context.data.figure)} {top.ap:.4f}", plural(top.videos, "video")
+    if not top.has_interval:
+        chance = f"from {videos} nobody can say whether that is more than chance ({top.prevalence:.4f})"
+    elif top.low > top.prevalence:
+        chance = f"more than chance ({top.prevalence:.4f}), as even the low end of the interval lies above it"
+    else:
+        chance = f"no more than chance ({top.prevalence:.4f}), which lies in the interval or above it"
+    lines = [f"found  {best} is best with {figure}: {chance}"]
+    scores, index = evaluation.judged.variants, context.judged.index
+    if others and top.has_interval:
+        gain = difference(*(sample(scores[name], judge.values, index) for name in (best, others[0])))
+        apart = "tell the two apart" if gain.low > 0 else "do not tell the two apart"
+        lines.append(
+            f"       {others[0]} follows, {gain.ap:.4f} lower [{gain.low:.4f}, {gain.high:.4f}]: {videos} {apart}"
+        )
+    values = scores[best]
+    alarm = int(np.argmax(np.where(judge.values, -np.inf, values)))
+    miss = int(np.argmin(np.where(judge.values, values, np.inf)))
+    if values[miss] > values[alarm]:
+        lines.append("failed nowhere: every anomalous frame scores above every normal one")
+    else:
+        worst = f"worst miss {index.ids[miss]} (score {values[miss]:.2f})"
+        lines.append(f"failed {worst}, worst false alarm {index.ids[alarm]} (score {values[alarm]:.2f})")
+        lines.append(f"       pictures: {place}/pictures/worst_frames.png, timelines.png")
+    return tuple(lines)
+
+
 _WORST = 8
 
 
 def write_pictures(
-    context: RunContext, evaluation: Evaluation, members: Members, frames: FrameMaps, session: Session, folder: Path
+    context: RunContext, evaluation: Evaluation, members: Members, session: Session, folder: Path
 ) -> None:
     """Draw scores, figures and losses, and the frames that the best variant got most wrong."""
     from registry import pictures
@@ -119,14 +150,12 @@ def write_pictures(
         curves = {name: member.epochs for name, member in members.items()}
         kept = {name: member.epoch for name, member in members.items()}
         pictures.loss_curves(folder / "losses.png", curves, kept)
-    if rows := _worst_frames(context, evaluation, members, frames, session):
+    if rows := _worst_frames(context, evaluation, members, session):
         pictures.worst_frames(folder / "worst_frames.png", rows)
     pictures.overview(folder / OVERVIEW, data.index, scores[best], best, labels)
 
 
-def _worst_frames(
-    context: RunContext, evaluation: Evaluation, members: Members, frames: FrameMaps, session: Session
-) -> list[Any]:
+def _worst_frames(context: RunContext, evaluation: Evaluation, members: Members, session: Session) -> list[Any]:
     """False alarms and misses with labels, else the highest scores, as the largest member of the best variant saw them."""
     from registry import pictures
 
@@ -139,7 +168,7 @@ def _worst_frames(
     most = _WORST // 2 if context.data.labels else _WORST
     alarms, misses = pictures.worst_positions(index, scores, labels, most)
     largest = max(known, key=lambda trained: trained.member.size)
-    samples = session.samples(largest.member, context.targets[0], frames)
+    samples = session.samples(largest.member, context.targets[0])
     error_map = error_maps(largest.network(), samples, largest.member.training.precision, session.device)
     rows = []
     for position in [*alarms, *misses] if context.data.labels else alarms:

@@ -5,17 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from registry.console import Bar, duration, say
 from registry.models.versions import Versions
-from registry.runs.context import (
-    FrameMaps,
-    Request,
-    RunContext,
-    Session,
-    Subset,
-    Timing,
-    announce,
-    open_session,
-    prepare,
-)
+from registry.runs.context import Request, RunContext, Session, Subset, Timing, announce, open_session, prepare
 from registry.runs.evaluation import evaluate, fuse, score_targets
 from registry.runs.records import log_members, log_results, open_run, register
 from registry.runs.result import Result, present, stored_result
@@ -25,10 +15,7 @@ from vad.frames.store import map_path, open_frames
 
 
 def run(request: Request) -> Result:
-    """Run an entry to its end, or say what an earlier run of it found.
-
-    Raises InputError before anything is tracked for all that is wrong with entry, data or labels.
-    """
+    """Run an entry to its end, or say what an earlier run found. Raises InputError before anything is tracked."""
     context = prepare(request)
     announce(context)
     with open_session([context]) as (session, (context,)):
@@ -43,21 +30,24 @@ def execute(context: RunContext, session: Session, say_time: bool = False) -> Re
     """
     with session.lock(context.digest, f"{context.plan.name}: another run is running it"):
         if result := finished(context, session.tracking):
-            _say_done(result)
+            say(f"{result.entry} is done already: nothing to train, nothing to score (FORCE=1 runs it anew)")
+            for name, origin in result.members.items():
+                say(f"  {name:<14} from run {origin}")
             return result
         members = look_up(context, session)
-        if members.missing:
+        missing = [name for name in context.plan.members if name not in members]
+        if missing:
             if say_time:
-                seconds = duration(estimated_seconds(context, members.missing, session.device))
+                seconds = duration(estimated_seconds(context, missing, session.device))
                 say(f"  about {seconds} of training and scoring on this machine")
             session.engine.start()
-        frames = decode([(context, members.missing)], session)
+        decode([(context, missing)], session)
         with open_run(context, session) as log:
-            trained = train(context, members, frames, log, session)
-            scores = score_targets(context, trained, frames, session)
+            trained = train(context, members, log, session)
+            scores = score_targets(context, trained, session)
             outcomes = fuse(context, scores)
             evaluation = evaluate(context, outcomes)
-            result = log_results(context, evaluation, trained, frames, log, session)
+            result = log_results(context, evaluation, trained, log, session)
             log_members(context, trained, scores[-1], log, session)
             return register(context, evaluation, trained, result, log, session)
 
@@ -75,13 +65,7 @@ def finished(context: RunContext, tracking: Tracking) -> Result | None:
     return None
 
 
-def _say_done(result: Result) -> None:
-    say(f"{result.entry} is done already: nothing to train, nothing to score (FORCE=1 runs it anew)")
-    for name, origin in result.members.items():
-        say(f"  {name:<14} from run {origin}")
-
-
-def decode(runs: Iterable[tuple[RunContext, Sequence[str]]], session: Session) -> FrameMaps:
+def decode(runs: Iterable[tuple[RunContext, Sequence[str]]], session: Session) -> None:
     """Decode, for each run and the members that it misses, train frames and targets: each file once, for all sizes."""
     wanted: dict[str, tuple[Subset, Timing, set[int]]] = {}
     for context, missing in runs:
@@ -91,7 +75,6 @@ def decode(runs: Iterable[tuple[RunContext, Sequence[str]]], session: Session) -
             if subset is not None and names:
                 sizes = wanted.setdefault(subset.digest, (subset, context.timing, set()))[-1]
                 sizes.update(members[name].size for name in names)
-    maps: FrameMaps = {}
     folder = session.home / "frames"
     for subset, timing, sizes in wanted.values():
         source, started = subset.source, time.perf_counter()
@@ -102,5 +85,4 @@ def decode(runs: Iterable[tuple[RunContext, Sequence[str]]], session: Session) -
             with Bar(f"decode {subset.name}", len(source)) as bar:
                 found = open_frames(source, sorted(sizes), folder, bar.advance)
             timing.add("decode", time.perf_counter() - started, len(source))
-        maps |= {(subset.digest, size): frames for size, frames in found.items()}
-    return maps
+        session.maps.update({(subset.digest, size): frames for size, frames in found.items()})

@@ -1,14 +1,11 @@
 """What a run was made of, down to each frame's file: kept with it, so that a later run can say what changed since."""
 
-import json
 from collections.abc import Iterable, Mapping
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
 from registry.provenance import checkout
 from registry.runs.context import RunContext
-from registry.store.tracking import Found, Tracking
 from vad.data.frameset import Split
 from vad.detectors.member import SCORING_CODE, TRAINING_CODE
 from vad.images.decode import RESIZE_FILTER
@@ -50,15 +47,6 @@ def identity(context: RunContext) -> dict[str, Any]:
         "threads": limit(),
         "videos": {} if frames is None else {"train": videos_of(frames.train), "test": videos_of(frames.test)},
     }
-
-
-def stored_identity(tracking: Tracking, run: Found, home: Path) -> dict[str, Any] | None:
-    """What a run recorded of itself; None for a run older than such records, or one whose artifacts are gone."""
-    path = tracking.fetch(run.run_id, FILE, home)
-    try:
-        return dict(json.loads(path.read_text())) if path else None
-    except (OSError, ValueError):
-        return None
 
 
 def changed_frames(before: Mapping[str, Any], now: Mapping[str, Any], split: str) -> list[str]:

@@ -28,10 +28,7 @@ _ABOUT = "checkpoint.json"
 
 @dataclass(frozen=True)
 class TrainedMember:
-    """A member whose weights are in the store: the run that trained it, and how that went.
-
-    Its `member` says in which precision that was, where the entry says `auto`.
-    """
+    """A member whose weights are in the store, with the precision of its training; the run that trained it, and how."""
 
     member: Member
     run_id: str
@@ -73,16 +70,15 @@ class MemberStore:
 
     def _load(self, member: Member, run: Found) -> TrainedMember | None:
         folder = run.tags.get("vad.checkpoint", "")
-        paths = (f"{folder}/{_WEIGHTS}", f"{folder}/{_ABOUT}")
         try:
-            weights, about = (self._tracking.fetch(run.run_id, path, self._home) for path in paths)
+            weights = self._tracking.fetch(run.run_id, f"{folder}/{_WEIGHTS}", self._home)
+            content = self._tracking.read_json(run.run_id, f"{folder}/{_ABOUT}", self._home)
         except Altered as error:
             say(f"  {member.name}: {error}; it is passed over")
             return None
-        if weights is None or about is None:
+        if weights is None or content is None:
             say(f"  {member.name}: run {run.run_id} has lost its weights; it is passed over")
             return None
-        content = json.loads(about.read_text())
         return TrainedMember(
             member.trained_in(content["precision"]),
             run.run_id,
@@ -93,8 +89,8 @@ class MemberStore:
             tuple(Epoch(**epoch) for epoch in content["epochs"]),
         )
 
-    def keep(self, member: Member, digest: str, trained: Trained, samples: int, log: RunLog) -> None:
-        """Log the checkpoint: weights, and the epoch and loss that they come from."""
+    def keep(self, member: Member, digest: str, trained: Trained, samples: int, log: RunLog) -> TrainedMember:
+        """Log the weights, and how they were trained. Raises InputError where they cannot be read back."""
         folder = f"checkpoints/{member.group}/seed-{member.seed}"
         computed = {"precision": trained.precision, "threads": trained.threads}
         content = {
@@ -119,9 +115,6 @@ class MemberStore:
             tags = {"vad.checkpoint": folder, "vad.weights_sha256": written}
             tags |= {f"vad.{key}": str(value) for key, value in computed.items()}
             log.artifacts(Path(temporary), folder, known={_WEIGHTS: written}, metrics=metrics, tags=tags)
-
-    def kept(self, member: Member, log: RunLog) -> TrainedMember:
-        """What `keep` logged. Raises InputError where it cannot be read back."""
         if known := self._load(member, self._tracking.get(log.run_id)):
             return known
         raise InputError(f"the weights of {member.name} were logged to run {log.run_id}, but cannot be read back")

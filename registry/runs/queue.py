@@ -134,10 +134,9 @@ def _train_ahead(queue: Sequence[_Planned], session: Session) -> None:
         with ExitStack() as stack:
             trainings = []
             for planned in queue:
-                frames = decode([(planned.context, planned.trains)], session)
                 log = open_log(planned.context, session.tracking)
                 stack.callback(log.end, "KILLED")
-                trainings += [MemberTraining(planned.context, name, frames, log, session) for name in planned.trains]
+                trainings += [MemberTraining(planned.context, name, log, session) for name in planned.trains]
             with closing(train_all(trainings, session.engine)) as endings:
                 for training, ending in endings:
                     if isinstance(ending, Exception):

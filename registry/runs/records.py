@@ -15,9 +15,8 @@ from registry.models.production import Production
 from registry.models.versions import Versions
 from registry.provenance import provenance
 from registry.runs import identity
-from registry.runs.context import FrameMaps, RunContext, Session, ended
-from registry.runs.evaluation import Evaluation, write_pictures
-from registry.runs.findings import findings
+from registry.runs.context import RunContext, Session, ended
+from registry.runs.evaluation import Evaluation, findings, write_pictures
 from registry.runs.members import Members, TrainedMember
 from registry.runs.result import FILE, Result, describe, describe_version, reference_for, reference_text
 from registry.store import score_table
@@ -110,9 +109,7 @@ def _loss(loss: str | Weighted) -> str:
     return loss if isinstance(loss, str) else "+".join(f"{weight:g} {name}" for name, weight in loss)
 
 
-def log_results(
-    context: RunContext, evaluation: Evaluation, members: Members, frames: FrameMaps, log: RunLog, session: Session
-) -> Result:
+def log_results(context: RunContext, evaluation: Evaluation, members: Members, log: RunLog, session: Session) -> Result:
     """Log figures, scores, files and pictures."""
     entry, best = context.loaded.entry, evaluation.best
     result = Result(
@@ -139,7 +136,7 @@ def log_results(
         predictions = folder / f"predictions-{best}.csv"
         _write_files(context, evaluation, predictions)
         digest = sha256(predictions)
-        write_pictures(context, evaluation, members, frames, session, folder / "pictures")
+        write_pictures(context, evaluation, members, session, folder / "pictures")
         log.artifacts(folder, tags={"vad.predictions_sha256": digest})
     return result
 
@@ -189,8 +186,7 @@ def _write_files(context: RunContext, evaluation: Evaluation, predictions: Path)
 def log_members(context: RunContext, members: Members, scores: MemberScores, log: RunLog, session: Session) -> None:
     """Log a model for each member that was trained in this run's MLflow experiment, once, and its figures, once each.
 
-    `scores` are those of the judged frames. The figure of a member is the AP of one of its errors before any step, as in
-    `ap_alone.max`.
+    A figure is the AP of one of its errors on the judged frames before any step, as in `ap_alone.max`.
     """
     from sklearn.metrics import average_precision_score
 
@@ -236,6 +232,7 @@ def register(
 ) -> Result:
     """Register the best variant that frames alone can give, let it stand for production, and say so in the run."""
     streams, variants = context.plan.streams, context.plan.variants
+    number: str | None = None
     from_frames = [name for name in result.variants if not any(streams[s].file for s in variants[name].streams)]
     if not from_frames:
         said = "no model: every variant reads predictions files, which cannot score frames"
@@ -258,9 +255,9 @@ def register(
         state = "registered as" if new else "is already"
         outcome = "now production" if decision.promote else "not promoted"
         said = f"{name} {state} {version.uri}; {outcome}: {decision.reason}"
-        result = replace(result, version=version.number)
+        number = version.number
         log.tags({"vad.version": version.number, "vad.decision": decision.reason})
-    result = replace(result, registered=said)
+    result = replace(result, version=number, registered=said)
     log.text(FILE, json.dumps(asdict(result), indent=2))
     return result
 

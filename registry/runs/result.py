@@ -1,6 +1,5 @@
 """What a run found, and how a person reads it: in the terminal, and in MLflow as a run's or a version's description."""
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
@@ -57,13 +56,10 @@ def present(result: Result, versions: Versions) -> Result:
 def stored_result(tracking: Tracking, run: Found, home: Path) -> Result | None:
     """What a finished run found, from its own record; None where that is gone or was altered."""
     try:
-        path = tracking.fetch(run.run_id, FILE, home)
-        if path is None:
-            return None
-        content = json.loads(path.read_text())
+        content = tracking.read_json(run.run_id, FILE, home) or {}
         content["variants"] = {n: Measured(**m) if m else None for n, m in content["variants"].items()}
         return Result(**content)
-    except (Altered, ValueError, TypeError, KeyError):
+    except (Altered, TypeError, KeyError, AttributeError):
         return None
 
 

@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 
@@ -13,8 +13,8 @@ import torch
 
 from registry.console import Bar, plural, say
 from registry.engines.base import Engine, Job, Lost
-from registry.runs.context import FrameMaps, RunContext, Session, ended
-from registry.runs.members import TrainedMember
+from registry.runs.context import RunContext, Session, ended
+from registry.runs.members import Members, TrainedMember
 from registry.store.retries import impatient
 from registry.store.runlog import RunLog
 from vad.detectors.member import Member
@@ -30,50 +30,40 @@ from vad.system.threads import limit
 _CURVE_EVERY = 3.0
 
 
+Endings = Generator[tuple["MemberTraining", TrainedMember | Exception], None, None]
+
+
 class MembersFailed(RuntimeError):
     """Some members could not be trained; the others were, and are kept."""
 
 
-@dataclass(frozen=True)
-class FoundMembers:
-    """The members of a run: those in the store, and the names of those to train."""
-
-    known: dict[str, TrainedMember]
-    missing: list[str]
-
-
-def look_up(context: RunContext, session: Session) -> FoundMembers:
-    """Which members are there and which must be trained; said before anything starts."""
+def look_up(context: RunContext, session: Session) -> dict[str, TrainedMember]:
+    """Return the members that are in the store. Says, before anything starts, which these are and which must be trained."""
     found: dict[str, TrainedMember] = {}
-    missing = []
     for name, member in context.plan.members.items():
         digest = context.member_digests[name]
         if known := session.store.find(member, digest, context.force_tags):
             found[name] = known
             how = f"from run {known.run_id} ({known.trained_for}, epoch {known.epoch}, loss {known.loss:.5f})"
         else:
-            missing.append(name)
             reason = "FORCE=1" if context.request.force else "no finished member of this recipe on these frames"
             how = f"to train: {reason}"
         say(f"  {name:<14} {how}")
-    return FoundMembers(found, missing)
+    return found
 
 
-def train(
-    context: RunContext, members: FoundMembers, frames: FrameMaps, parent: RunLog, session: Session
-) -> dict[str, TrainedMember]:
-    """All members, the missing ones trained now; those that another process is training come last, and are waited for.
-
-    Raises MembersFailed when all had their turn and some could not be trained.
-    """
-    trained = dict(members.known)
+def train(context: RunContext, known: Members, parent: RunLog, session: Session) -> dict[str, TrainedMember]:
+    """All members, those that are not `known` trained now. Raises MembersFailed at the end where some could not be trained."""
+    trained = dict(known)
     failed: dict[str, str] = {}
     trainings = []
-    for name in members.missing:
+    for name in context.plan.members:
+        if name in known:
+            continue
         if before := session.failed.get(context.member_digests[name]):
             failed[name] = f"{before}, as found before"
         else:
-            trainings.append(MemberTraining(context, name, frames, parent, session))
+            trainings.append(MemberTraining(context, name, parent, session))
     with closing(train_all(trainings, session.engine)) as endings:
         for training, ending in endings:
             name = training.name
@@ -94,42 +84,34 @@ def train(
     return {name: trained[name] for name in context.plan.members}
 
 
-def train_all(
-    trainings: Sequence["MemberTraining"], engine: Engine
-) -> Generator[tuple["MemberTraining", TrainedMember | Exception], None, None]:
-    """Train members, and yield what became of each, as they end.
-
-    Those that another process is training come last, and are waited for one at a time: a process that waits must hold
-    nothing that another one may wait for.
-    """
-    rounds, wait = [trainings], False
-    while rounds:
-        with closing(_train_together(rounds.pop(0), engine, wait)) as endings:
-            for training, ending in endings:
-                if ending is None:
-                    rounds.append([training])
-                else:
-                    yield training, ending
-        wait = True
+def train_all(trainings: Sequence["MemberTraining"], engine: Engine) -> Endings:
+    """Train members, and yield what became of each, as they end; those that another process is training come last."""
+    elsewhere: list[MemberTraining] = []
+    yield from _train_together(trainings, engine, elsewhere)
+    for training in elsewhere:  # one at a time: a process that waits must hold nothing that another may wait for
+        yield from _train_together([training], engine, None)
 
 
 def _train_together(
-    trainings: Sequence["MemberTraining"], engine: Engine, wait: bool
-) -> Generator[tuple["MemberTraining", TrainedMember | Exception | None], None, None]:
-    """Train members; None for one that another process is training. Where this is cut off, so are all of them."""
+    trainings: Sequence["MemberTraining"], engine: Engine, elsewhere: list["MemberTraining"] | None
+) -> Endings:
+    """Train members; those that another process is training go into `elsewhere`, or are waited for where that is None."""
     running: dict[Job, MemberTraining] = {}
-    not_trained: list[tuple[MemberTraining, TrainedMember | None]] = []
+    found: list[tuple[MemberTraining, TrainedMember]] = []
 
     def jobs() -> Iterator[Job]:
         for training in trainings:
             stack.push(training.open)
-            started = training.start(wait)
+            started = training.start(wait=elsewhere is None)
             if isinstance(started, Job):
                 running[started] = training
                 yield started
-            else:
-                training.open.close()
-                not_trained.append((training, started))
+                continue
+            training.open.close()
+            if started is not None:
+                found.append((training, started))
+            elif elsewhere is not None:
+                elsewhere.append(training)
 
     with ExitStack() as stack, closing(engine.train(jobs())) as outcomes:
         for job, outcome in outcomes:
@@ -139,7 +121,7 @@ def _train_together(
             except Exception as error:
                 ending = error
             yield training, ending
-        yield from not_trained
+        yield from found
 
 
 class MemberTraining:
@@ -148,10 +130,10 @@ class MemberTraining:
     `open` holds its lock and its run in MLflow; how it is left decides the run's status.
     """
 
-    def __init__(self, context: RunContext, name: str, frames: FrameMaps, parent: RunLog, session: Session):
+    def __init__(self, context: RunContext, name: str, parent: RunLog, session: Session):
         self.context, self.name = context, name
         self.open = ExitStack()
-        self._frames, self._parent, self._session = frames, parent, session
+        self._parent, self._session = parent, session
         self._member, self._digest = context.plan.members[name], context.member_digests[name]
 
     def start(self, wait: bool) -> Job | TrainedMember | None:
@@ -164,22 +146,22 @@ class MemberTraining:
         if known := session.store.find(member, digest, context.force_tags):
             return known
         assert context.train is not None
-        samples = session.samples(member, context.train, self._frames, training=True)
+        samples = session.samples(member, context.train, training=True)
         tags = {
             **{"vad.scale": member.size, "vad.seed": member.seed, "vad.group": member.group},
             **{"vad.entry": context.plan.name, "vad.profile": context.loaded.profile, **context.force_tags},
         }
         parent = self._parent
         log = session.tracking.open_run(parent.experiment_id, "member", digest, member.name, tags, parent.run_id)
-        state = session.state(digest)
+        state = session.home / "resume" / f"{digest}.safetensors"
         self.open.push(lambda kind, *_: None if kind else state.unlink(missing_ok=True))  # when the run is FINISHED
         self.open.enter_context(ended(log))
-        log.params({**member.settings(), "parameters": parameter_count(member.build())})
+        log.log(params={**member.settings(), "parameters": parameter_count(member.build())})
         self._samples, self._log, self._curve = len(samples), log, _Curve(log, resumed=state.exists())
         unit = f"{member.kind_of_input().shape(member.size).kind}s"
         bar = Bar(f"train {member.name}", len(samples) * member.training.epochs, unit)
         self._shown = self.open.enter_context(ExitStack())
-        self._shown.callback(self._curve.stop)  # also where the training is cut off
+        self._shown.callback(self._curve.send, wait=_CURVE_EVERY)  # also where the training is cut off
 
         def on_epoch(epoch: Epoch) -> None:
             bar.loss(epoch.loss)
@@ -202,13 +184,12 @@ class MemberTraining:
             self._curve.complete(outcome.epochs)
             if outcome.resumed_after:
                 say(f"    resumed after epoch {outcome.resumed_after}, where it was interrupted")
-            self._keep(outcome)
-            known = self._session.store.kept(self._member, self._log)
+            known = self._keep(outcome)
         self.context.timing.add("train", known.seconds, self._samples * len(known.epochs))
         return known
 
-    def _keep(self, trained: Trained) -> None:
-        self._session.store.keep(self._member, self._digest, trained, self._samples, self._log)
+    def _keep(self, trained: Trained) -> TrainedMember:
+        return self._session.store.keep(self._member, self._digest, trained, self._samples, self._log)
 
 
 class _Curve:
@@ -230,19 +211,16 @@ class _Curve:
         if not self._sending.locked() and time.monotonic() - self._last >= _CURVE_EVERY:
             self._last = time.monotonic()
             # A daemon: a server that hangs must not hold up the process's end.
-            threading.Thread(target=self._try, args=(0,), daemon=True).start()
-
-    def stop(self) -> None:
-        """Send what there is, if that can be done at once."""
-        self._try(_CURVE_EVERY)
+            threading.Thread(target=self.send, daemon=True).start()
 
     def complete(self, epochs: Sequence[Epoch]) -> None:
         """Send those of all epochs that are not sent yet. Raises what the store raises."""
         with self._sending:
             self._send(epochs)
 
-    def _try(self, seconds: float) -> None:
-        if self._sending.acquire(timeout=seconds):
+    def send(self, wait: float = 0) -> None:
+        """Send what there is, if the store takes it and another sending ends within `wait` seconds."""
+        if self._sending.acquire(timeout=wait):
             try:
                 with impatient(), suppress(Exception):  # it is tried again, at the latest by `complete`
                     self._send(tuple(self._epochs))
@@ -261,10 +239,7 @@ _BATCHES, _PIXELS, _SCORING = 3, 2**19, 1 / 3
 
 
 def estimated_seconds(context: RunContext, names: Iterable[str], device: torch.device) -> float:
-    """Seconds, roughly, of training these members for all epochs (early stopping may make it less) and scoring by them.
-
-    Each kind of network is timed once in a process.
-    """
+    """Seconds, roughly, of training these members for all epochs (early stopping may make it less) and scoring by them."""
     total = 0.0
     for member in (context.plan.members[name] for name in names):
         kind, recipe = member.kind_of_input(), member.training

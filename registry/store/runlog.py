@@ -50,9 +50,6 @@ class RunLog:
         )
         self._params |= new
 
-    def params(self, params: Mapping[str, Any]) -> None:
-        self.log(params=params)
-
     def tags(self, tags: Mapping[str, Any]) -> None:
         self.log(tags=tags)
 
@@ -71,15 +68,16 @@ class RunLog:
         """Return the steps for which a metric was logged."""
         return {point.step for point in self._client.get_metric_history(self.run_id, metric)}
 
-    def artifact(self, path: Path, folder: str | None = None) -> None:
+    def artifact(self, path: Path) -> None:
         """Log a file, and record its SHA-256."""
-        self._client.log_artifact(self.run_id, str(path), folder)
-        self.tags(self._record({path.name: sha256(path)}, folder))
+        self._client.log_artifact(self.run_id, str(path))
+        self._files[path.name] = sha256(path)
+        self.tags(as_tags(self._files))
 
     def text(self, name: str, content: str) -> None:
-        """Log a text as a file of this name."""
+        """Log a file with this content, and record its SHA-256."""
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder, name)
+            path = Path(folder) / name
             path.write_text(content)
             self.artifact(path)
 
@@ -93,14 +91,10 @@ class RunLog:
     ) -> None:
         """Log a folder's files, then `metrics` and `tags`; record each SHA-256, computed unless it is `known` by name."""
         self._client.log_artifacts(self.run_id, str(path), folder)
-        files = {file.relative_to(path).as_posix(): file for file in sorted(path.rglob("*")) if file.is_file()}
-        digests = {name: (known or {}).get(name) or sha256(file) for name, file in files.items()}
-        self.log(metrics, tags={**self._record(digests, folder), **(tags or {})})
-
-    def _record(self, digests: Mapping[str, str], folder: str | None) -> dict[str, str]:
-        """Return the tags that name all files of the run, these among them."""
-        self._files |= {f"{folder}/{name}" if folder else name: digest for name, digest in digests.items()}
-        return as_tags(self._files)
+        for file in filter(Path.is_file, sorted(path.rglob("*"))):
+            name = file.relative_to(path).as_posix()
+            self._files[f"{folder}/{name}" if folder else name] = (known or {}).get(name) or sha256(file)
+        self.log(metrics, tags={**as_tags(self._files), **(tags or {})})
 
     def end(self, status: Status) -> None:
         """Set the status. For that of a run that was cut off it does not wait: the next command sets it where it is missing."""

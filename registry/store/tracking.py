@@ -1,7 +1,6 @@
-"""Runs in MLflow: a store in which they are opened and found again.
+"""Runs in MLflow, opened and found again by the digests in their tags.
 
-A parent run is an entry on some data, a child run a member. Runs are found again by the digests in their tags, so nothing
-that is finished is done twice and what was cut off is taken up.
+A parent run is an entry on some data, a child run a member. What is finished is not done twice, what was cut off resumes.
 """
 
 import json
@@ -247,7 +246,7 @@ class Tracking:
         raise InputError(f"there is no run {run_id} in {self.shown}")
 
     def fetch(self, run_id: str, path: str, home: Path) -> Path | None:
-        """Return a copy of an artifact in `home`, or a local store's file; None if it is gone or was never logged. Raises Altered."""
+        """Return an artifact, of a server a copy below `home`; None if it is gone or was never logged. Raises Altered."""
         run = self._seen.get(run_id) or self._look_at(run_id)
         if run is None:
             return None
@@ -265,6 +264,14 @@ class Tracking:
         if known and known != digest:
             raise Altered(run_id, path)
         return found if known else None
+
+    def read_json(self, run_id: str, path: str, home: Path) -> dict[str, Any] | None:
+        """Return the content of an artifact; None if it is gone or no JSON object. Raises Altered."""
+        found = self.fetch(run_id, path, home)
+        try:
+            return dict(json.loads(found.read_text())) if found else None
+        except (OSError, ValueError, TypeError):
+            return None
 
     def _look_at(self, run_id: str) -> Run | None:
         run = unless_absent(lambda: self.client.get_run(run_id))

@@ -170,10 +170,10 @@ def test_an_alias_that_was_cut_off_is_completed_by_hand_too(workspace, machines,
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("same_data: true\nmin_gian: 0.1\nconfidence: 0.5\n", 'line 2: min_gian: there is no such key; did you mean "min_gain"?'),
+        ("same_data: true\nmin_gian: 0.1\nconfidence: 0.5\n", 'line 2: min_gian: unknown key; did you mean "min_gain"?'),
         ("same_data: true\nmin_gain: -1\nconfidence: 0.5\n", "line 2: min_gain: input should be greater than or equal to 0"),
         ("same_data: true\nmin_gain: 0\nconfidence: 95\n", "line 3: confidence: input should be less than or equal to 1"),
-        ("same_data: true\nmin_gain: 0\n", "confidence: field required"),
+        ("same_data: true\nmin_gain: 0\n", "confidence: this key is missing"),
         ("same_data: true\nsame_data: true\nmin_gain: 0\nconfidence: 1\n", "line 1: same_data: this key is there twice"),
         ("[1, 2]\n", "the file: "),
         ("", "the file: "),
