@@ -53,9 +53,8 @@ class Lineage:
 
 def explain(what: str, home: Path) -> Lineage:
     """Return the lineage of a file or version (`v3`, an alias, a URI). Raises InputError where there is neither."""
-    tracking = Tracking()
-    versions = Versions(tracking)
-    chain = _Chain(tracking, versions, home)
+    versions = Versions(Tracking())
+    chain = _Chain(versions, home)
     if Path(what).is_file():
         chain.add_file(Path(what))
     elif what.startswith("models:/") or versions.find(what):
@@ -63,7 +62,7 @@ def explain(what: str, home: Path) -> Lineage:
     else:
         hint = "give a path, models:/vad-ensemble/3, v3 or production"
         raise InputError(f"{what} is neither a file nor a model version ({hint})")
-    return chain.lineage
+    return chain
 
 
 def as_text(found: Lineage) -> str:
@@ -79,23 +78,23 @@ def as_text(found: Lineage) -> str:
     return "\n".join(f"{what:<{width}}  {line}" for what, line in rows)
 
 
-class _Chain:
-    """Adds link after link to a lineage."""
+class _Chain(Lineage):
+    """Finds link after link."""
 
-    def __init__(self, tracking: Tracking, versions: Versions, home: Path):
-        self._tracking, self._versions, self._home = tracking, versions, home
-        self.lineage = Lineage()
+    def __init__(self, versions: Versions, home: Path):
+        super().__init__()
+        self._tracking, self._versions, self._home = versions.tracking, versions, home
 
     def add_file(self, file: Path) -> None:
         try:
             origin = find_origin(file, self._tracking)
         except UnknownFile as error:
-            self.lineage.add("file", str(file), str(error), sound=False)
+            self.add("file", str(file), str(error), sound=False)
             return
-        self.lineage.add("file", str(file), f"SHA-256 {origin.digest}, as recorded: not altered")
+        self.add("file", str(file), f"SHA-256 {origin.digest}, as recorded: not altered")
         if origin.submission is None:
             best = origin.run.params.get("best_variant", "")
-            self.lineage.add("written", f"by the run itself, as predictions of its best variant {best}")
+            self.add("written", f"by the run itself, as predictions of its best variant {best}")
             self._add_run(origin.run, best)
         else:
             run, tags = origin.submission, defaultdict(lambda: "?", origin.submission.tags)
@@ -103,7 +102,7 @@ class _Chain:
             lines += [f"{board} board: {value}" for board, value in board_scores(run.metrics).items()]
             if "vad.kaggle" in tags:
                 lines.append(f"Kaggle, {tags['vad.kaggle']}: {run.tags.get('vad.kaggle_reply', '')}")
-            self.lineage.add("submission", *lines)
+            self.add("submission", *lines)
             self.add_version(self._versions.resolve(tags["vad.version"]))
 
     def add_version(self, version: Version) -> None:
@@ -117,11 +116,11 @@ class _Chain:
             lines, sound = [*lines, str(error)], False
         if decision := version.tags.get("vad.decision"):
             lines.append(decision)
-        self.lineage.add("version", *lines, sound=sound)
+        self.add("version", *lines, sound=sound)
         try:
             run = self._tracking.get(version.run_id)
         except InputError as error:
-            self.lineage.add("run", str(error), sound=False)
+            self.add("run", str(error), sound=False)
             return
         self._add_run(run, version.tags.get("vad.variant", ""))
 
@@ -130,39 +129,39 @@ class _Chain:
         tags, identity, faults = defaultdict(lambda: "?", run.tags), self._read(run, "identity.json"), self._faults(run)
         checked = faults or ["its files are those that it logged (SHA-256)"]
         about = f"{run.run_id}, {run.status}, {run.when}", f"on {tags['vad.machine']}"
-        self.lineage.add("run", *about, *checked, sound=not faults)
+        self.add("run", *about, *checked, sound=not faults)
 
         figure = run.tags.get("vad.figure", "ap")
         value = run.metrics.get(f"{figure}.{variant}")
         definition = identity.get("plan", {}).get("variants", {}).get(variant)
         as_yaml = yaml.safe_dump(definition, default_flow_style=True, width=1000, sort_keys=False).strip()
         measured = "" if value is None else f": {figure} {value:.4f}"
-        self.lineage.add("variant", f"{variant}{measured}", *([as_yaml] if definition else []))
+        self.add("variant", f"{variant}{measured}", *([as_yaml] if definition else []))
 
         members = self._read(run, "results.json").get("members", {})
-        self.lineage.members = [self._member(name, run_id) for name, run_id in members.items()]
-        self.lineage.add("members", f"{len(members)} of this run" if members else "none: it reads predictions files")
+        self.members = [self._member(name, run_id) for name, run_id in members.items()]
+        self.add("members", f"{len(members)} of this run" if members else "none: it reads predictions files")
 
         changed = f", with {tags['vad.set']}" if run.tags.get("vad.set") else ""
         entry = f"{tags['mlflow.source.name']}, profile {tags['vad.profile']}{changed}"
-        self.lineage.add("entry", entry, "as written and as resolved: entry.yaml and resolved.yaml of the run")
+        self.add("entry", entry, "as written and as resolved: entry.yaml and resolved.yaml of the run")
 
         data = f"{tags['vad.data_name']} ({tags['vad.data']}), labels {tags['vad.labels']}"
         digests = (f"{split} frames {run.tags.get(f'vad.{split}_digest') or '-'}" for split in ("train", "test"))
-        self.lineage.add("data", data, *digests)
+        self.add("data", data, *digests)
 
         commit, code = run.tags.get("mlflow.source.git.commit"), identity.get("code")
         state = " with files that were not committed" if tags["vad.dirty"] == "yes" else ""
         lines = [f"commit {commit}{state}" if commit else "no commit: not run from a checkout"]
         lines += [f"training code {code['training']}, scoring code {code['scoring']}"] if code else []
-        self.lineage.add("code", *lines, f"Python {tags['vad.python']}, PyTorch {tags['vad.torch']}")
+        self.add("code", *lines, f"Python {tags['vad.python']}, PyTorch {tags['vad.torch']}")
 
     def _member(self, name: str, run_id: str) -> dict[str, Any]:
         """Return name, run, epoch, loss and weights of a member that the run used."""
         try:
             found = self._tracking.get(run_id)
         except InputError:
-            self.lineage.sound = False
+            self.sound = False
             return {"name": name, "run": run_id, "epoch": "", "loss": "", "entry": "that run is gone", "weights": ""}
         epoch, loss = found.metrics.get("best_epoch", 0), found.metrics.get("best_loss", float("nan"))
         entry, weights = (found.tags.get(f"vad.{key}", "") for key in ("entry", "weights_sha256"))
