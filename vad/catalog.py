@@ -83,7 +83,7 @@ class Catalog(Generic[Block]):
     def register(self, name: str, *, version: int | None = None) -> Callable[[Block], Block]:
         """Decorator: file a block under `name`.
 
-        The project's own have a `version`, raised where one gives anything else for the same settings; yours are known by source.
+        The project's blocks have a `version`, incremented where results change for the same options; yours are identified by source.
         """
 
         def file(block: Block) -> Block:
@@ -95,7 +95,7 @@ class Catalog(Generic[Block]):
         return file
 
     def code(self, name: str) -> dict[str, str]:
-        """What, of a block's code, its digest holds: your own sources by file, or a version above 1."""
+        """The part of a block's code that enters digests: source digests by file for yours, a version above 1 for the project's."""
         if (version := self._versions.get(name, 1)) is None:
             return code_of(self._blocks[name].__module__, name)
         return {f"{self.kind} {name}": str(version)} if version > 1 else {}

@@ -28,7 +28,7 @@ _model_option = click.option(
     type=click.Choice(["stored", "own"]),
     default="stored",
     show_default=True,
-    help="Percentiles of the run that made the model, or of these test frames.",
+    help="Normalize by the percentiles of the model's run (stored), or by those of these test frames (own).",
 )
 @click.option("--kaggle", metavar="COMPETITION", help="Hand the file to the `kaggle` command, and record its reply.")
 @click.option(
@@ -94,7 +94,7 @@ def render(video: str, fps: int, **asked: Any) -> None:
     from vad.scoring.render import IN_BROWSERS
 
     done = rendering.render(submission.Request(**asked), video, fps, options.home())
-    where = "plays in browsers" if done.codec in IN_BROWSERS else "browsers do not play it; a player does"
+    where = "plays in browsers" if done.codec in IN_BROWSERS else "browsers cannot play it; use a video player"
     width, height = done.size
     click.echo(f"wrote {done.path}: {done.frames:,} frames, {width} x {height}, {done.codec} ({where})")
     click.echo(f"by model version {done.version.number}, {done.variant}; the heat map is the error of {done.member}")
@@ -119,12 +119,12 @@ def evaluate(file: str, labels: str, first_frame: int | None, as_json: bool) -> 
     click.echo(json.dumps(asdict(measured), indent=2) if as_json else measured_text(measured))
 
 
-@click.command(short_help="Write a board's score back to run and version.")
+@click.command(short_help="Record a board's score on its run and version.")
 @click.argument("file", type=options.PATH)
 @click.option("--score", type=options.share, required=True, help="What the board says, from 0 to 1.")
 @click.option("--board", type=click.Choice(["public", "private"]), default="public", show_default=True)
 def record(file: str, score: float, board: str) -> None:
-    """Write a board's score back to the model version and the run that the file came from.
+    """Record the score of a competition's board on the run and the model version that the file came from.
 
     Example: vad record submissions/avenue-v3.csv --score 0.631 --board public
     """
@@ -152,7 +152,7 @@ def explain(what: str, as_json: bool) -> None:
     found = lineage.explain(what, options.home())
     click.echo(json.dumps(asdict(found), indent=2) if as_json else lineage.as_text(found))
     if not found.sound:
-        raise InputError(f"{what} is not what was recorded, or a part of its lineage is gone; see above")
+        raise InputError(f"{what} differs from what was recorded, or a part of its lineage is missing; see above")
 
 
 @click.command(short_help="Make a version production by hand.")
@@ -175,7 +175,7 @@ def promote(version: str) -> None:
 def rollback() -> None:
     """Make the previous production model production again.
 
-    Twice in a row goes forward again: what was production before the first is the previous one then.
+    A second rollback undoes the first, as the two versions change places.
     """
     from registry.models.production import Production
     from registry.models.versions import Versions

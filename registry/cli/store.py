@@ -34,7 +34,7 @@ def export(folder: str, run: str | None, model: str | None) -> None:
 def import_(folder: str) -> None:
     """Import the runs and the model version of an exported folder into this store.
 
-    Every file is checked first. What is there already is not made again, and what was cut off is taken up.
+    Every file is checked first. What the store already has is skipped, and an interrupted import is resumed.
     A model becomes the candidate where it is the best of its data. `vad promote` makes it production.
 
     Example: vad import handover
@@ -70,22 +70,26 @@ def doctor(fix: bool, as_json: bool) -> None:
 
 @click.command(short_help="Free space: caches, and runs that you name.")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
-@click.option("--runs", is_flag=True, help="Runs and versions instead of caches: those named, or all that are older.")
-@click.option("--older-than", type=click.FloatRange(0), metavar="DAYS", help="[caches: 30]")
 @click.option(
-    "--keep", type=click.FloatRange(0), metavar="GB", help="Caches: remove what was used least, down to this size."
+    "--runs", is_flag=True, help="Remove runs and versions instead of caches: those named, or all that are older."
 )
-@click.option("--dry-run", is_flag=True, help="Say what would go, and leave it.")
+@click.option(
+    "--older-than", type=click.FloatRange(0), metavar="DAYS", help="Remove only what is older. [30 for caches]"
+)
+@click.option(
+    "--keep", type=click.FloatRange(0), metavar="GB", help="Caches: remove the least recently used, down to this size."
+)
+@click.option("--dry-run", is_flag=True, help="List what would be removed, and remove nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @options.writes
 def gc(
     names: tuple[str, ...], runs: bool, older_than: float | None, keep: float | None, dry_run: bool, yes: bool
 ) -> None:
-    """Free space on the disk. The command says first what would go, and asks you.
+    """Free space on the disk. List what would be removed, and ask first.
 
-    Caches are made anew when they are missed. With --runs, NAME is a run's id, an experiment (all its runs) or a version (v3):
-    they go with their artifacts and members. What has an alias, as production has, stays with all that it is made of, and so do
-    members that another run uses.
+    Caches are rebuilt when they are needed. With --runs, NAME is a run's id, an experiment (all its runs) or a version (v3):
+    they go with their artifacts and members. Versions with an alias, such as production, stay with their runs and members, and so
+    do members that another run uses.
 
     Example: vad gc --older-than 7 --keep 5
 
@@ -119,6 +123,6 @@ def gc(
     except click.Abort:
         agreed = False
     if not agreed:
-        raise InputError("nothing was removed; --yes removes it without a question, --dry-run asks none either")
-    collecting.let_go(waste)
+        raise InputError("nothing was removed; --yes removes without a question, --dry-run only lists")
+    collecting.remove(waste)
     click.echo(f"freed {megabytes(size)}")

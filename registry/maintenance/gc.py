@@ -118,7 +118,7 @@ def as_text(waste: Sequence[Waste]) -> str:
     return table(["what", "", "size"], rows, right=(1, 2))
 
 
-def let_go(waste: Collection[Waste]) -> None:
+def remove(waste: Collection[Waste]) -> None:
     """Free all of it, in this order. Raises InputError for what cannot be removed; what came before it is gone."""
     with mending.possible("remove", "make it yours"):
         for step in (step for item in waste for step in item.steps):

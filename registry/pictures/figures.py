@@ -1,4 +1,4 @@
-"""The figures of a run: the precision-recall curve, the figure of each variant, the losses of all members."""
+"""Plots of a run: the precision-recall curve, the figure of each variant, the losses of all members."""
 
 from collections.abc import Mapping, Sequence
 from itertools import cycle
@@ -26,7 +26,9 @@ def precision_recall(path: Path, scores: Values, labels: Flags, index: FrameInde
     from sklearn.metrics import precision_recall_curve
 
     precision, recall, _ = precision_recall_curve(labels, scores)
-    recall, reached = np.unique(recall[::-1], return_index=True)  # AP takes each recall where it is reached first
+    recall, reached = np.unique(
+        recall[::-1], return_index=True
+    )  # of equal recalls AP takes the one at the highest threshold
     precision = precision[::-1][reached]
     precision[0] = precision[1]  # scikit-learn's (0, 1) is a convention; no threshold gives it
     with sheet(path, 5.4) as figure:

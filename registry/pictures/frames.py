@@ -1,4 +1,4 @@
-"""Scores over frames, with the worst frames marked; and these beside what a network made of them."""
+"""Plots of frames: score timelines with the worst frames marked, an overview, and the worst frames with reconstruction and error."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -105,7 +105,7 @@ def _timeline(
     for piece in np.split(np.arange(span.start, span.stop), breaks):
         x = index.frame[piece]
         if others:
-            # one line, lifted off between variants: many lines would take long
+            # one line with NaN between variants: many lines would be slow: many lines would take long
             ends = [np.append(values[piece], np.nan) for values in others]
             axes.plot(np.tile(np.append(x, np.nan), len(others)), np.concatenate(ends), color=FAINT, lw=0.5)
         axes.plot(x, scores[piece], color=BLUE, lw=1.3, marker="o" if len(piece) == 1 else "", ms=3.5)
@@ -153,7 +153,7 @@ def overview(path: Path, index: FrameIndex, scores: Values, variant: str, labels
 
 @dataclass(frozen=True, eq=False)
 class WorstFrame:
-    """One row of the sheet: images are uint8 of shape (H, W, 3), RGB; `error` is of shape (H, W)."""
+    """One frame of `worst_frames`: images are uint8 of shape (H, W, 3), RGB; `error` is of shape (H, W)."""
 
     title: str
     frame: NDArray[np.uint8]

@@ -1,4 +1,4 @@
-"""The look of every picture: size, colours, and the sheet that they are drawn on. The same numbers give the same bytes.
+"""The look of every picture: size, colours, and the figure that they are drawn on. The same data give the same bytes.
 
 MLflow shows them about 900 px wide; they have twice as many pixels, for sharp screens. Colours are Okabe and Ito's.
 """

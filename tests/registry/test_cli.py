@@ -10,7 +10,7 @@ from registry.cli import main
 from registry.cli.options import experiment_names
 
 # Words that a help text may begin with, so that it says what the command does.
-VERBS = "Run Validate Print Inspect Explain List Compare Set Open Write Answer Render Measure Trace Make Go Export Import Find Free"
+VERBS = "Run Validate Print Inspect Explain List Compare Set Open Write Answer Render Measure Trace Record Make Go Export Import Find Free"
 
 
 def test_every_help_text_begins_with_a_verb():
