@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from registry.console import Bar, duration, say
 from registry.models.versions import Versions
-from registry.runs.context import Request, RunContext, Session, Subset, Timing, announce, open_session, prepare
+from registry.runs.context import Request, RunContext, Session, Subset, Timing, announce, ended, open_session, prepare
 from registry.runs.evaluation import evaluate, fuse, score_targets
 from registry.runs.records import log_members, log_results, open_run, register
 from registry.runs.result import Result, present, stored_result
@@ -42,7 +42,7 @@ def execute(context: RunContext, session: Session, say_time: bool = False) -> Re
                 say(f"  about {seconds} of training and scoring on this machine")
             session.engine.start()
         decode([(context, missing)], session)
-        with open_run(context, session) as log:
+        with ended(open_run(context, session)) as log:
             trained = train(context, members, log, session)
             scores = score_targets(context, trained, session)
             outcomes = fuse(context, scores)

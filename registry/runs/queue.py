@@ -10,7 +10,7 @@ from registry.data.datasets import open_frames_of
 from registry.entries.loading import all_experiments, experiments_folder
 from registry.runs.context import Request, RunContext, Session, open_session, prepare, say_settings, told_labels
 from registry.runs.executor import decode, execute, finished
-from registry.runs.records import open_log
+from registry.runs.records import open_run
 from registry.runs.result import Result, figure_name, interval
 from registry.runs.training import MemberTraining, estimated_seconds, train_all
 from registry.store.connection import explain
@@ -134,7 +134,7 @@ def _train_ahead(queue: Sequence[_Planned], session: Session) -> None:
         with ExitStack() as stack:
             trainings = []
             for planned in queue:
-                log = open_log(planned.context, session.tracking)
+                log = open_run(planned.context, session)
                 stack.callback(log.end, "KILLED")
                 trainings += [MemberTraining(planned.context, name, log, session) for name in planned.trains]
             with closing(train_all(trainings, session.engine)) as endings:

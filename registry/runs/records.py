@@ -3,8 +3,7 @@
 import json
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from registry.models.production import Production
 from registry.models.versions import Versions
 from registry.provenance import provenance
 from registry.runs import identity
-from registry.runs.context import RunContext, Session, ended
+from registry.runs.context import RunContext, Session
 from registry.runs.evaluation import Evaluation, findings, write_pictures
 from registry.runs.members import Members, TrainedMember
 from registry.runs.result import FILE, Result, describe, describe_version, reference_for, reference_text
@@ -37,16 +36,8 @@ from vad.system.threads import limit
 _LONGEST_NAME = 200  # MLflow takes 250 characters
 
 
-@contextmanager
-def open_run(context: RunContext, session: Session) -> Iterator[RunLog]:
-    """The run in MLflow: the one that was cut off, else a new one. The end of the block decides its status."""
-    with ended(open_log(context, session.tracking)) as log:
-        text = describe(context.loaded.entry, None, log)
-        log.log(params=_params(context, session), tags={DESCRIPTION: text})
-        yield log
-
-
-def open_log(context: RunContext, tracking: Tracking) -> RunLog:
+def open_run(context: RunContext, session: Session) -> RunLog:
+    """The run in MLflow: the one that was cut off, else a new one."""
     data = context.data
     tags = {
         "vad.protocol": data.protocol(),
@@ -58,9 +49,11 @@ def open_log(context: RunContext, tracking: Tracking) -> RunLog:
             f"labels, so their `{data.figure}` may be compared. Sorted by it: Views, Leaderboard."
         ),
     }
-    experiment = tracking.experiment(data.experiment(), tags)
+    experiment = session.tracking.experiment(data.experiment(), tags)
     name = " ".join([context.plan.name, *context.loaded.overrides])[:_LONGEST_NAME]
-    return tracking.open_run(experiment, "experiment", context.digest, name, _tags(context))
+    log = session.tracking.open_run(experiment, "experiment", context.digest, name, _tags(context))
+    log.log(params=_params(context, session), tags={DESCRIPTION: describe(context.loaded.entry, None, log)})
+    return log
 
 
 def _tags(context: RunContext) -> dict[str, str]:
@@ -224,7 +217,9 @@ def _log_model(trained: TrainedMember, run: Found, tracking: Tracking) -> str:
         **dict(member.options),
         **{"input": member.input.name, "epoch": trained.epoch},
     }
-    return tracking.log_model(run.run_id, run.experiment_id, member.name, params)
+    model_id = str(tracking.begin_model(run.run_id, run.experiment_id, member.name, params, "member").model_id)
+    tracking.client.finalize_logged_model(model_id, "READY")
+    return model_id
 
 
 def register(

@@ -166,12 +166,6 @@ class Tracking:
         plain = {key: str(value) for key, value in params.items()}
         return self.client.create_logged_model(experiment_id, name, run_id, params=plain, model_type=model_type)
 
-    def log_model(self, run_id: str, experiment_id: str, name: str, params: Mapping[str, Any]) -> str:
-        """Log a model without files of its own, of what a run made; return its id."""
-        model_id = str(self.begin_model(run_id, experiment_id, name, params, "member").model_id)
-        self.client.finalize_logged_model(model_id, "READY")
-        return model_id
-
     def model_metrics(self, model_id: str) -> set[str] | None:
         """Return the names of a logged model's figures; None where it was deleted."""
         model = unless_absent(lambda: self.client.get_logged_model(model_id))
