@@ -105,7 +105,7 @@ def run_and_skip(request: Request) -> dict[str, float]:
         return call
 
     names = {RunLog: ("log", "curve", "steps", "artifact", "artifacts", "end"),
-             Tracking: ("__init__", "experiment", "open_run", "log_model", "model_metrics", "reopen", "find", "get", "fetch")}  # fmt: skip
+             Tracking: ("__init__", "experiment", "open_run", "begin_model", "model_metrics", "reopen", "find", "get", "fetch")}  # fmt: skip
     originals = {(kind, name): getattr(kind, name) for kind, methods in names.items() for name in methods}
     with contextlib.redirect_stderr(io.StringIO()):
         Tracking(new=True)  # a new database takes seconds to make, once
