@@ -44,7 +44,7 @@ def read_policy() -> Policy:
     """Read the policy of the working folder, or the one that comes with the project. Raises InputError with file and line."""
     own = [path for path in (FILE, FILE.with_suffix(".yml")) if path.is_file()]
     if len(own) > 1:
-        raise InputError(f"{own[0]} and {own[1]} are both there; remove the one that is not meant")
+        raise InputError(f"{own[0]} and {own[1]} both exist; remove one")
     return validated(read_yaml(own[0] if own else _OURS), Policy)
 
 
@@ -57,7 +57,7 @@ def decide(
     if candidate.version == incumbent.version:
         return Decision(False, f"version {incumbent.version} is production already")
     if incumbent.demo and not candidate.demo:
-        return Decision(True, f"version {incumbent.version} is of the demo street, which is there to try things out")
+        return Decision(True, f"version {incumbent.version} is of the demo street, which is only for trying things out")
     by_hand = f"`vad promote {candidate.version}` makes version {candidate.version} production all the same"
     if candidate.figure != incumbent.figure or (policy.same_data and candidate.protocol != incumbent.protocol):
         other = f"version {incumbent.version} was measured on other data or by another protocol"
@@ -71,7 +71,7 @@ def decide(
     if not policy.confidence or candidate.protocol != incumbent.protocol:
         return Decision(True, f"better: {figures}")
     if paired is None:
-        gone = f"scores of version {incumbent.version} are gone or altered, so how surely cannot be said"
+        gone = f"scores of version {incumbent.version} are missing or altered, so the confidence cannot be computed"
         asked = f"(confidence {policy.confidence:g} is asked)"
         return Decision(False, f"better, but {gone} {asked}: {figures}; {by_hand}")
     surely = f"in {paired.better:.0%} of the draws of {paired.videos} videos the better one"

@@ -82,9 +82,9 @@ class Subset:
 class RunContext:
     """All that decides one run of an entry.
 
-    `targets` are what every member scores: the test frames, and painted frames where nobody labelled the test frames.
+    `targets` are the frames that every member scores: the test frames and, where these have no labels, held-out frames with painted anomalies.
     `judge` are the labels of the last target. `files` are the scores of streams that read a file, `file_digests` those
-    files' SHA-256. `force_mark` is the id of the command that runs all anew.
+    files' SHA-256. `force_mark` is the id of the forced command, which reruns everything.
     """
 
     request: Request
@@ -110,7 +110,7 @@ class RunContext:
 
     @property
     def force_tags(self) -> dict[str, str]:
-        """The tag that finished runs and members must have to count; none without FORCE, where all of them count."""
+        """The tag that finished runs and members need to be reused; empty without FORCE, where all can be."""
         return {"vad.force": self.force_mark} if self.request.force else {}
 
     @cached_property
@@ -205,7 +205,9 @@ def announce(context: RunContext) -> None:
     data, loaded = context.data, context.loaded
     say(f"{context.plan.name} on {data.name} ({data.place}), profile {loaded.profile}")
     if loaded.profile != "full":
-        say("  This profile shortens the training: it shows how things work and says nothing about real footage.")
+        say(
+            "  This profile shortens the training: use it to try things out; its figures say nothing about real footage."
+        )
     say_settings(context)
     if context.train is not None:
         frames = f"{len(context.train.index):,} train frames, {len(data.index):,} test frames"

@@ -73,7 +73,7 @@ def _score(known: TrainedMember, errors: Sequence[Named], target: Subset, sessio
 
 
 def fuse(context: RunContext, scores: Sequence[MemberScores]) -> list[Outcome]:
-    """Every variant's scores of each target. Files score test frames alone: no other target has variants that read one."""
+    """Every variant's scores of each target. Score files cover the test frames only, so variants that read one are left out for other targets."""
     outcomes = []
     for target, member_scores in zip(context.targets, scores, strict=True):
         files = context.files if target.name == "test" else {}
@@ -101,11 +101,15 @@ def findings(context: RunContext, evaluation: Evaluation, place: str) -> tuple[s
         return ()
     figure, videos = f"{figure_name(context.data.figure)} {top.ap:.4f}", plural(top.videos, "video")
     if not top.has_interval:
-        chance = f"from {videos} nobody can say whether that is more than chance ({top.prevalence:.4f})"
+        chance = (
+            f"{videos} give no interval, so nothing shows whether that is better than chance ({top.prevalence:.4f})"
+        )
     elif top.low > top.prevalence:
-        chance = f"more than chance ({top.prevalence:.4f}), as even the low end of the interval lies above it"
+        chance = f"better than chance ({top.prevalence:.4f}), as even the low end of the interval lies above it"
     else:
-        chance = f"no more than chance ({top.prevalence:.4f}), which lies in the interval or above it"
+        chance = (
+            f"not shown to be better than chance ({top.prevalence:.4f}), as the low end of the interval is not above it"
+        )
     lines = [f"found  {best} is best with {figure}: {chance}"]
     scores, index = evaluation.judged.variants, context.judged.index
     if others and top.has_interval:
@@ -118,10 +122,10 @@ def findings(context: RunContext, evaluation: Evaluation, place: str) -> tuple[s
     alarm = int(np.argmax(np.where(judge.values, -np.inf, values)))
     miss = int(np.argmin(np.where(judge.values, values, np.inf)))
     if values[miss] > values[alarm]:
-        lines.append("failed nowhere: every anomalous frame scores above every normal one")
+        lines.append("worst  none: every anomalous frame scores above every normal one")
     else:
-        worst = f"worst miss {index.ids[miss]} (score {values[miss]:.2f})"
-        lines.append(f"failed {worst}, worst false alarm {index.ids[alarm]} (score {values[alarm]:.2f})")
+        worst = f"miss {index.ids[miss]} (score {values[miss]:.2f})"
+        lines.append(f"worst  {worst}, false alarm {index.ids[alarm]} (score {values[alarm]:.2f})")
         lines.append(f"       pictures: {place}/pictures/worst_frames.png, timelines.png")
     return tuple(lines)
 
