@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from registry.maintenance import gc
 from registry.maintenance import repair as mending
 from registry.maintenance.gc import freed, last_used
 from registry.models.versions import Versions
@@ -116,6 +117,32 @@ def test_a_run_goes_with_its_version_and_the_members_that_nobody_else_uses(train
     assert "another run uses it" in told.stderr
     assert sorted(run.name for run in trained.runs("member")) == ["large-1", "small-1", "small-3"]
     assert "sound" in trained.done("doctor")
+    assert trained.vad("submit", "--data", "data").exit_code == 0
+
+
+@pytest.mark.parametrize("done", [1, 2, 4, 7])
+def test_what_was_cut_off_in_the_middle_is_completed_by_the_same_command(trained, monkeypatch, done):
+    client = trained.tracking().client
+    for alias in ("candidate", "production"):
+        client.delete_registered_model_alias("vad-ensemble", alias)
+    remove = gc.remove
+
+    def cut_off(waste):
+        steps = [step for item in waste for step in item.steps]
+        assert len(steps) > 7
+        for step in steps[:done]:
+            step()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(gc, "remove", cut_off)
+    assert trained.vad("gc", "--runs", "tiny", "--yes").exit_code == 130
+    monkeypatch.setattr(gc, "remove", remove)
+    again = trained.vad("gc", "--runs", "tiny", "--yes")
+    assert again.exit_code in (0, 2), again.output  # 2 where nothing of that name is left
+    trained.vad("doctor", "--fix")
+    assert "sound" in trained.done("doctor")
+    assert trained.runs("experiment") == [] and Versions(trained.tracking()).all() == []
+    trained.done("run", "tiny", "--data", "data")
     assert trained.vad("submit", "--data", "data").exit_code == 0
 
 

@@ -42,3 +42,6 @@ def test_submit_scores_as_the_version_that_registered_it(workspace, edit, earlie
     workspace.done("submit", "--model", "v1", "--data", "data", "--out", "now.csv")
     assert Path("now.csv").read_bytes() == Path("then.csv").read_bytes()
     assert "not altered" in workspace.done("explain", "then.csv")
+    # A movie by the model's own code, in its own process: its scores are those of the submission.
+    said = workspace.done("render", "1", "--model", "v1", "--data", "data", "--out", "movie.mp4")
+    assert "10 frames" in said and Path("movie.mp4").stat().st_size > 1000
