@@ -27,6 +27,11 @@ NUMERICAL := tests/vad/detectors tests/vad/scoring $(patsubst %,tests/vad/%.py,t
 
 export MLFLOW_DISABLE_TELEMETRY := true
 
+# A misspelt variable would be passed over in silence, and the demo street taken for somebody's data.
+KNOWN := EXP DATA LABELS FIRST_FRAME PROFILE SET FORCE ENGINE GPU_SHARE TORCH_INDEX MODEL OUT PORT PYTHON TORCH VENV
+UNKNOWN := $(filter-out $(KNOWN) MAKE% -*% %-,$(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name))))
+$(if $(UNKNOWN),$(error unknown variable $(UNKNOWN); make knows $(KNOWN)))
+
 # A word for the shell, whatever quotes are in it.
 quote = '$(subst ','\'',$(1))'
 option = $(if $($(1)),--$(2) $(call quote,$($(1))))

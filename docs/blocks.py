@@ -61,10 +61,11 @@ def _block(catalog: Catalog[Any], name: str) -> str:
 
 
 def _default(option: Option) -> str:
-    plain = {None: "none", True: "`true`", False: "`false`"}
     if option.required:
         return "required"
-    return plain[option.default] if option.default in (None, True, False) else f"`{option.default}`"
+    if option.default is None:
+        return "none"
+    return f"`{str(option.default).lower() if isinstance(option.default, bool) else option.default}`"
 
 
 def _type(annotation: Any) -> str:

@@ -106,6 +106,12 @@ def test_make_says_how_large_and_how_long_before_it_installs(tmp_path):
     assert len(installs) == 2 and said < installs[0]
 
 
+@pytest.mark.parametrize("given", ["DATASET=x", "LABEL=x", "EPOCHS=3"])
+def test_a_variable_that_make_does_not_know_stops_it(given):
+    done = subprocess.run(["make", "-C", str(PROJECT), "-n", "run", "EXP=x", given], capture_output=True, text=True)
+    assert done.returncode == 2 and f"unknown variable {given.partition('=')[0]};" in done.stderr
+
+
 def test_torch_comes_from_another_index_if_one_is_named(tmp_path):
     lines = dry_run(tmp_path, "run", "EXP=x", "TORCH_INDEX=https://example.org/cpu")
     first, second, _ = (line for line in lines if "pip install" in line)

@@ -115,6 +115,13 @@ class Catalog(Generic[Block]):
     def options(self, name: str) -> dict[str, Option]:
         """The options of a block, in the order of its signature."""
         parameters = inspect.signature(self[name], eval_str=True).parameters.values()
+        for option in parameters:
+            try:
+                if option.kind is inspect.Parameter.KEYWORD_ONLY:
+                    mismatch(None, option.annotation)
+            except TypeError:
+                types_ = "int, float, bool, str, Literal, unions of them, or Annotated with Within"
+                raise InputError(f'{self.kind} "{name}": annotate its option "{option.name}" with {types_}') from None
         return {p.name: Option(p.annotation, p.default) for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
 
     def bind(self, name: str, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -129,7 +129,7 @@ def _changed(document: dict[str, Any], profile: str, overrides: Sequence[str]) -
 
 
 def _with_profile(data: dict[str, Any], profile: str, overrides: Sequence[str]) -> dict[str, Any]:
-    """A copy of the entry under a profile: its `train` replaces values of all training, its `members` of each group, its
+    """A copy of the entry under a profile, which never trains longer than the entry: its `train` replaces values of all training, its `members` of each group, its
     `sizes` of the groups of a size, but for what an override sets for all training."""
     known = sorted(path.stem for path in PROFILES.glob("*.yaml"))
     if profile not in known:
@@ -139,7 +139,7 @@ def _with_profile(data: dict[str, Any], profile: str, overrides: Sequence[str]) 
     train, members, sizes = (values.get(part, {}) for part in ("train", "members", "sizes"))
     overridden = {override.partition("=")[0].strip() for override in overrides}
     if train and isinstance(data.setdefault("train", {}), dict):
-        data["train"].update(train)
+        data["train"].update(_no_longer(train, data["train"]))
     groups = data.get("members")
     for group in groups.values() if isinstance(groups, dict) else ():
         if isinstance(group, dict):
@@ -148,9 +148,16 @@ def _with_profile(data: dict[str, Any], profile: str, overrides: Sequence[str]) 
             group |= members | {key: value for key, value in of_size.items() if key != "train"}
             if isinstance(own, dict):
                 shorter = {k: value for k, value in of_size.get("train", {}).items() if f"train.{k}" not in overridden}
-                own = own | {key: value for key, value in train.items() if key in own} | shorter
+                own |= _no_longer({key: value for key, value in train.items() if key in own}, own)
+                own |= _no_longer(shorter, {**data.get("train", {}), **own})
                 group |= {"train": own} if own else {}
     return data
+
+
+def _no_longer(values: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
+    """A profile's values of training, which is never longer than it was before."""
+    longest = {key: before[key] for key in ("epochs",) if isinstance(before.get(key), int)}
+    return {key: min(value, longest.get(key, value)) for key, value in values.items()}
 
 
 def _override(data: dict[str, Any], override: str) -> Key:
@@ -163,6 +170,8 @@ def _override(data: dict[str, Any], override: str) -> Key:
     except InputError as error:
         raise InputError(f"SET {override:.200}: {error}") from None
     *parents, last = path.strip().split(".")
+    if not parents and last not in Entry.model_fields and last in TrainSpec.model_fields:
+        raise InputError(f'SET {override:.200}: there is no "{last}" in the entry; did you mean "train.{last}"?')
     if parents[:1] == ["train"]:
         data.setdefault("train", {})
     here: Any = data

@@ -128,12 +128,16 @@ def _tried(member: Member) -> int:
         given = torch.zeros(2, *shape.sides)
         target = given[:, 0] if shape.kind == "sequence" else given
         try:
-            with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            with torch.random.fork_rng(devices=[]):
                 output = network(given)
                 if output.shape != target.shape:
                     shapes = f"{tuple(output.shape)} for a batch of two, not {tuple(target.shape)}"
                     raise InputError(f'model "{member.model}" gives {shapes}')
-                weighted_loss(member.training.loss)(fold_frames(output), fold_frames(target))
+                loss = weighted_loss(member.training.loss)(fold_frames(output), fold_frames(target))
+                if not loss.requires_grad:
+                    raise InputError(
+                        f'model "{member.model}" gives what does not depend on its weights; see its forward'
+                    )
         except (InputError, MemoryError):
             raise
         except Exception as error:

@@ -70,6 +70,9 @@ def decide(
         return Decision(False, f"better by {gain:.4f}, less than min_gain {policy.min_gain:g}: {figures}; {by_hand}")
     if not policy.confidence or candidate.protocol != incumbent.protocol:
         return Decision(True, f"better: {figures}")
+    if paired is not None and not paired.has_interval:
+        few = f"{paired.videos} videos are too few to say how surely"
+        return Decision(False, f"better, but {few}: {figures}; {by_hand}")
     if paired is None:
         gone = f"scores of version {incumbent.version} are missing or altered, so the confidence cannot be computed"
         asked = f"(confidence {policy.confidence:g} is asked)"

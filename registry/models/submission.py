@@ -74,6 +74,10 @@ def submit(request: Request, normalization: Normalization, home: Path) -> Submis
     with Bar(f"score, {plural(networks, 'network')}", len(source) * networks) as bar:
         scores = ensemble.score(frames, dataset.index, device, normalization, bar.advance)
     write_scores(path, dataset.index, scores, sample)
+    if len(scores) > 1 and scores.min() == scores.max():
+        say(
+            f"  note: all {len(scores):,} scores are {scores[0]:g}, so they rank nothing; is this model made for such frames?"
+        )
     digest = sha256(path)
     measured = measure(scores, dataset.labels.values, dataset.index) if dataset.labels else None
     tags = {"vad.version": version.number, "vad.sha256": digest, "vad.file": str(path.resolve())}
@@ -99,10 +103,11 @@ def model_and_data(request: Request, versions: Versions, home: Path) -> tuple[Ve
     """Return the version that is asked for and the data to score, by default those that it was made on. Raises InputError."""
     if request.model == BEST:
         dataset = open_frames_of(request.data, None, home, request.first_frame)
-        best = versions.best_on(dataset.test_digest)
+        best = versions.best_on(dataset.test_digest, dataset.protocol())
         if best is None:
             none = f"no registered version was made on {dataset.place}"
-            raise InputError(f"MODEL={BEST}: {none}; run an experiment on it first")
+            fix = "run an experiment on it first" if request.data else "give DATA=folder"
+            raise InputError(f"MODEL={BEST}: {none}; {fix}")
         return versions.resolve(best.number), dataset
     version = versions.resolve(request.model)
     tags = version.tags
@@ -124,7 +129,7 @@ def require_data_of(version: Version, model: str, dataset: Dataset, versions: Ve
         return []
     if model.rpartition("@")[2] != PRODUCTION:
         return [f"{dataset.name} is not the data that this model was made on"]
-    best = versions.best_on(dataset.test_digest)
+    best = versions.best_on(dataset.test_digest, dataset.protocol())
     other, means = f"v{version.number}", "scores it all the same"
     if best:
         other, means = BEST, f"is version {best.number}, made on it"

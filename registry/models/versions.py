@@ -145,10 +145,19 @@ class Versions:
                 result.setdefault(version.number, []).append(name)
         return result
 
-    def best_on(self, test_digest: str) -> Version | None:
-        """Return the best version that was made on these test frames, AP before proxy AP; of equals the older one."""
+    def best_on(self, test_digest: str, protocol: str) -> Version | None:
+        """Return the best version that was made on these test frames, of equals the older one; None where there is none.
+
+        AP comes before proxy AP. Of versions judged by several protocols (other labels, say) those of `protocol` count, else
+        those of the newest: figures of two protocols cannot be compared.
+        """
         made = [v for v in self.all() if v.has({"vad.test_digest": test_digest}) and "vad.value" in v.tags]
-        best_first = sorted(made, key=lambda v: (v.tags["vad.figure"] != "ap", -v.standing().value, int(v.number)))
+        made = [v for v in made if v.tags["vad.figure"] == "ap"] or made
+        made.sort(key=lambda v: int(v.number), reverse=True)
+        protocols = [v.tags.get("vad.protocol", "") for v in made]
+        wanted = protocol if protocol in protocols else next(iter(protocols), "")
+        alike = [v for v in made if v.tags.get("vad.protocol", "") == wanted]
+        best_first = sorted(alike, key=lambda v: (-v.standing().value, int(v.number)))
         return next((version for version in best_first if self.whole(version)), None)
 
     def resolve(self, model: str, argument: str = "MODEL") -> Version:

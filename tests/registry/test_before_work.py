@@ -26,7 +26,7 @@ def test_a_policy_of_promotion_may_end_in_yml_and_two_stop(workspace):
     Path("promotion.yml").write_text("same_data: true\nmin_gain: 010\nconfidence: 0.8\n")
     assert "promotion.yml, line 2" in _refused_early(workspace, "--data", "data")
     Path("promotion.yaml").write_text("same_data: true\nmin_gain: 0.1\nconfidence: 0.8\n")
-    assert "promotion.yaml and promotion.yml are both there" in _refused_early(workspace, "--data", "data")
+    assert "promotion.yaml and promotion.yml both exist" in _refused_early(workspace, "--data", "data")
 
 
 @pytest.mark.parametrize("batch", [19, 1])

@@ -33,6 +33,15 @@ def test_a_quiet_command_prints_its_result_alone(workspace):
     assert "from run" in workspace.vad("run", "tiny", "--data", "data").stderr
 
 
+def test_a_value_of_training_is_named_with_its_section(workspace):
+    assert 'did you mean "train.epochs"?' in workspace.refused("show", "tiny", "--set", "epochs=3")
+
+
+def test_the_demo_profile_never_trains_longer(workspace):
+    assert "epochs: 2" in workspace.done("show", "tiny", "--profile", "demo")
+    assert "epochs: 9" in workspace.done("show", "tiny", "--profile", "demo", "--set", "train.epochs=9")
+
+
 def test_blocks_from_a_named_folder_are_those_of_one_command(workspace):
     (workspace.folder / "mine").mkdir()
     assert "tiny" in workspace.done("--blocks", "mine", "check")

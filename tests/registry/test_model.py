@@ -290,6 +290,13 @@ def test_production_is_of_no_other_data_of_which_best_is_the_best(trained):
     )
     assert "by model version 2" in trained.done("submit", "--model", "best", "--data", "yard", "--out", "x.csv")
     assert "by model version 1" in trained.done("submit", "--model", "best", "--data", "data", "--out", "z.csv")
+    # Other labels are another protocol: a figure by those is not compared with one by the data's own.
+    labels = Path("data/labels.csv").read_text()
+    Path("easy.csv").write_text(labels.replace("1_3,1", "1_3,0").replace("2_3,1", "2_3,0"))
+    trained.done("run", "tiny", "--data", "yard", "--labels", "easy.csv", "--set", "train.epochs=1")
+    assert "by model version 2" in trained.done("submit", "--model", "best", "--data", "yard", "--out", "x.csv")
+    Path("yard/labels.csv").unlink()
+    assert "by model version 3" in trained.done("submit", "--model", "best", "--data", "yard", "--out", "x.csv")
     other.write_bytes(image.read_bytes() + bytes(1))
     assert "no registered version was made on" in trained.refused("submit", "--model", "best", "--data", "yard")
     assert "not the data" in trained.vad("submit", "--model", "v1", "--data", "yard", "--out", "y.csv").stderr

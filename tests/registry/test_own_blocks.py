@@ -59,13 +59,27 @@ def test_they_train_register_and_score_where_the_folder_is_not(project):
     [
         ("import nowhere\n", "a block cannot be imported: blocks/hold.py, line 1: ModuleNotFoundError: "),
         (STEP.replace('"hold"', '"mean"'), "a block cannot be imported: blocks/hold.py, line "),
-        ("def hold(:\n", "a block cannot be imported: SyntaxError: "),
+        ("def hold(:\n", "a block cannot be imported: blocks/hold.py, line 1: SyntaxError: "),
     ],
 )
 def test_a_block_that_cannot_be_imported_is_told_with_its_place(project, text, said):
     (project / "blocks" / "hold.py").write_text(text)
     result = vad(project, "check", "tiny")
     assert result.returncode == 2 and said in result.stderr and "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("width: Annotated[int, Within(low=1)] = 8", "width=8", 'annotate its option "width" with int, float'),
+        ("self.up(self.down(frames).relu()).tanh()", "frames", "gives what does not depend on its weights"),
+    ],
+)
+def test_a_network_that_cannot_train_is_found_by_check(project, old, new, said):
+    assert old in NET
+    (project / "blocks" / "my_net.py").write_text(NET.replace(old, new))
+    result = vad(project, "check", "tiny")
+    assert result.returncode == 2 and said in result.stderr and "my_net" in result.stderr
 
 
 def test_a_folder_of_blocks_that_is_not_there_is_refused(project):

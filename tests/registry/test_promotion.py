@@ -18,6 +18,7 @@ CANDIDATE = Standing("7", "ap", 0.62, "street")
 INCUMBENT = replace(CANDIDATE, version="3", value=0.61)
 POLICY = Policy(same_data=True, min_gain=0.0, confidence=0.5)
 SURE = Difference(0.01, 0.002, 0.03, 5, 0.98)
+FEW = Difference(0.01, 0.01, 0.01, 2, 1.0)
 
 
 def test_the_first_version_is_promoted():
@@ -57,7 +58,13 @@ def test_a_gain_must_be_as_sure_as_the_policy_asks():
 def test_scores_that_are_gone_cannot_make_sure():
     decision = decide(CANDIDATE, INCUMBENT, POLICY, None)
     assert not decision.promote
-    assert "scores of version 3 are gone" in decision.reason
+    assert "scores of version 3 are missing or altered" in decision.reason
+
+
+def test_too_few_videos_cannot_make_sure():
+    decision = decide(CANDIDATE, INCUMBENT, POLICY, FEW)
+    assert not decision.promote
+    assert "2 videos are too few to say how surely" in decision.reason
 
 
 def test_other_data_or_another_figure_cannot_be_compared():

@@ -35,6 +35,9 @@ def load() -> None:
             importlib.import_module(f"{__name__}.{name.removesuffix('.py')}")
         for point in entry_points(group=__name__):
             point.load()
+    except SyntaxError as error:
+        place = f"blocks/{Path(error.filename or '').name}, line {error.lineno}"
+        raise InputError(f"a block cannot be imported: {place}: SyntaxError: {error.msg}") from None
     except Exception as error:  # whatever somebody's code raises
         raise InputError(f"a block cannot be imported: {told(error)}") from None
 

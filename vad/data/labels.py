@@ -22,16 +22,18 @@ Paths = Mapping[int, Path]
 DEMO_MARKER = "street.json"
 MASKS = Path("ground_truth_demo") / "testing_label_mask"
 _CSVS = ("labels.csv", "labels.csv.gz", "labels.csv.zip")
+_TEST_HALVES = ("testing_videos", "testing", "test")
 _MASK = re.compile(r"(\d{1,9})_label\.mat")
 
 
 def find_labels(root: Path, home: Path | None = None) -> Path | None:
     """The labels that lie in a data set's folders, if any: `labels.csv`, also packed (.gz, .zip), or the authors' masks.
 
-    The folders are `root`, `home` (where the videos are) and those between. Raises InputError where there are several.
+    The folders are `root`, `home` (that of the two halves), those between, and the half with the test videos. Raises InputError where there are several.
     """
     inner = home or root
     folders = [folder for folder in (inner, *inner.parents) if folder.is_relative_to(root)]
+    folders += [inner / name for name in names_in(inner) if name.casefold() in _TEST_HALVES and (inner / name).is_dir()]
     paths = [folder / name for folder in folders for name in names_in(folder) if name.casefold() in _CSVS]
     paths += [path for folder in folders for path in (folder / MASKS, folder / MASKS.name) if os.path.lexists(path)]
     paths = [path for path in paths if path.name != MASKS.name or not (path.parents[1] / DEMO_MARKER).exists()]
@@ -79,8 +81,10 @@ def _from_csv(path: Path, index: FrameIndex) -> Flags:
     bad = np.flatnonzero((values != 0) & (values != 1))
     if len(bad):
         raise InputError(f"{path}: the label of {given.ids[bad[0]]} is {values[bad[0]]:g}; labels are 0 or 1")
-    if given != index and FrameIndex(given.video, given.frame + 1) == index:
-        raise InputError(f"{path} numbers frames from 0, but the test frames are numbered from 1; add 1 to its numbers")
+    for shift, theirs, ours, fix in ((1, 0, 1, "add 1 to"), (-1, 1, 0, "subtract 1 from")):
+        if given != index and FrameIndex(given.video, given.frame + shift) == index:
+            numbered = f"{path} numbers frames from {theirs}, but the test frames are numbered from {ours}"
+            raise InputError(f"{numbered}; {fix} its numbers")
     require_same_frames(given, index, str(path), "the test frames")
     return values.astype(bool)
 

@@ -76,7 +76,10 @@ def find_halves(root: Path) -> tuple[Path, Path]:
         raise InputError(f"cannot read {closed[0].filename}: {closed[0].strerror}")
     folders = [path for path in sorted(root.iterdir()) if path.is_dir() and not is_litter(path.name)]
     held = _some([f"{path.name}/" for path in folders]) or "no folder"
-    held += f"; name them so, as in: mv {shlex.join([str(folders[0]), str(root / TRAIN)])}" if folders else ""
+    if root.resolve().name.casefold() in _OTHER_HALF:
+        held += f"; it is one half itself: give the folder above it, DATA={shlex.quote(str(root.resolve().parent))}"
+    elif folders:
+        held += f"; call the one of normal footage {TRAIN}/ and the one of test footage {TEST}/"
     pairs_of = ", ".join(f"{train}/ and {test}/" for train, test in _HALVES)
     raise InputError(f"DATA={root} must contain {pairs_of}, at any depth; it holds {held}")
 
@@ -121,7 +124,9 @@ class _Reading:
             self.notes.append(f"{folder}: passed over {_some(about)}; {form}")
         if not videos:
             found = f", and found {_some(others)}" if others else ""
-            expected = f"{folder} holds no frames; expected NN/frame_XXXXX.jpg or NN.avi in it{found}"
+            expected = (
+                f"{folder} holds no frames; expected NN/frame_XXXXX.jpg or NN.avi in it, where NN is a number{found}"
+            )
             raise InputError("\n".join(self.faults) or expected)
         return Split(name, tuple(videos[key][1] for key in sorted(videos)))
 

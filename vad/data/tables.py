@@ -134,7 +134,9 @@ def _header(line: str, path: Path, column: str, apart: bool) -> tuple[str, list[
         if [name.casefold() for name in names[:-1]] in known and names[-1] and wanted:
             return delimiter, names, skip
     example = "3_12,1" if column == "Label" else "3_12,0.5"
-    raise InputError(f"{path}: the header is {line!r:.60}, but must be 'Id,{column}', with rows such as {example}")
+    raise InputError(
+        f"{path}: the header is {line!r:.60}, but must be 'Id,{column}', with rows such as {example}, or 'video,frame,{column}'"
+    )
 
 
 def _number(text: str, where: str, column: str) -> float:
@@ -170,7 +172,8 @@ def require_same_frames(given: FrameIndex, expected: FrameIndex, source: str, wh
         known = set(there.ids)
         if names := [name for name in here.ids if name not in known]:
             parts.append(f"{len(names)} {word} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})")
-    raise InputError(f"{source} does not fit {what}: {' and '.join(parts)} of {len(expected)} frames")
+    fix = f"; give a row for each of {what}, and no other"
+    raise InputError(f"{source} does not fit {what}: {' and '.join(parts)} of {len(expected)} frames{fix}")
 
 
 def write_scores(path: Path, index: FrameIndex, values: Values, sample: Table | None = None) -> None:

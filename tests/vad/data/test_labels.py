@@ -48,10 +48,13 @@ def test_a_csv_gives_the_labels_in_the_order_of_the_frames(tmp_path, read):
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ("1_1,0 1_2,1 1_5,1 12_0,0", "{path} does not fit the test frames: 1 missing (12_2) of 5 frames"),
+        (
+            "1_1,0 1_2,1 1_5,1 12_0,0",
+            "{path} does not fit the test frames: 1 missing (12_2) of 5 frames; give a row for each of the test frames, and no other",
+        ),
         (
             "1_1,0 1_2,1 1_5,1 12_0,0 12_2,0 12_1,1 13_0,1",
-            "{path} does not fit the test frames: 2 too many (12_1, 13_0) of 5 frames",
+            "{path} does not fit the test frames: 2 too many (12_1, 13_0) of 5 frames; give a row for each of the test frames, and no other",
         ),
         ("1_1,0 1_2,2 1_5,1 12_0,0 12_2,0", "{path}: the label of 1_2 is 2; labels are 0 or 1"),
         ("1_1,0 1_2,1 1_5,0.5 12_0,0 12_2,0", "{path}: the label of 1_5 is 0.5; labels are 0 or 1"),

@@ -3,6 +3,7 @@ import shutil
 import pytest
 
 from vad.data.layouts import find_halves, read_frameset
+from vad.errors import InputError
 
 
 @pytest.fixture
@@ -206,10 +207,8 @@ def test_a_folder_without_a_data_set_is_refused(tmp_path, read, refuses):
     (root / "normal").mkdir(parents=True)
     (root / "unusual").mkdir()
     halves = "training_videos/ and testing_videos/, training/ and testing/, train/ and test/"
-    rename = f"mv {root / 'normal'} {root / 'training_videos'}"
-    with refuses(
-        f"DATA={root} must contain {halves}, at any depth; it holds normal/, unusual/; name them so, as in: {rename}"
-    ):
+    rename = "call the one of normal footage training_videos/ and the one of test footage testing_videos/"
+    with refuses(f"DATA={root} must contain {halves}, at any depth; it holds normal/, unusual/; {rename}"):
         read(root)
 
 
@@ -231,6 +230,13 @@ def test_two_data_sets_are_refused_and_each_alone_is_read(tmp_path, dataset, rea
     assert find_halves(b) == (b / "training_videos", b / "testing_videos")
 
 
+@pytest.mark.parametrize("half", ["training_videos", "testing_videos"])
+def test_a_half_that_is_named_as_the_data_set_points_to_the_folder_above(tmp_path, dataset, read, half):
+    root = dataset(tmp_path / "data")
+    with pytest.raises(InputError, match=f"it is one half itself: give the folder above it, DATA={root}$"):
+        read(root / half)
+
+
 @pytest.mark.parametrize(("train", "test"), [("training", "testing"), ("train", "test"), ("Train", "Test")])
 def test_halves_have_short_names_too(tmp_path, dataset, read, train, test):
     root = dataset(tmp_path / "data")
@@ -247,7 +253,7 @@ def test_a_half_without_frames_is_refused(tmp_path, dataset, read, refuses, half
     root = dataset(tmp_path / "data")
     for video in (root / half).iterdir():
         shutil.rmtree(video)
-    with refuses(f"{root / half} holds no frames; expected NN/frame_XXXXX.jpg or NN.avi in it"):
+    with refuses(f"{root / half} holds no frames; expected NN/frame_XXXXX.jpg or NN.avi in it, where NN is a number"):
         read(root)
 
 

@@ -55,10 +55,13 @@ def test_rows_are_sorted_by_number_whatever_their_order_in_the_file(tmp_path, in
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "{path}: the header is '', but must be 'Id,Predicted', with rows such as 3_12,0.5"),
+        (
+            "",
+            "{path}: the header is '', but must be 'Id,Predicted', with rows such as 3_12,0.5, or 'video,frame,Predicted'",
+        ),
         (
             "Frame,Predicted\n1_0,1\n",
-            "{path}: the header is 'Frame,Predicted', but must be 'Id,Predicted', with rows such as 3_12,0.5",
+            "{path}: the header is 'Frame,Predicted', but must be 'Id,Predicted', with rows such as 3_12,0.5, or 'video,frame,Predicted'",
         ),
         ("Id,Predicted\n", "{path} has no rows below its header"),
         ("Id,Predicted\n1_0,1\n1_1\n", "{path}, line 3: 1 columns, but there must be 2: Id, Predicted"),
@@ -172,7 +175,9 @@ def test_a_sample_gives_header_ids_and_order(tmp_path):
 def test_other_frames_than_expected_are_refused(tmp_path, refuses, index, rows, fault):
     path = tmp_path / "s.csv"
     path.write_text("Id,Predicted\n" + "".join(f"{row},1\n" for row in rows.split()))
-    with refuses(f"{path} does not fit the test frames: {fault} of 5 frames"):
+    with refuses(
+        f"{path} does not fit the test frames: {fault} of 5 frames; give a row for each of the test frames, and no other"
+    ):
         read_scores(path, index)
 
 
