@@ -149,7 +149,8 @@ def _with_profile(data: dict[str, Any], profile: str, overrides: Sequence[str]) 
             if isinstance(own, dict):
                 shorter = {k: value for k, value in of_size.get("train", {}).items() if f"train.{k}" not in overridden}
                 own |= _no_longer({key: value for key, value in train.items() if key in own}, own)
-                own |= _no_longer(shorter, {**data.get("train", {}), **own})
+                common = data.get("train")
+                own |= _no_longer(shorter, {**(common if isinstance(common, dict) else {}), **own})
                 group |= {"train": own} if own else {}
     return data
 

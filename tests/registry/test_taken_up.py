@@ -36,6 +36,7 @@ def cut_off(workspace):
 
 def _take_up(folder, opening, together, taken):
     os.chdir(folder)
+    os.environ.pop("MLFLOW_TRACKING_URI", None)  # of the test that started the server of forks
     tracking = Tracking()
     together.wait()
     taken.put(tracking.open_run(*opening).run_id)
