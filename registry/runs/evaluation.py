@@ -14,21 +14,25 @@ from registry.runs.members import Members, TrainedMember
 from registry.runs.result import OVERVIEW, figure_name
 from vad.catalog import Named
 from vad.data.frame_index import Values
-from vad.measures.metrics import Measured, difference, measure, sample
+from vad.measures.metrics import Measured, Sampled, difference, sample
 from vad.scoring.frame_scores import error_maps, score
 from vad.scoring.pipeline import MemberScores, Outcome, run_pipeline
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Every variant's scores of each target, and its figures, None where there are no labels; the best variant first."""
+    """Every variant's scores of each target, and its AP with draws, None where there are no labels; the best variant first."""
 
     outcomes: Sequence[Outcome]
-    measured: dict[str, Measured | None]
+    sampled: dict[str, Sampled | None]
 
     @property
     def best(self) -> str:
-        return next(iter(self.measured))
+        return next(iter(self.sampled))
+
+    @property
+    def measured(self) -> dict[str, Measured | None]:
+        return {name: found and found.measured for name, found in self.sampled.items()}
 
     @property
     def test(self) -> Outcome:
@@ -85,20 +89,21 @@ def fuse(context: RunContext, scores: Sequence[MemberScores]) -> list[Outcome]:
 
 def evaluate(context: RunContext, outcomes: Sequence[Outcome]) -> Evaluation:
     """Measure every variant that the judge has labels for, and put the best first."""
-    measured: dict[str, Measured | None] = dict.fromkeys(context.plan.variants)
+    sampled: dict[str, Sampled | None] = dict.fromkeys(context.plan.variants)
     if context.judge is not None:
         labels, index = context.judge.values, context.judged.index
-        measured |= {name: measure(scores, labels, index) for name, scores in outcomes[-1].variants.items()}
-    order = sorted(measured, key=lambda name: -(m.ap if (m := measured[name]) else -1.0))
-    return Evaluation(outcomes, {name: measured[name] for name in order})
+        sampled |= {name: sample(scores, labels, index) for name, scores in outcomes[-1].variants.items()}
+    order = sorted(sampled, key=lambda name: -(found.measured.ap if (found := sampled[name]) else -1.0))
+    return Evaluation(outcomes, {name: sampled[name] for name in order})
 
 
 def findings(context: RunContext, evaluation: Evaluation, place: str) -> tuple[str, ...]:
     """Return what a run whose files are at `place` shows, a sentence a line; nothing where there are no labels to judge by."""
-    best, *others = evaluation.measured
-    top, judge = evaluation.measured[best], context.judge
-    if top is None or judge is None:
+    best, judge = evaluation.best, context.judge
+    (first, second, *_) = (*evaluation.sampled.values(), None)
+    if first is None or judge is None:
         return ()
+    top = first.measured
     figure, videos = f"{figure_name(context.data.figure)} {top.ap:.4f}", plural(top.videos, "video")
     if not top.has_interval:
         chance = (
@@ -111,14 +116,13 @@ def findings(context: RunContext, evaluation: Evaluation, place: str) -> tuple[s
             f"not shown to be better than chance ({top.prevalence:.4f}), as the low end of the interval is not above it"
         )
     lines = [f"found  {best} is best with {figure}: {chance}"]
-    scores, index = evaluation.judged.variants, context.judged.index
-    if others and top.has_interval:
-        gain = difference(*(sample(scores[name], judge.values, index) for name in (best, others[0])))
+    if second and top.has_interval:
+        follower, gain = list(evaluation.sampled)[1], difference(first, second)
         apart = "tell the two apart" if gain.low > 0 else "do not tell the two apart"
         lines.append(
-            f"       {others[0]} follows, {gain.ap:.4f} lower [{gain.low:.4f}, {gain.high:.4f}]: {videos} {apart}"
+            f"       {follower} follows, {gain.ap:.4f} lower [{gain.low:.4f}, {gain.high:.4f}]: {videos} {apart}"
         )
-    values = scores[best]
+    values, index = evaluation.judged.variants[best], context.judged.index
     alarm = int(np.argmax(np.where(judge.values, -np.inf, values)))
     miss = int(np.argmin(np.where(judge.values, values, np.inf)))
     if values[miss] > values[alarm]:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -245,3 +246,19 @@ def test_an_entry_that_blends_files_needs_no_frames(workspace):
     assert "does not fit the test frames: 29 missing (1_1, 1_2, 1_3, ...) of 30 frames" in workspace.refused(
         "run", "blend"
     )
+
+
+def test_without_labels_a_variant_of_a_file_is_not_among_what_was_found(workspace, edit):
+    train = workspace.folder / "data" / "Dataset" / "training_videos"
+    shutil.copytree(train / "02", train / "03")  # three videos with painted frames make an interval
+    rows = [f"{video}_{frame},{frame}" for video in (1, 2, 3) for frame in range(10)]
+    (workspace.folder / "made.csv").write_text("\n".join(["Id,Predicted", *rows]) + "\n")
+    edit("variants: {max: 0.5}", "variants: {made: 0.5}")
+    edit("streams:\n", "streams:\n  made: {scores: ../made.csv}\n")
+    edit(
+        "  max: {fuse: {max: [small, large]}, steps: [{normalize: 100}, {gaussian: 1}, {normalize: 100}]}\n",
+        "  made: {stream: made}\n",
+    )
+    said = workspace.done("run", "tiny", "--data", "data", "--labels", "none", "--set", "holdout=0.3")
+    assert "found  small_only is best" in said
+    assert "follows" not in said
