@@ -157,8 +157,9 @@ def _with_profile(data: dict[str, Any], profile: str, overrides: Sequence[str]) 
 
 def _no_longer(values: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
     """A profile's values of training, which is never longer than it was before."""
-    longest = {key: before[key] for key in ("epochs",) if isinstance(before.get(key), int)}
-    return {key: min(value, longest.get(key, value)) for key, value in values.items()}
+    epochs = before.get("epochs")
+    shorter = "epochs" in values and isinstance(epochs, int) and epochs < values["epochs"]
+    return values | {"epochs": epochs} if shorter else values
 
 
 def _override(data: dict[str, Any], override: str) -> Key:

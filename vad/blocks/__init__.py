@@ -3,10 +3,11 @@
 A model's copy of `vad` has those files in this place, and so has what travels to a Ray cluster.
 """
 
+import functools
 import importlib
 import os
 import shutil
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoints, entry_points
 from pathlib import Path
 
 from vad.errors import InputError
@@ -33,7 +34,7 @@ def load() -> None:
     try:
         for name in _own():
             importlib.import_module(f"{__name__}.{name.removesuffix('.py')}")
-        for point in entry_points(group=__name__):
+        for point in _installed():
             point.load()
     except SyntaxError as error:
         place = f"blocks/{Path(error.filename or '').name}, line {error.lineno}"
@@ -44,7 +45,7 @@ def load() -> None:
 
 def packages() -> list[str]:
     """Return the names of the installed packages that bring blocks."""
-    return sorted({point.dist.name for point in entry_points(group=__name__) if point.dist})
+    return sorted({point.dist.name for point in _installed() if point.dist})
 
 
 def sources() -> dict[str, Path]:
@@ -58,6 +59,11 @@ def copy_code(to: Path) -> None:
     for name, path in sources().items():
         (to / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, to / name)
+
+
+@functools.cache
+def _installed() -> EntryPoints:
+    return entry_points(group=__name__)  # reads every installed package's metadata
 
 
 def _own() -> dict[str, Path]:

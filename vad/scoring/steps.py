@@ -25,7 +25,7 @@ COMBINING = {"mean", "median", "max"}
 
 
 def _per_video(values: Values, videos: Spans, work: Callable[[Values], Values], longer_than: int = 0) -> Values:
-    """Each video by itself; one of no more than `longer_than` frames stays as it is."""
+    """Apply `work` to each video separately; one of no more than `longer_than` frames stays as it is."""
     parts = (values[:, video] for video in videos)
     return np.concatenate([work(part) if part.shape[1] > longer_than else part for part in parts], axis=1)
 
@@ -50,7 +50,7 @@ def normalize(
 ) -> Values:
     """Clip to [0, percentile], then min-max to [0, 1]; 0.5 where all values are one.
 
-    Percentile (NumPy's), minimum and maximum are of all test frames, or with `scope: video` of each video by itself.
+    Percentile (NumPy's), minimum and maximum are of all test frames, or with `scope: video` of each video separately.
     """
     if scope == "video":
         return _per_video(values, videos, lambda part: _scale(part, _bounds(part, percentile)))

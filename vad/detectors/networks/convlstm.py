@@ -15,7 +15,7 @@ _WIDTHS = (32, 64, 128, 256)
 
 @NETWORKS.register("convlstm", version=1)
 class ConvLSTM(nn.Module):
-    """Each frame is encoded by itself; one ConvLSTM cell reads the codes in turn; its last state becomes a frame.
+    """Encode each frame separately, run one ConvLSTM cell over the codes, and decode its last state into a frame.
 
     Input: (B, frames, channels, size, size) in [-1, 1]; output: the frame that comes next, (B, channels,
     size, size); `size` is a multiple of 16. Down: four 4 x 4 convolutions of stride 2, batch norm, LeakyReLU 0.2. The

@@ -23,8 +23,8 @@ class UNetAutoencoder(nn.Module):
     Input and output: (B, channels, size, size) in [-1, 1]; `size` is a multiple of 32. A block down is a
     4 x 4 convolution of stride 2 and a 3 x 3 one, each with batch norm and LeakyReLU 0.2; a block up is
     a 4 x 4 transposed convolution of stride 2 and a 3 x 3 one, each with batch norm and ReLU; none has a bias. The vector
-    passes LeakyReLU 0.2 on both sides. The head is a 3 x 3 convolution and tanh; the input itself is
-    not handed over.
+    passes LeakyReLU 0.2 on both sides. The head is a 3 x 3 convolution and tanh; the input itself has
+    no skip connection.
 
     Source: the reference's U-Net of phase 1 (after Ronneberger et al., 2015).
     """
