@@ -120,7 +120,7 @@ def log_results(context: RunContext, evaluation: Evaluation, members: Members, l
         session.tracking.link(log.run_id, log.experiment_id),
         findings=findings(context, evaluation, log.place()),
     )
-    tags = {DESCRIPTION: describe(entry, result, log)}
+    tags = {DESCRIPTION: describe(entry, result, log, any(member.epochs for member in members.values()))}
     stated, of = reference_for(entry, best)
     if stated is not None:
         tags |= {"vad.reference_ap": f"{stated:.4f}", "vad.reference_of": of}

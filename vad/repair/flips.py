@@ -33,8 +33,12 @@ class Flips:
         return {"medians": scenes, "margin": np.asarray([_MARGIN if clear else np.inf], np.float32)}
 
     def apply(self, image: Image, state: Mapping[str, NDArray[Any]]) -> tuple[Image, float]:
-        evidence = float(_evidence(SKETCH.see(image)[None], state["medians"])[0]) - float(state["margin"][0])
+        evidence = float(self.evidence(SKETCH.see(image)[None], state)[0])
         return (np.ascontiguousarray(image[::-1]) if evidence > 0 else image), evidence
+
+    def evidence(self, sketches: NDArray[np.uint8], state: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
+        """Return the evidence that each frame is upside down, (N,), of frames given as sketches."""
+        return _evidence(sketches, state["medians"]) - float(state["margin"][0])
 
 
 @REPAIRS.register("flips", version=1)
