@@ -99,7 +99,7 @@ def _reason(work: RunContext, member: Member, store: MemberStore, changed: Calla
     if work.request.force:
         return Reason(member.name, "to train", "FORCE=1")
     if known := store.find(member, digest):
-        target = work.targets[0].seen_digest
+        target = work.scores_digest(member.name, work.targets[0])
         scored = all(store.scores(known, target, score) is not None for score in work.plan.scores(member.name))
         scores = "" if scored else "; its scores of these test frames are new"
         origin = ", ".join([known.trained_for, *known.told[:1]])

@@ -119,6 +119,15 @@ class RunContext:
         test = self.targets[0]
         return test.repairs.fitted if test.repairs else ()
 
+    def scores_digest(self, member: str, subset: Subset) -> str:
+        """Digest of all that decides a member's scores of these frames beside the member: how it sees them, and calibration."""
+        about = {"frames": subset.seen_digest}
+        if subset is self.normal:
+            about["neighbours"] = "left out"
+        if self.normal is not None and self.plan.calibrated_maps(member):
+            about["calibrated by"] = self.normal.digest
+        return digest_of(about) if len(about) > 1 else subset.seen_digest
+
     @property
     def force_tags(self) -> dict[str, str]:
         """The tag that finished runs and members need to be reused; empty without FORCE, where all can be."""
