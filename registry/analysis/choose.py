@@ -1,11 +1,10 @@
-"""The runs and versions that a store contains, and the one that a person names."""
+"""The runs that a store contains, and the one that a person names."""
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import get_args
 
-from registry.models.versions import NAME, Versions, facts_of_version
+from registry.models.versions import NAME, Versions
 from registry.store.tracking import Found, Kind, Tracking
 from vad.errors import InputError, nearest
 
@@ -16,35 +15,9 @@ STATUSES = ("RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED")
 """Those that MLflow knows."""
 
 
-@dataclass(frozen=True)
-class Version:
-    """A version of a registered model; its name is as in `vad-ensemble/1`, `tags` are what its run says of it."""
-
-    name: str
-    aliases: tuple[str, ...]
-    tags: Mapping[str, str]
-    run_id: str = ""
-    model_id: str = ""
-
-
 def all_runs(tracking: Tracking, tags: Mapping[str, str] | None = None) -> list[Found]:
     """Runs of every kind, whatever their status, that have these tags."""
     return [run for kind in get_args(Kind) for run in tracking.find(kind, statuses=STATUSES, tags=tags)]
-
-
-def all_versions(tracking: Tracking) -> list[Version]:
-    """Every version that was registered by `vad`, as the store's client tells of it."""
-    aliases: dict[str, list[str]] = {}
-    for model in tracking.client.search_registered_models():
-        for alias, number in sorted(model.aliases.items()):
-            aliases.setdefault(f"{model.name}/{number}", []).append(alias)
-    versions = []
-    for found in tracking.client.search_model_versions():
-        name, tags = f"{found.name}/{found.version}", facts_of_version(found.tags)
-        if found.name == NAME or "vad.entry" in tags:
-            model_id = found.source.removeprefix("models:/")
-            versions.append(Version(name, tuple(aliases.get(name, ())), tags, found.run_id or "", model_id))
-    return versions
 
 
 def choose_run(text: str, tracking: Tracking) -> tuple[Found, str]:

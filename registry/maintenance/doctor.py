@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from registry.analysis.choose import all_runs, all_versions
+from registry.analysis.choose import all_runs
 from registry.console import plural
 from registry.maintenance import repair as mending
 from registry.maintenance.findings import Finding, Store, check
+from registry.models.versions import all_versions
 from registry.store import mlflow_private
 from registry.store.address import local_path, sqlite_path, sqlite_uri
 from registry.store.connection import require_schema

@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import json
-import shutil
 from pathlib import Path
 
 from registry.analysis.choose import LEAST, PARENT, all_runs, by_id
@@ -118,14 +117,10 @@ class _Export:
         self.parcel.runs[run_id] = record
 
     def _copy(self, location: str, target: Path) -> None:
-        """The files of an artifact location; none where it is on this disk and not there."""
-        place = local_path(location)
-        if place is None:
-            if self._tracking.has_files(location):
-                # MLflow makes a folder of the address's last name.
-                self._tracking.download(location, target.parent).rename(target)
-            return
+        """Copy what lies at an artifact location, if anything does."""
         if (elsewhere := moved(self._tracking.uri, location)) and (parts := mending.cut(location)):
             self.notes.append(f"the store says that its files lie in {parts[0]}; `vad doctor --fix` mends that")
-        if (elsewhere or place).is_dir():
-            shutil.copytree(elsewhere or place, target, ignore=shutil.ignore_patterns("__pycache__"))
+            location = elsewhere.as_uri()
+        if self._tracking.has_files(location):
+            # MLflow makes a folder of the address's last name.
+            self._tracking.download(location, target.parent).rename(target)

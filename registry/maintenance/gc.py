@@ -3,7 +3,6 @@
 Runs go with their artifacts, and nothing goes that others are made of.
 """
 
-import re
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -11,9 +10,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from registry.analysis.choose import LEAST, PARENT, Version, all_runs, all_versions, by_id
+from registry.analysis.choose import LEAST, PARENT, all_runs, by_id
 from registry.console import table
 from registry.maintenance import repair as mending
+from registry.models.versions import Version, all_versions
 from registry.store.address import local_path, sqlite_path
 from registry.store.record import Altered
 from registry.store.tracking import Found, Tracking, default_uri
@@ -173,7 +173,7 @@ class _Store:
         versions: set[str] = set()
         for name in names:
             bare = name.removeprefix("models:/")
-            fitting = [v for v in self.versions if v == bare or re.fullmatch(rf"v?{v.rpartition('/')[2]}", name)]
+            fitting = [v.name for v in self.versions.values() if v.name == bare or name in (v.number, f"v{v.number}")]
             if len(fitting) > 1:
                 raise InputError(f"{name}: there are {' and '.join(sorted(fitting))}; name one of them")
             if fitting:
@@ -229,7 +229,7 @@ class _Store:
         for model_id, version in models.items():
             model = client.get_logged_model(model_id)
             what = f"version {version.name}" if version else f"logged model {model.name}"
-            first = [partial(client.delete_model_version, *version.name.rpartition("/")[::2])] if version else []
+            first = [partial(client.delete_model_version, version.model, version.number)] if version else []
             add(what, model.artifact_location, *first, partial(client.delete_logged_model, model_id))
         for run_id in runs:
             add(self.called(run_id), client.get_run(run_id).info.artifact_uri, partial(client.delete_run, run_id))

@@ -126,7 +126,7 @@ class Production:
                 return Decision(True, f"version {incumbent.number} has lost files of its model")
             if policy.confidence:
                 paired = compare_scores(candidate, incumbent, self._tracking, self._home)
-        return decide(candidate.standing(), incumbent.standing() if incumbent else None, policy, paired)
+        return decide(candidate.metric(), incumbent.metric() if incumbent else None, policy, paired)
 
 
 def compare_scores(candidate: Version, incumbent: Version, tracking: Tracking, home: Path) -> Difference | None:

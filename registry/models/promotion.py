@@ -24,8 +24,8 @@ class Policy(BaseModel):
 
 
 @dataclass(frozen=True)
-class Standing:
-    """What promotion looks at: a version, the figure it reached, by which protocol, and whether on the demo street."""
+class VersionMetric:
+    """A version's metric: `figure` is `ap` or `proxy_ap`; `protocol` says on which frames and labels; `demo`: of the demo street."""
 
     version: str
     figure: str
@@ -49,7 +49,7 @@ def read_policy() -> Policy:
 
 
 def decide(
-    candidate: Standing, incumbent: Standing | None, policy: Policy, paired: Difference | None = None
+    candidate: VersionMetric, incumbent: VersionMetric | None, policy: Policy, paired: Difference | None = None
 ) -> Decision:
     """Decide whether a candidate becomes production; `paired` is its AP less production's, None if unknown."""
     if incumbent is None:
