@@ -21,19 +21,17 @@ def all_runs(tracking: Tracking, tags: Mapping[str, str] | None = None) -> list[
 
 
 def choose_run(text: str, tracking: Tracking) -> tuple[Found, str]:
-    """The run and the variant that `text` names, as in `phase5_multiscale`, `phase5_multiscale:max`, `3fa9c1`, `v3`, `production`.
+    """Return the run and the variant that `text` names, as in `phase5_multiscale:max`, `3fa9c1ab`, `v3`, `production`.
 
-    An experiment's name stands for its newest finished run, a version for the run that made it; without a variant
-    the best one is meant, of a version its own. Raises InputError that says what there is.
+    An experiment means its newest finished run, no variant the best one (of a version, its own). Raises InputError.
     """
     name, _, variant = (text, "", "") if text.startswith(("models:/", NAME)) else text.partition(":")
     runs = tracking.find("experiment")
     if not runs:
         raise InputError("there is no finished run yet; start with: make run EXP=phase5_multiscale")
     run, own = _find(name, runs, tracking)
-    variants = {key.partition(".")[2] for key in run.metrics if key.startswith(f"{run.tags.get('vad.figure', 'ap')}.")}
-    if variant and variant not in variants:
-        known = sorted(variants)
+    known = sorted(k.partition(".")[2] for k in run.metrics if k.startswith(f"{run.tags.get('vad.figure', 'ap')}."))
+    if variant and variant not in known:
         lacks = f"run {run.run_id[:8]} of {run.tags.get('vad.entry')} has no variant {variant}"
         raise InputError(f"{lacks}{nearest(variant, known)} ({', '.join(known) or 'none was measured'})")
     return run, variant or own or run.params.get("best_variant", "")
@@ -42,10 +40,12 @@ def choose_run(text: str, tracking: Tracking) -> tuple[Found, str]:
 def _find(name: str, runs: list[Found], tracking: Tracking) -> tuple[Found, str]:
     """The run, newest first where several fit, and the variant of the version by which it was named."""
     entries = list(dict.fromkeys(run.tags.get("vad.entry", "") for run in runs))
+    ways = f"a run's id or the first {LEAST} or more digits of it, a version as in v3, an alias as in production"
+    ways += f", or an experiment that was run: {', '.join(sorted(entries))}"
     if name in entries:
         return next(run for run in runs if run.tags.get("vad.entry") == name), ""
     if not name:
-        raise InputError(f"a run's name is empty; give {_ways(entries)}")
+        raise InputError(f"a run's name is empty; give {ways}")
     if run := by_id(name, runs):
         return run, ""
     versions = Versions(tracking)
@@ -57,7 +57,7 @@ def _find(name: str, runs: list[Found], tracking: Tracking) -> tuple[Found, str]
     said = nearest(name, entries)
     if not said and re.fullmatch("[0-9a-f]{1,32}", name):
         said = _unfit(name, tracking) if len(name) >= LEAST else "; it is too short for a run's id"
-    raise InputError(f"{name} is no finished run{said} (give {_ways(entries)})")
+    raise InputError(f"{name} is no finished run{said} (give {ways})")
 
 
 def by_id(text: str, runs: Iterable[Found]) -> Found | None:
@@ -66,11 +66,6 @@ def by_id(text: str, runs: Iterable[Found]) -> Found | None:
     if len(fitting) > 1:
         raise InputError(f"{text} begins the ids of {len(fitting)} runs; give more of it")
     return fitting[0] if fitting else None
-
-
-def _ways(entries: list[str]) -> str:
-    ways = f"a run's id or the first {LEAST} or more digits of it, a version as in v3, an alias as in production"
-    return f"{ways}, or an experiment that was run: {', '.join(sorted(entries))}"
 
 
 def _unfit(name: str, tracking: Tracking) -> str:

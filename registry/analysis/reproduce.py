@@ -78,11 +78,7 @@ class _Store:
 
 
 def reproduce(name: str, data: str | None, home: Path) -> Repeated:
-    """Run the finished run that `name` names again and compare.
-
-    `data` is where its frames lie now, if not where they lay then. Raises InputError where its record is gone or was
-    altered, for data that are not the same, and where the run does not end.
-    """
+    """Repeat a finished run and compare; `data` is where its frames lie now, if they were moved. Raises InputError."""
     tracking = Tracking()
     run, store = choose_run(name, tracking)[0], _Store(tracking, home)
     entry = store.file(run, "entry.yaml").read_text(encoding="utf-8")
@@ -165,10 +161,7 @@ def _files(run: Found, entry: str, identity: Mapping[str, Any]) -> Iterator[str]
 
 
 def _code(identity: Mapping[str, Any], notes: list[str], folder: Path) -> Path:
-    """Where the project lies as it was at the run's commit: here where it is the same, else a copy in `folder`.
-
-    Changes of this one that are not committed count for a run alone that had such itself.
-    """
+    """Return where the project lies as it was at the run's commit: here where it is the same, else a copy in `folder`."""
     then, here = identity["code"], checkout()
     commit = then.get("commit")
     if then.get("dirty") == "yes":

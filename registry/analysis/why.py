@@ -124,10 +124,7 @@ def _trained(work: RunContext, tracking: Tracking) -> list[Found]:
 def _against(
     member: Member, trained: Sequence[Found], now: dict[str, Any], tracking: Tracking, home: Path
 ) -> str | None:
-    """What is not as it was in the nearest of the trained members: the network is the same, fewest settings differ.
-
-    None where no such network was trained.
-    """
+    """Return what differs from the trained member of the same network with the most settings alike; None without one."""
     settings = now["plan"]["members"][member.name]
     alike = [run for run in trained if run.params.get("model") == member.model]
     if not alike:

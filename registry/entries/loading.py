@@ -64,10 +64,7 @@ def without_journey(experiments: Sequence[str]) -> tuple[str, ...]:
 
 
 def find_entry(experiment: str) -> Path:
-    """Find an entry by its name or its file's name, in any case, in `experiments/` or the folder that is given with it.
-
-    Raises InputError with the nearest name where there is none, and with all of them where there are several.
-    """
+    """Find an entry by its name or its file's name, in any case, in `experiments/` or the folder given with it. Raises InputError."""
     folder, name = os.path.split(experiment)
     here = os.path.isfile(experiment) and experiment.lower().endswith(_ENDINGS)  # False, too, for what can be no path
     if here and name == _JOURNEY:

@@ -71,11 +71,10 @@ class Journey:
         return difference(one.sampled, two.sampled) if one and two else None
 
     def judge(self, claim: Claim) -> tuple[Verdict, Difference | None]:
-        """Whether a claim holds, by the interval of the difference between its two variants.
+        """Return whether a claim holds, by the interval of the difference in AP between its two variants.
 
-        "A is better than B" holds where all of the interval of AP(A) - AP(B) lies above 0, does not
-        hold where none of it does, and is undecided in between. "A is no better than B" holds where
-        the other does not, and does not where the other holds. One video gives no interval.
+        "Better" holds where all of it lies above 0, does not hold where none of it does, and is undecided in between; "no
+        better" is the reverse. One video gives no interval.
         """
         found = self.difference(claim.variant, claim.than)
         if found is None:
@@ -87,10 +86,7 @@ class Journey:
 
 
 def retrace(asked: Request) -> Journey:
-    """Measure every variant that the reference's tables and claims name, by its entry's newest finished run.
-
-    Raises InputError where the data has no labels, or where no entry has a run as asked for.
-    """
+    """Measure every variant that the reference names, by its entry's newest finished run. Raises InputError for none."""
     tracking = Tracking()
     data = open_frames_of(asked.data, asked.labels, asked.home, asked.first_frame)
     if data.labels is None:

@@ -54,10 +54,7 @@ def examine(home: Path) -> Report:
 
 
 def mend(report: Report, home: Path) -> Report:
-    """Mend what can be mended, and look again: `mended` says what was done, with the file that was made of it.
-
-    Raises InputError for what cannot be written; what came before it stays mended.
-    """
+    """Mend what can be mended, and look again; `mended` says what was done. Raises InputError for what cannot be written."""
     done = {}
     with mending.possible("change", "make it yours"):
         for finding in report.findings:

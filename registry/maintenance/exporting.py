@@ -17,10 +17,9 @@ from vad.errors import InputError
 
 
 def export(folder: Path, run: str | None, model: str | None) -> tuple[str, list[str]]:
-    """Write a run, or a model version with its run, into a new folder: with members, submissions, and all their files.
+    """Write a run, or a model version with its run, into a new folder, with members, submissions and all their files.
 
-    Gives what was written, in words, and what else there is to say. Raises InputError for a run or version that is not
-    there, still runs, or has lost files.
+    Return what was written and notes. Raises InputError for what is not there, still runs, or has lost files.
     """
     if run and model:
         raise InputError("give --run or --model, not both")

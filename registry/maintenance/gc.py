@@ -128,12 +128,10 @@ def remove(waste: Collection[Waste]) -> None:
 def choose(
     names: Sequence[str], days: float | None, tracking: Tracking, home: Path
 ) -> tuple[list[Waste], int, list[str]]:
-    """Return what goes with the runs and versions that are named, or with all that are older than `days`; of both, what is either named and older.
+    """Return what goes with the named runs (ids, experiments) and versions (`v3`), or with all runs, if older than `days`.
 
-    Gives it in the order in which it has to go, the bytes that are free then, and what was named and stays, with the
-    reason. A run is named by its id, or 8 digits of it, or its experiment, which stands for all its runs; a version as
-    in `v3`. Whatever has an alias stays, as production has, with its run and that run's members; so do members that
-    another run uses, and runs that are under way. Raises InputError for a name that is none.
+    In the order in which it has to go; then the bytes that are free, and what stays and why: what has an alias, with its
+    run and members, members that another run uses, runs under way. Raises InputError for a name that is none.
     """
     store = _Store(tracking, home)
     runs, versions = store.named(names) if names else (store.experiments, set[str]())

@@ -29,10 +29,9 @@ _DECISION = ("vad.decision", "vad.decided")
 
 
 def import_(folder: Path, home: Path) -> tuple[list[str], list[str]]:
-    """Make what a folder holds in this store, unless it is there. What was cut off is taken up.
+    """Make what a folder holds in this store, unless it is there; resume what was cut off. Return what was done, and notes.
 
-    Gives what was done and what else there is to say, a line each. Raises InputError, before the store is touched,
-    where a file is missing or was altered.
+    Raises InputError where a file is missing or was altered, before the store is touched.
     """
     parcel = unpack(folder)
     for run_id, record in parcel.runs.items():

@@ -49,10 +49,7 @@ class Submission:
 
 
 def submit(request: Request, normalization: Normalization, home: Path) -> Submission:
-    """Score test frames by a registered model and write `Id,Predicted`, in the form of their `sample_submission.csv` if any.
-
-    Raises InputError for a model, data or frames that are not there or not listed, or a file that cannot be written.
-    """
+    """Score test frames and write `Id,Predicted`, in the form of their `sample_submission.csv` if any. Raises InputError."""
     tracking = Tracking()
     versions = Versions(tracking)
     version, dataset = model_and_data(request, versions, home)

@@ -27,9 +27,9 @@ _MASK = re.compile(r"(\d{1,9})_label\.mat")
 
 
 def find_labels(root: Path, home: Path | None = None) -> Path | None:
-    """The labels that lie in a data set's folders, if any: `labels.csv`, also packed (.gz, .zip), or the authors' masks.
+    """Find the labels of a data set: `labels.csv`, also packed (.gz, .zip), or the authors' masks. Raises InputError for several.
 
-    The folders are `root`, `home` (that of the two halves), those between, and the half with the test videos. Raises InputError where there are several.
+    They may lie in `root`, `home` (the folder of the two halves), those between, and the half with the test videos.
     """
     inner = home or root
     folders = [folder for folder in (inner, *inner.parents) if folder.is_relative_to(root)]
@@ -44,7 +44,7 @@ def find_labels(root: Path, home: Path | None = None) -> Path | None:
     for path in found:
         with reading(path):
             require_plain(path)
-    return found[0] if found else None
+    return next(iter(found), None)
 
 
 def read_labels(
@@ -61,8 +61,7 @@ def read_labels(
         masks = _find_masks(path)
         values = _from_masks(path, masks, index, memory, first_frame, movies or {})
         others = ", ".join(str(masks[video]) for video in sorted(masks.keys() - set(index.video.tolist())))
-        notes = (f"there is no test video for {others}",) if others else ()
-        labels = Labels(values, str(path), first_frame, notes)
+        labels = Labels(values, str(path), first_frame, (f"there is no test video for {others}",) if others else ())
     elif first_frame:
         raise InputError(f"FIRST_FRAME={first_frame} is for masks; {path} names each frame by its number; leave it out")
     else:

@@ -63,12 +63,12 @@ def find_halves(root: Path) -> tuple[Path, Path]:
             pairs.setdefault(rank, []).append((here[train], here[test]))
         halves += [] if whole else here.values()
         children[:] = sorted(child for child in children if child.casefold() not in here and not is_litter(child))
-    found = pairs[min(pairs)] if pairs else []
-    if len(found) > 1:
+    if pairs:
+        found = pairs[min(pairs)]
+        if len(found) == 1:
+            return found[0]
         places = ", ".join(str(train.parent) for train, _ in found)
         raise InputError(f"DATA={root} holds {len(found)} data sets ({places}); name one of them")
-    if found:
-        return found[0]
     if halves:
         missing = _OTHER_HALF[halves[0].name.casefold()]
         raise InputError(f"DATA={root}: beside {halves[0]} there must be a folder {missing}/, and there is none")
@@ -124,10 +124,8 @@ class _Reading:
             self.notes.append(f"{folder}: passed over {_some(about)}; {form}")
         if not videos:
             found = f", and found {_some(others)}" if others else ""
-            expected = (
-                f"{folder} holds no frames; expected NN/frame_XXXXX.jpg or NN.avi in it, where NN is a number{found}"
-            )
-            raise InputError("\n".join(self.faults) or expected)
+            expected = "expected NN/frame_XXXXX.jpg or NN.avi in it, where NN is a number"
+            raise InputError("\n".join(self.faults) or f"{folder} holds no frames; {expected}{found}")
         return Split(name, tuple(videos[key][1] for key in sorted(videos)))
 
     def compare_sizes(self) -> None:
@@ -141,9 +139,8 @@ class _Reading:
                 "on their side (a rotation tag in a file turns nothing here), or leave them out"
             )
         elif len(told) > 1:
-            self.notes.append(
-                f"videos have frames of {len(told)} sizes, all squeezed into one square: {', '.join(told)}"
-            )
+            sizes = f"videos have frames of {len(told)} sizes"
+            self.notes.append(f"{sizes}, all squeezed into one square: {', '.join(told)}")
 
     def _movie(self, path: Path, number: int) -> Video:
         try:
@@ -157,7 +154,7 @@ class _Reading:
 
     def _images(self, folder: Path, video: int) -> Video | None:
         frames: dict[int, Path] = {}
-        others = []
+        others: list[str] = []
         try:
             files = [file for file in names_in(folder) if not is_litter(file)]
         except InputError as error:

@@ -68,8 +68,9 @@ def read_table(path: Path, column: str, ids_alone: bool = False) -> Table:
                     continue
                 cells = [cell.strip() for cell in row[skip:]]
                 if len(cells) != len(names):
-                    wanted = f"there must be {len(names)}: {', '.join(names)}"
-                    raise InputError(f"{where}: {len(cells)} columns, but {wanted}")
+                    raise InputError(
+                        f"{where}: {len(cells)} columns, but there must be {len(names)}: {', '.join(names)}"
+                    )
                 cells = ["_".join(cells[:-1]), cells[-1]]
                 if not (match := _ID.fullmatch(cells[0])):
                     raise InputError(f"{where}: {cells[0]!r:.60} is no frame id; write video_frame, as in 3_120")
@@ -116,9 +117,8 @@ def _lines(file: IO[str], path: Path) -> Iterator[tuple[int, str]]:
     """The lines of a file with their numbers. A packed file of a few kB can hold one line of many GB."""
     for number, line in enumerate(iter(lambda: file.readline(_LONGEST + 1), ""), 1):
         if len(line) > _LONGEST:
-            raise InputError(
-                f"{path}, line {number}: longer than {_LONGEST:,} characters; a row has an id and a number"
-            )
+            long = f"longer than {_LONGEST:,} characters"
+            raise InputError(f"{path}, line {number}: {long}; a row has an id and a number")
         yield number, line
 
 
@@ -151,10 +151,7 @@ def _number(text: str, where: str, column: str) -> float:
 
 
 def read_scores(path: Path, expected: FrameIndex | None = None) -> tuple[FrameIndex, Values]:
-    """Read a predictions file (`Id,Predicted`): its frames in order, float64 scores (N,).
-
-    Raises InputError as `read_table` does, where its frames are not exactly those of `expected`, and for labels.
-    """
+    """Read a predictions file: frames in order, float64 scores (N,). Raises InputError for other frames than `expected`, and for labels."""
     table = read_table(path, "Predicted")
     if table.form.names[1].casefold() == "label" and np.isin(table.values, (0, 1)).all():
         raise InputError(f"{path} holds labels (column Label, 0 and 1 alone), not scores; name the predictions file")
@@ -179,8 +176,7 @@ def require_same_frames(given: FrameIndex, expected: FrameIndex, source: str, wh
 def write_scores(path: Path, index: FrameIndex, values: Values, sample: Table | None = None) -> None:
     """Write a predictions file with every digit, whole or not at all: `Id,Predicted`, sorted by (video, frame).
 
-    A `sample` of the same frames gives its form and its order of rows. Raises InputError where a score is not finite
-    or the file cannot be written.
+    A `sample` of the same frames gives its form and its order of rows. Raises InputError for a score that is not finite.
     """
     if not np.isfinite(values).all():
         culprit = index.ids[int(np.flatnonzero(~np.isfinite(values))[0])]
