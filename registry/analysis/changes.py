@@ -12,8 +12,7 @@ from registry.entries.entry import TrainSpec
 from registry.runs.identity import FILE, changed_code, changed_frames
 from registry.store.tracking import Found, Tracking
 
-FEW = 12
-"""The most lines of a kind that a terminal shows."""
+FEW = 12  # lines of a kind that a terminal shows at most
 _ABSENT = object()
 
 

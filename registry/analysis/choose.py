@@ -8,11 +8,9 @@ from registry.models.versions import NAME, Versions
 from registry.store.tracking import Found, Kind, Tracking
 from vad.errors import InputError, nearest
 
-LEAST = 8
-"""So many digits of a run's id name it; tables show as many."""
+LEAST = 8  # so many digits of a run's id name it; tables show as many
 PARENT = "mlflow.parentRunId"
-STATUSES = ("RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED")
-"""Those that MLflow knows."""
+STATUSES = ("RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED")  # those that MLflow knows
 
 
 def all_runs(tracking: Tracking, tags: Mapping[str, str] | None = None) -> list[Found]:

@@ -14,19 +14,17 @@ from registry.models.lineage import board_scores
 from registry.models.versions import Versions
 from registry.store.tracking import Found, Tracking
 
+# The settings that are shown where runs differ in them.
 _PARAMS = ("model", "input", "members", "sizes", "loss", "epochs", "lr", "precision")
-"""The settings that a leaderboard shows where runs differ in them."""
 _FLUSH_RIGHT = ("#", "AP", "proxy AP", "AUC", "train s", "frames/s", "MB")
 _TIES = "=  a tie: its interval reaches the figure of the first of that rank; `vad compare A B` compares two runs pair by pair"
 
 
 @dataclass
 class Row:
-    """A run on the leaderboard.
+    """A run on the leaderboard; `rank` is that of the first of its tie, `reference_of` the variant of the reference's figure.
 
-    `rank` is that of the first of its tie; `tied` says that there are others. `reference_of` is the variant of the
-    reference's figure. Costs: `train_seconds` of all its members, whichever run paid for them, `frames_per_second`
-    from decoded frames to scores, `megabytes` of weights.
+    `train_seconds` are those of all its members, whichever run trained them; `megabytes` are of weights.
     """
 
     experiment: str

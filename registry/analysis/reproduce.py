@@ -1,7 +1,4 @@
-"""A recorded run once more, from its artifacts alone: its entry, its commit, its data; and whether the same comes out.
-
-It runs in a folder and a store of its own, trains every member anew, and touches neither store nor caches of this place.
-"""
+"""Repeat a recorded run from its artifacts alone, in a folder and a store of its own, and compare what comes out."""
 
 import json
 import os

@@ -1,7 +1,4 @@
-"""What is wrong in a store and in its caches: found, and told with what would mend it. Looking changes nothing.
-
-Of a store on a server, what needs the disk of that server is left out.
-"""
+"""What is wrong in a store and in its caches, and what would mend it. Looking changes nothing."""
 
 import json
 import os

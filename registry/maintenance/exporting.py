@@ -40,7 +40,6 @@ def export(folder: Path, run: str | None, model: str | None) -> tuple[str, list[
 
 
 def _full_id(run: str, tracking: Tracking) -> str:
-    """The id that begins so. Raises InputError where there is none, or more than one."""
     if found := by_id(run, all_runs(tracking)):
         return found.run_id
     give = f"give a run's id, or its first {LEAST} or more digits; `vad leaderboard --all` lists those"
@@ -48,10 +47,7 @@ def _full_id(run: str, tracking: Tracking) -> str:
 
 
 def moved(tracking_uri: str, location: str) -> Path | None:
-    """Where the files of an artifact location lie that is no more: the same way below the `mlartifacts` of the SQLite store.
-
-    None where the location is as it should be, or the files are not there either.
-    """
+    """Return where the files of an artifact location lie now, if the folder of the SQLite store was moved; else None."""
     place, database = local_path(location), sqlite_path(tracking_uri)
     if place is None or place.exists() or database is None:
         return None

@@ -1,7 +1,4 @@
-"""What may go: caches, which are made anew when they are missed; runs and versions that a person names and that nobody needs.
-
-Runs go with their artifacts, and nothing goes that others are made of.
-"""
+"""What may be removed: caches, which are made anew when they are missed, and runs and versions that a person names."""
 
 import time
 from collections import Counter, defaultdict
@@ -43,10 +40,7 @@ class Waste:
 
 
 def caches(home: Path, days: float, most: int | None) -> list[Waste]:
-    """Return what may go of the caches in `home`: not used for `days`, and what is used least while there are more bytes than `most`.
-
-    Weights that stand twice in the artifacts of a store on this disk become one file with two names.
-    """
+    """Return which caches in `home` may go: not used for `days`, or used least while there are more bytes than `most`."""
     before = time.time() - days * _DAY
     found: list[Waste] = []
     paths = [(path, what) for folder, what in _CACHES.items() for path in (home / folder).glob("[!.]*")]

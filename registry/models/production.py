@@ -1,7 +1,6 @@
-"""Which version is production: each decision is written down first, and the aliases follow what is written.
+"""Which version is production: each decision is logged first, and the aliases follow; the next process completes what was cut off.
 
-A process that is killed in between leaves a decision that the next one, or the next reader, completes. Of two machines
-that decide in the same moment both follow the later decision.
+Of two machines that decide in the same moment both follow the later decision.
 """
 
 from collections.abc import Iterator
@@ -39,7 +38,10 @@ class Production:
                 return decision
             made = self._make(candidate, incumbent, "promoted", decision.reason)
             # Another machine may have decided since this one looked: then that is the version to beat.
-            rival = self._made_between(seen, made)
+            decisions = self._history.deciding()
+            ids = [known.run_id for known in decisions]
+            between = decisions[ids.index(made.run_id) + 1 : ids.index(seen.run_id) if seen else None]
+            rival = next((v for v in self._versions.all() if between and v.number == between[0].version), None)
             if rival is None or rival.number == candidate.number:
                 return decision
             again = self._compare(candidate, rival, policy)
@@ -83,11 +85,10 @@ class Production:
         lock.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(lock):
             last = self._history.last()
-            if last and not last.followed:
+            cut_off = last is not None and not last.followed
+            if last and cut_off:
                 self._follow(last)
-                yield True
-            else:
-                yield False
+            yield cut_off
 
     def _make(self, version: Version, incumbent: Version | None, action: Action, reason: str) -> Event:
         before = incumbent.number if incumbent and incumbent.number != version.number else None
@@ -111,13 +112,6 @@ class Production:
     def _note(self, action: Action, version: Version, incumbent: Version | None, reason: str) -> None:
         self._versions.tag(version.number, DECISION, f"{action}: {reason}")
         self._history.add(action, version.number, incumbent.number if incumbent else None, reason)
-
-    def _made_between(self, seen: Event | None, made: Event) -> Version | None:
-        """Return the version that another machine made production after one decision and before another."""
-        decisions = self._history.deciding()
-        ids = [known.run_id for known in decisions]
-        between = decisions[ids.index(made.run_id) + 1 : ids.index(seen.run_id) if seen else None]
-        return next((v for v in self._versions.all() if between and v.number == between[0].version), None)
 
     def _compare(self, candidate: Version, incumbent: Version | None, policy: Policy) -> Decision:
         paired = None

@@ -152,10 +152,9 @@ class Versions:
         return result
 
     def best_on(self, test_digest: str, protocol: str) -> Version | None:
-        """Return the best version that was made on these test frames, of equals the older one; None where there is none.
+        """Return the best version that was made on these test frames, by AP before proxy AP; None where there is none.
 
-        AP comes before proxy AP. Of versions judged by several protocols (other labels, say) those of `protocol` count, else
-        those of the newest: figures of two protocols cannot be compared.
+        Of several protocols (other labels, say) `protocol` counts, else the newest version's: they cannot be compared.
         """
         made = [v for v in self.all() if v.has({"vad.test_digest": test_digest}) and "vad.value" in v.tags]
         made = [v for v in made if v.tags["vad.figure"] == "ap"] or made

@@ -1,7 +1,4 @@
-"""Which process has a run open, and whether it is gone: by its number on this host, by its lease on any other.
-
-A lease is a tag with the time, renewed as long as the process lives. Nobody sees the processes of another container.
-"""
+"""Which process has a run open, and whether it is gone: by its number on this host, elsewhere by a tag that it renews."""
 
 import os
 import socket

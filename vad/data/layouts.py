@@ -1,7 +1,4 @@
-"""Folders on disk to a FrameSet. Two layouts are known, at any depth below the folder that was named.
-
-The competition's (`training_videos/01/frame_00700.jpg`), and CUHK Avenue's as published (`training_videos/01.avi`).
-"""
+"""Folders on disk to a FrameSet: videos as folders of frames (`training_videos/01/frame_00700.jpg`) or movies (`01.avi`)."""
 
 import hashlib
 import os

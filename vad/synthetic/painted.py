@@ -1,7 +1,4 @@
-"""Painted anomalies on held-out normal frames: something to measure where nobody gave labels.
-
-A patch is cut from one frame, scaled, and moved through a stretch of others; then every frame passes the corruption law.
-"""
+"""Painted anomalies on held-out normal frames, to measure without labels: patches of other frames that move through them."""
 
 import hashlib
 import math

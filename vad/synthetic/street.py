@@ -1,7 +1,4 @@
-"""The demo street: a small labelled data set for those who have no footage at hand. A fixed camera sees a walkway.
-
-The files lie as the competition's do, test frames pass its corruption law, and labels come as a CSV and as pixel masks.
-"""
+"""The demo street: a small labelled data set, drawn, with the competition's layout and corruption law, and both kinds of labels."""
 
 import contextlib
 import errno
@@ -42,8 +39,7 @@ _TRIES = 5
 def make_street(folder: Path) -> Path:
     """Make the demo street in a folder, always of the same bytes, unless it is whole already; return the folder.
 
-    Several processes may do this at once: the first one's work is taken. Raises InputError where the folder holds something
-    that is no demo street, or cannot be written.
+    Several processes may do this at once. Raises InputError where something else lies there, or it cannot be written.
     """
     if _is_whole(folder):
         return folder
