@@ -209,10 +209,7 @@ def _compare(run: Found, store: _Store, identity: Mapping[str, Any], folder: Pat
     names = [f"predictions-{one.params['best_variant']}.csv" for one in (run, repeated)]
     same_file = names[0] == names[1] and sha256(store.file(run, names[0])) == sha256(again.file(repeated, names[1]))
     there = now.variants if then.index == now.index else {}
-    differences = {
-        name: float(np.max(np.abs(values - there[name]))) if name in there else None
-        for name, values in then.variants.items()
-    }
+    differences = {n: float(np.max(np.abs(v - there[n]))) if n in there else None for n, v in then.variants.items()}
     return Repeated(run.run_id, members, differences, same_file, notes)
 
 

@@ -123,7 +123,7 @@ def packing(folder: Path) -> Iterator[Path]:
 
 
 def seal(folder: Path, about: Mapping[str, Any]) -> tuple[int, int]:
-    """Write the contents, which make a folder an export; gives the number of files and their size in bytes."""
+    """Write the contents, which make a folder an export; return the number of files and their size in bytes."""
     files = {name: {"sha256": sha256(path), "bytes": path.stat().st_size} for name, path in _files(folder).items()}
     made = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     _write(folder / _CONTENTS, {"format": FORMAT, **about, "made": made, "files": files})
@@ -158,10 +158,8 @@ def points(metrics: Iterable[Any]) -> list[Point]:
 def require(what: str, folder: Path, files: Mapping[str, str | None], location: str) -> None:
     """Raise InputError where files are missing or altered."""
     if missing := [name for name in files if not (folder / name).is_file()]:
-        raise InputError(
-            f"{what} cannot be exported: {', '.join(missing)} is gone from {location}; bring it back, or run the "
-            "experiment again with --force and export that"
-        )
+        gone = f"{what} cannot be exported: {', '.join(missing)} is gone from {location}"
+        raise InputError(f"{gone}; bring it back, or run the experiment again with --force and export that")
     if altered := [name for name, digest in files.items() if digest and sha256(folder / name) != digest]:
         raise InputError(f"{what} cannot be exported: {', '.join(altered)} in {location} was altered; bring it back")
 
@@ -175,7 +173,7 @@ def _verify(folder: Path, recorded: Mapping[str, Mapping[str, Any]]) -> None:
     for name, about in sorted(recorded.items()):
         if name not in found:
             raise InputError(f"{folder / name} is missing; copy the export again")
-        if found[name].stat().st_size != about["bytes"] or sha256(found[name]) != about["sha256"]:
+        if sha256(found[name]) != about["sha256"]:
             raise InputError(f"{folder / name} was altered: its SHA-256 is not the one recorded; copy the export again")
     if more := sorted(found.keys() - recorded.keys()):
         raise InputError(f"{folder / more[0]} is no part of the export; remove it")

@@ -72,9 +72,8 @@ def submit(request: Request, normalization: Normalization, home: Path) -> Submis
         scores = ensemble.score(frames, dataset.index, device, normalization, bar.advance)
     write_scores(path, dataset.index, scores, sample)
     if len(scores) > 1 and scores.min() == scores.max():
-        say(
-            f"  note: all {len(scores):,} scores are {scores[0]:g}, so they rank nothing; is this model made for such frames?"
-        )
+        nothing = f"all {len(scores):,} scores are {scores[0]:g}, so they rank nothing"
+        say(f"  note: {nothing}; is this model made for such frames?")
     digest = sha256(path)
     measured = measure(scores, dataset.labels.values, dataset.index) if dataset.labels else None
     tags = {"vad.version": version.number, "vad.sha256": digest, "vad.file": str(path.resolve())}

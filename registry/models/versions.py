@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from registry.models import packaging
 from registry.models.history import History
 from registry.models.packaging import FACT, listed, require_listed
-from registry.models.promotion import VersionMetric
 from registry.store.address import local_path
 from registry.store.connection import unless_absent
 from registry.store.mlflow_private import MODEL_VERSIONS_TAG
@@ -27,6 +26,17 @@ PRODUCTION, CANDIDATE, PREVIOUS = "production", "candidate", "previous"
 DECISION = "vad.decision"
 _COMPARED = ("vad.figure", "vad.protocol")
 DEMO = "demo-street"  # registry.data.datasets.DEMO, which is not imported, as that loads PyTorch
+
+
+@dataclass(frozen=True)
+class VersionMetric:
+    """A version's metric: `figure` is `ap` or `proxy_ap`; `protocol` says on which frames and labels; `demo`: of the demo street."""
+
+    version: str
+    figure: str
+    value: float
+    protocol: str
+    demo: bool = False
 
 
 @dataclass(frozen=True)
@@ -193,10 +203,8 @@ class Versions:
             return decided
         way_back = f", `vad promote v{last.version}` puts it back" if last else ""
         decided_on = f"the last recorded decision made {f'version {last.version}' if last else 'none'} production"
-        raise InputError(
-            f"the alias production points to version {found.number}, but {decided_on} (`vad history`): somebody moved it; "
-            f"`vad promote v{found.number}` records that it shall be so{way_back}"
-        )
+        moved = f"the alias production points to version {found.number}, but {decided_on} (`vad history`): somebody moved it"
+        raise InputError(f"{moved}; `vad promote v{found.number}` records that it shall be so{way_back}")
 
     def load(self, version: Version) -> Any:
         """Return the Python model of a version, from checked copies of its files. Raises InputError as `fetch` does."""

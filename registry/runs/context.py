@@ -16,7 +16,7 @@ from registry.data.datasets import Dataset, open_frames_of, open_scores_of, read
 from registry.engines.base import Engine, open_engine
 from registry.entries.loading import Loaded, default_profile, load_entry
 from registry.entries.plan import Plan, make_plan, rehearse
-from registry.models.promotion import read_policy
+from registry.models.production import read_policy
 from registry.runs.members import MemberStore
 from registry.signals import was_stopped
 from registry.store.runlog import RunLog

@@ -9,9 +9,8 @@ from mlflow.exceptions import MlflowException
 
 from registry.models import production
 from registry.models.packaging import FACT
-from registry.models.production import Production
-from registry.models.promotion import Policy, VersionMetric, decide, read_policy
-from registry.models.versions import NAME, Version, Versions
+from registry.models.production import Policy, Production, decide, read_policy
+from registry.models.versions import NAME, Version, VersionMetric, Versions
 from vad.measures.metrics import Difference
 
 CANDIDATE = VersionMetric("7", "ap", 0.62, "street")

@@ -67,10 +67,9 @@ def read_labels(
     else:
         labels = Labels(_from_csv(path, index), str(path))
     if labels.values.all() or not labels.values.any():
-        raise InputError(
-            f"{path}: all {len(index):,} test frames are {'anomalous' if labels.values.any() else 'normal'}, but AP "
-            "needs both; mend the labels, or do without them (LABELS=none: a run then reports a proxy AP)"
-        )
+        one = f"{path}: all {len(index):,} test frames are {'anomalous' if labels.values.any() else 'normal'}"
+        fix = "mend the labels, or do without them (LABELS=none: a run then reports a proxy AP)"
+        raise InputError(f"{one}, but AP needs both; {fix}")
     return labels
 
 
@@ -127,9 +126,9 @@ def _from_masks(
                 fault += "; is it numbered from 1, as FFmpeg does? Then give FIRST_FRAME=1 (--first-frame 1)"
             raise InputError(fault)
         if video in movies and last + 1 < len(anomalous) - FEWER_AT_THE_END:
+            fewer = f"{movies[video]} only {last + 1} frames that can be decoded; the movie is truncated"
             raise InputError(
-                f"{masks[video]} has {len(anomalous)} masks, but {movies[video]} only {last + 1} frames that can be decoded; "
-                "the movie is truncated, or the masks are not its own: restore it"
+                f"{masks[video]} has {len(anomalous)} masks, but {fewer}, or the masks are not its own: restore it"
             )
         values[span] = anomalous[places]
     memory.save()

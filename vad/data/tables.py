@@ -68,9 +68,8 @@ def read_table(path: Path, column: str, ids_alone: bool = False) -> Table:
                     continue
                 cells = [cell.strip() for cell in row[skip:]]
                 if len(cells) != len(names):
-                    raise InputError(
-                        f"{where}: {len(cells)} columns, but there must be {len(names)}: {', '.join(names)}"
-                    )
+                    wanted = f"there must be {len(names)}: {', '.join(names)}"
+                    raise InputError(f"{where}: {len(cells)} columns, but {wanted}")
                 cells = ["_".join(cells[:-1]), cells[-1]]
                 if not (match := _ID.fullmatch(cells[0])):
                     raise InputError(f"{where}: {cells[0]!r:.60} is no frame id; write video_frame, as in 3_120")
@@ -134,9 +133,8 @@ def _header(line: str, path: Path, column: str, apart: bool) -> tuple[str, list[
         if [name.casefold() for name in names[:-1]] in known and names[-1] and wanted:
             return delimiter, names, skip
     example = "3_12,1" if column == "Label" else "3_12,0.5"
-    raise InputError(
-        f"{path}: the header is {line!r:.60}, but must be 'Id,{column}', with rows such as {example}, or 'video,frame,{column}'"
-    )
+    header = f"'Id,{column}', with rows such as {example}, or 'video,frame,{column}'"
+    raise InputError(f"{path}: the header is {line!r:.60}, but must be {header}")
 
 
 def _number(text: str, where: str, column: str) -> float:
