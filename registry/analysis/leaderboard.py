@@ -22,13 +22,10 @@ _TIES = "=  a tie: its interval reaches the figure of the first of that rank; `v
 
 @dataclass
 class Row:
-    """A run on the leaderboard; `rank` is that of the first of its tie, `reference_of` the variant of the reference's figure.
-
-    `train_seconds` are those of all its members, whichever run trained them; `megabytes` are of weights.
-    """
+    """A run on the leaderboard."""
 
     experiment: str
-    rank: int
+    rank: int  # that of the first of its tie
     tied: bool
     entry: str
     variant: str
@@ -38,12 +35,12 @@ class Row:
     high: float | None
     auc: float | None
     reference_ap: float | None
-    reference_of: str
+    reference_of: str  # the variant of the reference's figure
     boards: dict[str, float]
     profile: str
-    train_seconds: float | None
+    train_seconds: float | None  # of all its members, whichever run trained them
     frames_per_second: float | None
-    megabytes: float | None
+    megabytes: float | None  # of weights
     params: dict[str, str]
     started: str
     run_id: str

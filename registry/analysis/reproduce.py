@@ -36,14 +36,15 @@ _PROJECT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True)
 class Repeated:
-    """What came out the second time: for each member whether its weights are the same bits, for each variant the largest
-    difference of a frame's score (None where the run has no such variant now), and what was not as it was then."""
+    """What came out the second time."""
 
     run_id: str
-    members: dict[str, bool]
-    variants: dict[str, float | None]
-    predictions: bool
-    notes: list[str]
+    members: dict[str, bool]  # whether their weights are the same bits
+    variants: dict[
+        str, float | None
+    ]  # the largest difference of a frame's score; None where there is no such variant now
+    predictions: bool  # whether the file is the same
+    notes: list[str]  # on what was not as it was then
 
     @property
     def same(self) -> bool:

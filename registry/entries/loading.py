@@ -17,7 +17,6 @@ _ENDINGS = (".yaml", ".yml")
 _JOURNEY = "journey.yaml"
 PROFILES = Path(__file__).parent / "profiles"
 _OF_THE_PROJECT = Path(__file__).resolve().parents[2] / "experiments"
-# By the first part of a key and the number of its parts.
 _SECTIONS: Sections = {
     ("reference", 2): Reference,
     ("train", 2): TrainSpec,

@@ -85,8 +85,7 @@ def parse_value(text: str) -> Any:
     return _read(text, None).data
 
 
-Sections = Mapping[tuple[str | int, int], type[BaseModel]]
-"""The model of a section, by the first part of a key in it and the number of the key's parts."""
+Sections = Mapping[tuple[str | int, int], type[BaseModel]]  # by the first part of a key and the number of its parts
 Model = TypeVar("Model", bound=BaseModel)
 
 

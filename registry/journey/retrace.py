@@ -149,8 +149,7 @@ class Journey:
     def judge(self, claim: Claim) -> tuple[Verdict, Difference | None]:
         """Return whether a claim holds, by the interval of the difference in AP between its two variants.
 
-        "Better" holds where all of it lies above 0, does not hold where none of it does, and is undecided in between; "no
-        better" is the reverse. One video gives no interval.
+        "Better" holds where all of it lies above 0, and does not where none does; "no better" is the reverse.
         """
         found = self.difference(claim.variant, claim.than)
         if found is None:

@@ -17,8 +17,7 @@ from registry.store.record import recorded
 from registry.store.tracking import Found, Tracking
 from vad.system.files import left_behind, sha256
 
-# Days after which a run on another host is doubted.
-_LONG = 7
+_LONG = 7  # days after which a run on another host is doubted
 # What a finished run of each kind is of no use without, and what makes it anew; the fields are tags.
 _ESSENTIAL = {
     "experiment": ("results.json", "`vad run {entry}` makes it anew"),
@@ -41,23 +40,17 @@ class Finding:
 
 @dataclass(frozen=True)
 class Store:
-    """What a store knows.
-
-    `ids` are those of all runs and logged models, deleted ones too. `has(owner, path)` says whether a run (by id) or
-    a version (by name) has this file, and `place(owner)` where its files lie; None where that is not on this disk.
-    Of a SQLite store: `database` is its file, `artifacts` their folder, `moved` holds the right address for each wrong
-    one, and `folders` are those of artifacts that there were before the database was read.
-    """
+    """What a store knows; an owner of files is a run (by id) or a version (by name). From `database` on: of a SQLite store."""
 
     runs: list[Found]
     versions: list[Version]
-    ids: set[str]
-    has: Callable[[str, str], bool]
-    place: Callable[[str], Path | None] = lambda owner: None
+    ids: set[str]  # of all runs and logged models, deleted ones too
+    has: Callable[[str, str], bool]  # whether an owner has a file
+    place: Callable[[str], Path | None] = lambda owner: None  # where its files lie, if on this disk
     database: Path | None = None
     artifacts: Path = Path()
-    moved: Mapping[str, str] = field(default_factory=dict)
-    folders: Sequence[Path] = ()
+    moved: Mapping[str, str] = field(default_factory=dict)  # the right address for each wrong one
+    folders: Sequence[Path] = ()  # of artifacts, as they were before the database was read
 
     @cached_property
     def whole(self) -> set[str]:

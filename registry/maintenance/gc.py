@@ -26,8 +26,7 @@ _CACHES = {
     "serving": "logs of servers",
     "errors": "reports of errors",
 }
-# Bytes: what is smaller is not worth a link.
-_LITTLE = 1 << 16
+_LITTLE = 1 << 16  # bytes: what is smaller is not worth a link
 
 
 @dataclass(frozen=True)

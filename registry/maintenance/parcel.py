@@ -22,8 +22,7 @@ from vad.system.files import folder_beside, sha256, sweep
 
 FORMAT = 1
 _CONTENTS = "export.json"
-# As large as a database takes.
-Count = Annotated[int, Field(ge=0, lt=2**63)]
+Count = Annotated[int, Field(ge=0, lt=2**63)]  # as large as a database takes
 # JSON knows no NaN.
 Value = Annotated[float, PlainSerializer(lambda value: value if math.isfinite(value) else str(value))]
 # What a finished run has, by kind; what a member has is named by its tags.

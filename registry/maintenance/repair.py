@@ -21,8 +21,7 @@ from vad.system.files import replacing
 ARTIFACTS = "mlartifacts"
 ASIDE = ".orphans"
 _ID = re.compile(r"(m-)?[0-9a-f]{32}")
-# Seconds after its last change in which a file may belong to somebody who is at work.
-_FRESH = 60
+_FRESH = 60  # seconds after its last change in which a file may be in use
 
 
 def find_moved(addresses: Iterable[str], here: Path) -> dict[str, str]:

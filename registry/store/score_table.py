@@ -11,8 +11,7 @@ from registry.store.tracking import Tracking
 from vad.data.frame_index import FrameIndex, Values
 from vad.errors import InputError
 
-TEST, PROXY = "scores.csv", "proxy_scores.csv"
-"""Scores of the test frames, and of the painted frames that stand in for them where there are no labels."""
+TEST, PROXY = "scores.csv", "proxy_scores.csv"  # of the test frames; of painted ones, where there are no labels
 _VIDEO, _FRAME, _LABEL = "video", "frame", "label"
 
 

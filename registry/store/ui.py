@@ -14,7 +14,6 @@ from registry.store.tracking import Tracking
 NAME = "leaderboard"
 TAG = view_tag(NAME)
 link = partial(view_link, name=NAME)
-"""Gives the part of the address that opens the view of an experiment, after the server's own."""
 _MOST_LINKS = 8
 # Where there is no run yet. Without its end the UI shows what it has for language models.
 _NOTHING = "#/experiments?workflowType=machine_learning"

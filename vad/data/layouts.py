@@ -20,8 +20,7 @@ _HALVES = ((TRAIN, TEST), ("training", "testing"), ("train", "test"))
 _OTHER_HALF = dict(_HALVES) | {test: train for train, test in _HALVES}
 IMAGES = ("jpg", "jpeg", "png", "bmp", "tif", "tiff", "webp")
 MOVIES = ("avi", "mp4", "mov", "mkv", "webm", "m4v", "mpg", "ts")
-# As in a predictions file; zeros in front do not count.
-DIGITS = 9
+DIGITS = 9  # as in a predictions file; zeros in front do not count
 _FRAME = re.compile(rf"(?:.*\D)?0*(\d{{1,{DIGITS}}})\.(?:{'|'.join(IMAGES)})", re.IGNORECASE)
 _VIDEO = re.compile(r"(\d+)(?:\.(.*))?", re.ASCII)
 # What Windows, network disks and archives made on a Mac leave everywhere, beside all that begins with a dot.
@@ -131,10 +130,11 @@ class _Reading:
         upright = {path.parent.name for (w, h), paths in self._sizes.items() if w < h for path in paths}
         wide = {path.parent.name for (w, h), paths in self._sizes.items() if w > h for path in paths}
         if upright and wide and upright != wide:  # cameras of both kinds in both halves are no mistake
-            self._fault(
-                f"some videos are wider than high, others higher than wide, and not in both halves: {', '.join(told)}; turn those that lie "
-                "on their side (a rotation tag in a file turns nothing here), or leave them out"
+            mixed = (
+                f"some videos are wider than high, others higher than wide, and not in both halves: {', '.join(told)}"
             )
+            fix = "turn those that lie on their side (a rotation tag in a file turns nothing here), or leave them out"
+            self._fault(f"{mixed}; {fix}")
         elif len(told) > 1:
             sizes = f"videos have frames of {len(told)} sizes"
             self.notes.append(f"{sizes}, all squeezed into one square: {', '.join(told)}")

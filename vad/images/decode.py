@@ -34,10 +34,7 @@ FEWER_AT_THE_END, _ESTIMATE_OFF = 2, 0.05
 
 
 def decode_image(data: bytes, where: str) -> Image:
-    """Decode a JPEG, PNG, BMP, TIFF or WebP to RGB, uint8 of shape (H, W, 3), without regard to EXIF's orientation.
-
-    Raises InputError that names `where` for what is damaged, holds several pictures or values of 16 bits, or is huge.
-    """
+    """Decode a JPEG, PNG, BMP, TIFF or WebP to RGB, uint8 of shape (H, W, 3), EXIF's orientation ignored. Raises InputError."""
     if not data.startswith(_JPEG_START):
         return _decode_other(data, where)
     try:
@@ -133,10 +130,8 @@ def _grabbed(capture: cv2.VideoCapture, path: Path) -> Iterator[int]:
     if exact and lost > 0 and (times[-1] > count - 0.5 or _ends_whole(path, claimed) or capture.grab()):
         raise InputError(f"{path} lost {lost} of its {claimed} frames before its end; restore or remove it")
     if not exact and (gap := _gap(times)) is not None:
-        raise InputError(
-            f"{path} has no picture for a while behind frame {gap}: it is damaged, or the camera dropped some; restore it, "
-            "or fill the gap (`ffmpeg -i OLD -fps_mode cfr NEW.mp4`)"
-        )
+        fault = f"{path} has no picture for a while behind frame {gap}: it is damaged, or the camera dropped some"
+        raise InputError(f"{fault}; restore it, or fill the gap (`ffmpeg -i OLD -fps_mode cfr NEW.mp4`)")
 
 
 def _ends_whole(path: Path, claimed: int) -> bool:

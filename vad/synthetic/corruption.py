@@ -11,10 +11,7 @@ from vad.images.decode import Image
 Kind = Literal["clean", "noise", "sign", "flip"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 SHARES = (0.498, 0.2, 0.2, 0.102)
-
-# After the corruption a frame is stored as a JPEG of about this quality, at half the resolution in colour.
 JPEG_QUALITY = 95
-
 NOISE_SIGMA = 25.0
 SIGN_SIZE = 0.05 * 255
 SIGN_BLUR = 0.55

@@ -21,15 +21,12 @@ from vad.synthetic.street_figures import Pixels
 from vad.synthetic.street_scenes import Clip, test_clips, training_clips
 from vad.system.files import folder_beside
 
-# Raise this when a change to the drawing or the scenes changes a file.
-VERSION = 2
+VERSION = 2  # raise it when a change to the drawing or the scenes changes a file
 SEED = 20251221
 TRAIN_VIDEOS, TRAIN_FRAMES = 4, 45
 TEST_VIDEOS, TEST_FRAMES = 6, 60
 _MARK = {"version": VERSION, "seed": SEED}
-
-# A frame is anomalous once this many pixels of the cause are seen, not from the first fingertip on.
-_SEEN = 150
+_SEEN = 150  # pixels of the cause that make a frame anomalous
 # SciPy puts the time of day into the header's free text, and two streets would differ.
 _MAT_HEADER = b"MATLAB 5.0 MAT-file, demo street".ljust(116)
 _BATCH = 30
