@@ -63,7 +63,7 @@ def without_journey(experiments: Sequence[str]) -> tuple[str, ...]:
 
 
 def find_entry(experiment: str) -> Path:
-    """Find an entry by its name or its file's name, in any case, in `experiments/` or the folder given with it. Raises InputError."""
+    """Find an entry by its name or its file's name, in any case, in `experiments/` or the folder given. Raises InputError."""
     folder, name = os.path.split(experiment)
     here = os.path.isfile(experiment) and experiment.lower().endswith(_ENDINGS)  # False, too, for what can be no path
     if here and name == _JOURNEY:

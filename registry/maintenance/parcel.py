@@ -108,7 +108,7 @@ class Parcel:
 
 @contextmanager
 def packing(folder: Path) -> Iterator[Path]:
-    """Yield a temporary folder; on success it becomes `folder`. Raises InputError where that is not empty, or cannot be written."""
+    """Yield a temporary folder that becomes `folder`. Raises InputError where that is not empty, or cannot be written."""
     place = folder.resolve()
     if place.exists() and not (place.is_dir() and not any(place.iterdir())):
         raise InputError(f"{folder} is there already, and not an empty folder; name a new one")

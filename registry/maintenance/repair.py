@@ -44,7 +44,7 @@ def cut(address: str) -> tuple[Path, Path] | None:
 
 
 def set_right(database: Path, moved: Mapping[str, str]) -> Path:
-    """Put the right addresses in, all or none; return a copy of the database as it was. Raises InputError where it is locked."""
+    """Put the right addresses in, all or none; return a copy of the database before that. Raises InputError where it fails."""
     copy = database.with_name(f"{database.name}.before-doctor-{time.strftime('%Y%m%d-%H%M%S')}")
     try:
         with closing(sqlite3.connect(database, timeout=20)) as opened, opened:

@@ -1,6 +1,6 @@
-"""Which version is production: each decision is logged first, and the aliases follow; the next process completes what was cut off.
+"""Which version is production: a policy in YAML, a decision that is logged first, and aliases that follow it.
 
-Of two machines that decide in the same moment both follow the later decision.
+A decision that was cut off is completed by the next process. Of two machines that decide at once both follow the later.
 """
 
 from collections.abc import Iterator

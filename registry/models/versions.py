@@ -30,13 +30,13 @@ DEMO = "demo-street"  # registry.data.datasets.DEMO, which is not imported, as t
 
 @dataclass(frozen=True)
 class VersionMetric:
-    """A version's metric: `figure` is `ap` or `proxy_ap`; `protocol` says on which frames and labels; `demo`: of the demo street."""
+    """A version's metric, by which it is promoted."""
 
     version: str
-    figure: str
+    figure: str  # `ap` or `proxy_ap`
     value: float
-    protocol: str
-    demo: bool = False
+    protocol: str  # on which frames and labels
+    demo: bool = False  # whether on the demo street
 
 
 @dataclass(frozen=True)

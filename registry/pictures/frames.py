@@ -51,7 +51,10 @@ def _apart(index: FrameIndex, candidates: NDArray[np.intp], count: int) -> list[
 def timelines(path: Path, index: FrameIndex, variants: Mapping[str, Values], best: str, labels: Flags | None) -> None:
     """Scores over frames, a panel a video: the best variant, and behind it the others, fitted to its mean and spread."""
     scores = variants[best]
-    others = [_fitted(values, scores) for name, values in variants.items() if name != best]
+    others = []
+    for values in (values for name, values in variants.items() if name != best):
+        stretch = scores.std() / values.std() if np.ptp(values) > 0 else 0.0
+        others.append(np.asarray((values - values.mean()) * stretch + scores.mean()))
     alarms, misses = ([], []) if labels is None else worst_positions(index, scores, labels)
     spans = index.spans[:MOST_PANELS]
     columns = next(c for c, most in ((1, 3), (2, 10), (3, 36), (4, MOST_PANELS)) if len(spans) <= most)
@@ -116,12 +119,6 @@ def _shade(axes: Axes, x: NDArray[Any], labels: Flags) -> None:
     edges = np.flatnonzero(np.diff(labels.astype(np.int8), prepend=0, append=0)).reshape(-1, 2)
     bars = [(x[a] - 0.5, x[b - 1] - x[a] + 1.0) for a, b in edges]
     axes.broken_barh(bars, (0, 1), transform=axes.get_xaxis_transform(), **_SHADE, zorder=0)
-
-
-def _fitted(values: Values, onto: Values) -> Values:
-    """`values` with the mean and the standard deviation of `onto`."""
-    stretch = onto.std() / values.std() if np.ptp(values) > 0 else 0.0
-    return np.asarray((values - values.mean()) * stretch + onto.mean())
 
 
 def overview(path: Path, index: FrameIndex, scores: Values, variant: str, labels: Flags | None) -> None:

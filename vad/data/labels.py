@@ -27,7 +27,7 @@ _MASK = re.compile(r"(\d{1,9})_label\.mat")
 
 
 def find_labels(root: Path, home: Path | None = None) -> Path | None:
-    """Find the labels of a data set: `labels.csv`, also packed (.gz, .zip), or the authors' masks. Raises InputError for several.
+    """Find the labels of a data set: `labels.csv` (.gz, .zip), or the authors' masks. Raises InputError for several.
 
     They may lie in `root`, `home` (the folder of the two halves), those between, and the half with the test videos.
     """
@@ -50,10 +50,9 @@ def find_labels(root: Path, home: Path | None = None) -> Path | None:
 def read_labels(
     path: Path, index: FrameIndex, memory: DigestCache, first_frame: int | None = None, movies: Paths | None = None
 ) -> Labels:
-    """The labels of exactly the frames in `index`.
+    """Read the labels of exactly the frames in `index`. Raises InputError for labels that do not fit.
 
-    The first mask of a video belongs to the frame numbered `first_frame`, by default 0; where all videos begin at 1 it must
-    be said. `movies` are the files of test videos that are movies. Raises InputError for labels that do not fit.
+    `first_frame` is the number of the first mask's frame (0; must be given where all videos begin at 1), `movies` their files.
     """
     if not os.path.exists(path):  # False, too, for what can be no path
         raise InputError(f"LABELS={path} does not exist; give a CSV (Id,Label) or a folder of N_label.mat")

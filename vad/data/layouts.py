@@ -29,10 +29,9 @@ _FEW = 3
 
 
 def read_frameset(root: Path, memory_folder: Path, name: str | None = None, *, strict: bool = True) -> FrameSet:
-    """Find and index the videos below `root`; what was learnt of the files is kept in `memory_folder`.
+    """Find and index the videos below `root`; digests and counts are kept in `memory_folder`. Raises InputError.
 
-    Raises InputError where there is no data set or several, and for what is wrong in one. Without `strict`, what is wrong
-    goes to `faults` where others can be read, digests are empty, and a movie that cannot be decoded has no frames.
+    Without `strict`, what is wrong goes to `faults`, digests are empty, and a movie that cannot be decoded has no frames.
     """
     train_folder, test_folder = find_halves(root)
     home = train_folder.parent

@@ -149,7 +149,7 @@ def _number(text: str, where: str, column: str) -> float:
 
 
 def read_scores(path: Path, expected: FrameIndex | None = None) -> tuple[FrameIndex, Values]:
-    """Read a predictions file: frames in order, float64 scores (N,). Raises InputError for other frames than `expected`, and for labels."""
+    """Read a predictions file: frames in order, float64 scores (N,). Raises InputError for labels, and other frames than `expected`."""
     table = read_table(path, "Predicted")
     if table.form.names[1].casefold() == "label" and np.isin(table.values, (0, 1)).all():
         raise InputError(f"{path} holds labels (column Label, 0 and 1 alone), not scores; name the predictions file")

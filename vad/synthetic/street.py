@@ -1,4 +1,4 @@
-"""The demo street: a small labelled data set, drawn, with the competition's layout and corruption law, and both kinds of labels."""
+"""The demo street: a small labelled data set, drawn, in the competition's layout and corrupted by its law."""
 
 import contextlib
 import errno
