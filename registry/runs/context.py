@@ -8,7 +8,7 @@ from registry.console import say
 from registry.data.datasets import Dataset, open_frames_of, open_scores_of, read_files
 from registry.entries.loading import Loaded, default_profile, load_entry
 from registry.entries.plan import Plan, make_plan, rehearse
-from registry.models.promotion import read_policy
+from registry.models.production import read_policy
 from vad.data.frame_index import FrameIndex, Values
 from vad.data.frameset import Labels, Split
 from vad.detectors.member import SCORING_CODE, TRAINING_CODE, digest_of, named_code
