@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
 
 from registry.entries.yaml_reader import Key, Problem
+from vad import blocks
 from vad.catalog import Catalog, Named
 from vad.detectors.networks import INITS, NETWORKS
 from vad.detectors.training.losses import LOSSES, Weighted
@@ -27,7 +28,7 @@ def unknown(kind: str, name: Any, known: list[str]) -> str:
 
 def _known(name: str, catalog: Catalog[Any]) -> str:
     if name not in catalog:
-        raise ValueError(unknown(catalog.kind, name, catalog.names()))
+        raise ValueError(unknown(catalog.kind, name, catalog.names()) + blocks.searched())
     return name
 
 

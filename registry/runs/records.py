@@ -24,6 +24,7 @@ from registry.store.score_table import ScoreTable, write_table
 from registry.store.tracking import Found, Tracking
 from registry.store.ui import TAG as VIEW_TAG
 from registry.store.ui import saved_view
+from vad import blocks
 from vad.data.tables import write_scores
 from vad.detectors.training.losses import Weighted
 from vad.measures.metrics import Measured
@@ -168,6 +169,8 @@ def _write_files(context: RunContext, evaluation: Evaluation, predictions: Path)
     resolved = {"name": context.plan.name, "profile": loaded.profile, "set": list(loaded.overrides)}
     (folder / "resolved.yaml").write_text(yaml.safe_dump({**resolved, **context.plan.settings()}, sort_keys=False))
     (folder / identity.FILE).write_text(json.dumps(identity.identity(context), indent=1))
+    if any(name.startswith("blocks/") for name in context.plan.code()):  # `vad reproduce` runs with these
+        blocks.copy_own(folder / "blocks")
     write_scores(predictions, context.data.index, test[evaluation.best])
     labels = context.data.labels.values if context.data.labels else None
     write_table(folder / score_table.TEST, ScoreTable(context.data.index, labels, test))
