@@ -20,7 +20,7 @@ HEAD = """\
 <!-- Made by `python -m docs.blocks` from the code; do not edit. -->
 
 Every block that an entry may name, with its options. An option without a default must be given. [Write an experiment](experiments.md) shows
-where each kind goes; [Add a network or a step](extending.md) shows how to write your own.
+where each kind goes; [Add a network, a step or a loss](extending.md) shows how to write your own.
 """
 SECTIONS: tuple[tuple[str, str, Catalog[Any]], ...] = (
     ("Models", "`members.GROUP.model`; options stand beside it in the group.", NETWORKS),

@@ -133,6 +133,16 @@ def test_labels_beside_the_videos_are_found(workspace):
     assert found in workspace.done("data", "data")
 
 
+def test_labels_by_another_name_are_hinted_at(workspace):
+    LABELS.rename(LABELS.with_name("truth.csv"))
+    assert "labels: none found; runs will report a proxy AP (LABELS=truth.csv takes those" in workspace.done(
+        "data", "data"
+    )
+    assert "9 of 30 test frames anomalous" in workspace.done("data", "data", "--labels", "truth.csv")
+    LABELS.with_name("truth.csv").unlink()
+    assert "a proxy AP (LABELS=path gives real ones)" in workspace.done("data", "data")
+
+
 def test_evaluate_refuses_labels_of_one_class_by_the_file(workspace):
     rows = LABELS.read_text().replace("Id,Label", "Id,Predicted")
     Path("predictions.csv").write_text(rows)
