@@ -13,7 +13,7 @@ from registry.models.lineage import board_scores
 from registry.models.versions import Versions
 from registry.store.tracking import Found, Tracking
 
-_PARAMS = ("model", "input", "members", "sizes", "loss", "epochs", "lr", "precision")
+_PARAMS = ("model", "input", "members", "sizes", "repair", "loss", "epochs", "lr", "precision")
 """What of an entry's settings a leaderboard shows, where runs differ in it."""
 _FLUSH_RIGHT = ("#", "AP", "proxy AP", "AUC", "train s", "frames/s", "MB")
 _TIES = "=  a tie: its interval reaches the figure of the first of that rank; `vad compare A B` compares two runs pair by pair"
@@ -25,7 +25,8 @@ class Row:
 
     `rank` is that of the first of its tie; `tied` says that there are others. `reference_of` is the variant of the
     reference's figure. Costs: `train_seconds` of all its members, whichever run paid for them, `frames_per_second`
-    from decoded frames to scores, `megabytes` of weights.
+    from decoded frames to scores, `megabytes` of weights. `transductive` is whether scores depend on statistics of the test
+    frames, `no` where a frame alone scores as among the others, empty where an older run does not say.
     """
 
     experiment: str
@@ -38,6 +39,7 @@ class Row:
     low: float | None
     high: float | None
     auc: float | None
+    transductive: str
     reference_ap: float | None
     reference_of: str
     boards: dict[str, float]
@@ -105,6 +107,7 @@ def _row(run: Found, models: dict[str, str]) -> Row:
         low=metrics.get(f"{figure}_low"),
         high=metrics.get(f"{figure}_high"),
         auc=metrics.get("auc" if figure == "ap" else "proxy_auc"),
+        transductive=tags.get("vad.transductive", ""),
         reference_ap=float(reference) if reference else None,
         reference_of=tags.get("vad.reference_of", ""),
         boards=board_scores(metrics),
@@ -133,8 +136,10 @@ def _board(board: Sequence[Row]) -> str:
     cells = [_cells(row) for row in board]
     settings = [name for name in _PARAMS if len({row.params.get(name, "") for row in board}) > 1]
     profiles = len({row.profile for row in board}) > 1
+    inductive = any(row.transductive == "no" for row in board)
     for row, line in zip(board, cells, strict=True):
         line += [("profile", row.profile)] if profiles else []
+        line += [("transductive", row.transductive or "-")] if inductive else []
         line += [(name, row.params.get(name, "-")) for name in settings]
     kept = [column for column in zip(*cells, strict=True) if {cell for _, cell in column} != {"-"}]
     titles = [column[0][0] for column in kept]

@@ -99,12 +99,11 @@ def _reason(work: RunContext, member: Member, store: MemberStore, changed: Calla
     if work.request.force:
         return Reason(member.name, "to train", "FORCE=1")
     if known := store.find(member, digest):
-        target = work.targets[0].digest
-        scored = all(store.scores(known, target, error) is not None for error in work.plan.errors(member.name))
+        target = work.targets[0].seen_digest
+        scored = all(store.scores(known, target, score) is not None for score in work.plan.scores(member.name))
         scores = "" if scored else "; its scores of these test frames are new"
-        return Reason(
-            member.name, "reused", f"from run {known.run_id[:8]} ({known.trained_for}, epoch {known.epoch}){scores}"
-        )
+        origin = ", ".join([known.trained_for, *known.told[:1]])
+        return Reason(member.name, "reused", f"from run {known.run_id[:8]} ({origin}){scores}")
     resume = work.request.home / "resume" / f"{digest}.safetensors"
     if resume.exists():
         epochs = len(so_far(resume).epochs)

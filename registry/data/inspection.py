@@ -94,14 +94,13 @@ def _text(report: Report) -> list[str]:
             sizes = ", ".join(map(_size, v.sizes)) or "-"
             upside_down = _some(v.upside_down) if split.name == "test" else "-"
             rows.append([split.name, v.id, v.frames, numbers, _some(v.missing), sizes, len(v.unreadable), upside_down])
-    header = ["split", "video", "frames", "numbers", "missing", "size", "unreadable", "likely upside down"]
+    header = ["split", "video", "frames", "numbers", "missing", "size", "unreadable", "upside down"]
     lines += [table(header, rows, right=(1, 2, 6)), ""]
     for split in (report.train, report.test):
         lines.append(f"{split.name}: {plural(len(split.videos), 'video')}, {plural(split.frames, 'frame')}")
     flipped = sum(len(video.upside_down) for video in report.test.videos)
-    lines.append(
-        f"likely upside down: {flipped:,} test frames ({flipped / max(report.test.frames, 1):.1%}); only told, no command turns them"
-    )
+    turned = "; entries with `repair: flips` turn them back" if flipped else ""
+    lines.append(f"upside down: {flipped:,} test frames ({flipped / max(report.test.frames, 1):.1%}){turned}")
     return [*lines, *(f"note: {note}" for note in report.notes)]
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from registry.entries.entry import Entry, FuseSpec, Reference, StreamSpec, TrainSpec, VariantSpec, check, unknown
+from registry.entries.checks import check
+from registry.entries.entry import Entry, FuseSpec, Reference, StreamSpec, TrainSpec, VariantSpec, unknown
 from registry.entries.yaml_reader import Key, Problem, Sections, parse_value, read_yaml, validated
 from vad import blocks
 from vad.errors import InputError, nearest

@@ -69,7 +69,7 @@ def submit(request: Request, normalization: Normalization, home: Path) -> Submis
     ensemble, device = python_model.ensemble, python_model.device
     source = SplitSource(dataset.frames.test)
     with Bar("decode test", len(source)) as bar:
-        frames = open_frames(source, ensemble.sizes(), home / "frames", bar.advance)
+        frames = open_frames(source, ensemble.views(), home / "frames", bar.advance)
     networks = len(ensemble.members)
     with Bar(f"score, {plural(networks, 'network')}", len(source) * networks) as bar:
         scores = ensemble.score(frames, dataset.index, device, normalization, bar.advance)

@@ -153,43 +153,48 @@ def overview(path: Path, index: FrameIndex, scores: Values, variant: str, labels
 
 @dataclass(frozen=True, eq=False)
 class WorstFrame:
-    """One frame of `worst_frames`: images are uint8 of shape (H, W, 3), RGB; `error` is of shape (H, W)."""
+    """One frame of `worst_frames`: images are uint8 (H, W, 3), RGB; `error` is (h, w). A bank makes no reconstruction."""
 
     title: str
     frame: NDArray[np.uint8]
-    reconstruction: NDArray[np.uint8]
+    reconstruction: NDArray[np.uint8] | None
     error: NDArray[np.floating]
 
 
 def worst_frames(path: Path, rows: Sequence[WorstFrame]) -> None:
-    """Frame, reconstruction and error side by side, for up to eight frames; all errors on one scale."""
+    """Frame, reconstruction (where there is one) and error side by side, for up to eight frames; all errors on one scale."""
     rows = rows[:_MOST_ROWS]
+    with_made = all(row.reconstruction is not None for row in rows)
+    heads = ["frame", "reconstruction", "error"] if with_made else ["frame", "anomaly map"]
+    panels = len(heads)
     sides = 1 if len(rows) <= 3 else 2
     lines = max(1, -(-len(rows) // sides))
     shape = rows[0].frame.shape if rows else (1, 3)
-    height = (2.92 if sides == 1 else 1.39) * shape[0] / shape[1]  # what the layout below leaves to an image
+    # What the layout below leaves to an image.
+    height = (2.92 if sides == 1 else 1.39) * 3 / panels * shape[0] / shape[1]
     errors = np.concatenate([row.error.ravel() for row in rows]) if rows else np.zeros(1)
     most = float(np.quantile(errors, 0.995)) or float(errors.max()) or 1.0
     with sheet(path, 0.95 + lines * (height + 0.225), dense=True) as figure:
         if not rows:
             figure.text(0.5, 0.5, "there are no frames to show", ha="center")
             return
-        ratios = [1, 1, 1] if sides == 1 else [1, 1, 1, 0.12, 1, 1, 1]
+        ratios = [1] * panels if sides == 1 else [*[1] * panels, 0.12, *[1] * panels]
         grid = figure.add_gridspec(lines, len(ratios), width_ratios=ratios)
         shown = []
         for number, row in enumerate(rows):
             line, side = number % lines, number // lines
-            three = [figure.add_subplot(grid[line, 4 * side + column]) for column in range(3)]
-            three[0].imshow(row.frame)
-            three[1].imshow(row.reconstruction)
-            heat = three[2].imshow(row.error, cmap="inferno", vmin=0, vmax=most)
-            for axes, head in zip(three, ("frame", "reconstruction", "error"), strict=True):
+            shown_here = [figure.add_subplot(grid[line, (panels + 1) * side + column]) for column in range(panels)]
+            shown_here[0].imshow(row.frame)
+            if row.reconstruction is not None and with_made:
+                shown_here[1].imshow(row.reconstruction)
+            heat = shown_here[-1].imshow(row.error, cmap="inferno", vmin=0, vmax=most)
+            for axes, head in zip(shown_here, heads, strict=True):
                 axes.set(xticks=[], yticks=[])
                 axes.set_axis_off()
                 if line == 0:
                     axes.set_title(head, loc="center", color="#6B6B6B")
-            three[0].set_title(row.title + ("\n" if line == 0 else ""))
-            shown += three
+            shown_here[0].set_title(row.title + ("\n" if line == 0 else ""))
+            shown += shown_here
         bar = figure.colorbar(heat, ax=shown, location="bottom", shrink=0.4, aspect=40, pad=0.02, extend="max")
         bar.ax.xaxis.set(major_locator=MaxNLocator(5), major_formatter="{x:g}")
-        bar.set_label("error, one scale for all")
+        bar.set_label(f"{heads[-1]}, one scale for all")

@@ -184,14 +184,15 @@ def _opened(path: Path) -> Iterator[cv2.VideoCapture]:
         capture.release()
 
 
-def resize(image: Image, size: int) -> Image:
-    """An RGB image squeezed to (size, size, 3) by antialiased bilinear filtering, within one grey level of PIL's BILINEAR."""
-    if image.shape[:2] == (size, size):
+def resize(image: Image, height: int, width: int) -> Image:
+    """Squeeze an image, (H, W, 3) or (H, W), to height and width by antialiased bilinear filtering, within one grey level of PIL's BILINEAR."""
+    if image.shape[:2] == (height, width):
         return image
+    grey = image.ndim == 2
     # The batch comes before the permutation: only then does the kernel see that colours lie last, and leaves them there.
-    planes = torch.from_numpy(image)[None].permute(0, 3, 1, 2)
-    small = torch.nn.functional.interpolate(planes, (size, size), mode="bilinear", antialias=True)
-    return np.ascontiguousarray(small[0].permute(1, 2, 0).numpy())
+    planes = torch.from_numpy(image[..., None] if grey else image)[None].permute(0, 3, 1, 2)
+    small = torch.nn.functional.interpolate(planes, (height, width), mode="bilinear", antialias=True)
+    return np.ascontiguousarray(small[0, 0].numpy() if grey else small[0].permute(1, 2, 0).numpy())
 
 
 @contextlib.contextmanager
