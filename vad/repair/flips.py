@@ -14,6 +14,7 @@ from vad.repair.base import REPAIRS, SKETCH, State
 _MARGIN = 0.1
 # Scenes are told apart below this correlation of their medians; so many are kept, of so many frames each.
 _SAME_SCENE, _MOST_SCENES, _OF_FRAMES = 0.9, 64, 101
+_UNCLEAR = 0.1  # the share of train frames that may fail the test
 
 
 class Flips:
@@ -28,8 +29,8 @@ class Flips:
             if known.max() < _SAME_SCENE and len(medians) < _MOST_SCENES:
                 medians.append(median)
         scenes = np.stack(medians)
-        # A scene that looks alike upside down, or train frames that are upside down themselves: nothing can be told.
-        clear = float(np.quantile(-_evidence(sketches, scenes), 0.01)) > _MARGIN
+        # Where the scene looks alike upside down, or many train frames are upside down themselves, nothing can be told.
+        clear = float(np.quantile(-_evidence(sketches, scenes), _UNCLEAR)) > _MARGIN
         return {"medians": scenes, "margin": np.asarray([_MARGIN if clear else np.inf], np.float32)}
 
     def apply(self, image: Image, state: Mapping[str, NDArray[Any]]) -> tuple[Image, float]:
