@@ -96,6 +96,8 @@ class FrameSet:
     notes: tuple[str, ...] = ()  # on what was passed over
     faults: tuple[str, ...] = ()  # what a strict reading refuses
     home: Path | None = None  # the folder of the two halves
+    layout: str = ""  # as what it was recognised
+    own_labels: Path | None = None  # those that belong to its layout
 
     @cached_property
     def digest(self) -> str:
