@@ -25,6 +25,7 @@ class Video:
     contents: tuple[str, ...]
     name: str = ""
     scene: str = ""
+    size: tuple[int, int] | None = None  # width and height of the first frame
 
     @property
     def title(self) -> str:
@@ -72,12 +73,16 @@ class Split:
 
 @dataclass(frozen=True)
 class Labels:
-    """Whether each test frame is anomalous, bool of shape (N,); `first_frame` is that of the first mask, where it was said."""
+    """Whether each test frame is anomalous, bool of shape (N,); `first_frame` is that of the first mask, where it was said.
+
+    `form` is what they were read as.
+    """
 
     values: Flags
     source: str
     first_frame: int | None = None
     notes: tuple[str, ...] = ()
+    form: str = ""
 
     @cached_property
     def digest(self) -> str:

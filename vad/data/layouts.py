@@ -144,8 +144,8 @@ class _Reading:
             if self._strict:
                 raise
             count = 0
-        self._measure(path, path, movie_size)
-        return Video(0, tuple(range(count)), None, path, self._digests([path]))
+        size = self._measure(path, path, movie_size)
+        return Video(0, tuple(range(count)), None, path, self._digests([path]), size=size)
 
     def _images(self, folder: Path, named: bool) -> Video | None:
         """Return the video of a folder. Without frames one with a name is passed over; one with a number is a fault."""
@@ -170,8 +170,8 @@ class _Reading:
             self.notes.append(f"{folder}: passed over: {_reason(folder, others)}")
         numbers = tuple(sorted(frames))
         images = tuple(frames[number] for number in numbers)
-        self._measure(images[0], folder, image_size)
-        return Video(0, numbers, images, None, self._digests(images))
+        size = self._measure(images[0], folder, image_size)
+        return Video(0, numbers, images, None, self._digests(images), size=size)
 
     def _digests(self, paths: Sequence[Path]) -> tuple[str, ...]:
         try:
@@ -181,10 +181,12 @@ class _Reading:
                 raise
             return ("",) * len(paths)
 
-    def _measure(self, first: Path, video: Path, find: Callable[[Path], Size | None]) -> None:
-        """Keep the size of a video's first frame; what cannot be read is told of where it is decoded."""
+    def _measure(self, first: Path, video: Path, find: Callable[[Path], Size | None]) -> Size | None:
+        """Keep and return the size of a video's first frame; what cannot be read is told of where it is decoded."""
         if os.path.exists(first) and (size := self._memory.remember("size", first, find)):
             self._sizes.setdefault((size[0], size[1]), []).append(video)
+            return size[0], size[1]
+        return None
 
     def _fault(self, message: str) -> None:
         if self._strict:
