@@ -18,7 +18,7 @@ _MODULES = {
     "vad.blocks": "",
     "vad.data": "frame_index frameset layouts names tables",
     "vad.data.datasets": "base clips common halves nwpu shanghaitech street_scene ubnormal ucsd",
-    "vad.data.labels": "annotations arrays avenue base find intervals mask_images matlab table tracks",
+    "vad.data.labels": "annotations arrays avenue base find intervals known mask_images matlab table tracks",
     "vad.detectors": "member",
     "vad.detectors.networks": "base conv3d_ae conv_ae convlstm fully_conv_ae halving unet_ae",
     "vad.detectors.training": "losses optimizers remote train_step trainer",
