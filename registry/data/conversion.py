@@ -43,7 +43,9 @@ def convert(dataset: Dataset, out: Path, ending: str) -> Converted:
     assert frames is not None
     if os.path.lexists(out) and not (out.is_dir() and not any(out.iterdir())):
         raise InputError(f"OUT={out} is there already; name a folder that is not, or an empty one")
-    inside = [split for split in (frames.root, frames.home or frames.root) if out.resolve().is_relative_to(split.resolve())]
+    inside = [
+        split for split in (frames.root, frames.home or frames.root) if out.resolve().is_relative_to(split.resolve())
+    ]
     if inside:
         raise InputError(f"OUT={out} lies in the data set that is converted; name a folder outside of {inside[0]}")
     halves: tuple[tuple[str, Split], ...] = ((TRAIN, frames.train), (TEST, frames.test))

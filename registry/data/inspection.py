@@ -18,6 +18,7 @@ from vad.synthetic.street import make_street
 from vad.system.files import names_in, replacing
 
 _FEW = 8
+_MOST_ROWS = 100  # of a split
 _VERSION = 1  # of what is remembered of a data set
 
 
@@ -135,9 +136,13 @@ def _video(known: dict[str, Any]) -> VideoReport:
 def _text(found: Inspection) -> list[str]:
     report, known, index = found.report, found.labels, found.frames.test.index
     lines = [f"{report.name} ({report.root})", f"read as {found.frames.layout}", ""]
-    rows = []
+    rows, told = [], list[str]()
     for split in (report.train, report.test):
+        left_out = 0
         for at, v in enumerate(split.videos):
+            if at >= _MOST_ROWS and not (v.missing or v.unreadable or v.upside_down or len(v.sizes) > 1):
+                left_out += 1
+                continue
             numbers = f"{v.first} to {v.last}" if v.first is not None else "-"
             sizes = ", ".join(map(_size, v.sizes)) or "-"
             upside_down = _some(v.upside_down) if split.name == "test" else "-"
@@ -151,9 +156,11 @@ def _text(found: Inspection) -> list[str]:
                 else "0"
             )
             rows.append([*row, *([share] if known else [])])
+        if left_out:
+            told.append(f"{split.name}: {left_out:,} more videos without gaps or faults; --json has all")
     header = ["split", "video", "frames", "numbers", "missing", "size", "unreadable", "upside down"]
     header += ["anomalous (first to last)"] if known else []
-    lines += [table(header, rows, right=(1, 2, 6)), ""]
+    lines += [table(header, rows, right=(1, 2, 6)), *told, ""]
     for split in (report.train, report.test):
         scenes = {v.scene for s in (found.frames.train, found.frames.test) if s.name == split.name for v in s.videos}
         cameras = f", {plural(len(scenes), 'scene')}" if all(scenes) else ""
