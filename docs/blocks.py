@@ -5,12 +5,13 @@ import types
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
+from vad.scoring.reconstruction_errors import ERRORS
+
 from vad.catalog import Catalog, Option, Within
 from vad.detectors.networks import INITS, NETWORKS
 from vad.detectors.training.losses import LOSSES
 from vad.detectors.training.optimizers import OPTIMIZERS, SCHEDULES
 from vad.inputs import INPUTS
-from vad.scoring.reconstruction_errors import ERRORS
 from vad.scoring.steps import COMBINING, FITS, STEPS
 
 PAGE = Path(__file__).with_name("blocks.md")

@@ -14,15 +14,16 @@ from torch import Tensor, nn
 
 from vad.catalog import Catalog, Named
 from vad.data.frame_index import FrameIndex
-from vad.detectors.member import SCORING_CODE, TRAINING_CODE, Training
-from vad.detectors.networks import INITS, NETWORKS, build
+from vad.detectors.member import SCORING_CODE, TRAINING_CODE
+from vad.detectors.networks import ERRORS, INITS, NETWORKS, NetworkScorer, build
 from vad.detectors.training.losses import LOSSES
 from vad.detectors.training.optimizers import OPTIMIZERS, SCHEDULES
+from vad.detectors.training.recipe import Training
 from vad.detectors.training.trainer import train
 from vad.images.decode import RESIZE_FILTER, resize
+from vad.images.view import square
 from vad.inputs import INPUTS
-from vad.scoring.frame_scores import score
-from vad.scoring.reconstruction_errors import ERRORS
+from vad.scoring.frame_scores import Way, score
 from vad.scoring.steps import FITS, STEPS
 from vad.user_code import _PROJECT
 
@@ -61,7 +62,7 @@ def of_network(name: str) -> object:
     sample = {"frame": (3, 3, 32, 32), "clip": (2, 3, 8, 32, 32), "sequence": (2, 4, 3, 32, 32)}
     shapes = {"frame": INPUTS["rgb"](), "clip": INPUTS["clip"](), "sequence": INPUTS["sequence"](frames=4)}
     takes = NETWORKS[name].takes
-    network = build(name, shapes[takes].shape(32), options_of(NETWORKS, name), 1).eval()
+    network = build(name, shapes[takes].shape(square(32)), options_of(NETWORKS, name), 1).eval()
     with torch.no_grad():
         return network(torch.rand(sample[takes], generator=torch.Generator().manual_seed(2)))
 
@@ -93,12 +94,12 @@ def of_schedule(name: str) -> object:
 
 
 def of_init(name: str) -> object:
-    network = build("conv_ae", INPUTS["rgb"]().shape(32), {"latent": 4}, 1, INITS.named(name, {}))
+    network = build("conv_ae", INPUTS["rgb"]().shape(square(32)), {"latent": 4}, 1, INITS.named(name, {}))
     return torch.cat([values.flatten() for values in network.state_dict().values()])
 
 
 def network_of_two() -> nn.Module:
-    return build("fully_conv_ae", INPUTS["rgb"]().shape(32), {}, 1)
+    return build("fully_conv_ae", INPUTS["rgb"]().shape(square(32)), {}, 1)
 
 
 def trained() -> object:
@@ -109,7 +110,12 @@ def trained() -> object:
 
 def scored() -> object:
     error = Named("mean")
-    return score(network_of_two(), INPUTS["rgb"]().samples(FRAMES, INDEX, CPU), [error], len(INDEX), "fp32", CPU)[error]
+    return score(
+        Way(NetworkScorer(network_of_two(), "fp32", CPU), {}),
+        INPUTS["rgb"]().samples(FRAMES, INDEX, CPU),
+        [error],
+        len(INDEX),
+    )[error]
 
 
 KINDS = {
@@ -128,7 +134,7 @@ def blocks() -> Iterator[tuple[str, int | str, Callable[[], object]]]:
     """Name, version and output of everything that a digest knows by a version."""
     yield "training", TRAINING_CODE, trained
     yield "scoring", SCORING_CODE, scored
-    yield "resizing", RESIZE_FILTER, lambda: resize(FRAMES[0], 20)
+    yield "resizing", RESIZE_FILTER, lambda: resize(FRAMES[0], 20, 20)
     for catalog, output in KINDS.items():
         for name in catalog.names():
             if catalog[name].__module__ in _PROJECT:

@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 
 import vad
-from vad.detectors.networks import INITS, NETWORKS
+from vad.detectors.networks import ERRORS, INITS, NETWORKS
 from vad.detectors.training.losses import LOSSES
 from vad.detectors.training.optimizers import OPTIMIZERS, SCHEDULES
 from vad.inputs import INPUTS
-from vad.scoring.reconstruction_errors import ERRORS
 from vad.scoring.steps import STEPS
 from vad.user_code import _PROJECT, _used, code_of
 

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from vad.catalog import Named
-from vad.detectors.member import Member, Training
+from vad.detectors.member import Member
+from vad.detectors.training.recipe import Training
 from vad.errors import InputError
 from vad.inputs import INPUTS
 from vad.scoring.ensemble import Ensemble, identity, load, save, select
