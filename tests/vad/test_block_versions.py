@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from vad.catalog import Catalog, Named
 from vad.data.frame_index import FrameIndex
+from vad.detectors.banks import BANKS, Kept
 from vad.detectors.member import SCORING_CODE, TRAINING_CODE
 from vad.detectors.networks import ERRORS, INITS, NETWORKS, NetworkScorer, build
 from vad.detectors.training.losses import LOSSES
@@ -23,8 +24,10 @@ from vad.detectors.training.trainer import train
 from vad.images.decode import RESIZE_FILTER, resize
 from vad.images.view import square
 from vad.inputs import INPUTS
+from vad.repair import REPAIRS, SKETCH, fit
 from vad.scoring.frame_scores import Way, score
-from vad.scoring.steps import FITS, STEPS
+from vad.scoring.reductions import REDUCTIONS
+from vad.scoring.steps import FITS, STEPS, TRAIN_FITS
 from vad.user_code import _PROJECT
 
 RECORD = Path(__file__).with_name("block_outputs.json")
@@ -54,7 +57,8 @@ def images(seed: int) -> Tensor:
 def of_step(name: str) -> object:
     values = np.random.default_rng(1).gamma(2.0, 1.0, (2, len(INDEX)))
     values[:, [0, 7]] = np.nan if name == "fill" else values[:, [0, 7]]
-    fitted = [FITS[name](values, **options_of(STEPS, name))] if name in FITS else []
+    takes = FITS | TRAIN_FITS
+    fitted = [takes[name](values, **options_of(STEPS, name))] if name in takes else []
     return STEPS[name](values, INDEX.spans, *fitted, **STEPS.bind(name, options_of(STEPS, name)))
 
 
@@ -67,8 +71,24 @@ def of_network(name: str) -> object:
         return network(torch.rand(sample[takes], generator=torch.Generator().manual_seed(2)))
 
 
+def of_bank(name: str) -> object:
+    """Distances of some cells from a bank of others."""
+    cells = torch.rand(12, 5, 4, 6, generator=torch.Generator().manual_seed(4))
+    bank = BANKS[name](**BANKS.bind(name, {}))
+    return bank.distances(cells[8:], Kept(cells[bank.keep(cells[:8])]), None)
+
+
+def of_repair(name: str) -> object:
+    """Train frames of a shaded ground; a test frame as it is, and its mirror image."""
+    sketches = np.stack([SKETCH.see(frame) for frame in FRAMES])
+    (repair,) = fit([REPAIRS.named(name, {})], sketches, INDEX)
+    found = [repair.apply(image) for image in (FRAMES[3], np.ascontiguousarray(FRAMES[3][::-1]))]
+    return np.concatenate([np.append(image.ravel(), evidence) for image, evidence in found])
+
+
 def of_input(name: str) -> object:
-    samples = INPUTS[name]().samples(FRAMES, INDEX, CPU)
+    made = INPUTS[name](**({"cell": 8} if name == "flow_cells" else {}))
+    samples = made.samples(FRAMES if made.colour == "rgb" else FRAMES[..., 0].copy(), INDEX, CPU)
     given, target = samples.batch(np.arange(len(samples))[-2:])
     return torch.cat([given.flatten(), target.flatten()])
 
@@ -120,6 +140,9 @@ def scored() -> object:
 
 KINDS = {
     STEPS: of_step,
+    REDUCTIONS: lambda name: REDUCTIONS[name](images(0), **REDUCTIONS.bind(name, {})),
+    REPAIRS: of_repair,
+    BANKS: of_bank,
     ERRORS: lambda name: ERRORS[name](images(0), images(1), **ERRORS.bind(name, {})),
     LOSSES: lambda name: LOSSES[name](images(0), images(1)),
     INPUTS: of_input,

@@ -44,10 +44,10 @@ def slow_grey(image):
         ("rgb", {}, Shape("frame", 3, SIZE, SIZE)),
         ("frame_difference", {}, Shape("frame", 1, SIZE, SIZE)),
         ("optical_flow", {}, Shape("frame", 2, SIZE, SIZE)),
-        ("clip", {}, Shape("clip", 3, SIZE, 8)),
-        ("clip", {"frames": 5}, Shape("clip", 3, SIZE, 5)),
-        ("sequence", {}, Shape("sequence", 3, SIZE, 8)),
-        ("sequence", {"frames": 4}, Shape("sequence", 3, SIZE, 4)),
+        ("clip", {}, Shape("clip", 3, SIZE, SIZE, 8)),
+        ("clip", {"frames": 5}, Shape("clip", 3, SIZE, SIZE, 5)),
+        ("sequence", {}, Shape("sequence", 3, SIZE, SIZE, 8)),
+        ("sequence", {"frames": 4}, Shape("sequence", 3, SIZE, SIZE, 4)),
     ],
 )
 def test_an_input_says_what_shape_its_samples_have(frames, index, name, options, shape):

@@ -5,7 +5,7 @@ from vad.catalog import Named
 from vad.catalog import Named as Step
 from vad.errors import InputError
 from vad.scoring.pipeline import Scored, Stream, Variant, run_pipeline
-from vad.scoring.steps import FITS, STEPS
+from vad.scoring.steps import FITS, STEPS, TRAIN_FITS
 
 NORMALIZE = Step("normalize", (("percentile", 90), ("scope", "all")))
 MEAN = Step("mean")
@@ -108,7 +108,8 @@ def test_what_fitted_steps_took_is_reported_and_scores_a_single_video_alike(raw,
 
 def test_every_step_that_takes_fitted_values_has_a_fit():
     taking = {name for name in STEPS.names() if "fitted" in STEPS[name].__annotations__}
-    assert taking == set(FITS) == {"normalize", "rank"}
+    assert taking == {*FITS, *TRAIN_FITS}
+    assert set(FITS) == {"normalize", "rank"} and set(TRAIN_FITS) == {"train_quantile", "train_zscore"}
 
 
 def test_a_stored_value_that_is_missing_is_an_error_not_this_sets_own(raw, index):
