@@ -39,7 +39,7 @@ PLAIN = replace(RECIPE, loss="mse", schedule=None, grad_clip=None)
 CHANGES = Member(
     "changes", "fully_conv_ae", (("output", "sigmoid"),), INPUTS.named("frame_difference", {}), square(8), 2, PLAIN
 )
-GREY = View(24, 40, "grey", (0.0, 0.25, 1.0, 1.0))
+GREY = View(32, 64, "grey", (0.0, 0.25, 1.0, 1.0))
 FILL, NORMALIZE = Named("fill", (("value", "nearest"),)), Named("normalize", (("percentile", 99.0), ("scope", "all")))
 STREAMS = {
     "clips": Stream(("clips-1",), Named("max"), (NORMALIZE,)),
