@@ -35,7 +35,8 @@ def dis_flow(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> NDArray[np.
     """
     # An object for each pair: one that was used before gives other flow of small frames.
     flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-    return np.asarray(flow.calc(before, after, None), np.float32)
+    empty: NDArray[np.float32] = None  # type: ignore[assignment]  # OpenCV's stubs do not know that none may be given
+    return np.asarray(flow.calc(before, after, empty), np.float32)
 
 
 def histograms(flow: NDArray[np.float32], cell: int) -> NDArray[np.float32]:
