@@ -60,19 +60,19 @@ def compare(a: str, b: str, home: Path) -> Comparison:
     tracking = Tracking()
     chosen = [choose_run(name, tracking) for name in (a, b)]
     before, now = (identity_of(run, tracking, home) for run, _ in chosen)
-    tables = [judged_table(tracking, run.run_id, home) for run, _ in chosen]
-    judged = [table for table in tables if table is not None]
+    one, other = (judged_table(tracking, run.run_id, home) for run, _ in chosen)
     measured: list[Measured | None] = [None, None]
     found, videos, why_not = None, [], ""
-    if len(judged) < 2:
-        missing = next(run for (run, _), table in zip(chosen, tables, strict=True) if table is None)
-        why_not = f"run {missing.run_id[:8]} has no labelled scores, or they are gone or altered"
+    if one is None or other is None:
+        why_not = f"run {chosen[one is not None][0].run_id[:8]} has no labelled scores, or they are gone or altered"
     else:
-        values = [table.variants[variant] for table, (_, variant) in zip(judged, chosen, strict=True)]
-        sampled = [sample(v, t.labels, t.index) for v, t in zip(values, judged, strict=True) if t.labels is not None]
+        values = [table.variants[variant] for table, (_, variant) in zip((one, other), chosen, strict=True)]
+        sampled = [
+            sample(v, t.labels, t.index) for v, t in zip(values, (one, other), strict=True) if t.labels is not None
+        ]
         measured = [s.measured for s in sampled]
-        if same_judge(*judged):
-            found, videos = difference(sampled[1], sampled[0]), _videos(judged[0], *values)
+        if same_judge(one, other):
+            found, videos = difference(sampled[1], sampled[0]), _videos(one, *values)
         else:
             why_not = "they were judged on other frames or labels, so their figures cannot be compared"
     a_side, b_side = (

@@ -82,7 +82,7 @@ def _check_members(stream: Mapping[str, Any], groups: Mapping[str, Any], key: Ke
             seeds = wanted
         if isinstance(seeds, list):
             count += len(seeds)
-        elif seeds is None:
+        elif seeds is None and group in groups:
             count += 1
         else:
             countable = False

@@ -14,7 +14,7 @@ from registry.models.versions import Version, Versions
 from registry.store.record import TAG, Altered, recorded
 from registry.store.tracking import Found, Tracking
 from vad.errors import InputError
-from vad.system.files import sha256
+from vad.system.files import reading, sha256
 
 
 class UnknownFile(InputError):
@@ -197,10 +197,8 @@ def board_scores(metrics: dict[str, float]) -> dict[str, float]:
 
 def find_origin(file: Path, tracking: Tracking) -> Origin:
     """Look a file up by its contents. Raises UnknownFile where no run wrote it, InputError where it cannot be read."""
-    try:
+    with reading(file):
         digest = sha256(file)
-    except OSError as error:
-        raise InputError(f"cannot read {file}: {error.strerror}") from None
     for submission in tracking.find("submission", tags={"vad.sha256": digest}, most=1):
         return Origin(digest, tracking.get(submission.tags["mlflow.parentRunId"]), submission)
     for run in tracking.find("experiment", tags={"vad.predictions_sha256": digest}, most=1):

@@ -28,17 +28,14 @@ _SHADE: dict[str, Any] = {"color": ORANGE, "alpha": 0.3, "lw": 0}
 def worst_positions(
     index: FrameIndex, scores: Values, labels: Flags, count: int = WORST
 ) -> tuple[list[int], list[int]]:
-    """Where the worst false alarms and misses lie: the highest normal and the lowest anomalous scores, worst first.
-
-    Two of a kind in one video are at least `APART` frames apart: else one event would take all places.
-    """
-    rising = np.argsort(scores, kind="stable")
-    falling = np.argsort(-scores, kind="stable")
+    """Where the worst false alarms and misses lie: the highest normal and the lowest anomalous scores, worst first."""
+    rising, falling = (np.argsort(values, kind="stable") for values in (scores, -scores))
     alarms, misses = falling[~labels[falling]], rising[labels[rising]]
     return _apart(index, alarms, count), _apart(index, misses, count)
 
 
 def _apart(index: FrameIndex, candidates: NDArray[np.intp], count: int) -> list[int]:
+    """The first of the candidates, in one video `APART` frames apart at least: else one event would take all places."""
     free = np.ones(len(index), bool)
     chosen: list[int] = []
     for position in candidates.tolist():
@@ -52,12 +49,12 @@ def _apart(index: FrameIndex, candidates: NDArray[np.intp], count: int) -> list[
 
 
 def timelines(path: Path, index: FrameIndex, variants: Mapping[str, Values], best: str, labels: Flags | None) -> None:
-    """Scores over frames, a panel a video (the first `MOST_PANELS` of them): the best variant, the others behind it.
-
-    The others are shifted and stretched to the best one's mean and spread, so that their shapes can be compared.
-    """
+    """Scores over frames, a panel a video: the best variant, and behind it the others, fitted to its mean and spread."""
     scores = variants[best]
-    others = [_fitted(values, scores) for name, values in variants.items() if name != best]
+    others = []
+    for values in (values for name, values in variants.items() if name != best):
+        stretch = scores.std() / values.std() if np.ptp(values) > 0 else 0.0
+        others.append(np.asarray((values - values.mean()) * stretch + scores.mean()))
     alarms, misses = ([], []) if labels is None else worst_positions(index, scores, labels)
     spans = index.spans[:MOST_PANELS]
     columns = next(c for c, most in ((1, 3), (2, 10), (3, 36), (4, MOST_PANELS)) if len(spans) <= most)
@@ -105,7 +102,7 @@ def _timeline(
     for piece in np.split(np.arange(span.start, span.stop), breaks):
         x = index.frame[piece]
         if others:
-            # one line with NaN between variants: many lines would be slow: many lines would take long
+            # One line with NaN between variants: many lines would be slow.
             ends = [np.append(values[piece], np.nan) for values in others]
             axes.plot(np.tile(np.append(x, np.nan), len(others)), np.concatenate(ends), color=FAINT, lw=0.5)
         axes.plot(x, scores[piece], color=BLUE, lw=1.3, marker="o" if len(piece) == 1 else "", ms=3.5)
@@ -122,12 +119,6 @@ def _shade(axes: Axes, x: NDArray[Any], labels: Flags) -> None:
     edges = np.flatnonzero(np.diff(labels.astype(np.int8), prepend=0, append=0)).reshape(-1, 2)
     bars = [(x[a] - 0.5, x[b - 1] - x[a] + 1.0) for a, b in edges]
     axes.broken_barh(bars, (0, 1), transform=axes.get_xaxis_transform(), **_SHADE, zorder=0)
-
-
-def _fitted(values: Values, onto: Values) -> Values:
-    """`values` with the mean and the standard deviation of `onto`."""
-    stretch = onto.std() / values.std() if np.ptp(values) > 0 else 0.0
-    return np.asarray((values - values.mean()) * stretch + onto.mean())
 
 
 def overview(path: Path, index: FrameIndex, scores: Values, variant: str, labels: Flags | None) -> None:

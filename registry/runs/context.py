@@ -8,7 +8,7 @@ from registry.console import say
 from registry.data.datasets import Dataset, open_frames_of, open_scores_of, read_files
 from registry.entries.loading import Loaded, default_profile, load_entry
 from registry.entries.plan import Plan, make_plan, rehearse
-from registry.models.promotion import read_policy
+from registry.models.production import read_policy
 from vad.data.frame_index import FrameIndex, Values
 from vad.data.frameset import Labels, Split
 from vad.detectors.member import SCORING_CODE, TRAINING_CODE, digest_of, named_code
@@ -118,6 +118,15 @@ class RunContext:
         """The fitted repairs of test frames; train frames must be decoded."""
         test = self.targets[0]
         return test.repairs.fitted if test.repairs else ()
+
+    def scores_digest(self, member: str, subset: Subset) -> str:
+        """Digest of all that decides a member's scores of these frames beside the member: how it sees them, and calibration."""
+        about = {"frames": subset.seen_digest}
+        if subset is self.normal:
+            about["neighbours"] = "left out"
+        if self.normal is not None and self.plan.calibrated_maps(member):
+            about["calibrated by"] = self.normal.digest
+        return digest_of(about) if len(about) > 1 else subset.seen_digest
 
     @property
     def force_tags(self) -> dict[str, str]:

@@ -14,7 +14,6 @@ from registry.runs.members import Members, TrainedMember
 from registry.runs.result import OVERVIEW, figure_name
 from registry.runs.session import Session
 from vad.data.frame_index import Values
-from vad.detectors.member import digest_of
 from vad.measures.metrics import Measured, Sampled, difference, sample
 from vad.scoring.frame_scores import calibrate, explain, score
 from vad.scoring.pipeline import MemberScores, Outcome, Scored, run_pipeline
@@ -78,12 +77,7 @@ def _scores(context: RunContext, members: Members, subset: Subset, session: Sess
     found: dict[tuple[str, FrameScore], Values] = {}
     for name, trained in members.items():
         wanted = context.plan.scores(name, of_train=subset is context.normal)
-        key = {"frames": subset.seen_digest}
-        if subset is context.normal:
-            key["neighbours"] = "left out"
-        if trained.calibration:
-            key["calibrated by"] = context.normal.digest if context.normal else ""
-        seen = digest_of(key) if len(key) > 1 else subset.seen_digest
+        seen = context.scores_digest(name, subset)
         stored = {score: session.store.scores(trained, seen, score) for score in wanted}
         known = {
             score: values for score, values in stored.items() if values is not None and len(values) == len(subset.index)

@@ -14,8 +14,7 @@ from vad.errors import InputError
 from vad.user_code import told
 
 _VAD = Path(__file__).resolve().parents[1]
-FOLDER = "VAD_BLOCKS"
-"""The environment variable with the folder; by default it is `blocks` in the working folder."""
+FOLDER = "VAD_BLOCKS"  # the environment variable with the folder; by default it is `blocks` in the working folder
 
 
 def load_project() -> None:

@@ -1,7 +1,4 @@
-"""Folders on disk to a FrameSet. Two layouts are known, at any depth below the folder that was named.
-
-The competition's (`training_videos/01/frame_00700.jpg`), and CUHK Avenue's as published (`training_videos/01.avi`).
-"""
+"""Folders on disk to a FrameSet: videos as folders of frames (`training_videos/01/frame_00700.jpg`) or movies (`01.avi`)."""
 
 import hashlib
 import os
@@ -23,8 +20,7 @@ _HALVES = ((TRAIN, TEST), ("training", "testing"), ("train", "test"))
 _OTHER_HALF = dict(_HALVES) | {test: train for train, test in _HALVES}
 IMAGES = ("jpg", "jpeg", "png", "bmp", "tif", "tiff", "webp")
 MOVIES = ("avi", "mp4", "mov", "mkv", "webm", "m4v", "mpg", "ts")
-# As in a predictions file; zeros in front do not count.
-DIGITS = 9
+DIGITS = 9  # as in a predictions file; zeros in front do not count
 _FRAME = re.compile(rf"(?:.*\D)?0*(\d{{1,{DIGITS}}})\.(?:{'|'.join(IMAGES)})", re.IGNORECASE)
 _VIDEO = re.compile(r"(\d+)(?:\.(.*))?", re.ASCII)
 # What Windows, network disks and archives made on a Mac leave everywhere, beside all that begins with a dot.
@@ -33,10 +29,9 @@ _FEW = 3
 
 
 def read_frameset(root: Path, memory_folder: Path, name: str | None = None, *, strict: bool = True) -> FrameSet:
-    """Find and index the videos below `root`; what was learnt of the files is kept in `memory_folder`.
+    """Find and index the videos below `root`; digests and counts are kept in `memory_folder`. Raises InputError.
 
-    Raises InputError where there is no data set or several, and for what is wrong in one. Without `strict`, what is wrong
-    goes to `faults` where others can be read, digests are empty, and a movie that cannot be decoded has no frames.
+    Without `strict`, what is wrong goes to `faults`, digests are empty, and a movie that cannot be decoded has no frames.
     """
     train_folder, test_folder = find_halves(root)
     home = train_folder.parent
@@ -63,12 +58,12 @@ def find_halves(root: Path) -> tuple[Path, Path]:
             pairs.setdefault(rank, []).append((here[train], here[test]))
         halves += [] if whole else here.values()
         children[:] = sorted(child for child in children if child.casefold() not in here and not is_litter(child))
-    found = pairs[min(pairs)] if pairs else []
-    if len(found) > 1:
+    if pairs:
+        found = pairs[min(pairs)]
+        if len(found) == 1:
+            return found[0]
         places = ", ".join(str(train.parent) for train, _ in found)
         raise InputError(f"DATA={root} holds {len(found)} data sets ({places}); name one of them")
-    if found:
-        return found[0]
     if halves:
         missing = _OTHER_HALF[halves[0].name.casefold()]
         raise InputError(f"DATA={root}: beside {halves[0]} there must be a folder {missing}/, and there is none")
@@ -124,10 +119,8 @@ class _Reading:
             self.notes.append(f"{folder}: passed over {_some(about)}; {form}")
         if not videos:
             found = f", and found {_some(others)}" if others else ""
-            expected = (
-                f"{folder} holds no frames; expected NN/frame_XXXXX.jpg or NN.avi in it, where NN is a number{found}"
-            )
-            raise InputError("\n".join(self.faults) or expected)
+            expected = "expected NN/frame_XXXXX.jpg or NN.avi in it, where NN is a number"
+            raise InputError("\n".join(self.faults) or f"{folder} holds no frames; {expected}{found}")
         return Split(name, tuple(videos[key][1] for key in sorted(videos)))
 
     def compare_sizes(self) -> None:
@@ -136,14 +129,14 @@ class _Reading:
         upright = {path.parent.name for (w, h), paths in self._sizes.items() if w < h for path in paths}
         wide = {path.parent.name for (w, h), paths in self._sizes.items() if w > h for path in paths}
         if upright and wide and upright != wide:  # cameras of both kinds in both halves are no mistake
-            self._fault(
-                f"some videos are wider than high, others higher than wide, and not in both halves: {', '.join(told)}; turn those that lie "
-                "on their side (a rotation tag in a file turns nothing here), or leave them out"
+            mixed = (
+                f"some videos are wider than high, others higher than wide, and not in both halves: {', '.join(told)}"
             )
+            fix = "turn those that lie on their side (a rotation tag in a file turns nothing here), or leave them out"
+            self._fault(f"{mixed}; {fix}")
         elif len(told) > 1:
-            self.notes.append(
-                f"videos have frames of {len(told)} sizes, all squeezed into one square: {', '.join(told)}"
-            )
+            sizes = f"videos have frames of {len(told)} sizes"
+            self.notes.append(f"{sizes}, all squeezed into one square: {', '.join(told)}")
 
     def _movie(self, path: Path, number: int) -> Video:
         try:
@@ -157,7 +150,7 @@ class _Reading:
 
     def _images(self, folder: Path, video: int) -> Video | None:
         frames: dict[int, Path] = {}
-        others = []
+        others: list[str] = []
         try:
             files = [file for file in names_in(folder) if not is_litter(file)]
         except InputError as error:
