@@ -1,12 +1,14 @@
 import shutil
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
 from vad.data.layouts import read_frameset
-from vad.frames.store import SplitSource, map_path, open_frames
+from vad.frames.repaired import read_evidence
+from vad.frames.store import SplitSource, evidence_path, frame_size, map_path, open_frames
 from vad.images.decode import read_image, resize
-from vad.images.view import square
+from vad.images.view import View, square
 
 VIEW = square(32)
 
@@ -147,3 +149,60 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path, dataset, source, refuse
     path = map_path(tmp_path / "file", known, VIEW)
     with refuses(f"cannot write {path}: File exists; choose a folder that you can write to"):
         open_frames(known, [VIEW], tmp_path / "file")
+
+
+@dataclass(frozen=True)
+class Darken:
+    """A repair that halves dark frames; the evidence is how dark a frame is."""
+
+    label: str = "darken"
+
+    def apply(self, image):
+        evidence = 138.75 - float(image.mean())
+        return (image // 2 if evidence > 0 else image), evidence
+
+
+def test_all_views_are_filled_in_one_pass_each_as_it_sees_the_files(tmp_path, dataset, source, maps):
+    root, told = dataset(tmp_path / "data", {1: range(6), 2: range(3)}), []
+    plain = [VIEW, View(20, 40), View(24, 24, "grey"), View(24, 24, "grey", (0, 0.5, 1, 1))]
+    views = [*plain, *(view.repaired([Darken()]) for view in plain)]
+    frames = open_frames(source(root), views, maps, told.append)
+    assert sum(told) == 9 and list(frames) == views
+    images = [read_image(path) for path in sorted((root / "training_videos").glob("*/*.jpg"))]
+    evidence = np.array([[Darken().apply(image)[1]] for image in images], np.float32)
+    assert 0 < (evidence > 0).sum() < 9
+    for view in views:
+        assert (frames[view].shape, frames[view].dtype) == ((9, *view.shape), np.uint8)
+        for found, image in zip(frames[view], images, strict=True):
+            assert np.array_equal(found, view.see(Darken().apply(image)[0] if view.repairs else image))
+        if view.repairs:
+            assert np.array_equal(read_evidence(source(root), view, maps), evidence)
+    assert len(list(maps.glob("*.repairs.npy"))) == 4 and len(list(maps.iterdir())) == 12
+
+
+def test_views_that_are_there_are_not_decoded_again_for_one_that_is_new(tmp_path, dataset, source, maps):
+    root = dataset(tmp_path / "data")
+    repaired, told = VIEW.repaired([Darken()]), []
+    before = np.array(open_frames(source(root), [VIEW, repaired], maps)[repaired])
+    times = {path: path.stat().st_mtime_ns for path in maps.iterdir()}
+    frames = open_frames(source(root), [VIEW, repaired, View(20, 40)], maps, told.append)
+    assert sum(told) == 9
+    assert np.array_equal(frames[repaired], before)
+    assert {path: path.stat().st_mtime_ns for path in times} == times
+
+
+def test_a_repaired_map_that_lost_its_evidence_is_made_again(tmp_path, dataset, source, maps):
+    known, view = source(dataset(tmp_path / "data")), VIEW.repaired([Darken()])
+    open_frames(known, [view], maps)
+    expected = read_evidence(known, view, maps)
+    evidence_path(map_path(maps, known, view)).unlink()
+    open_frames(known, [view], maps)
+    assert np.array_equal(read_evidence(known, view, maps), expected)
+
+
+def test_the_size_of_frames_is_that_of_the_first(tmp_path, dataset, picture, save_movie):
+    split = read_frameset(dataset(tmp_path / "data", size=(90, 60)), tmp_path / "memory").train
+    assert frame_size(split) == (60, 90)
+    for half in ("training_videos", "testing_videos"):
+        save_movie(tmp_path / "movies" / half / "01.avi", [picture(i, (96, 64)) for i in range(3)])
+    assert frame_size(read_frameset(tmp_path / "movies", tmp_path / "memory").test) == (64, 96)
