@@ -23,7 +23,7 @@ HEAD = """\
 <!-- Made by `python -m docs.blocks` from the code; do not edit. -->
 
 Every block that an entry may name, with its options. An option without a default must be given. [Write an experiment](experiments.md) shows
-where each kind goes; [Add a network or a step](extending.md) shows how to write your own.
+where each kind goes; [Add a network, a step or a loss](extending.md) shows how to write your own.
 """
 SECTIONS: tuple[tuple[str, str, Catalog[Any]], ...] = (
     ("Repairs", "`repair`: one, or a list of them in their order; of test frames alone.", REPAIRS),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from registry.analysis.changes import FEW, as_lines, changes, identity_of, run_changes
 from registry.analysis.choose import choose_run
-from registry.console import table
+from registry.console import plural, table
 from registry.runs.result import interval
 from registry.store.score_table import ScoreTable, judged_table, same_judge
 from registry.store.tracking import Tracking
@@ -109,8 +109,8 @@ def as_text(found: Comparison) -> str:
 
 
 def _verdict(found: Difference, name: str) -> str:
-    if found.videos == 1:
-        return f"{found.ap:+.4f} {name}; one video says nothing of others"
+    if not found.has_interval:
+        return f"{found.ap:+.4f} {name}; {plural(found.videos, 'video')}, too few for an interval: nothing shows whether that is chance"
     judged = "B is better" if found.low > 0 else "A is better" if found.high < 0 else "undecided"
     within = f"{CONFIDENCE:.0%} interval {found.low:+.4f} to {found.high:+.4f}"
     draws = f"paired bootstrap over {found.videos} videos, B ahead in {found.better:.0%} of the draws"

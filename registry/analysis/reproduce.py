@@ -95,6 +95,9 @@ def reproduce(name: str, data: str | None, home: Path) -> Repeated:
         code = _code(identity, notes, folder / "code")
         (folder / "experiments").mkdir()
         (folder / "experiments" / f"{identity['name']}.yaml").write_text(entry, encoding="utf-8")
+        for path in (path for path in recorded(run.tags) if path.startswith("blocks/")):
+            (folder / "blocks").mkdir(exist_ok=True)
+            shutil.copy(store.file(run, path), folder / path)
         say(f"run {run.run_id} ({identity['name']}) once more:")
         for note in notes:
             say(f"  note: {note}")
@@ -180,7 +183,8 @@ def _code(identity: Mapping[str, Any], notes: list[str], folder: Path) -> Path:
 
 
 def _run(command: list[str], folder: Path, code: Path, identity: Mapping[str, Any], notes: list[str]) -> None:
-    given = {key: value for key, value in os.environ.items() if key not in ("MLFLOW_REGISTRY_URI", "VAD_HOME")}
+    elsewhere = ["MLFLOW_REGISTRY_URI", "VAD_HOME", *(["VAD_BLOCKS"] if (folder / "blocks").is_dir() else [])]
+    given = {key: value for key, value in os.environ.items() if key not in elsewhere}
     given |= {"PYTHONPATH": str(code), "MLFLOW_TRACKING_URI": sqlite_uri(folder / "mlflow.db")}
     if threads := identity.get("threads"):
         given["OMP_NUM_THREADS"] = str(threads)

@@ -12,6 +12,7 @@ from vad.data.layouts import read_frameset
 from vad.errors import InputError
 from vad.frames.inspection import Fault, Report, inspect_frames
 from vad.synthetic.street import make_street
+from vad.system.files import names_in
 
 _FEW = 8
 
@@ -52,7 +53,11 @@ def as_text(found: Inspection) -> str:
         share = f"{known.values.sum():,} of {len(known.values):,} test frames anomalous ({known.values.mean():.2%})"
         lines += [f"labels: {known.source}: {share}", *(f"note: {note}" for note in known.notes)]
     elif not faults:
-        lines.append("labels: none found; runs will report a proxy AP (LABELS=path gives real ones)")
+        tables = [
+            name for name in names_in(Path(found.report.root)) if name.lower().endswith((".csv", ".csv.gz", ".csv.zip"))
+        ]
+        hint = f"LABELS={tables[0]} takes those in {tables[0]}" if tables else "LABELS=path gives real ones"
+        lines.append(f"labels: none found; runs will report a proxy AP ({hint})")
     if faults:
         return "\n".join([*lines, "", f"{plural(len(faults), 'fault')}:", *(f"  {fault}" for fault in faults)])
     return "\n".join([*lines, "every file can be read"])

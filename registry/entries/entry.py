@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 import numpy as np
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
 
+from vad import blocks
 from vad.catalog import Catalog, Named
 from vad.detectors.member import models
 from vad.detectors.networks import ERRORS, INITS
@@ -28,7 +29,7 @@ def unknown(kind: str, name: Any, known: list[str]) -> str:
 
 def _known(name: str, catalog: Catalog[Any]) -> str:
     if name not in catalog:
-        raise ValueError(unknown(catalog.kind, name, catalog.names()))
+        raise ValueError(unknown(catalog.kind, name, catalog.names()) + blocks.searched())
     return name
 
 
@@ -65,7 +66,7 @@ def _step(spec: Any) -> Named:
 
 def _model(name: str) -> str:
     if name not in models():
-        raise ValueError(unknown("model", name, sorted(models())))
+        raise ValueError(unknown("model", name, sorted(models())) + blocks.searched())
     return name
 
 

@@ -171,7 +171,7 @@ class _Store:
                 versions.add(fitting[0])
             elif run := by_id(name, self.runs.values()):
                 runs.add(run.run_id)
-            elif found := {run_id for run_id in self.experiments if self.runs[run_id].name == name}:
+            elif found := {run_id for run_id in self.experiments if self.runs[run_id].tags.get("vad.entry") == name}:
                 runs |= found
             else:
                 lists = "`vad leaderboard --all` lists runs, `vad history` versions"

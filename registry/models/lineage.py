@@ -53,6 +53,11 @@ class Lineage:
 
 def explain(what: str, home: Path) -> Lineage:
     """Return the lineage of a file or version (`v3`, an alias, a URI). Raises InputError where there is neither."""
+    if Path(what).is_file() and what.lower().endswith((".yaml", ".yml")):
+        raise InputError(
+            f"{what} is an experiment file, and `vad explain` takes a predictions file or a model version; `vad why {what}` explains "
+            f"what this experiment would train or reuse, `vad show {what}` prints it with every default"
+        )
     versions = Versions(Tracking())
     chain = _Chain(versions, home)
     if Path(what).is_file():
@@ -60,7 +65,7 @@ def explain(what: str, home: Path) -> Lineage:
     elif what.startswith("models:/") or versions.find(what):
         chain.add_version(versions.resolve(what))
     else:
-        hint = "give a path, models:/vad-ensemble/3, v3 or production"
+        hint = "give a path, models:/vad-ensemble/3, v3 or production; for an experiment: vad why EXP"
         raise InputError(f"{what} is neither a file nor a model version ({hint})")
     return chain
 

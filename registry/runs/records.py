@@ -25,6 +25,7 @@ from registry.store.score_table import ScoreTable, write_table
 from registry.store.tracking import Found, Tracking
 from registry.store.ui import TAG as VIEW_TAG
 from registry.store.ui import saved_view
+from vad import blocks
 from vad.data.tables import write_scores
 from vad.detectors.training.losses import Weighted
 from vad.frames.repaired import write_findings
@@ -171,6 +172,8 @@ def _write_files(context: RunContext, evaluation: Evaluation, predictions: Path,
     resolved = {"name": context.plan.name, "profile": loaded.profile, "set": list(loaded.overrides)}
     (folder / "resolved.yaml").write_text(yaml.safe_dump({**resolved, **context.plan.settings()}, sort_keys=False))
     (folder / identity.FILE).write_text(json.dumps(identity.identity(context), indent=1))
+    if any(name.startswith("blocks/") for name in context.plan.code()):  # `vad reproduce` runs with these
+        blocks.copy_own(folder / "blocks")
     write_scores(predictions, context.data.index, test[evaluation.best])
     if (evidence := session.repair_evidence(context)) is not None:
         write_findings(folder / "repairs.csv", context.data.index, context.repairs, evidence)

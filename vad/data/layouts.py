@@ -31,7 +31,8 @@ _FEW = 3
 def read_frameset(root: Path, memory_folder: Path, name: str | None = None, *, strict: bool = True) -> FrameSet:
     """Find and index the videos below `root`; digests and counts are kept in `memory_folder`. Raises InputError.
 
-    Without `strict`, what is wrong goes to `faults`, digests are empty, and a movie that cannot be decoded has no frames.
+    Raises InputError where there is no data set or several, and for what is wrong in one. Without `strict`, what is wrong
+    goes to `faults` where others can be read, digests are empty in a video with an unreadable file, and a movie that cannot be decoded has no frames.
     """
     train_folder, test_folder = find_halves(root)
     home = train_folder.parent
@@ -39,6 +40,7 @@ def read_frameset(root: Path, memory_folder: Path, name: str | None = None, *, s
     reading = _Reading(memory, strict)
     train, test = reading.split("train", train_folder), reading.split("test", test_folder)
     reading.compare_sizes()
+    reading.compare_halves(train, test)
     memory.save()
     notes, faults = tuple(reading.notes), tuple(reading.faults)
     return FrameSet(name or root.resolve().name, root, train, test, notes=notes, faults=faults, home=home)
@@ -111,16 +113,18 @@ class _Reading:
                 video = self._images(path, int(digits)) if folders else self._movie(path, int(digits))
                 if video and (known := videos.setdefault(video.id, (path, video))[0]) != path:
                     self._fault(f"{folder} holds video {video.id} twice: {path} and {known}")
-        form = f"a video is a folder of frames named by its number, or a movie such as 01.avi ({', '.join(MOVIES)})"
+        form = f"a video is a folder of frames whose name is a number, such as 01, or a movie such as 01.avi ({', '.join(MOVIES)})"
         lost = [file for file, number in others.items() if number and int(number) not in videos]
         if lost:
             self._fault(f"{folder} holds what is named as a video and cannot be read as one: {_some(lost)}; {form}")
         if about := [file for file in others if file not in lost]:
             self.notes.append(f"{folder}: passed over {_some(about)}; {form}")
         if not videos:
-            found = f", and found {_some(others)}" if others else ""
-            expected = "expected NN/frame_XXXXX.jpg or NN.avi in it, where NN is a number"
-            raise InputError("\n".join(self.faults) or f"{folder} holds no frames; {expected}{found}")
+            found = f", and found {_some(others)}; rename the videos among them, as in 01" if others else ""
+            expected = (
+                f"{folder} holds no frames; expected NN/frame_XXXXX.jpg or NN.avi in it, where NN is a number{found}"
+            )
+            raise InputError("\n".join(self.faults) or expected)
         return Split(name, tuple(videos[key][1] for key in sorted(videos)))
 
     def compare_sizes(self) -> None:
@@ -137,6 +141,27 @@ class _Reading:
         elif len(told) > 1:
             sizes = f"videos have frames of {len(told)} sizes"
             self.notes.append(f"{sizes}, all squeezed into one square: {', '.join(told)}")
+
+    def compare_halves(self, train: Split, test: Split) -> None:
+        """Tell of test frames that are training frames, byte for byte: their scores say nothing about new footage."""
+        trained = {content: video.id for video in train.videos for content in video.contents if content}
+        told, total = [], 0
+        for video in test.videos:
+            sources = [trained[content] for content in video.contents if content in trained]
+            if sources:
+                count = len(video.numbers) if video.movie else len(sources)
+                origin = (
+                    "training video"
+                    + ("s " if len({*sources}) > 1 else " ")
+                    + _some([str(i) for i in sorted({*sources})])
+                )
+                told.append(f"video {video.id}: {count:,} of {len(video.numbers):,} frames, from {origin}")
+                total += count
+        if told:
+            self.notes.append(
+                f"{total:,} of {len(test):,} test frames are byte-for-byte copies of training frames ({_some(told, '; ')}); scores on frames "
+                "that a network trained on say nothing about new footage: remove these frames from one half"
+            )
 
     def _movie(self, path: Path, number: int) -> Video:
         try:
@@ -172,7 +197,12 @@ class _Reading:
         return Video(video, numbers, images, None, self._digests(images))
 
     def _digests(self, paths: Sequence[Path]) -> tuple[str, ...]:
-        return self._memory.digests(paths) if self._strict else ("",) * len(paths)
+        try:
+            return self._memory.digests(paths)
+        except InputError:
+            if self._strict:
+                raise
+            return ("",) * len(paths)
 
     def _measure(self, first: Path, video: Path, find: Callable[[Path], Size | None]) -> None:
         """Keep the size of a video's first frame; what cannot be read is told of where it is decoded."""
@@ -202,6 +232,6 @@ def _reason(folder: Path, files: Collection[str]) -> str:
     return "; ".join(reasons)
 
 
-def _some(names: Collection[str]) -> str:
-    shown = ", ".join(list(names)[:_FEW])
+def _some(names: Collection[str], separator: str = ", ") -> str:
+    shown = separator.join(list(names)[:_FEW])
     return shown if len(names) <= _FEW else f"{shown} and {len(names) - _FEW:,} more"

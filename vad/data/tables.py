@@ -141,6 +141,8 @@ def _number(text: str, where: str, column: str) -> float:
     if column == "Label":
         text = {"true": "1", "false": "0"}.get(text.casefold(), text)
     if not _NUMBER.fullmatch(text):
+        if column == "Label":
+            raise InputError(f"{where}: Label is {text!r:.60}; write 0 (normal) or 1 (anomalous), or False or True")
         hint = "; write a decimal point" if _NUMBER.fullmatch(text.replace(",", ".")) else ""
         raise InputError(f"{where}: {column} is {text!r:.60}, which is no number{hint}")
     if not math.isfinite(float(text)):

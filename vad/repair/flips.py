@@ -14,8 +14,7 @@ from vad.repair.base import REPAIRS, SKETCH, State
 _MARGIN, _FITS = 0.1, 0.5
 # Scenes are told apart below this correlation of their medians; so many are kept, of so many frames each.
 _SAME_SCENE, _MOST_SCENES, _OF_FRAMES = 0.9, 64, 101
-# The largest share of train frames that may be upside down themselves, or unclear.
-_MOST_TURNED = 0.1
+_UNCLEAR = 0.1  # the share of train frames that may fail the test
 
 
 class Flips:
@@ -30,9 +29,9 @@ class Flips:
             if known.max() < _SAME_SCENE and len(medians) < _MOST_SCENES:
                 medians.append(median)
         scenes = np.stack(medians)
-        # Of a scene that looks alike upside down nothing can be told.
+        # Where the scene looks alike upside down, or many train frames are upside down themselves, nothing can be told.
         upright, mirrored = _correlations(sketches, scenes)
-        clear = float(np.quantile(upright - mirrored, _MOST_TURNED)) > _MARGIN
+        clear = float(np.quantile(upright - mirrored, _UNCLEAR)) > _MARGIN
         return {"medians": scenes, "margin": np.asarray([_MARGIN if clear else np.inf], np.float32)}
 
     def apply(self, image: Image, state: Mapping[str, NDArray[Any]]) -> tuple[Image, float]:
