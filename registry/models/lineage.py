@@ -68,13 +68,13 @@ def explain(what: str, home: Path) -> Lineage:
 def as_text(found: Lineage) -> str:
     """Return the chain for a terminal."""
     rows: list[tuple[str, str]] = []
+    width = max(len(link.what) for link in found.links)
     for link in found.links:
         rows += [("" if number else link.what, line) for number, line in enumerate(link.lines)]
         if link.what == "members" and found.members:
             header = ["", "run", "epoch", "loss", "trained for", "weights, SHA-256"]
             cells = [[m["name"], m["run"][:8], m["epoch"], m["loss"], m["entry"], m["weights"]] for m in found.members]
-            rows += [("", row) for row in table(header, cells, right=(2,)).splitlines()]
-    width = max(len(link.what) for link in found.links)
+            rows += [("", row) for row in table(header, cells, right=(2,), indent=width + 2).splitlines()]
     return "\n".join(f"{what:<{width}}  {line}" for what, line in rows)
 
 

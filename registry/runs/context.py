@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from filelock import FileLock, Timeout
 
-from registry.console import Bar, say
+from registry.console import Bar, detail, say
 from registry.data.datasets import Dataset, open_frames_of, open_scores_of, read_files
 from registry.engines.base import Engine, open_engine
 from registry.entries.loading import Loaded, default_profile, load_entry
@@ -28,6 +28,7 @@ from vad.errors import InputError
 from vad.frames.store import Frames, SplitSource
 from vad.images.decode import RESIZE_FILTER
 from vad.inputs import Samples
+from vad.system.devices import device
 from vad.system.files import replacing
 
 PROXY_SEED = 20260101
@@ -287,11 +288,11 @@ def ended(log: RunLog) -> Iterator[RunLog]:
 def open_session(contexts: Sequence[RunContext]) -> Iterator[tuple[Session, list[RunContext]]]:
     """Engine and tracking store for the runs of one command, and the runs. However the block ends, none stays RUNNING."""
     request = contexts[0].request
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    engine = open_engine(request.engine, request.gpu_share, device)
+    engine = open_engine(request.engine, request.gpu_share, chosen := device())
+    detail(f"device {chosen}, engine {request.engine}")
     tracking = Tracking(new=True)
     store = MemberStore(tracking, request.home)
-    session = Session(tracking, store, engine, device, request.home)
+    session = Session(tracking, store, engine, chosen, request.home)
     digest = digest_of({"works": sorted(context.digest for context in contexts)})
     file = request.home / "forced" / digest[:24]
     mark = _force_mark(file) if request.force else ""

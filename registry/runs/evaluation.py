@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from registry.console import Bar, plural
+from registry.console import Bar, detail, plural
 from registry.runs.context import RunContext, Session, Subset
 from registry.runs.members import Members, TrainedMember
 from registry.runs.result import OVERVIEW, figure_name
@@ -53,6 +53,9 @@ def score_targets(context: RunContext, members: Members, session: Session) -> li
             errors = context.plan.errors(name)
             stored = {error: session.store.scores(member, target.digest, error) for error in errors}
             known = {error: v for error, v in stored.items() if v is not None and len(v) == len(target.index)}
+            detail(
+                f"{name}: scores of the {target.name} frames for {len(known)} of {plural(len(errors), 'error')} are in run {member.run_id}"
+            )
             if missing := [error for error in errors if error not in known]:
                 started = time.perf_counter()
                 known |= _score(member, missing, target, session)

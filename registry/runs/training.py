@@ -238,17 +238,18 @@ class _Curve:
 _BATCHES, _PIXELS, _SCORING = 3, 2**19, 1 / 3
 
 
-def estimated_seconds(context: RunContext, names: Iterable[str], device: torch.device) -> float:
-    """Seconds, roughly, of training these members for all epochs (early stopping may make it less) and scoring by them."""
-    total = 0.0
+def estimated_steps(context: RunContext, names: Iterable[str], device: torch.device) -> dict[str, float]:
+    """Seconds, roughly, of training these members for all epochs (or less, where it stops early) and scoring by them, by bar."""
+    steps: dict[str, float] = {}
     for member in (context.plan.members[name] for name in names):
         kind, recipe = member.kind_of_input(), member.training
         assert context.train is not None
         trained = len(kind.reach(context.train.index, training=True)) * recipe.epochs
         scored = sum(len(kind.reach(target.index)) for target in context.targets)
         timed = replace(member, group="", seed=0, training=replace(recipe, epochs=1, lr=1e-3))
-        total += _seconds_a_sample(timed, device) * (trained + _SCORING * scored)
-    return total
+        a_sample = _seconds_a_sample(timed, device)
+        steps |= {f"train {member.name}": a_sample * trained, f"score {member.name}": a_sample * _SCORING * scored}
+    return steps
 
 
 @cache

@@ -25,7 +25,7 @@ import requests
 from mlflow.entities import LoggedModelOutput, Metric
 from mlflow.exceptions import MlflowException
 
-from registry.console import duration, say
+from registry.console import detail, duration, say
 from registry.signals import postpone_stop
 from registry.store.address import sqlite_path
 from registry.store.mlflow_private import reading
@@ -99,6 +99,9 @@ class Retries:
         spent = time.monotonic() - begun
         limit = self._limit if _waits.get() and not self._given_up else _UNTOLD_SECONDS
         reason = _reason(error)
+        detail(
+            f"{self._who} {reason}: attempt {attempts + 1} failed after {spent:.1f} s ({' '.join(str(error).split()):.200})"
+        )
         # An attempt may take long itself, as at a database that is locked.
         if spent >= min(limit, _UNTOLD_SECONDS):
             with self._lock:
