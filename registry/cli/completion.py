@@ -2,8 +2,8 @@
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterable
-from contextlib import chdir, closing, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import chdir, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,8 @@ def _runs() -> Named:
     if database:
         found = _ask(database, _RUNS)
     else:
-        found = [(run.run_id, run.name, run.status) for run in _tracking().find("experiment")]
+        with _tracking() as tracking:
+            found = [(run.run_id, run.name, run.status) for run in tracking.find("experiment")]
     return ((run[:_DIGITS], f"{name}, {status.lower()}") for run, name, status in found)
 
 
@@ -56,9 +57,10 @@ def _versions() -> Named:
     else:
         from registry.models.versions import Versions
 
-        known = Versions(_tracking())
-        versions = [(version.number,) for version in known.all()]
-        aliases = [(name, number) for number, names in known.aliases().items() for name in names]
+        with _tracking() as tracking:
+            known = Versions(tracking)
+            versions = [(version.number,) for version in known.all()]
+            aliases = sorted((name, number) for number, names in known.aliases().items() for name in names)
     yield from ((name, f"version {number}") for name, number in aliases)
     yield from ((f"v{number}", "") for (number,) in versions)
 
@@ -73,12 +75,19 @@ def _ask(database: Path, query: str) -> list[tuple[Any, ...]]:
         return opened.execute(query).fetchall()
 
 
-def _tracking() -> Any:
-    from registry import console
+@contextmanager
+def _tracking() -> Iterator[Any]:
+    """A server's store, of which one neither waits nor tells that it is away."""
+    from registry.console import be_quiet
+    from registry.store.retries import impatient
     from registry.store.tracking import Tracking
 
-    console.be_quiet(True)
-    return Tracking(mark_stale=False)
+    be_quiet(True)
+    try:
+        with impatient():
+            yield Tracking(mark_stale=False)
+    finally:
+        be_quiet(False)
 
 
 experiments = _complete(_experiments)

@@ -188,6 +188,7 @@ def test_without_labels_a_proxy_is_measured_and_never_called_ap(workspace):
     text = workspace.done("run", "tiny", "--data", "data", "--labels", "none")
     assert "proxy AP" in text
     assert "is not the AP of the test frames" in text
+    assert "  proxy AUC  " in workspace.done("leaderboard") and "  AUC  " not in workspace.done("leaderboard")
     (parent,) = _runs(workspace.tracking(), "experiment")
     assert "proxy_ap" in parent.metrics
     assert not [name for name in parent.metrics if name == "ap" or name.startswith("ap.")]
