@@ -114,7 +114,7 @@ class Bar:
     def __enter__(self) -> Self:
         self._started = self._told = time.perf_counter()
         self._task = _screen.add(self._what, self._total)
-        self._seconds = expected.pop(0) if (expected := _screen.expected[self._what]) else 0.0
+        self._seconds = expected.pop(0) if (expected := _screen.expected.get(self._what)) else 0.0
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:

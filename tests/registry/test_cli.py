@@ -43,10 +43,14 @@ def test_the_demo_profile_never_trains_longer(workspace):
     assert "epochs: 9" in workspace.done("show", "tiny", "--profile", "demo", "--set", "train.epochs=9")
 
 
-def test_blocks_from_a_named_folder_are_those_of_one_command(workspace):
+def test_blocks_from_a_named_folder_are_those_of_one_command(workspace, monkeypatch):
     (workspace.folder / "mine").mkdir()
     assert "tiny" in workspace.done("--blocks", "mine", "check")
     assert "VAD_BLOCKS" not in os.environ
+    monkeypatch.setenv("HOME", str(workspace.folder))
+    assert "tiny" in workspace.done("--blocks", "~/mine", "check")
+    monkeypatch.setenv("VAD_BLOCKS", "$HOME/mine")
+    assert "tiny" in workspace.done("check")
 
 
 def test_what_commands_report_is_json_on_request(trained):
