@@ -5,12 +5,13 @@ import types
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
+from vad.scoring.reconstruction_errors import ERRORS
+
 from vad.catalog import Catalog, Option, Within
 from vad.detectors.networks import INITS, NETWORKS
 from vad.detectors.training.losses import LOSSES
 from vad.detectors.training.optimizers import OPTIMIZERS, SCHEDULES
 from vad.inputs import INPUTS
-from vad.scoring.reconstruction_errors import ERRORS
 from vad.scoring.steps import COMBINING, FITS, STEPS
 
 PAGE = Path(__file__).with_name("blocks.md")
@@ -20,7 +21,7 @@ HEAD = """\
 <!-- Made by `python -m docs.blocks` from the code; do not edit. -->
 
 Every block that an entry may name, with its options. An option without a default must be given. [Write an experiment](experiments.md) shows
-where each kind goes; [Add a network or a step](extending.md) shows how to write your own.
+where each kind goes; [Add a network, a step or a loss](extending.md) shows how to write your own.
 """
 SECTIONS: tuple[tuple[str, str, Catalog[Any]], ...] = (
     ("Models", "`members.GROUP.model`; options stand beside it in the group.", NETWORKS),

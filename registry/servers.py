@@ -82,10 +82,7 @@ def serve_model(model: str, port: int | None, home: Path, say: Callable[[str], o
 def _running(
     start: Callable[[BinaryIO], Popen[bytes]], page: str, log: Path, failure: str, say: Callable[[str], object]
 ) -> Iterator[None]:
-    """Start a server with its log as output, run the block once it answers `page`, and wait until Ctrl-C ends it.
-
-    Raises InputError that begins with `failure` where it does not start, RuntimeError where it ends without being stopped.
-    """
+    """Start a server, run the block once it answers `page`, and wait for Ctrl-C. Raises InputError, or RuntimeError."""
     log.parent.mkdir(parents=True, exist_ok=True)
     try:
         with log.open("wb") as output:

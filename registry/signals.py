@@ -27,10 +27,7 @@ _postponing = 0  # blocks of `postpone_stop` that the main thread is in
 
 @contextmanager
 def stop_on_signals(own_process: bool) -> Iterator[None]:
-    """Let a signal stop the block by one KeyboardInterrupt.
-
-    With `own_process` the process is killed if it does not end in time, and ignores signals after the block.
-    """
+    """Let a signal stop the block by one KeyboardInterrupt; with `own_process`, kill the process if it does not end in time."""
     global _received
     _received = None
     _ending.clear()

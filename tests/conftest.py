@@ -144,7 +144,7 @@ def save_movie() -> Callable[[Path, Iterable[Picture]], Path]:
 
 @pytest.fixture
 def dataset(picture, save) -> Callable[..., Path]:
-    """A data set in the competition's layout below `root`: frame numbers by video id, for each half."""
+    """A data set in the competition's layout below `root`: frame numbers by video id, for each half; no frame is in both."""
 
     def make(
         root: Path,
@@ -157,7 +157,7 @@ def dataset(picture, save) -> Callable[..., Path]:
             for video, numbers in videos.items():
                 for number in numbers:
                     path = root / half / f"{video:02d}" / f"frame_{number:05d}.jpg"
-                    save(path, picture(100 * video + number, size))
+                    save(path, picture(5200 * (half == "testing_videos") + 100 * video + number, size))
         return root
 
     return make

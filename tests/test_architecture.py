@@ -27,6 +27,7 @@ ROOMS = (
     "system",
     "images",
     "data",
+    "repair",
     "frames",
     "synthetic",
     "inputs",

@@ -15,6 +15,7 @@ import torch
 from docs import blocks
 from registry.cli import main
 from vad.detectors.networks import NETWORKS, build
+from vad.detectors.training.losses import LOSSES, weighted_loss
 from vad.inputs.shape import Shape
 from vad.scoring.steps import STEPS
 
@@ -167,6 +168,15 @@ def test_the_network_that_the_docs_show_runs_as_it_stands(monkeypatch):
     exec(snippets()[0], {"__name__": "my_net"})
     frames = torch.rand(2, 3, 64, 64)
     assert build("my_net", Shape("frame", 3, 64), {"width": 16}, 1)(frames).shape == frames.shape
+
+
+def test_the_loss_that_the_docs_show_runs_as_it_stands(monkeypatch):
+    for name in ("_blocks", "_versions"):
+        monkeypatch.setattr(LOSSES, name, dict(getattr(LOSSES, name)))
+    exec(snippets()[2], {"__name__": "charbonnier"})
+    assert weighted_loss([("mse", 1), ("charbonnier", 0.5)])(
+        torch.ones(1, 3, 8, 8), torch.zeros(1, 3, 8, 8)
+    ).item() == pytest.approx(1.5, abs=1e-5)
 
 
 def test_the_step_that_the_docs_show_runs_as_it_stands(monkeypatch):

@@ -1,8 +1,4 @@
-"""Which blocks are yours, and the code that decides what they do.
-
-The project's blocks have versions. Yours are known by their source, without comments and docstrings, with all of yours
-that it imports.
-"""
+"""The code of your own blocks: their source without comments and docstrings, and all of yours that it imports."""
 
 import ast
 import hashlib

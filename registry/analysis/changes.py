@@ -1,7 +1,8 @@
 """What differs between two runs: keys of the entry, files of the data, versions of the code, a line each."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,7 @@ from registry.entries.entry import TrainSpec
 from registry.runs.identity import FILE, changed_code, changed_frames
 from registry.store.tracking import Found, Tracking
 
-FEW = 12
-"""The most lines of a kind that a terminal shows."""
+FEW = 12  # lines of a kind that a terminal shows at most
 _ABSENT = object()
 
 
@@ -55,30 +55,21 @@ def _together(found: list[Change], both: list[str]) -> list[Change]:
         if path:
             alike_by.setdefault((".".join(path), repr(change.before), repr(change.now)), {})[name] = change
         else:
-            told.append(Change(f"members.{name}", _brief(change.before), _brief(change.now)))
+            brief = (
+                f"{m.get('model')}, {m.get('size')} px, seed {m.get('seed')}" if isinstance(m, Mapping) else m
+                for m in (change.before, change.now)
+            )
+            told.append(Change(f"members.{name}", *brief))
     for (where, _, _), alike in alike_by.items():
         any_of_them = next(iter(alike.values()))
         if list(alike) == both and where.partition(".")[0] in TrainSpec.model_fields:
-            told.append(Change(f"train.{where}", any_of_them.before, any_of_them.now))
+            told.append(replace(any_of_them, key=f"train.{where}"))
             continue
-        for group in dict.fromkeys(map(_group, alike)):
-            of_group = [change for name, change in alike.items() if _group(name) == group]
-            if len(of_group) == len([name for name in both if _group(name) == group]):
-                told.append(Change(f"members.{group}.{where}", any_of_them.before, any_of_them.now))
-            else:
-                told += of_group
+        members_of = {group: [*names] for group, names in groupby(both, lambda name: name.rpartition("-")[0])}
+        for group, names in members_of.items():
+            changed = [alike[name] for name in names if name in alike]
+            told += [replace(changed[0], key=f"members.{group}.{where}")] if len(changed) == len(names) else changed
     return told
-
-
-def _group(member: str) -> str:
-    return member.rpartition("-")[0]
-
-
-def _brief(member: Any) -> Any:
-    """A whole member in a few words."""
-    if not isinstance(member, Mapping):
-        return member
-    return f"{member.get('model')}, {member.get('size')} px, seed {member.get('seed')}"
 
 
 def _spelt(value: Any) -> str:

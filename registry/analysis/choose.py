@@ -1,30 +1,16 @@
-"""The runs and versions that a store contains, and the one that a person names."""
+"""The runs that a store contains, and the one that a person names."""
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import get_args
 
-from registry.models.versions import NAME, Versions, facts_of_version
+from registry.models.versions import NAME, Versions
 from registry.store.tracking import Found, Kind, Tracking
 from vad.errors import InputError, nearest
 
-LEAST = 8
-"""So many digits of a run's id name it; tables show as many."""
+LEAST = 8  # so many digits of a run's id name it; tables show as many
 PARENT = "mlflow.parentRunId"
-STATUSES = ("RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED")
-"""Those that MLflow knows."""
-
-
-@dataclass(frozen=True)
-class Version:
-    """A version of a registered model; its name is as in `vad-ensemble/1`, `tags` are what its run says of it."""
-
-    name: str
-    aliases: tuple[str, ...]
-    tags: Mapping[str, str]
-    run_id: str = ""
-    model_id: str = ""
+STATUSES = ("RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED")  # those that MLflow knows
 
 
 def all_runs(tracking: Tracking, tags: Mapping[str, str] | None = None) -> list[Found]:
@@ -32,35 +18,18 @@ def all_runs(tracking: Tracking, tags: Mapping[str, str] | None = None) -> list[
     return [run for kind in get_args(Kind) for run in tracking.find(kind, statuses=STATUSES, tags=tags)]
 
 
-def all_versions(tracking: Tracking) -> list[Version]:
-    """Every version that was registered by `vad`, as the store's client tells of it."""
-    aliases: dict[str, list[str]] = {}
-    for model in tracking.client.search_registered_models():
-        for alias, number in sorted(model.aliases.items()):
-            aliases.setdefault(f"{model.name}/{number}", []).append(alias)
-    versions = []
-    for found in tracking.client.search_model_versions():
-        name, tags = f"{found.name}/{found.version}", facts_of_version(found.tags)
-        if found.name == NAME or "vad.entry" in tags:
-            model_id = found.source.removeprefix("models:/")
-            versions.append(Version(name, tuple(aliases.get(name, ())), tags, found.run_id or "", model_id))
-    return versions
-
-
 def choose_run(text: str, tracking: Tracking) -> tuple[Found, str]:
-    """The run and the variant that `text` names, as in `phase5_multiscale`, `phase5_multiscale:max`, `3fa9c1`, `v3`, `production`.
+    """Return the run and the variant that `text` names, as in `phase5_multiscale:max`, `3fa9c1ab`, `v3`, `production`.
 
-    An experiment's name stands for its newest finished run, a version for the run that made it; without a variant
-    the best one is meant, of a version its own. Raises InputError that says what there is.
+    An experiment means its newest finished run, no variant the best one (of a version, its own). Raises InputError.
     """
     name, _, variant = (text, "", "") if text.startswith(("models:/", NAME)) else text.partition(":")
     runs = tracking.find("experiment")
     if not runs:
         raise InputError("there is no finished run yet; start with: make run EXP=phase5_multiscale")
     run, own = _find(name, runs, tracking)
-    variants = {key.partition(".")[2] for key in run.metrics if key.startswith(f"{run.tags.get('vad.figure', 'ap')}.")}
-    if variant and variant not in variants:
-        known = sorted(variants)
+    known = sorted(k.partition(".")[2] for k in run.metrics if k.startswith(f"{run.tags.get('vad.figure', 'ap')}."))
+    if variant and variant not in known:
         lacks = f"run {run.run_id[:8]} of {run.tags.get('vad.entry')} has no variant {variant}"
         raise InputError(f"{lacks}{nearest(variant, known)} ({', '.join(known) or 'none was measured'})")
     return run, variant or own or run.params.get("best_variant", "")
@@ -69,10 +38,12 @@ def choose_run(text: str, tracking: Tracking) -> tuple[Found, str]:
 def _find(name: str, runs: list[Found], tracking: Tracking) -> tuple[Found, str]:
     """The run, newest first where several fit, and the variant of the version by which it was named."""
     entries = list(dict.fromkeys(run.tags.get("vad.entry", "") for run in runs))
+    ways = f"a run's id or the first {LEAST} or more digits of it, a version as in v3, an alias as in production"
+    ways += f", or an experiment that was run: {', '.join(sorted(entries))}"
     if name in entries:
         return next(run for run in runs if run.tags.get("vad.entry") == name), ""
     if not name:
-        raise InputError(f"a run's name is empty; give {_ways(entries)}")
+        raise InputError(f"a run's name is empty; give {ways}")
     if run := by_id(name, runs):
         return run, ""
     versions = Versions(tracking)
@@ -84,7 +55,7 @@ def _find(name: str, runs: list[Found], tracking: Tracking) -> tuple[Found, str]
     said = nearest(name, entries)
     if not said and re.fullmatch("[0-9a-f]{1,32}", name):
         said = _unfit(name, tracking) if len(name) >= LEAST else "; it is too short for a run's id"
-    raise InputError(f"{name} is no finished run{said} (give {_ways(entries)})")
+    raise InputError(f"{name} is no finished run{said} (give {ways})")
 
 
 def by_id(text: str, runs: Iterable[Found]) -> Found | None:
@@ -93,11 +64,6 @@ def by_id(text: str, runs: Iterable[Found]) -> Found | None:
     if len(fitting) > 1:
         raise InputError(f"{text} begins the ids of {len(fitting)} runs; give more of it")
     return fitting[0] if fitting else None
-
-
-def _ways(entries: list[str]) -> str:
-    ways = f"a run's id or the first {LEAST} or more digits of it, a version as in v3, an alias as in production"
-    return f"{ways}, or an experiment that was run: {', '.join(sorted(entries))}"
 
 
 def _unfit(name: str, tracking: Tracking) -> str:

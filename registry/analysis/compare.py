@@ -5,7 +5,7 @@ from pathlib import Path
 
 from registry.analysis.changes import FEW, as_lines, changes, identity_of, run_changes
 from registry.analysis.choose import choose_run
-from registry.console import table
+from registry.console import plural, table
 from registry.runs.result import interval
 from registry.store.score_table import ScoreTable, judged_table, same_judge
 from registry.store.tracking import Tracking
@@ -60,19 +60,19 @@ def compare(a: str, b: str, home: Path) -> Comparison:
     tracking = Tracking()
     chosen = [choose_run(name, tracking) for name in (a, b)]
     before, now = (identity_of(run, tracking, home) for run, _ in chosen)
-    tables = [judged_table(tracking, run.run_id, home) for run, _ in chosen]
-    judged = [table for table in tables if table is not None]
+    one, other = (judged_table(tracking, run.run_id, home) for run, _ in chosen)
     measured: list[Measured | None] = [None, None]
     found, videos, why_not = None, [], ""
-    if len(judged) < 2:
-        missing = next(run for (run, _), table in zip(chosen, tables, strict=True) if table is None)
-        why_not = f"run {missing.run_id[:8]} has no labelled scores, or they are gone or altered"
+    if one is None or other is None:
+        why_not = f"run {chosen[one is not None][0].run_id[:8]} has no labelled scores, or they are gone or altered"
     else:
-        values = [table.variants[variant] for table, (_, variant) in zip(judged, chosen, strict=True)]
-        sampled = [sample(v, t.labels, t.index) for v, t in zip(values, judged, strict=True) if t.labels is not None]
+        values = [table.variants[variant] for table, (_, variant) in zip((one, other), chosen, strict=True)]
+        sampled = [
+            sample(v, t.labels, t.index) for v, t in zip(values, (one, other), strict=True) if t.labels is not None
+        ]
         measured = [s.measured for s in sampled]
-        if same_judge(*judged):
-            found, videos = difference(sampled[1], sampled[0]), _videos(judged[0], *values)
+        if same_judge(one, other):
+            found, videos = difference(sampled[1], sampled[0]), _videos(one, *values)
         else:
             why_not = "they were judged on other frames or labels, so their figures cannot be compared"
     a_side, b_side = (
@@ -109,8 +109,8 @@ def as_text(found: Comparison) -> str:
 
 
 def _verdict(found: Difference, name: str) -> str:
-    if found.videos == 1:
-        return f"{found.ap:+.4f} {name}; one video says nothing of others"
+    if not found.has_interval:
+        return f"{found.ap:+.4f} {name}; {plural(found.videos, 'video')}, too few for an interval: nothing shows whether that is chance"
     judged = "B is better" if found.low > 0 else "A is better" if found.high < 0 else "undecided"
     within = f"{CONFIDENCE:.0%} interval {found.low:+.4f} to {found.high:+.4f}"
     draws = f"paired bootstrap over {found.videos} videos, B ahead in {found.better:.0%} of the draws"

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
+from typing import Any
 
 import pandas as pd
 
@@ -13,23 +14,18 @@ from registry.models.lineage import board_scores
 from registry.models.versions import Versions
 from registry.store.tracking import Found, Tracking
 
-_PARAMS = ("model", "input", "members", "sizes", "loss", "epochs", "lr", "precision")
-"""What of an entry's settings a leaderboard shows, where runs differ in it."""
+# The settings that are shown where runs differ in them.
+_PARAMS = ("model", "input", "members", "sizes", "repair", "loss", "epochs", "lr", "precision")
 _FLUSH_RIGHT = ("#", "AP", "proxy AP", "AUC", "proxy AUC", "train s", "frames/s", "MB")
 _TIES = "=  a tie: its interval reaches the figure of the first of that rank; `vad compare A B` compares two runs pair by pair"
 
 
 @dataclass
 class Row:
-    """A run on the leaderboard.
-
-    `rank` is that of the first of its tie; `tied` says that there are others. `reference_of` is the variant of the
-    reference's figure. Costs: `train_seconds` of all its members, whichever run paid for them, `frames_per_second`
-    from decoded frames to scores, `megabytes` of weights.
-    """
+    """A run on the leaderboard."""
 
     experiment: str
-    rank: int
+    rank: int  # that of the first of its tie
     tied: bool
     entry: str
     variant: str
@@ -38,13 +34,14 @@ class Row:
     low: float | None
     high: float | None
     auc: float | None
+    transductive: str  # "no" where a frame alone scores as among the others; empty where an older run does not say
     reference_ap: float | None
-    reference_of: str
+    reference_of: str  # the variant of the reference's figure
     boards: dict[str, float]
     profile: str
-    train_seconds: float | None
+    train_seconds: float | None  # of all its members, whichever run trained them
     frames_per_second: float | None
-    megabytes: float | None
+    megabytes: float | None  # of weights
     params: dict[str, str]
     started: str
     run_id: str
@@ -53,7 +50,11 @@ class Row:
 
 def leaderboard(tracking: Tracking, everything: bool = False) -> list[Row]:
     """The best run of each entry, profile and set of overrides; with `everything`, every run."""
-    models = _models(tracking)
+    models: dict[str, str] = {}  # the version that a run registered, or found registered, by run id and by number
+    aliases = (versions := Versions(tracking)).aliases()
+    for version in versions.all():
+        text = " ".join([f"v{version.number}", *aliases.get(version.number, [])])
+        models |= {version.run_id: text, version.number: text}
     runs = tracking.find("experiment")
     runs.sort(key=lambda run: (run.experiment, -run.metrics.get(run.tags.get("vad.figure", "ap"), -1.0)))
     rows: list[Row] = []
@@ -79,39 +80,26 @@ def _ranked(board: list[Row]) -> list[Row]:
     return board
 
 
-def _models(tracking: Tracking) -> dict[str, str]:
-    """The version that each run registered, or found registered already, with its aliases; by run id and by number."""
-    versions = Versions(tracking)
-    aliases = versions.aliases()
-    named: dict[str, str] = {}
-    for version in versions.all():
-        text = " ".join([f"v{version.number}", *aliases.get(version.number, [])])
-        named |= {version.run_id: text, version.number: text}
-    return named
-
-
 def _row(run: Found, models: dict[str, str]) -> Row:
-    metrics, tags = run.metrics, run.tags
-    figure = tags.get("vad.figure", "ap")
+    tags, figure = run.tags, run.tags.get("vad.figure", "ap")
     reference = tags.get("vad.reference_ap")
+    keys = {"value": figure, "low": f"{figure}_low", "high": f"{figure}_high"}
+    keys |= {"auc": "auc" if figure == "ap" else "proxy_auc", "train_seconds": "members_seconds"}
+    keys |= {"frames_per_second": "frames_per_second", "megabytes": "megabytes"}
+    figures: dict[str, Any] = {field: run.metrics.get(key) for field, key in keys.items()}
     return Row(
+        **figures,
         experiment=run.experiment,
         rank=0,
         tied=False,
         entry=tags.get("vad.entry", run.name),
         variant=run.params.get("best_variant", ""),
         figure=figure,
-        value=metrics.get(figure),
-        low=metrics.get(f"{figure}_low"),
-        high=metrics.get(f"{figure}_high"),
-        auc=metrics.get("auc" if figure == "ap" else "proxy_auc"),
+        transductive=tags.get("vad.transductive", ""),
         reference_ap=float(reference) if reference else None,
         reference_of=tags.get("vad.reference_of", ""),
-        boards=board_scores(metrics),
+        boards=board_scores(run.metrics),
         profile=tags.get("vad.profile", "") + (f" ({tags['vad.set']})" if tags.get("vad.set") else ""),
-        train_seconds=metrics.get("members_seconds"),
-        frames_per_second=metrics.get("frames_per_second"),
-        megabytes=metrics.get("megabytes"),
         params={name: run.params[name] for name in _PARAMS if name in run.params},
         started=run.when,
         run_id=run.run_id,
@@ -132,9 +120,10 @@ def _board(board: Sequence[Row]) -> str:
     """One board's table."""
     cells = [_cells(row) for row in board]
     settings = [name for name in _PARAMS if len({row.params.get(name, "") for row in board}) > 1]
-    profiles = len({row.profile for row in board}) > 1
+    profiles, inductive = len({row.profile for row in board}) > 1, any(row.transductive == "no" for row in board)
     for row, line in zip(board, cells, strict=True):
         line += [("profile", row.profile)] if profiles else []
+        line += [("transductive", row.transductive or "-")] if inductive else []
         line += [(name, row.params.get(name, "-")) for name in settings]
     kept = [column for column in zip(*cells, strict=True) if {cell for _, cell in column} != {"-"}]
     titles = [column[0][0] for column in kept]
@@ -178,5 +167,5 @@ def as_csv(rows: Sequence[Row]) -> str:
         boards, params = values.pop("boards"), values.pop("params")
         values |= {f"board_{name}": score for name, score in boards.items()}
         plain.append(values | {f"param_{name}": value for name, value in params.items()})
-    names = list(dict.fromkeys(name for values in plain for name in values)) or list(Row.__dataclass_fields__)
-    return pd.DataFrame(plain, columns=names).to_csv(index=False, lineterminator="\n").rstrip("\n")
+    columns = None if plain else list(Row.__dataclass_fields__)
+    return pd.DataFrame(plain, columns=columns).to_csv(index=False, lineterminator="\n").rstrip("\n")

@@ -1,7 +1,4 @@
-"""A recorded run once more, from its artifacts alone: its entry, its commit, its data; and whether the same comes out.
-
-It runs in a folder and a store of its own, trains every member anew, and touches neither store nor caches of this place.
-"""
+"""Repeat a recorded run from its artifacts alone, in a folder and a store of its own, and compare what comes out."""
 
 import json
 import os
@@ -39,14 +36,15 @@ _PROJECT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True)
 class Repeated:
-    """What came out the second time: for each member whether its weights are the same bits, for each variant the largest
-    difference of a frame's score (None where the run has no such variant now), and what was not as it was then."""
+    """What came out the second time."""
 
     run_id: str
-    members: dict[str, bool]
-    variants: dict[str, float | None]
-    predictions: bool
-    notes: list[str]
+    members: dict[str, bool]  # whether their weights are the same bits
+    variants: dict[
+        str, float | None
+    ]  # the largest difference of a frame's score; None where there is no such variant now
+    predictions: bool  # whether the file is the same
+    notes: list[str]  # on what was not as it was then
 
     @property
     def same(self) -> bool:
@@ -78,11 +76,7 @@ class _Store:
 
 
 def reproduce(name: str, data: str | None, home: Path) -> Repeated:
-    """Run the finished run that `name` names again and compare.
-
-    `data` is where its frames lie now, if not where they lay then. Raises InputError where its record is gone or was
-    altered, for data that are not the same, and where the run does not end.
-    """
+    """Repeat a finished run and compare; `data` is where its frames lie now, if they were moved. Raises InputError."""
     tracking = Tracking()
     run, store = choose_run(name, tracking)[0], _Store(tracking, home)
     entry = store.file(run, "entry.yaml").read_text(encoding="utf-8")
@@ -101,6 +95,9 @@ def reproduce(name: str, data: str | None, home: Path) -> Repeated:
         code = _code(identity, notes, folder / "code")
         (folder / "experiments").mkdir()
         (folder / "experiments" / f"{identity['name']}.yaml").write_text(entry, encoding="utf-8")
+        for path in (path for path in recorded(run.tags) if path.startswith("blocks/")):
+            (folder / "blocks").mkdir(exist_ok=True)
+            shutil.copy(store.file(run, path), folder / path)
         say(f"run {run.run_id} ({identity['name']}) once more:")
         for note in notes:
             say(f"  note: {note}")
@@ -165,10 +162,7 @@ def _files(run: Found, entry: str, identity: Mapping[str, Any]) -> Iterator[str]
 
 
 def _code(identity: Mapping[str, Any], notes: list[str], folder: Path) -> Path:
-    """Where the project lies as it was at the run's commit: here where it is the same, else a copy in `folder`.
-
-    Changes of this one that are not committed count for a run alone that had such itself.
-    """
+    """Return where the project lies as it was at the run's commit: here where it is the same, else a copy in `folder`."""
     then, here = identity["code"], checkout()
     commit = then.get("commit")
     if then.get("dirty") == "yes":
@@ -189,7 +183,8 @@ def _code(identity: Mapping[str, Any], notes: list[str], folder: Path) -> Path:
 
 
 def _run(command: list[str], folder: Path, code: Path, identity: Mapping[str, Any], notes: list[str]) -> None:
-    given = {key: value for key, value in os.environ.items() if key not in ("MLFLOW_REGISTRY_URI", "VAD_HOME")}
+    elsewhere = ["MLFLOW_REGISTRY_URI", "VAD_HOME", *(["VAD_BLOCKS"] if (folder / "blocks").is_dir() else [])]
+    given = {key: value for key, value in os.environ.items() if key not in elsewhere}
     given |= {"PYTHONPATH": str(code), "MLFLOW_TRACKING_URI": sqlite_uri(folder / "mlflow.db")}
     if threads := identity.get("threads"):
         given["OMP_NUM_THREADS"] = str(threads)
@@ -219,10 +214,7 @@ def _compare(run: Found, store: _Store, identity: Mapping[str, Any], folder: Pat
     names = [f"predictions-{one.params['best_variant']}.csv" for one in (run, repeated)]
     same_file = names[0] == names[1] and sha256(store.file(run, names[0])) == sha256(again.file(repeated, names[1]))
     there = now.variants if then.index == now.index else {}
-    differences = {
-        name: float(np.max(np.abs(values - there[name]))) if name in there else None
-        for name, values in then.variants.items()
-    }
+    differences = {n: float(np.max(np.abs(v - there[n]))) if n in there else None for n, v in then.variants.items()}
     return Repeated(run.run_id, members, differences, same_file, notes)
 
 

@@ -58,7 +58,7 @@ def why(request: Request) -> Why:
     trained = cache(lambda: _trained(work, tracking))  # asked for where a member is to be trained
 
     def changed(member: Member) -> str:
-        return _against(member, trained(), now, tracking, request.home) or _changed(member, before, now, last)
+        return _changed(member, trained(), last, now, tracking, request.home)
 
     entry, data, code = run_changes(before, now, ("last time", "now")) if before else ([], [], [])
     return Why(
@@ -99,12 +99,11 @@ def _reason(work: RunContext, member: Member, store: MemberStore, changed: Calla
     if work.request.force:
         return Reason(member.name, "to train", "FORCE=1")
     if known := store.find(member, digest):
-        target = work.targets[0].digest
-        scored = all(store.scores(known, target, error) is not None for error in work.plan.errors(member.name))
+        target = work.scores_digest(member.name, work.targets[0])
+        scored = all(store.scores(known, target, score) is not None for score in work.plan.scores(member.name))
         scores = "" if scored else "; its scores of these test frames are new"
-        return Reason(
-            member.name, "reused", f"from run {known.run_id[:8]} ({known.trained_for}, epoch {known.epoch}){scores}"
-        )
+        origin = ", ".join([known.trained_for, *known.told[:1]])
+        return Reason(member.name, "reused", f"from run {known.run_id[:8]} ({origin}){scores}")
     resume = work.request.home / "resume" / f"{digest}.safetensors"
     if resume.exists():
         epochs = len(so_far(resume).epochs)
@@ -121,26 +120,32 @@ def _trained(work: RunContext, tracking: Tracking) -> list[Found]:
     return [run for run in tracking.find("member") if run.tags.get("mlflow.parentRunId") in parents]
 
 
-def _against(
-    member: Member, trained: Sequence[Found], now: dict[str, Any], tracking: Tracking, home: Path
-) -> str | None:
-    """What is not as it was in the nearest of the trained members: the network is the same, fewest settings differ.
-
-    None where no such network was trained.
-    """
-    settings = now["plan"]["members"][member.name]
-    alike = [run for run in trained if run.params.get("model") == member.model]
-    if not alike:
-        return None
-    told = {run.run_id: changes(_settings(run), settings) for run in alike}
-    nearest = min(alike, key=lambda run: (len(told[run.run_id]), run.name != member.name))
-    before = identity_of(tracking.get(nearest.tags["mlflow.parentRunId"]), tracking, home)
-    lines = [*map(str, told[nearest.run_id]), *_code_changed(before, now, member)]
-    if not lines:  # a run that was cut off does not say by which code
+def _changed(
+    member: Member, trained: Sequence[Found], last: Found | None, now: dict[str, Any], tracking: Tracking, home: Path
+) -> str:
+    """Return what differs from the trained member of the same network with the fewest changes, else from the last run's."""
+    settings, suffix = now["plan"]["members"][member.name], ""
+    if alike := [run for run in trained if run.params.get("model") == member.model]:
+        told = {run.run_id: changes(_settings(run), settings) for run in alike}
+        nearest = min(alike, key=lambda run: (len(told[run.run_id]), run.name != member.name))
+        before = identity_of(tracking.get(nearest.tags["mlflow.parentRunId"]), tracking, home)
+        lines = [str(change) for change in told[nearest.run_id]]
+        # A run that was cut off does not say by which code.
         other = "" if "training" in before["code"] else ", or another version of the code made them"
-        return f"the weights of run {nearest.run_id[:8]} are gone or were altered{other}"
-    here = (nearest.name, nearest.tags.get("vad.entry")) == (member.name, now["name"])
-    return "; ".join(lines) + ("" if here else f" (from {nearest.name} of {nearest.tags.get('vad.entry')})")
+        gone = f"the weights of run {nearest.run_id[:8]} are gone or were altered{other}"
+        if (nearest.name, nearest.tags.get("vad.entry")) != (member.name, now["name"]):
+            suffix = f" (from {nearest.name} of {nearest.tags.get('vad.entry')})"
+    elif last:
+        before = identity_of(last, tracking, home)
+        if (old := before["plan"].get("members", {}).get(member.name)) is None:
+            return f"not in run {last.run_id[:8]}"
+        lines = [str(change) for change in changes(old, settings)]
+        lines += ["other train frames"] if before["data"].get("train") != now["data"]["train"] else []
+        gone = f"the weights that run {last.run_id[:8]} used are gone or were altered"
+    else:
+        return "never trained on these frames"
+    lines += _code_changed(before, now, member)
+    return "; ".join(lines) + suffix if lines else gone
 
 
 def _settings(run: Found) -> dict[str, Any]:
@@ -151,20 +156,6 @@ def _settings(run: Found) -> dict[str, Any]:
             settings[key] = ast.literal_eval(text)
     settings.pop("parameters", None)  # their number, which the network decides
     return settings
-
-
-def _changed(member: Member, before: dict[str, Any] | None, now: dict[str, Any], last: Found | None) -> str:
-    """What, of all that decides a member's weights, is not as it was."""
-    if before is None or last is None:
-        return "never trained on these frames"
-    old = before["plan"].get("members", {}).get(member.name)
-    if old is None:
-        return f"not in run {last.run_id[:8]}"
-    told = [str(change) for change in changes(old, now["plan"]["members"][member.name])]
-    if before["data"].get("train") != now["data"]["train"]:
-        told.append("other train frames")
-    told += _code_changed(before, now, member)
-    return "; ".join(told) or f"the weights that run {last.run_id[:8]} used are gone or were altered"
 
 
 def _code_changed(before: dict[str, Any], now: dict[str, Any], member: Member) -> list[str]:

@@ -12,6 +12,7 @@ from vad.data.layouts import read_frameset
 from vad.errors import InputError
 from vad.frames.inspection import Fault, Report, inspect_frames
 from vad.synthetic.street import make_street
+from vad.system.files import names_in
 
 _FEW = 8
 
@@ -52,7 +53,11 @@ def as_text(found: Inspection) -> str:
         share = f"{known.values.sum():,} of {len(known.values):,} test frames anomalous ({known.values.mean():.2%})"
         lines += [f"labels: {known.source}: {share}", *(f"note: {note}" for note in known.notes)]
     elif not faults:
-        lines.append("labels: none found; runs will report a proxy AP (LABELS=path gives real ones)")
+        tables = [
+            name for name in names_in(Path(found.report.root)) if name.lower().endswith((".csv", ".csv.gz", ".csv.zip"))
+        ]
+        hint = f"LABELS={tables[0]} takes those in {tables[0]}" if tables else "LABELS=path gives real ones"
+        lines.append(f"labels: none found; runs will report a proxy AP ({hint})")
     if faults:
         return "\n".join([*lines, "", f"{plural(len(faults), 'fault')}:", *(f"  {fault}" for fault in faults)])
     return "\n".join([*lines, "every file can be read"])
@@ -89,14 +94,13 @@ def _text(report: Report) -> list[str]:
             sizes = ", ".join(map(_size, v.sizes)) or "-"
             upside_down = _some(v.upside_down) if split.name == "test" else "-"
             rows.append([split.name, v.id, v.frames, numbers, _some(v.missing), sizes, len(v.unreadable), upside_down])
-    header = ["split", "video", "frames", "numbers", "missing", "size", "unreadable", "likely upside down"]
+    header = ["split", "video", "frames", "numbers", "missing", "size", "unreadable", "upside down"]
     lines += [table(header, rows, right=(1, 2, 6)), ""]
     for split in (report.train, report.test):
         lines.append(f"{split.name}: {plural(len(split.videos), 'video')}, {plural(split.frames, 'frame')}")
     flipped = sum(len(video.upside_down) for video in report.test.videos)
-    lines.append(
-        f"likely upside down: {flipped:,} test frames ({flipped / max(report.test.frames, 1):.1%}); only told, no command turns them"
-    )
+    turned = "; entries with `repair: flips` turn them back" if flipped else ""
+    lines.append(f"upside down: {flipped:,} test frames ({flipped / max(report.test.frames, 1):.1%}){turned}")
     return [*lines, *(f"note: {note}" for note in report.notes)]
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from vad.detectors.base import Epoch, Trained
 from vad.detectors.member import Member
 from vad.detectors.training.remote import Told
-from vad.detectors.training.trainer import Epoch, Trained
 from vad.errors import InputError
 from vad.inputs import Samples
 

@@ -4,14 +4,13 @@ import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from functools import partial
 from queue import SimpleQueue
 
 import torch
 
 from registry.engines.base import Engine, Job, Outcomes
+from vad.detectors.base import Listener, Trained
 from vad.detectors.training.remote import Told, train_telling
-from vad.detectors.training.trainer import Trained, train
 
 # Members that share a GPU. Each has a stream; more of them than this no longer fit between one another's kernels.
 _ON_A_GPU = 3
@@ -35,9 +34,8 @@ class LocalEngine(Engine):
         for job in jobs:
             job.on_start()
             try:
-                network, recipe, seed = job.member.build(), job.member.training, job.member.seed
-                listen = partial(train, on_batch=job.on_batch, on_epoch=job.on_epoch, resume=job.resume)
-                outcome: Trained | Exception = listen(network, job.samples, recipe, seed, self._device)
+                listener = Listener(job.on_batch, job.on_epoch, job.resume)
+                outcome: Trained | Exception = job.member.detector().fit(job.samples, self._device, listener)
             except Exception as error:
                 outcome = error
             yield job, outcome

@@ -1,6 +1,6 @@
 """Members as tasks of a Ray cluster: that of RAY_ADDRESS, else one on this machine that nothing outside can reach.
 
-Frames are put into the cluster once for each size. Ray brings them once to a node, where tasks map them into their
+Frames are put into the cluster once for each view. Ray brings them once to a node, where tasks map them into their
 memory. A task knows `vad` alone, whose code goes with it.
 """
 
@@ -29,9 +29,10 @@ from ray.exceptions import RayError, RayTaskError
 from registry.console import say
 from registry.engines.base import Engine, Job, Lost, Outcomes
 from vad.blocks import copy_code
+from vad.detectors.base import Diverged
 from vad.detectors.member import Member
-from vad.detectors.training.remote import Told, memory, train_remotely
-from vad.detectors.training.trainer import Diverged, so_far
+from vad.detectors.training.remote import Told, train_remotely
+from vad.detectors.training.trainer import so_far
 from vad.errors import InputError
 from vad.system.devices import VARIABLE
 from vad.system.files import replacing
@@ -200,7 +201,7 @@ class RayEngine(Engine):
         threads = 1 if self._gpus else self._threads  # a GPU is fed by one
         return {
             "num_cpus": min(threads, largest.get("CPU") or threads),
-            "memory": int(min(memory(member), largest.get("memory", 0))),
+            "memory": int(min(member.detector().memory(), largest.get("memory", 0))),
             "num_gpus": self._gpus,
         }
 

@@ -3,21 +3,23 @@
 Networks, inputs, losses, errors and steps are names of `vad`'s catalogs; nothing in a file can name code.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
 
-from registry.entries.yaml_reader import Key, Problem
+from vad import blocks
 from vad.catalog import Catalog, Named
-from vad.detectors.networks import INITS, NETWORKS
+from vad.detectors.member import models
+from vad.detectors.networks import ERRORS, INITS
 from vad.detectors.training.losses import LOSSES, Weighted
 from vad.detectors.training.optimizers import OPTIMIZERS, SCHEDULES
 from vad.errors import nearest
 from vad.inputs import INPUTS
-from vad.scoring.reconstruction_errors import ERRORS
-from vad.scoring.steps import COMBINING, FITS, STEPS
+from vad.repair import REPAIRS
+from vad.scoring.reductions import REDUCTIONS
+from vad.scoring.steps import COMBINING, FITS, STEPS, TRAIN_FITS
 
 
 def unknown(kind: str, name: Any, known: list[str]) -> str:
@@ -27,7 +29,7 @@ def unknown(kind: str, name: Any, known: list[str]) -> str:
 
 def _known(name: str, catalog: Catalog[Any]) -> str:
     if name not in catalog:
-        raise ValueError(unknown(catalog.kind, name, catalog.names()))
+        raise ValueError(unknown(catalog.kind, name, catalog.names()) + blocks.searched())
     return name
 
 
@@ -54,9 +56,27 @@ def _block(spec: Any, catalog: Catalog[Any]) -> Named:
 
 def _step(spec: Any) -> Named:
     step = _block(spec, STEPS)
-    if step.name not in FITS:  # what only the step itself can know, as that one option must be below another
+    if step.name not in {
+        *FITS,
+        *TRAIN_FITS,
+    }:  # what only the step itself can know, as that one option must be below another
         STEPS[step.name](np.zeros((1, 2)), [slice(0, 2)], **dict(step.options))
     return step
+
+
+def _model(name: str) -> str:
+    if name not in models():
+        raise ValueError(unknown("model", name, sorted(models())) + blocks.searched())
+    return name
+
+
+def _region(sides: list[float]) -> list[float]:
+    left, top, right, bottom = sides
+    if left >= right or top >= bottom:
+        raise ValueError(
+            "must be left, top, right, bottom in shares of the frame, as in `[0, 0.5, 1, 1]` for its lower half"
+        )
+    return sides
 
 
 def _loss(spec: str | dict[str, float]) -> str | Weighted:
@@ -75,6 +95,10 @@ def _each_once(values: list[Any]) -> list[Any]:
         if values.count(value) > 1:
             raise ValueError(f"names {value} twice")
     return values
+
+
+def _listed(value: Any) -> Any:
+    return value if isinstance(value, list) else [value]
 
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_]*$", max_length=60)]
@@ -114,39 +138,53 @@ class TrainSpec(_Strict):
 
 
 class Group(_Strict):
-    """Members that differ in their seed alone. Further keys are options of the network; `train` replaces the entry's."""
+    """Members that differ in their seed alone. Further keys are options of the model; `train` replaces the entry's.
+
+    A network needs `batch_size` and `seeds`; a bank has neither, and is one member.
+    """
 
     model_config = ConfigDict(frozen=True, extra="allow", strict=True, allow_inf_nan=False)
 
-    model: Annotated[str, AfterValidator(lambda name: _known(name, NETWORKS))]
+    model: Annotated[str, AfterValidator(_model)]
     input: Annotated[Named, PlainValidator(lambda spec: _block(spec, INPUTS))] = INPUTS.named("rgb", {})
     size: Annotated[int, Field(ge=8, le=2048)]
-    batch_size: Annotated[int, Field(ge=1)]
-    seeds: Seeds
+    aspect: Literal["square", "keep"] = "square"
+    region: Annotated[list[Probability], Field(min_length=4, max_length=4), AfterValidator(_region)] | None = None
+    batch_size: Annotated[int, Field(ge=1)] | None = None
+    seeds: Seeds | None = None
     init: Annotated[Named, PlainValidator(lambda spec: _block(spec, INITS))] | None = None
     train: TrainSpec = TrainSpec()
 
 
 class StreamSpec(_Strict):
-    """One score a frame: from members under an error, or from a predictions file.
+    """One score a frame: from members, or from a predictions file.
 
-    `members` names groups, or single members as `group-seed`; `seeds` picks from the groups.
+    `members` names groups, or single members as `group-seed`; `seeds` picks from the groups. A frame's score is an `error` of
+    the catalog, or its anomaly map (`map`, by default the detector's first), calibrated or not, under a reduction (`reduce`).
     """
 
     members: Annotated[Streams, BeforeValidator(lambda v: [v] if isinstance(v, str) else v)] | None = None
     seeds: Seeds | None = None
     error: Annotated[Named, PlainValidator(lambda spec: _block(spec, ERRORS))] | None = None
+    map: str | None = None
+    calibrate: bool = False
+    reduce: Annotated[Named, PlainValidator(lambda spec: _block(spec, REDUCTIONS))] | None = None
     scores: Annotated[str, Field(pattern=r"^[^\x00]+$")] | None = None
     steps: Steps = []
 
     @model_validator(mode="after")
     def _members_or_scores(self) -> Self:
         if (self.members is None) == (self.scores is None):
-            raise ValueError("needs either `members` (with `error`) or `scores` (a predictions file)")
-        if self.scores is not None and (self.error or self.seeds):
-            raise ValueError("a stream that reads a file has no `error` and no `seeds`")
-        if self.scores is None and self.error is None:
-            raise ValueError(f"needs `error`, how members score a frame (known: {', '.join(ERRORS.names())})")
+            raise ValueError("needs either `members` (with `error` or `reduce`) or `scores` (a predictions file)")
+        if self.scores is not None and (self.error or self.reduce or self.seeds):
+            raise ValueError("a stream that reads a file has no `error`, no `reduce` and no `seeds`")
+        if self.scores is None and (self.error is None) == (self.reduce is None):
+            raise ValueError(
+                f"needs either `error`, how networks score a frame (known: {', '.join(ERRORS.names())}), or `reduce`, how "
+                f"anomaly maps become one number (known: {', '.join(REDUCTIONS.names())})"
+            )
+        if self.reduce is None and (self.map or self.calibrate):
+            raise ValueError("`map` and `calibrate` go with `reduce`; an `error` is map and reduction in one")
         if sum(step.name in COMBINING for step in self.steps) > 1:
             raise ValueError("combines its members twice; keep one of mean, median, max")
         return self
@@ -191,99 +229,10 @@ class Entry(_Strict):
     hypothesis: str
     reference: Reference = Reference()
     holdout: Literal["auto"] | Annotated[float, Field(ge=0, le=0.5)] = "auto"
+    repair: Annotated[
+        list[Annotated[Named, PlainValidator(lambda spec: _block(spec, REPAIRS))]], BeforeValidator(_listed)
+    ] = []
     members: dict[Name, Group] = {}
     train: TrainSpec = TrainSpec()
     streams: Annotated[dict[Name, StreamSpec], Field(min_length=1)]
     variants: Annotated[dict[Name, VariantSpec], Field(min_length=1)]
-
-
-_COLUMNS = ("video", "frame", "label")
-
-
-def check(data: Mapping[str, Any]) -> Iterator[Problem]:
-    """What the schema cannot see: faults in what sections say of one another, and in the options of a group's network.
-
-    `data` is plain and may be wrong in other ways too, so that all faults of a file are reported at once: what is not of
-    the shape that a check needs is passed over, as the schema reports it.
-    """
-    groups, streams, variants = (_mapping(data.get(section)) for section in ("members", "streams", "variants"))
-    for name, group in groups.items():
-        yield from _check_network(_mapping(group), ("members", name))
-    used = set()
-    for name, stream in streams.items():
-        used |= {_group(member, groups) for member in _names(_mapping(stream).get("members"))}
-        yield from _check_members(_mapping(stream), groups, ("streams", name))
-    for name in groups if streams else ():
-        if name not in used:
-            yield Problem(("members", name), "no stream uses these members; add one or remove them")
-    for name, variant in variants.items():
-        if name in _COLUMNS:
-            yield Problem(("variants", name), "the table of scores has a column of this name; choose another")
-        for key in ("stream", "fuse"):
-            wanted = _mapping(variant).get(key)
-            for stream in _names(next(iter(wanted.values()), None) if isinstance(wanted, Mapping) else wanted):
-                if stream not in streams:
-                    yield Problem(("variants", name, key), unknown("stream", stream, list(streams)))
-    for name in _mapping(_mapping(data.get("reference")).get("variants")):
-        if name not in variants:
-            hint = nearest(str(name), list(variants))
-            yield Problem(("reference", "variants", name), f"there is no such variant{hint}")
-
-
-def _check_network(group: Mapping[str, Any], key: Key) -> Iterator[Problem]:
-    model = group.get("model")
-    if not isinstance(model, str) or model not in NETWORKS:
-        return
-    extra = {name: value for name, value in group.items() if name not in Group.model_fields}
-    known = sorted({*Group.model_fields, *NETWORKS.options(model)})
-    for option, fault in NETWORKS.faults(model, extra):
-        if option is not None and option not in known:
-            fault = f"unknown key{nearest(option, known)} (known: {', '.join(known)})"
-        yield Problem((*key, option) if option else key, fault)
-
-
-def _check_members(stream: Mapping[str, Any], groups: Mapping[str, Any], key: Key) -> Iterator[Problem]:
-    """The members that a stream names must be there, each once, and several must be combined."""
-    named, wanted = list(_names(stream.get("members"))), stream.get("seeds")
-    count, countable = 0, True
-    for name in named:
-        group = _group(name, groups)
-        seeds = _mapping(groups.get(group)).get("seeds")
-        if group not in groups:
-            yield Problem((*key, "members"), unknown("member group", name, list(groups)))
-        elif group != name:
-            if group in named:
-                yield Problem((*key, "members"), f'{name} is a member of "{group}", which is there already')
-            count += 1
-            continue
-        elif isinstance(seeds, list) and isinstance(wanted, list):
-            for seed in wanted:
-                if seed not in seeds:
-                    yield Problem((*key, "seeds"), f'member group "{name}" has no seed {seed} (it has {seeds})')
-            seeds = wanted
-        if isinstance(seeds, list):
-            count += len(seeds)
-        else:
-            countable = False
-    steps = stream.get("steps")
-    combined = {next(_names(step), None) for step in steps} & COMBINING if isinstance(steps, list) else ()
-    if countable and count > 1 and not combined:
-        yield Problem(key, f"has {count} members and no step that combines them (mean, median or max)")
-
-
-def _group(name: str, groups: Mapping[str, Any]) -> str:
-    """The group of a single member (`group-seed`) that exists; any other name as it is."""
-    group, _, seed = name.rpartition("-")
-    seeds = _mapping(groups.get(group)).get("seeds")
-    return group if isinstance(seeds, list) and seed in {str(known) for known in seeds} else name
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _names(value: Any) -> Iterator[str]:
-    """The names among a name, a list of names or a mapping by name."""
-    for name in [value] if isinstance(value, str) else value if isinstance(value, (list, Mapping)) else ():
-        if isinstance(name, str):
-            yield name

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from registry.entries.entry import Entry, FuseSpec, Reference, StreamSpec, TrainSpec, VariantSpec, check, unknown
+from registry.entries.checks import check
+from registry.entries.entry import Entry, FuseSpec, Reference, StreamSpec, TrainSpec, VariantSpec, unknown
 from registry.entries.yaml_reader import Key, Problem, Sections, parse_value, read_yaml, validated
 from vad import blocks
 from vad.errors import InputError, nearest
@@ -17,7 +18,6 @@ _ENDINGS = (".yaml", ".yml")
 _JOURNEY = "journey.yaml"
 PROFILES = Path(__file__).parent / "profiles"
 _OF_THE_PROJECT = Path(__file__).resolve().parents[2] / "experiments"
-# By the first part of a key and the number of its parts.
 _SECTIONS: Sections = {
     ("reference", 2): Reference,
     ("train", 2): TrainSpec,
@@ -64,10 +64,7 @@ def without_journey(experiments: Sequence[str]) -> tuple[str, ...]:
 
 
 def find_entry(experiment: str) -> Path:
-    """Find an entry by its name or its file's name, in any case, in `experiments/` or the folder that is given with it.
-
-    Raises InputError with the nearest name where there is none, and with all of them where there are several.
-    """
+    """Find an entry by its name or its file's name, in any case, in `experiments/` or the folder given. Raises InputError."""
     folder, name = os.path.split(experiment)
     here = os.path.isfile(experiment) and experiment.lower().endswith(_ENDINGS)  # False, too, for what can be no path
     if here and name == _JOURNEY:

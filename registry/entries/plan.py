@@ -1,24 +1,28 @@
 """An entry resolved: the members to have, the streams and variants to compute, every default filled in."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-import torch
 
 from registry.entries.entry import StreamSpec, VariantSpec
 from registry.entries.loading import Loaded
 from vad.catalog import Named
 from vad.data.frame_index import FrameIndex
-from vad.detectors.member import Member, Training
-from vad.detectors.networks import NETWORKS, parameter_count
-from vad.detectors.training.losses import weighted_loss
+from vad.detectors.member import Member, models
+from vad.detectors.training.recipe import Training
 from vad.errors import InputError
-from vad.inputs import fold_frames
-from vad.scoring.pipeline import Fusion, Stream, Variant, code_of_steps, run_pipeline
+from vad.images.view import Region, View, sides
+from vad.inputs import INPUTS
+from vad.repair import REPAIRS
+from vad.scoring.pipeline import Fusion, Scored, Stream, Variant, code_of_steps, run_pipeline
+from vad.scoring.reductions import FrameScore, MapScore
 from vad.user_code import place_of, told
 
+# Where there is no data yet: the sides of `aspect: keep` are of a frame like this.
+_USUAL_FRAME = (360, 640)
 # Held out of training where there are no labels, so that anomalies can be painted into unseen frames.
 HOLDOUT_WITHOUT_LABELS = 0.1
 
@@ -32,13 +36,28 @@ class Plan:
     streams: dict[str, Stream]
     variants: dict[str, Variant]
     holdout: float
+    repair: tuple[Named, ...] = ()
 
-    def sizes(self) -> list[int]:
-        return sorted({member.size for member in self.members.values()})
+    def sizes(self) -> list[str]:
+        views = {member.view for member in self.members.values()}
+        return [view.label for view in sorted(views, key=lambda view: (view.height * view.width, view.label))]
 
-    def errors(self, member: str) -> list[Named]:
-        """The errors by which this member's frames are scored."""
-        return list({s.error: None for s in self.streams.values() if s.error and member in s.members})
+    def scores(self, member: str, *, of_train: bool = False) -> list[FrameScore]:
+        """How this member's frames are scored; `of_train`: by those streams alone that need the scores of train frames too."""
+        streams = self._looking_at_train() if of_train else self.streams
+        return list({s.error: None for s in streams.values() if s.error and member in s.members})
+
+    def calibrated_maps(self, member: str) -> list[str]:
+        """The kinds of this member's maps that are calibrated by train frames."""
+        return sorted({s.map for s in self.scores(member) if isinstance(s, MapScore) and s.calibrate})
+
+    def needs_train_frames(self, member: str) -> bool:
+        """Whether scores of test frames need this member to look at train frames once it is fitted."""
+        return bool(self.calibrated_maps(member) or self.scores(member, of_train=True))
+
+    def _looking_at_train(self) -> dict[str, Stream]:
+        names = {name for v in self.variants.values() if v.looks_at_train(self.streams) for name in v.streams}
+        return {name: self.streams[name] for name in sorted(names)}
 
     def settings(self) -> dict[str, Any]:
         """All that decides the results but the frames, as plain values; comments and spelling are gone."""
@@ -61,6 +80,7 @@ class Plan:
                 for name, v in self.variants.items()
             },
             "holdout": self.holdout,
+            **({"repair": [repair.plain() for repair in self.repair]} if self.repair else {}),
         }
 
     def code(self) -> dict[str, str]:
@@ -68,24 +88,38 @@ class Plan:
         found = code_of_steps(self.streams.values(), self.variants.values())
         for member in self.members.values():
             found |= member.code()
+        for repair in self.repair:
+            found |= REPAIRS.code(repair.name)
         return dict(sorted(found.items()))
 
 
-def make_plan(loaded: Loaded, labelled: bool) -> Plan:
-    """Resolve an entry for this data: labels decide `holdout: auto`."""
+def make_plan(loaded: Loaded, labelled: bool, frame: tuple[int, int] = _USUAL_FRAME) -> Plan:
+    """Resolve an entry for this data: labels decide `holdout: auto`, (height, width) of a frame the sides of `aspect: keep`."""
     entry = loaded.entry
     members = {}
     for group, spec in entry.members.items():
-        own = {name: value for name, value in spec.train if name in spec.train.model_fields_set}
-        training = Training(**{**dict(entry.train), **own}, batch_size=spec.batch_size)
-        options = tuple(NETWORKS.bind(spec.model, spec.model_extra or {}).items())
-        for seed in spec.seeds:
-            member = Member(group, spec.model, options, spec.input, spec.size, seed, training, spec.init)
+        options = tuple(models()[spec.model].bind(spec.model, spec.model_extra or {}).items())
+        region = None if spec.region is None else tuple(spec.region)
+        colour = INPUTS.make(spec.input).colour
+        view = View(*sides(spec.size, spec.aspect == "keep", _part(frame, region)), colour, cast(Region | None, region))
+        training = None
+        if spec.batch_size is not None:
+            own = {name: value for name, value in spec.train if name in spec.train.model_fields_set}
+            training = Training(**{**dict(entry.train), **own}, batch_size=spec.batch_size)
+        seeds: list[int | None] = [*spec.seeds] if spec.seeds else [None]
+        for seed in seeds:
+            member = Member(group, spec.model, options, spec.input, view, seed, training, spec.init)
             members[member.name] = member
-    streams = {name: _stream(spec, loaded) for name, spec in entry.streams.items()}
+    streams = {name: _stream(spec, loaded, members) for name, spec in entry.streams.items()}
     variants = {name: _variant(spec) for name, spec in entry.variants.items()}
     holdout = entry.holdout if entry.holdout != "auto" else 0.0 if labelled or not members else HOLDOUT_WITHOUT_LABELS
-    return Plan(entry.name, members, streams, variants, float(holdout))
+    return Plan(entry.name, members, streams, variants, float(holdout), tuple(entry.repair))
+
+
+def _part(frame: tuple[int, int], region: tuple[float, ...] | None) -> tuple[int, int]:
+    """Height and width of this part of a frame."""
+    left, top, right, bottom = region or (0, 0, 1, 1)
+    return round(frame[0] * (bottom - top)), round(frame[1] * (right - left))
 
 
 def rehearse(plan: Plan, index: FrameIndex | None = None) -> dict[str, int]:
@@ -96,7 +130,7 @@ def rehearse(plan: Plan, index: FrameIndex | None = None) -> dict[str, int]:
     parameters: dict[str, int] = {}
     for group, member in {member.group: member for member in plan.members.values()}.items():
         try:
-            parameters[group] = _tried(member)
+            parameters[group] = member.detector().try_out()
         except InputError as error:
             raise InputError(f"{plan.name}: members.{group}: {error}") from None
     if index is None:
@@ -107,7 +141,7 @@ def rehearse(plan: Plan, index: FrameIndex | None = None) -> dict[str, int]:
     scores = {(m, s.error): made_up[m] for s in plan.streams.values() if s.error for m in s.members}
     files = {name: generator.random(len(index)) for name, s in plan.streams.items() if s.file}
     try:
-        run_pipeline(plan.streams, plan.variants, scores, files, index)
+        run_pipeline(plan.streams, plan.variants, Scored(index, scores, files), Scored(index, scores))
     except (InputError, ValueError) as error:
         raise InputError(f"{plan.name}: {error}") from None
     except Exception as error:
@@ -117,41 +151,17 @@ def rehearse(plan: Plan, index: FrameIndex | None = None) -> dict[str, int]:
     return {name: parameters[member.group] for name, member in plan.members.items()}
 
 
-def _tried(member: Member) -> int:
-    """Build a member's network; return how many parameters it has.
-
-    Where a block of it is the user's own, pass one batch of two through network and loss: the project's were tried before.
-    """
-    network = member.build()
-    if member.code():
-        shape = member.kind_of_input().shape(member.size)
-        given = torch.zeros(2, *shape.sides)
-        target = given[:, 0] if shape.kind == "sequence" else given
-        try:
-            with torch.random.fork_rng(devices=[]):
-                output = network(given)
-                if output.shape != target.shape:
-                    shapes = f"{tuple(output.shape)} for a batch of two, not {tuple(target.shape)}"
-                    raise InputError(f'model "{member.model}" gives {shapes}')
-                loss = weighted_loss(member.training.loss)(fold_frames(output), fold_frames(target))
-                if not loss.requires_grad:
-                    raise InputError(
-                        f'model "{member.model}" gives what does not depend on its weights; see its forward'
-                    )
-        except (InputError, MemoryError):
-            raise
-        except Exception as error:
-            raise InputError(f'model "{member.model}" fails: {told(error)}') from error
-    return parameter_count(network)
-
-
-def _stream(spec: StreamSpec, loaded: Loaded) -> Stream:
+def _stream(spec: StreamSpec, loaded: Loaded, members: Mapping[str, Member]) -> Stream:
     if spec.scores is not None:
         return Stream((), None, tuple(spec.steps), str((loaded.path.parent / spec.scores).resolve()))
     groups, names = loaded.entry.members, list[str]()
     for name in spec.members or ():
-        names += [f"{name}-{seed}" for seed in spec.seeds or groups[name].seeds] if name in groups else [name]
-    return Stream(tuple(names), spec.error, tuple(spec.steps))
+        wanted = spec.seeds or groups[name].seeds if name in groups else None
+        names += [f"{name}-{seed}" for seed in wanted] if wanted else [name]
+    error: FrameScore | None = spec.error
+    if spec.reduce is not None:
+        error = MapScore(spec.map or members[names[0]].detector().maps[0], spec.reduce, spec.calibrate)
+    return Stream(tuple(names), error, tuple(spec.steps))
 
 
 def _variant(spec: VariantSpec) -> Variant:

@@ -85,8 +85,7 @@ def parse_value(text: str) -> Any:
     return _read(text, None).data
 
 
-Sections = Mapping[tuple[str | int, int], type[BaseModel]]
-"""The model of a section, by the first part of a key in it and the number of the key's parts."""
+Sections = Mapping[tuple[str | int, int], type[BaseModel]]  # by the first part of a key and the number of its parts
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -191,9 +190,8 @@ def _scalar(node: yaml.Node, loader: _Loader) -> Any:
     """A word or a number. Raises YAMLError for what its tag does not fit."""
     if isinstance(node, yaml.ScalarNode):
         if node.style is None and node.tag == _STR and _OTHER_NUMBER.match(node.value):
-            plain = (
-                f"{node.value!r:.60} is a number to some readers; write a plain decimal number, or quotes for a word"
-            )
+            other = f"{node.value!r:.60} is a number to some readers"
+            plain = f"{other}; write a plain decimal number, or quotes for a word"
             raise MarkedYAMLError(problem=plain, problem_mark=node.start_mark)
         with suppress(ValueError, LookupError, TypeError, AttributeError):  # what PyYAML trips over
             if node.tag not in (_INT, _FLOAT) or re.match(_CORE[node.tag], node.value):

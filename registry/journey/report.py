@@ -8,8 +8,7 @@ from textwrap import fill
 from typing import Any, get_args
 
 from registry.console import plural, table
-from registry.journey.reference import Row
-from registry.journey.retrace import Journey, Verdict
+from registry.journey.retrace import Journey, Row, Verdict
 from registry.runs.result import interval
 from vad.measures.metrics import Difference
 from vad.system.files import replacing

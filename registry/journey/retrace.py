@@ -1,23 +1,99 @@
-"""The reference's journey on one data set: what was measured of each variant, and which claims hold, by rule."""
+"""A reference's tables and claims, from `experiments/journey.yaml`, and what was measured of each variant on one data set."""
 
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from registry.data.datasets import open_frames_of
+from registry.entries.entry import Probability
 from registry.entries.loading import default_profile, journey_file
-from registry.journey.reference import Claim, Reference, read_reference
+from registry.entries.yaml_reader import read_yaml, validated
 from registry.runs.context import Request
 from registry.store.score_table import TEST, ScoreTable, stored_table
 from registry.store.tracking import Found, Tracking
 from vad.errors import InputError
 from vad.measures.metrics import Difference, Measured, Sampled, difference, sample
 
+Variant = Annotated[str, Field(pattern=r"^\w+:\w+$")]  # entry:variant
+Range = Annotated[list[Probability], Field(min_length=2, max_length=2)]
 Verdict = Literal["holds", "does not hold", "undecided", "not run"]
+
+
+class _Strict(BaseModel):
+    """Typed, frozen and strict, as an entry is."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Row(_Strict):
+    """A line of a table: what was tried, the AP that the reference reports of it, and why it says it failed."""
+
+    phase: int
+    approach: str
+    variant: Variant
+    ap: Probability | Range | None = None
+    why: str | None = None
+
+    @property
+    def ends(self) -> list[float]:
+        """What the reference reports: no figure, one, or the ends of a range."""
+        return self.ap if isinstance(self.ap, list) else [] if self.ap is None else [self.ap]
+
+
+class Table(_Strict):
+    title: str
+    rows: list[Row]
+
+
+class Claim(_Strict):
+    """That one variant is better than another, or that it is not."""
+
+    claim: str
+    better: Variant | None = None
+    no_better: Variant | None = None
+    than: Variant
+
+    @model_validator(mode="after")
+    def _one_relation(self) -> Self:
+        if (self.better is None) == (self.no_better is None):
+            raise ValueError("give one of `better` and `no_better`")
+        return self
+
+    @property
+    def variant(self) -> str:
+        """The variant that the claim is about."""
+        return self.better or self.no_better or ""
+
+
+class Reference(_Strict):
+    """The reference's tables and claims, and the variant to which all others are compared."""
+
+    source: str
+    baseline: Variant
+    tables: list[Table]
+    claims: list[Claim]
+
+    def rows(self) -> list[Row]:
+        """The rows of all tables, each variant once, in order."""
+        unique: dict[str, Row] = {}
+        for row in (row for table in self.tables for row in table.rows):
+            unique.setdefault(row.variant, row)
+        return list(unique.values())
+
+    def entries(self) -> dict[str, list[str]]:
+        """Every entry that is named, with the names of its variants."""
+        named = [self.baseline, *(row.variant for row in self.rows())]
+        named += [variant for claim in self.claims for variant in (claim.variant, claim.than)]
+        found: dict[str, list[str]] = {}
+        for text in dict.fromkeys(named):
+            entry, _, variant = text.partition(":")
+            found.setdefault(entry, []).append(variant)
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,11 +147,9 @@ class Journey:
         return difference(one.sampled, two.sampled) if one and two else None
 
     def judge(self, claim: Claim) -> tuple[Verdict, Difference | None]:
-        """Whether a claim holds, by the interval of the difference between its two variants.
+        """Return whether a claim holds, by the interval of the difference in AP between its two variants.
 
-        "A is better than B" holds where all of the interval of AP(A) - AP(B) lies above 0, does not
-        hold where none of it does, and is undecided in between. "A is no better than B" holds where
-        the other does not, and does not where the other holds. One video gives no interval.
+        "Better" holds where all of it lies above 0, and does not where none does; "no better" is the reverse.
         """
         found = self.difference(claim.variant, claim.than)
         if found is None:
@@ -87,16 +161,13 @@ class Journey:
 
 
 def retrace(asked: Request) -> Journey:
-    """Measure every variant that the reference's tables and claims name, by its entry's newest finished run.
-
-    Raises InputError where the data has no labels, or where no entry has a run as asked for.
-    """
+    """Measure every variant that the reference names, by its entry's newest finished run. Raises InputError for none."""
     tracking = Tracking()
     data = open_frames_of(asked.data, asked.labels, asked.home, asked.first_frame)
     if data.labels is None:
         no_ap = f"{data.name} has no labels, and without them there is no AP to set beside the reference's"
         raise InputError(f"{no_ap}; give LABELS=path (a CSV with Id,Label or a folder of N_label.mat)")
-    journey = Journey(read_reference(journey_file()), data.name, asked)
+    journey = Journey(validated(read_yaml(journey_file()), Reference), data.name, asked)
     runs = tracking.find("experiment", tags={"vad.protocol": data.protocol()})
     elsewhere: dict[tuple[str, str], list[str]] = {}
     for entry, variants in journey.reference.entries().items():

@@ -1,7 +1,4 @@
-"""What is wrong in a store and in its caches: found, and told with what would mend it. Looking changes nothing.
-
-Of a store on a server, what needs the disk of that server is left out.
-"""
+"""What is wrong in a store and in its caches, and what would mend it. Looking changes nothing."""
 
 import json
 import os
@@ -11,10 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from registry.analysis.choose import all_runs, all_versions
+from registry.analysis.choose import all_runs
 from registry.console import plural
 from registry.maintenance import repair as mending
 from registry.maintenance.findings import Finding, Store, check
+from registry.models.versions import all_versions
 from registry.store import mlflow_private
 from registry.store.address import local_path, sqlite_path, sqlite_uri
 from registry.store.connection import require_schema
@@ -53,10 +51,7 @@ def examine(home: Path) -> Report:
 
 
 def mend(report: Report, home: Path) -> Report:
-    """Mend what can be mended, and look again: `mended` says what was done, with the file that was made of it.
-
-    Raises InputError for what cannot be written; what came before it stays mended.
-    """
+    """Mend what can be mended, and look again; `mended` says what was done. Raises InputError for what cannot be written."""
     done = {}
     with mending.possible("change", "make it yours"):
         for finding in report.findings:

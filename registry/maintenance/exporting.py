@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import json
-import shutil
 from pathlib import Path
 
 from registry.analysis.choose import LEAST, PARENT, all_runs, by_id
@@ -18,10 +17,9 @@ from vad.errors import InputError
 
 
 def export(folder: Path, run: str | None, model: str | None) -> tuple[str, list[str]]:
-    """Write a run, or a model version with its run, into a new folder: with members, submissions, and all their files.
+    """Write a run, or a model version with its run, into a new folder, with members, submissions and all their files.
 
-    Gives what was written, in words, and what else there is to say. Raises InputError for a run or version that is not
-    there, still runs, or has lost files.
+    Return what was written and notes. Raises InputError for what is not there, still runs, or has lost files.
     """
     if run and model:
         raise InputError("give --run or --model, not both")
@@ -42,7 +40,6 @@ def export(folder: Path, run: str | None, model: str | None) -> tuple[str, list[
 
 
 def _full_id(run: str, tracking: Tracking) -> str:
-    """The id that begins so. Raises InputError where there is none, or more than one."""
     if found := by_id(run, all_runs(tracking)):
         return found.run_id
     give = f"give a run's id, or its first {LEAST} or more digits; `vad leaderboard --all` lists those"
@@ -50,10 +47,7 @@ def _full_id(run: str, tracking: Tracking) -> str:
 
 
 def moved(tracking_uri: str, location: str) -> Path | None:
-    """Where the files of an artifact location lie that is no more: the same way below the `mlartifacts` of the SQLite store.
-
-    None where the location is as it should be, or the files are not there either.
-    """
+    """Return where the files of an artifact location lie now, if the folder of the SQLite store was moved; else None."""
     place, database = local_path(location), sqlite_path(tracking_uri)
     if place is None or place.exists() or database is None:
         return None
@@ -118,14 +112,10 @@ class _Export:
         self.parcel.runs[run_id] = record
 
     def _copy(self, location: str, target: Path) -> None:
-        """The files of an artifact location; none where it is on this disk and not there."""
-        place = local_path(location)
-        if place is None:
-            if self._tracking.has_files(location):
-                # MLflow makes a folder of the address's last name.
-                self._tracking.download(location, target.parent).rename(target)
-            return
+        """Copy what lies at an artifact location, if anything does."""
         if (elsewhere := moved(self._tracking.uri, location)) and (parts := mending.cut(location)):
             self.notes.append(f"the store says that its files lie in {parts[0]}; `vad doctor --fix` mends that")
-        if (elsewhere or place).is_dir():
-            shutil.copytree(elsewhere or place, target, ignore=shutil.ignore_patterns("__pycache__"))
+            location = elsewhere.as_uri()
+        if self._tracking.has_files(location):
+            # MLflow makes a folder of the address's last name.
+            self._tracking.download(location, target.parent).rename(target)

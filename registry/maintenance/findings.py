@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 
-from registry.analysis.choose import Version
 from registry.maintenance import repair as mending
 from registry.models.history import DECIDING, FOLLOWED, order_of
 from registry.models.packaging import FACT, faults
-from registry.models.versions import ALL, NAME, PRODUCTION
+from registry.models.versions import ALL, DEMO, NAME, PRODUCTION, Version
 from registry.store.processes import ALIVE, process_gone
 from registry.store.processes import here as this_machine
 from registry.store.record import TAG, recorded
@@ -19,8 +18,7 @@ from registry.store.tags import stored
 from registry.store.tracking import Found, Tracking
 from vad.system.files import left_behind, sha256
 
-# Days after which a run on another host is doubted.
-_LONG = 7
+_LONG = 7  # days after which a run on another host is doubted
 # What a finished run of each kind is of no use without, and what makes it anew; the fields are tags.
 _ESSENTIAL = {
     "experiment": ("results.json", "`vad run {entry}` makes it anew"),
@@ -28,8 +26,6 @@ _ESSENTIAL = {
     "submission": ("sha256.txt", "`vad submit --model {version}` writes the same file"),
 }
 _BRING_BACK = "bring it back, or run the experiment again with FORCE=1"
-# Its frames are drawn anew wherever they are missed.
-_DEMO = "demo-street"
 
 
 @dataclass(frozen=True)
@@ -45,23 +41,17 @@ class Finding:
 
 @dataclass(frozen=True)
 class Store:
-    """What a store knows.
-
-    `ids` are those of all runs and logged models, deleted ones too. `has(owner, path)` says whether a run (by id) or
-    a version (by name) has this file, and `place(owner)` where its files lie; None where that is not on this disk.
-    Of a SQLite store: `database` is its file, `artifacts` their folder, `moved` holds the right address for each wrong
-    one, and `folders` are those of artifacts that there were before the database was read.
-    """
+    """What a store knows; an owner of files is a run (by id) or a version (by name). From `database` on: of a SQLite store."""
 
     runs: list[Found]
     versions: list[Version]
-    ids: set[str]
-    has: Callable[[str, str], bool]
-    place: Callable[[str], Path | None] = lambda owner: None
+    ids: set[str]  # of all runs and logged models, deleted ones too
+    has: Callable[[str, str], bool]  # whether an owner has a file
+    place: Callable[[str], Path | None] = lambda owner: None  # where its files lie, if on this disk
     database: Path | None = None
     artifacts: Path = Path()
-    moved: Mapping[str, str] = field(default_factory=dict)
-    folders: Sequence[Path] = ()
+    moved: Mapping[str, str] = field(default_factory=dict)  # the right address for each wrong one
+    folders: Sequence[Path] = ()  # of artifacts, as they were before the database was read
 
     @cached_property
     def whole(self) -> set[str]:
@@ -126,7 +116,7 @@ def _lost(store: Store) -> Iterator[Finding]:
             note = other is not None and not {*version.aliases} - {"previous"}
             if version.aliases and not note:
                 remedy += f"; then `vad promote` that, for this one is {' and '.join(version.aliases)}"
-            yield Finding(f"models:/{version.name}", "its files are gone", remedy, note=note)
+            yield Finding(version.uri, "its files are gone", remedy, note=note)
 
 
 def _recipe(version: Version) -> tuple[str | None, str | None]:
@@ -144,7 +134,7 @@ def _altered(store: Store) -> Iterator[Finding]:
             if place and (place / path).is_file() and sha256(place / path) != digest:
                 yield Finding(_named(run), f"{path} was altered", _BRING_BACK)
     for version in store.versions:
-        where, place = f"models:/{version.name}", store.place(version.name)
+        where, place = version.uri, store.place(version.name)
         if FACT not in version.tags:
             yield Finding(where, f"has lost its facts (its tag {ALL})", "run its experiment again with FORCE=1")
         elif place is not None and place.is_dir():
@@ -159,13 +149,12 @@ def _alias(store: Store) -> Iterator[Finding]:
     decided = last.name.split()[0] if last else "none"
     cut_off = last is not None and last.tags.get(FOLLOWED) == "no"
     for version in store.versions:
-        model, _, number = version.name.rpartition("/")
-        if PRODUCTION in version.aliases and model == NAME and f"v{number}" != decided:
+        if PRODUCTION in version.aliases and version.model == NAME and f"v{version.number}" != decided:
             what = f"is production, but the last decision made {decided} production"
-            remedy = f"`vad promote v{number}` records that it shall be so; `vad history` tells who was"
+            remedy = f"`vad promote v{version.number}` records that it shall be so; `vad history` tells who was"
             if cut_off:
                 what, remedy = f"{what} and was cut off", f"`vad promote {decided}` completes it"
-            yield Finding(f"models:/{version.name}", what, remedy)
+            yield Finding(version.uri, what, remedy)
 
 
 def _orphans(store: Store) -> Iterator[Finding]:
@@ -200,7 +189,8 @@ def _data(store: Store) -> Iterator[Finding]:
     tags = [*(run.tags for run in store.runs), *(version.tags for version in store.versions)] if store.database else []
     named = Counter(about[key] for about in tags for key in ("vad.data", "vad.labels") if key in about)
     for place, count in sorted(named.items()):
-        if place.startswith("/") and _DEMO not in Path(place).parts and not Path(place).exists():
+        # The demo street is drawn anew where it is missed.
+        if place.startswith("/") and DEMO not in Path(place).parts and not Path(place).exists():
             yield Finding(place, f"gone; {count} runs and versions name it", "give DATA= where you need it", note=True)
 
 

@@ -1,9 +1,5 @@
-"""What may go: caches, which are made anew when they are missed; runs and versions that a person names and that nobody needs.
+"""What may be removed: caches, which are made anew when they are missed, and runs and versions that a person names."""
 
-Runs go with their artifacts, and nothing goes that others are made of.
-"""
-
-import re
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -11,9 +7,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from registry.analysis.choose import LEAST, PARENT, Version, all_runs, all_versions, by_id
+from registry.analysis.choose import LEAST, PARENT, all_runs, by_id
 from registry.console import table
 from registry.maintenance import repair as mending
+from registry.models.versions import Version, all_versions
 from registry.store.address import local_path, sqlite_path
 from registry.store.record import Altered
 from registry.store.tracking import Found, Tracking, default_uri
@@ -29,8 +26,7 @@ _CACHES = {
     "serving": "logs of servers",
     "errors": "reports of errors",
 }
-# Bytes: what is smaller is not worth a link.
-_LITTLE = 1 << 16
+_LITTLE = 1 << 16  # bytes: what is smaller is not worth a link
 
 
 @dataclass(frozen=True)
@@ -43,10 +39,7 @@ class Waste:
 
 
 def caches(home: Path, days: float, most: int | None) -> list[Waste]:
-    """Return what may go of the caches in `home`: not used for `days`, and what is used least while there are more bytes than `most`.
-
-    Weights that stand twice in the artifacts of a store on this disk become one file with two names.
-    """
+    """Return which caches in `home` may go: not used for `days`, or used least while there are more bytes than `most`."""
     before = time.time() - days * _DAY
     found: list[Waste] = []
     paths = [(path, what) for folder, what in _CACHES.items() for path in (home / folder).glob("[!.]*")]
@@ -128,12 +121,10 @@ def remove(waste: Collection[Waste]) -> None:
 def choose(
     names: Sequence[str], days: float | None, tracking: Tracking, home: Path
 ) -> tuple[list[Waste], int, list[str]]:
-    """Return what goes with the runs and versions that are named, or with all that are older than `days`; of both, what is either named and older.
+    """Return what goes with the named runs (ids, experiments) and versions (`v3`), or with all runs, if older than `days`.
 
-    Gives it in the order in which it has to go, the bytes that are free then, and what was named and stays, with the
-    reason. A run is named by its id, or 8 digits of it, or its experiment, which stands for all its runs; a version as
-    in `v3`. Whatever has an alias stays, as production has, with its run and that run's members; so do members that
-    another run uses, and runs that are under way. Raises InputError for a name that is none.
+    In the order in which it has to go; then the bytes that are free, and what stays and why: what has an alias, with its
+    run and members, members that another run uses, runs under way. Raises InputError for a name that is none.
     """
     store = _Store(tracking, home)
     runs, versions = store.named(names) if names else (store.experiments, set[str]())
@@ -173,14 +164,14 @@ class _Store:
         versions: set[str] = set()
         for name in names:
             bare = name.removeprefix("models:/")
-            fitting = [v for v in self.versions if v == bare or re.fullmatch(rf"v?{v.rpartition('/')[2]}", name)]
+            fitting = [v.name for v in self.versions.values() if v.name == bare or name in (v.number, f"v{v.number}")]
             if len(fitting) > 1:
                 raise InputError(f"{name}: there are {' and '.join(sorted(fitting))}; name one of them")
             if fitting:
                 versions.add(fitting[0])
             elif run := by_id(name, self.runs.values()):
                 runs.add(run.run_id)
-            elif found := {run_id for run_id in self.experiments if self.runs[run_id].name == name}:
+            elif found := {run_id for run_id in self.experiments if self.runs[run_id].tags.get("vad.entry") == name}:
                 runs |= found
             else:
                 lists = "`vad leaderboard --all` lists runs, `vad history` versions"
@@ -229,7 +220,7 @@ class _Store:
         for model_id, version in models.items():
             model = client.get_logged_model(model_id)
             what = f"version {version.name}" if version else f"logged model {model.name}"
-            first = [partial(client.delete_model_version, *version.name.rpartition("/")[::2])] if version else []
+            first = [partial(client.delete_model_version, version.model, version.number)] if version else []
             add(what, model.artifact_location, *first, partial(client.delete_logged_model, model_id))
         for run_id in runs:
             add(self.called(run_id), client.get_run(run_id).info.artifact_uri, partial(client.delete_run, run_id))

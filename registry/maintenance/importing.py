@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from registry.analysis.choose import PARENT, STATUSES
+from registry.analysis.choose import PARENT, all_runs
 from registry.console import plural
 from registry.maintenance.parcel import Parcel, RunRecord, VersionRecord, unpack
 from registry.models.packaging import FACT, LISTING, listed
@@ -29,10 +29,9 @@ _DECISION = ("vad.decision", "vad.decided")
 
 
 def import_(folder: Path, home: Path) -> tuple[list[str], list[str]]:
-    """Make what a folder holds in this store, unless it is there. What was cut off is taken up.
+    """Make what a folder holds in this store, unless it is there; resume what was cut off. Return what was done, and notes.
 
-    Gives what was done and what else there is to say, a line each. Raises InputError, before the store is touched,
-    where a file is missing or was altered.
+    Raises InputError where a file is missing or was altered, before the store is touched.
     """
     parcel = unpack(folder)
     for run_id, record in parcel.runs.items():
@@ -62,6 +61,7 @@ class _Import:
         self._parcel, self._tracking, self._home = parcel, tracking, home
         self._client = tracking.client
         self._versions = Versions(tracking)
+        self._here = {run.run_id: run for run in all_runs(tracking)}
         self._ids: dict[str, str] = {}  # here, by those of the parcel
         self._new: dict[str, str] = {}  # those of runs that are not here yet, or were cut off
         self._notes: list[str] = []
@@ -84,26 +84,19 @@ class _Import:
 
     def _open(self, record: RunRecord) -> None:
         """Find the run here that stands for a record, or make it; what was cut off counts as new."""
-        origin, kind = record.tags.get(_ORIGIN, record.run_id), record.tags[_KIND]
-        for run_id in (record.run_id, origin):
-            if self._is_here(run_id):
-                self._ids[record.run_id] = run_id
-                return
-        found = self._tracking.find(kind, statuses=STATUSES, tags={_ORIGIN: origin})  # type: ignore[arg-type]
-        if found:
-            run_id = found[0].run_id
+        origin = record.tags.get(_ORIGIN, record.run_id)
+        imported = [run for run in self._here.values() if run.tags.get(_ORIGIN) == origin]
+        known = self._here.get(record.run_id) or self._here.get(origin) or next(iter(imported), None)
+        if known:
+            run_id = known.run_id
         else:
             experiment = self._tracking.experiment(record.experiment, record.experiment_tags)
-            tags = {_KIND: kind, _ORIGIN: origin}
+            tags = {_KIND: record.tags[_KIND], _ORIGIN: origin}
             run_id = self._client.create_run(experiment, record.started, tags, record.name).info.run_id
         self._ids[record.run_id] = run_id
         # One that `vad run` has taken up since has a process, and is not ours any more.
-        if not found or (found[0].status == "RUNNING" and "vad.host" not in found[0].tags):
+        if not known or (known in imported and known.status == "RUNNING" and "vad.host" not in known.tags):
             self._new[record.run_id] = run_id
-
-    def _is_here(self, run_id: str) -> bool:
-        experiments = [found.experiment_id for found in self._client.search_experiments()]
-        return bool(self._client.search_runs(experiments, equals("attributes.run_id", run_id)))
 
     def _fill(self, record: RunRecord) -> None:
         """Log all that a record holds; what is there already stays or is written over."""

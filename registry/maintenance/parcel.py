@@ -22,8 +22,7 @@ from vad.system.files import folder_beside, sha256, sweep
 
 FORMAT = 1
 _CONTENTS = "export.json"
-# As large as a database takes.
-Count = Annotated[int, Field(ge=0, lt=2**63)]
+Count = Annotated[int, Field(ge=0, lt=2**63)]  # as large as a database takes
 # JSON knows no NaN.
 Value = Annotated[float, PlainSerializer(lambda value: value if math.isfinite(value) else str(value))]
 # What a finished run has, by kind; what a member has is named by its tags.
@@ -109,10 +108,7 @@ class Parcel:
 
 @contextmanager
 def packing(folder: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `folder`; on success it takes that name, on failure it goes.
-
-    Raises InputError where `folder` is neither new nor empty, or cannot be written.
-    """
+    """Yield a temporary folder that becomes `folder`. Raises InputError where that is not empty, or cannot be written."""
     place = folder.resolve()
     if place.exists() and not (place.is_dir() and not any(place.iterdir())):
         raise InputError(f"{folder} is there already, and not an empty folder; name a new one")
@@ -126,7 +122,7 @@ def packing(folder: Path) -> Iterator[Path]:
 
 
 def seal(folder: Path, about: Mapping[str, Any]) -> tuple[int, int]:
-    """Write the contents, which make a folder an export; gives the number of files and their size in bytes."""
+    """Write the contents, which make a folder an export; return the number of files and their size in bytes."""
     files = {name: {"sha256": sha256(path), "bytes": path.stat().st_size} for name, path in _files(folder).items()}
     made = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     _write(folder / _CONTENTS, {"format": FORMAT, **about, "made": made, "files": files})
@@ -161,10 +157,8 @@ def points(metrics: Iterable[Any]) -> list[Point]:
 def require(what: str, folder: Path, files: Mapping[str, str | None], location: str) -> None:
     """Raise InputError where files are missing or altered."""
     if missing := [name for name in files if not (folder / name).is_file()]:
-        raise InputError(
-            f"{what} cannot be exported: {', '.join(missing)} is gone from {location}; bring it back, or run the "
-            "experiment again with --force and export that"
-        )
+        gone = f"{what} cannot be exported: {', '.join(missing)} is gone from {location}"
+        raise InputError(f"{gone}; bring it back, or run the experiment again with --force and export that")
     if altered := [name for name, digest in files.items() if digest and sha256(folder / name) != digest]:
         raise InputError(f"{what} cannot be exported: {', '.join(altered)} in {location} was altered; bring it back")
 
@@ -178,7 +172,7 @@ def _verify(folder: Path, recorded: Mapping[str, Mapping[str, Any]]) -> None:
     for name, about in sorted(recorded.items()):
         if name not in found:
             raise InputError(f"{folder / name} is missing; copy the export again")
-        if found[name].stat().st_size != about["bytes"] or sha256(found[name]) != about["sha256"]:
+        if sha256(found[name]) != about["sha256"]:
             raise InputError(f"{folder / name} was altered: its SHA-256 is not the one recorded; copy the export again")
     if more := sorted(found.keys() - recorded.keys()):
         raise InputError(f"{folder / more[0]} is no part of the export; remove it")

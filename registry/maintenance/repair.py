@@ -1,7 +1,4 @@
-"""What a store is mended by: addresses are set right, useless caches removed, orphans set aside.
-
-`doctor` decides what is wrong. All that is done here can be undone, or is made anew when it is wanted.
-"""
+"""What a store is mended by: addresses are set right, useless caches removed, orphans set aside."""
 
 import json
 import os
@@ -24,15 +21,11 @@ from vad.system.files import replacing
 ARTIFACTS = "mlartifacts"
 ASIDE = ".orphans"
 _ID = re.compile(r"(m-)?[0-9a-f]{32}")
-# Seconds after its last change in which a file may belong to somebody who is at work.
-_FRESH = 60
+_FRESH = 60  # seconds after its last change in which a file may be in use
 
 
 def find_moved(addresses: Iterable[str], here: Path) -> dict[str, str]:
-    """Addresses that lead elsewhere though their files lie in the folder `here`, each with the one that is right.
-
-    An address at which nothing was ever written follows the others of its place.
-    """
+    """Return the right address for each that leads elsewhere though its files, or others of its place, lie in `here`."""
     right = here.resolve()
     parts = {address: found for address in addresses if (found := cut(address)) and found[0].resolve() != right}
     moved = {root for root, rest in parts.values() if rest.parts and (here / rest).exists()}
@@ -51,10 +44,7 @@ def cut(address: str) -> tuple[Path, Path] | None:
 
 
 def set_right(database: Path, moved: Mapping[str, str]) -> Path:
-    """Put the right addresses in, all or none; gives the copy of the database that is made before, beside it.
-
-    Raises InputError where the database cannot be written, or another process keeps it.
-    """
+    """Put the right addresses in, all or none; return a copy of the database before that. Raises InputError where it fails."""
     copy = database.with_name(f"{database.name}.before-doctor-{time.strftime('%Y%m%d-%H%M%S')}")
     try:
         with closing(sqlite3.connect(database, timeout=20)) as opened, opened:

@@ -87,10 +87,6 @@ def as_text(events: list[Event], production: str | None) -> str:
     if not events:
         return "No decision yet: the first run with labels or held-out frames makes its model production."
     now = f"production is version {production}" if production else "there is no production model"
-    rows = [[e.when, _v(e.version), e.action, _v(e.production_before), e.by or "-", e.reason] for e in events]
+    before = [f"v{e.production_before}" if e.production_before.isdigit() else e.production_before for e in events]
+    rows = [[e.when, f"v{e.version}", e.action, b, e.by or "-", e.reason] for e, b in zip(events, before, strict=True)]
     return f"{now}\n\n{table(['when', 'version', 'decision', 'production before', 'by', 'reason'], rows)}"
-
-
-def _v(version: str) -> str:
-    """Return a version as it is named elsewhere; a dash where there was none."""
-    return f"v{version}" if version.isdigit() else version

@@ -14,7 +14,7 @@ from registry.models.versions import Version, Versions
 from registry.store.record import TAG, Altered, recorded
 from registry.store.tracking import Found, Tracking
 from vad.errors import InputError
-from vad.system.files import sha256
+from vad.system.files import reading, sha256
 
 
 class UnknownFile(InputError):
@@ -53,6 +53,11 @@ class Lineage:
 
 def explain(what: str, home: Path) -> Lineage:
     """Return the lineage of a file or version (`v3`, an alias, a URI). Raises InputError where there is neither."""
+    if Path(what).is_file() and what.lower().endswith((".yaml", ".yml")):
+        raise InputError(
+            f"{what} is an experiment file, and `vad explain` takes a predictions file or a model version; `vad why {what}` explains "
+            f"what this experiment would train or reuse, `vad show {what}` prints it with every default"
+        )
     versions = Versions(Tracking())
     chain = _Chain(versions, home)
     if Path(what).is_file():
@@ -60,7 +65,7 @@ def explain(what: str, home: Path) -> Lineage:
     elif what.startswith("models:/") or versions.find(what):
         chain.add_version(versions.resolve(what))
     else:
-        hint = "give a path, models:/vad-ensemble/3, v3 or production"
+        hint = "give a path, models:/vad-ensemble/3, v3 or production; for an experiment: vad why EXP"
         raise InputError(f"{what} is neither a file nor a model version ({hint})")
     return chain
 
@@ -163,9 +168,14 @@ class _Chain(Lineage):
         except InputError:
             self.sound = False
             return {"name": name, "run": run_id, "epoch": "", "loss": "", "entry": "that run is gone", "weights": ""}
-        epoch, loss = found.metrics.get("best_epoch", 0), found.metrics.get("best_loss", float("nan"))
+        epoch, loss = found.metrics.get("best_epoch"), found.metrics.get("best_loss")
         entry, weights = (found.tags.get(f"vad.{key}", "") for key in ("entry", "weights_sha256"))
-        told = {"epoch": f"{epoch:.0f}", "loss": f"{loss:.5f}", "entry": entry, "weights": weights[:16]}
+        told = {
+            "epoch": "" if epoch is None else f"{epoch:.0f}",
+            "loss": "" if loss is None else f"{loss:.5f}",
+            "entry": entry,
+            "weights": weights[:16],
+        }
         return {"name": name, "run": run_id, **told}
 
     def _read(self, run: Found, name: str) -> dict[str, Any]:
@@ -192,10 +202,8 @@ def board_scores(metrics: dict[str, float]) -> dict[str, float]:
 
 def find_origin(file: Path, tracking: Tracking) -> Origin:
     """Look a file up by its contents. Raises UnknownFile where no run wrote it, InputError where it cannot be read."""
-    try:
+    with reading(file):
         digest = sha256(file)
-    except OSError as error:
-        raise InputError(f"cannot read {file}: {error.strerror}") from None
     for submission in tracking.find("submission", tags={"vad.sha256": digest}, most=1):
         return Origin(digest, tracking.get(submission.tags["mlflow.parentRunId"]), submission)
     for run in tracking.find("experiment", tags={"vad.predictions_sha256": digest}, most=1):

@@ -10,7 +10,6 @@ from contextlib import suppress
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,8 @@ from vad.blocks import sources
 from vad.data.frame_index import FrameIndex, Values
 from vad.errors import InputError
 from vad.frames.store import Advance, Frames
-from vad.scoring.ensemble import Normalization
+from vad.images.view import View
+from vad.scoring.ensemble import Normalization, read_views
 from vad.system.files import sha256
 
 
@@ -47,16 +47,19 @@ class ModelProcess:
                 program, cwd=self._work, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=[theirs.fileno()]
             )
         self._end = weakref.finalize(self, _end, self._connection, self._process)
-        self.variant_name, sizes = self._answer(None)
+        self.variant_name = self._answer(None)
         self.ensemble, self.device = self, torch.device("cpu")  # the other process chooses its own
-        self.members = {name: SimpleNamespace(name=name, size=size) for name, size in sizes.items()}
+        self.members = read_views(folder / "artifacts" / "ensemble")
 
-    def sizes(self) -> list[int]:
-        return sorted({member.size for member in self.members.values()})
+    def view(self, name: str) -> View:
+        return self.members[name]
+
+    def views(self) -> list[View]:
+        return list(dict.fromkeys(self.members.values()))
 
     def score(
         self,
-        frames: Mapping[int, Frames],
+        frames: Mapping[View, Frames],
         index: FrameIndex,
         device: torch.device | None = None,
         normalization: Normalization = "stored",
@@ -65,28 +68,27 @@ class ModelProcess:
         """Score as `Ensemble.score` does; `device` is not heeded."""
         return self._ask(frames, index, advance, normalization=normalization, member=None)
 
-    def write_errors(
-        self, member: str, frames: Mapping[int, Frames], index: FrameIndex, path: Path, advance: Advance
-    ) -> Values:
-        """Write errors as the worker's `write_errors` does."""
-        return self._ask(frames, index, advance, member=member, errors=str(path.resolve()))
+    def write_maps(self, member: str, frames: Frames, index: FrameIndex, path: Path, advance: Advance) -> Values:
+        """Write anomaly maps as the worker's `write_maps` does."""
+        return self._ask({self.view(member): frames}, index, advance, member=member, maps=str(path.resolve()))
 
-    def _ask(self, frames: Mapping[int, Frames], index: FrameIndex, advance: Advance | None, **request: Any) -> Values:
+    def _ask(self, frames: Mapping[View, Frames], index: FrameIndex, advance: Advance | None, **request: Any) -> Values:
         np.save(self._work / "video.npy", index.video)
         np.save(self._work / "frame.npy", index.frame)
-        files = {size: self._file(size, values) for size, values in frames.items() if size in self.sizes()}
+        stored = {view: self._file(view, values) for view, values in frames.items() if view in self.members.values()}
+        files = {name: stored[view] for name, view in self.members.items() if view in stored}
         with suppress(BrokenPipeError):  # `_answer` says why
             self._connection.send_bytes(json.dumps({**request, "frames": files}).encode())
         self._answer(advance)
         return np.asarray(np.load(self._work / "result.npy"))
 
-    def _file(self, size: int, values: Frames) -> tuple[str, int, tuple[int, ...]]:
+    def _file(self, view: View, values: Frames) -> tuple[str, int, tuple[int, ...]]:
         """Return path, offset and shape of frames on disk; those that are a part of a file are copied."""
         if isinstance(values, np.memmap) and values.filename and values.flags.c_contiguous:
             path = Path(values.filename).resolve()
             if values.offset + values.nbytes == path.stat().st_size:
                 return str(path), values.offset, values.shape
-        path = self._work / f"frames-{size}.bin"
+        path = self._work / f"frames-{view.label}.bin"
         values.tofile(path)
         return str(path), 0, values.shape
 

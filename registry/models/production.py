@@ -1,22 +1,85 @@
-"""Which version is production: each decision is written down first, and the aliases follow what is written.
+"""Which version is production: a policy in YAML, a decision that is logged first, and aliases that follow it.
 
-A process that is killed in between leaves a decision that the next one, or the next reader, completes. Of two machines
-that decide in the same moment both follow the later decision.
+A decision that was cut off is completed by the next process. Of two machines that decide at once both follow the later.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock
+from pydantic import BaseModel, ConfigDict, Field
 
+from registry.entries.yaml_reader import read_yaml, validated
 from registry.models.history import FOLLOWED, Action, Event
-from registry.models.promotion import Decision, Policy, decide, read_policy
-from registry.models.versions import DECISION, PREVIOUS, PRODUCTION, Version, Versions
+from registry.models.versions import DECISION, PREVIOUS, PRODUCTION, Version, VersionMetric, Versions
 from registry.store.score_table import judged_table, same_judge
 from registry.store.tracking import Tracking
 from vad.errors import InputError
 from vad.measures.metrics import Difference, difference, sample
+
+FILE = Path("promotion.yaml")
+_OURS = Path(__file__).parent / FILE
+
+
+class Policy(BaseModel):
+    """What a candidate must reach. The comments of `promotion.yaml` say what each key means."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    same_data: bool
+    min_gain: float = Field(ge=0, le=1)
+    confidence: float = Field(ge=0, le=1)
+
+
+@dataclass(frozen=True)
+class Decision:
+    promote: bool
+    reason: str
+
+
+def read_policy() -> Policy:
+    """Read the policy of the working folder, or the one that comes with the project. Raises InputError with file and line."""
+    own = [path for path in (FILE, FILE.with_suffix(".yml")) if path.is_file()]
+    if len(own) > 1:
+        raise InputError(f"{own[0]} and {own[1]} both exist; remove one")
+    return validated(read_yaml(own[0] if own else _OURS), Policy)
+
+
+def decide(
+    candidate: VersionMetric, incumbent: VersionMetric | None, policy: Policy, paired: Difference | None = None
+) -> Decision:
+    """Decide whether a candidate becomes production; `paired` is its AP less production's, None if unknown."""
+    if incumbent is None:
+        return Decision(True, "there was no production model")
+    if candidate.version == incumbent.version:
+        return Decision(False, f"version {incumbent.version} is production already")
+    if incumbent.demo and not candidate.demo:
+        return Decision(True, f"version {incumbent.version} is of the demo street, which is only for trying things out")
+    by_hand = f"`vad promote {candidate.version}` makes version {candidate.version} production all the same"
+    if candidate.figure != incumbent.figure or (policy.same_data and candidate.protocol != incumbent.protocol):
+        other = f"version {incumbent.version} was measured on other data or by another protocol"
+        return Decision(False, f"{other}, so the two cannot be compared; {by_hand}")
+    gain = candidate.value - incumbent.value
+    figures = f"{candidate.figure} {candidate.value:.4f} against {incumbent.value:.4f} of version {incumbent.version}"
+    if gain <= 0:
+        return Decision(False, f"not better: {figures}")
+    if gain < policy.min_gain:
+        return Decision(False, f"better by {gain:.4f}, less than min_gain {policy.min_gain:g}: {figures}; {by_hand}")
+    if not policy.confidence or candidate.protocol != incumbent.protocol:
+        return Decision(True, f"better: {figures}")
+    if paired is not None and not paired.has_interval:
+        few = f"{paired.videos} videos are too few to say how surely"
+        return Decision(False, f"better, but {few}: {figures}; {by_hand}")
+    if paired is None:
+        gone = f"scores of version {incumbent.version} are missing or altered, so the confidence cannot be computed"
+        asked = f"(confidence {policy.confidence:g} is asked)"
+        return Decision(False, f"better, but {gone} {asked}: {figures}; {by_hand}")
+    surely = f"in {paired.better:.0%} of the draws of {paired.videos} videos the better one"
+    if paired.better < policy.confidence:
+        return Decision(False, f"better, but {surely}, and {policy.confidence:.0%} is asked: {figures}; {by_hand}")
+    return Decision(True, f"better: {figures}; {surely}")
 
 
 class Production:
@@ -39,7 +102,10 @@ class Production:
                 return decision
             made = self._make(candidate, incumbent, "promoted", decision.reason)
             # Another machine may have decided since this one looked: then that is the version to beat.
-            rival = self._made_between(seen, made)
+            decisions = self._history.deciding()
+            ids = [known.run_id for known in decisions]
+            between = decisions[ids.index(made.run_id) + 1 : ids.index(seen.run_id) if seen else None]
+            rival = next((v for v in self._versions.all() if between and v.number == between[0].version), None)
             if rival is None or rival.number == candidate.number:
                 return decision
             again = self._compare(candidate, rival, policy)
@@ -83,11 +149,10 @@ class Production:
         lock.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(lock):
             last = self._history.last()
-            if last and not last.followed:
+            cut_off = last is not None and not last.followed
+            if last and cut_off:
                 self._follow(last)
-                yield True
-            else:
-                yield False
+            yield cut_off
 
     def _make(self, version: Version, incumbent: Version | None, action: Action, reason: str) -> Event:
         before = incumbent.number if incumbent and incumbent.number != version.number else None
@@ -112,13 +177,6 @@ class Production:
         self._versions.tag(version.number, DECISION, f"{action}: {reason}")
         self._history.add(action, version.number, incumbent.number if incumbent else None, reason)
 
-    def _made_between(self, seen: Event | None, made: Event) -> Version | None:
-        """Return the version that another machine made production after one decision and before another."""
-        decisions = self._history.deciding()
-        ids = [known.run_id for known in decisions]
-        between = decisions[ids.index(made.run_id) + 1 : ids.index(seen.run_id) if seen else None]
-        return next((v for v in self._versions.all() if between and v.number == between[0].version), None)
-
     def _compare(self, candidate: Version, incumbent: Version | None, policy: Policy) -> Decision:
         paired = None
         if incumbent and incumbent.number != candidate.number:
@@ -126,7 +184,7 @@ class Production:
                 return Decision(True, f"version {incumbent.number} has lost files of its model")
             if policy.confidence:
                 paired = compare_scores(candidate, incumbent, self._tracking, self._home)
-        return decide(candidate.standing(), incumbent.standing() if incumbent else None, policy, paired)
+        return decide(candidate.metric(), incumbent.metric() if incumbent else None, policy, paired)
 
 
 def compare_scores(candidate: Version, incumbent: Version, tracking: Tracking, home: Path) -> Difference | None:

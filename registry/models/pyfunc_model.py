@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from vad.data.frame_index import FrameIndex
 from vad.errors import InputError
-from vad.images.decode import decode_image, resize
+from vad.images.decode import decode_image
+from vad.images.view import View, look
 from vad.scoring import ensemble
 from vad.system.devices import device
 from vad.system.threads import available
@@ -77,17 +78,16 @@ class EnsembleModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
                 scores[order] = self.ensemble.score(frames, index, self.device, normalization)
         return pd.DataFrame({"video": video, "frame": frame, "score": scores})
 
-    def _decoded(self, images: list[Any], index: FrameIndex, order: NDArray[np.intp]) -> dict[int, NDArray[np.uint8]]:
-        """Return every image at every size of the ensemble, in the order of the index."""
-        sizes = self.ensemble.sizes()
+    def _decoded(self, images: list[Any], index: FrameIndex, order: NDArray[np.intp]) -> dict[View, NDArray[np.uint8]]:
+        """Return every image, repaired, in every view of the ensemble, in the order of the index."""
+        views = self.ensemble.views()
 
-        def shrink(row: int, video: int, frame: int) -> list[NDArray[np.uint8]]:
+        def see(row: int, video: int, frame: int) -> list[NDArray[np.uint8]]:
             where = f"row {row} (video {video}, frame {frame})"
-            image = decode_image(_encoded(images[row], where), where)
-            return [resize(image, size) for size in sizes]
+            return [seen for seen, _ in look(decode_image(_encoded(images[row], where), where), views)]
 
-        rows = list(self._pool.map(shrink, order.tolist(), index.video.tolist(), index.frame.tolist()))
-        return {size: np.stack([row[i] for row in rows]) for i, size in enumerate(sizes)}
+        rows = list(self._pool.map(see, order.tolist(), index.video.tolist(), index.frame.tolist()))
+        return {view: np.stack([row[i] for row in rows]) for i, view in enumerate(views)}
 
 
 def _numbers(column: "pd.Series[Any]") -> NDArray[np.int64]:

@@ -1,5 +1,6 @@
 """One test video as a registered model sees it: its frames with the error burnt in, its scores below them."""
 
+import math
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from registry.console import Bar, plural, say
 from registry.models.loaded import ModelProcess
 from registry.models.submission import Request, model_and_data, require_data_of, require_file
 from registry.models.versions import Version, Versions
-from registry.models.worker import write_errors
+from registry.models.worker import write_maps
 from registry.store.tracking import Tracking
 from vad.data.frameset import Split
 from vad.errors import InputError
@@ -38,7 +39,7 @@ class Rendered:
 
 
 def render(request: Request, video: str, fps: float, home: Path) -> Rendered:
-    """Write a test video with the scores of a registered model and the error of its largest member. Raises InputError."""
+    """Write a test video with the scores of a registered model and the maps of its largest member. Raises InputError."""
     versions = Versions(Tracking())
     version, dataset = model_and_data(request, versions, home)
     assert dataset.frames is not None
@@ -54,32 +55,33 @@ def render(request: Request, video: str, fps: float, home: Path) -> Rendered:
     model = versions.load(version)
     ensemble = model.ensemble
     with Bar("decode test", len(test)) as bar:
-        whole = open_frames(SplitSource(test), ensemble.sizes(), home / "frames", bar.advance)
-    frames = {size: values[span] for size, values in whole.items()}
-    networks = len(ensemble.members)
-    with Bar(f"score, {plural(networks, 'network')}", len(only) * networks) as bar:
+        whole = open_frames(SplitSource(test), ensemble.views(), home / "frames", bar.advance)
+    frames = {view: values[span] for view, values in whole.items()}
+    members = len(ensemble.members)
+    with Bar(f"score, {plural(members, 'member')}", len(only) * members) as bar:
         scores = ensemble.score(frames, only.index, model.device, advance=bar.advance)
-    member = max(ensemble.members.values(), key=lambda member: member.size)
+    name = max(ensemble.members, key=lambda name: math.prod(ensemble.view(name).shape))
+    seen = frames[ensemble.view(name)]
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "errors"
-        with Bar(f"error of {member.name}", len(only)) as bar:
+        file = Path(folder) / "maps.npy"
+        with Bar(f"maps of {name}", len(only)) as bar:
             if isinstance(ensemble, ModelProcess):
-                peaks = ensemble.write_errors(member.name, frames, only.index, file, bar.advance)
+                peaks = ensemble.write_maps(name, seen, only.index, file, bar.advance)
             else:
-                peaks = write_errors(model, member.name, frames, only.index, file, bar.advance)
+                peaks = write_maps(model, name, seen, only.index, file, bar.advance)
         known = ~np.isnan(peaks)
         hottest = float(np.quantile(peaks[known], _WITHIN)) if known.any() else 0.0
-        errors = np.memmap(file, np.float16, "r", shape=(len(peaks), member.size, member.size))
+        found = np.load(file, mmap_mode="r") if known.any() else peaks
         if not known.all():
-            say(f"  {np.sum(~known)} frames have no heat map: {member.name} does not score them")
+            say(f"  {np.sum(~known)} frames have no heat map: {name} does not score them")
         labels = dataset.labels.values[span] if dataset.labels else None
         names = [f"video {only.videos[0].id}   frame {frame}" for frame in only.index.frame]
         made_by = f"model v{version.number}, {ensemble.variant_name}"
         scene = Scene(next(_originals(only)).shape, scores, labels, names, made_by, hottest or 1.0)
-        maps = (errors[n].astype(np.float32) if known[n] else None for n in range(len(only)))
+        maps = (found[n].astype(np.float32) if known[n] else None for n in range(len(only)))
         with Bar("write", len(only)) as bar:
             codec = write_movie(path, _pictures(scene, only, maps, bar.advance), scene.size, fps)
-    return Rendered(path, len(only), scene.size, codec, version, ensemble.variant_name, member.name)
+    return Rendered(path, len(only), scene.size, codec, version, ensemble.variant_name, name)
 
 
 def _place(test: Split, video: str) -> int:

@@ -49,10 +49,7 @@ class Submission:
 
 
 def submit(request: Request, normalization: Normalization, home: Path) -> Submission:
-    """Score test frames by a registered model and write `Id,Predicted`, in the form of their `sample_submission.csv` if any.
-
-    Raises InputError for a model, data or frames that are not there or not listed, or a file that cannot be written.
-    """
+    """Score test frames and write `Id,Predicted`, in the form of their `sample_submission.csv` if any. Raises InputError."""
     tracking = Tracking()
     versions = Versions(tracking)
     version, dataset = model_and_data(request, versions, home)
@@ -69,15 +66,14 @@ def submit(request: Request, normalization: Normalization, home: Path) -> Submis
     ensemble, device = python_model.ensemble, python_model.device
     source = SplitSource(dataset.frames.test)
     with Bar("decode test", len(source)) as bar:
-        frames = open_frames(source, ensemble.sizes(), home / "frames", bar.advance)
+        frames = open_frames(source, ensemble.views(), home / "frames", bar.advance)
     networks = len(ensemble.members)
     with Bar(f"score, {plural(networks, 'network')}", len(source) * networks) as bar:
         scores = ensemble.score(frames, dataset.index, device, normalization, bar.advance)
     write_scores(path, dataset.index, scores, sample)
     if len(scores) > 1 and scores.min() == scores.max():
-        say(
-            f"  note: all {len(scores):,} scores are {scores[0]:g}, so they rank nothing; is this model made for such frames?"
-        )
+        nothing = f"all {len(scores):,} scores are {scores[0]:g}, so they rank nothing"
+        say(f"  note: {nothing}; is this model made for such frames?")
     digest = sha256(path)
     measured = measure(scores, dataset.labels.values, dataset.index) if dataset.labels else None
     tags = {"vad.version": version.number, "vad.sha256": digest, "vad.file": str(path.resolve())}

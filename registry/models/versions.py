@@ -1,16 +1,16 @@
 """Registered models in MLflow: versions of one model, and the aliases that say what each is for."""
 
 import json
+from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from registry.models import packaging
 from registry.models.history import History
 from registry.models.packaging import FACT, listed, require_listed
-from registry.models.promotion import Standing
 from registry.store.address import local_path
 from registry.store.connection import unless_absent
 from registry.store.mlflow_private import MODEL_VERSIONS_TAG
@@ -25,7 +25,18 @@ _ABOUT = "Fused ensembles that score video frames for anomalies."
 PRODUCTION, CANDIDATE, PREVIOUS = "production", "candidate", "previous"
 DECISION = "vad.decision"
 _COMPARED = ("vad.figure", "vad.protocol")
-_DEMO = "demo-street"  # registry.data.datasets.DEMO, which is not imported, as that loads PyTorch
+DEMO = "demo-street"  # registry.data.datasets.DEMO, which is not imported, as that loads PyTorch
+
+
+@dataclass(frozen=True)
+class VersionMetric:
+    """A version's metric, by which it is promoted."""
+
+    version: str
+    figure: str  # `ap` or `proxy_ap`
+    value: float
+    protocol: str  # on which frames and labels
+    demo: bool = False  # whether on the demo street
 
 
 @dataclass(frozen=True)
@@ -36,10 +47,16 @@ class Version:
     run_id: str
     tags: dict[str, str]
     source: str
+    model: str = NAME
+    aliases: tuple[str, ...] = ()  # only `all_versions` asks for them
+
+    @property
+    def name(self) -> str:
+        return f"{self.model}/{self.number}"
 
     @property
     def uri(self) -> str:
-        return f"models:/{NAME}/{self.number}"
+        return f"models:/{self.name}"
 
     @property
     def model_id(self) -> str:
@@ -48,9 +65,9 @@ class Version:
     def has(self, tags: Mapping[str, str]) -> bool:
         return tags.items() <= self.tags.items()
 
-    def standing(self) -> Standing:
+    def metric(self) -> VersionMetric:
         figure, value, protocol = (self.tags[f"vad.{key}"] for key in ("figure", "value", "protocol"))
-        return Standing(self.number, figure, float(value), protocol, self.tags.get("vad.data_name") == _DEMO)
+        return VersionMetric(self.number, figure, float(value), protocol, self.tags.get("vad.data_name") == DEMO)
 
 
 class Versions:
@@ -88,8 +105,7 @@ class Versions:
         """Make the best version of the same figure and protocol candidate; of equals the older one."""
         same = {key: version.tags[key] for key in _COMPARED}
         rivals = [v for v in self.all() if v.has(same)]
-        best_first = sorted(rivals, key=lambda v: (-v.standing().value, int(v.number)))
-        best = next(v for v in best_first if v.number == version.number or self.whole(v))
+        best = next(v for v in _best_first(rivals) if v.number == version.number or self.whole(v))
         self.point(CANDIDATE, best.number)
 
     def add(self, model_id: str, run_id: str, tags: Mapping[str, str], description: str) -> Version:
@@ -146,19 +162,16 @@ class Versions:
         return result
 
     def best_on(self, test_digest: str, protocol: str) -> Version | None:
-        """Return the best version that was made on these test frames, of equals the older one; None where there is none.
+        """Return the best version that was made on these test frames, by AP before proxy AP; None where there is none.
 
-        AP comes before proxy AP. Of versions judged by several protocols (other labels, say) those of `protocol` count, else
-        those of the newest: figures of two protocols cannot be compared.
+        Of several protocols (other labels, say) `protocol` counts, else the newest version's: they cannot be compared.
         """
         made = [v for v in self.all() if v.has({"vad.test_digest": test_digest}) and "vad.value" in v.tags]
         made = [v for v in made if v.tags["vad.figure"] == "ap"] or made
-        made.sort(key=lambda v: int(v.number), reverse=True)
         protocols = [v.tags.get("vad.protocol", "") for v in made]
         wanted = protocol if protocol in protocols else next(iter(protocols), "")
         alike = [v for v in made if v.tags.get("vad.protocol", "") == wanted]
-        best_first = sorted(alike, key=lambda v: (-v.standing().value, int(v.number)))
-        return next((version for version in best_first if self.whole(version)), None)
+        return next((version for version in _best_first(alike) if self.whole(version)), None)
 
     def resolve(self, model: str, argument: str = "MODEL") -> Version:
         """Return a version by alias, number, or URI. Raises InputError that says what there is."""
@@ -190,10 +203,8 @@ class Versions:
             return decided
         way_back = f", `vad promote v{last.version}` puts it back" if last else ""
         decided_on = f"the last recorded decision made {f'version {last.version}' if last else 'none'} production"
-        raise InputError(
-            f"the alias production points to version {found.number}, but {decided_on} (`vad history`): somebody moved it; "
-            f"`vad promote v{found.number}` records that it shall be so{way_back}"
-        )
+        moved = f"the alias production points to version {found.number}, but {decided_on} (`vad history`): somebody moved it"
+        raise InputError(f"{moved}; `vad promote v{found.number}` records that it shall be so{way_back}")
 
     def load(self, version: Version) -> Any:
         """Return the Python model of a version, from checked copies of its files. Raises InputError as `fetch` does."""
@@ -221,8 +232,24 @@ class Versions:
         self._client.set_registered_model_alias(NAME, alias, number)
 
 
+def all_versions(tracking: Tracking) -> list[Version]:
+    """Return every version that `vad` registered, under any model's name, with its aliases."""
+    named: dict[str, list[str]] = defaultdict(list)
+    for model in tracking.client.search_registered_models():
+        for alias, number in sorted(model.aliases.items()):
+            named[f"{model.name}/{number}"].append(alias)
+    found = map(_version, tracking.client.search_model_versions())
+    versions = [replace(version, aliases=tuple(named[version.name])) for version in found]
+    return [version for version in versions if version.model == NAME or "vad.entry" in version.tags]
+
+
 def _version(found: Any) -> Version:
-    return Version(str(found.version), found.run_id or "", facts_of_version(found.tags), found.source)
+    return Version(str(found.version), found.run_id or "", facts_of_version(found.tags), found.source, found.name)
+
+
+def _best_first(versions: list[Version]) -> list[Version]:
+    """Sort versions of one figure and protocol, of equals the older one first."""
+    return sorted(versions, key=lambda version: (-version.metric().value, int(version.number)))
 
 
 def _bare(model: str) -> str:

@@ -8,7 +8,7 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -23,32 +23,41 @@ Array = NDArray[Any]
 Advance = Callable[[int], object]
 
 
-def write_errors(model: Any, name: str, frames: Mapping[int, Array], index: Any, path: Path, advance: Advance) -> Array:
-    """Write a member's error in each frame into a file, (N, size, size) as float16: a long video's need much memory.
+def write_maps(model: Any, name: str, frames: Array, index: Any, path: Path, advance: Advance) -> Array:
+    """Write the anomaly map that a member gives each frame, (N, h, w) float16 as .npy: those of a long video need much memory.
 
-    Returns the largest error of each frame, (N,) float64, NaN where the member does not score it.
+    `frames` are in the view of the member. Returns the largest value of each frame, (N,) float64, NaN where the member has no map.
     """
-    error_maps = _named("error_maps", "vad.scoring.frame_scores", "vad.scoring")
     available = _named("available", "vad.system.threads", "vad.threads") or os.cpu_count
-
-    member, network = model.ensemble.members[name], model.ensemble.network(name)
-    samples = member.kind_of_input().samples(frames[member.size], index, model.device)
-    error_map = error_maps(network, samples, member.training.precision, model.device)
-    peaks = np.full(len(index), np.nan)
-    nothing = np.zeros((member.size, member.size), np.float16)
-
-    def look(position: int) -> Array | None:
-        seen = error_map(position)
-        return None if seen is None else seen[2].numpy().astype(np.float16)
-
+    look = _maps(model, name, frames, index)
+    peaks, file = np.full(len(index), np.nan), None
     # A frame at a time is work for one core.
-    with path.open("wb") as file, ThreadPoolExecutor(available() or 1) as pool:
-        for position, error in enumerate(pool.map(look, range(len(index)))):
-            if error is not None:
-                peaks[position] = error.max()
-            file.write((nothing if error is None else error).tobytes())
+    with ThreadPoolExecutor(available() or 1) as pool:
+        for position, found in enumerate(pool.map(look, range(len(index)))):
+            if found is not None:
+                if file is None:
+                    file = np.lib.format.open_memmap(path, "w+", np.float16, (len(index), *found.shape))
+                peaks[position], file[position] = found.max(), found
             advance(1)
     return peaks
+
+
+def _maps(model: Any, name: str, frames: Array, index: Any) -> Callable[[int], Array | None]:
+    """Return a function from a frame to its map, (h, w), or None, by whichever code the model brought."""
+    ensemble = model.ensemble
+    if hasattr(ensemble, "explain"):
+        explain = ensemble.explain(name, frames, index, model.device)
+    else:  # of before there were detectors
+        member = ensemble.members[name]
+        samples = member.kind_of_input().samples(frames, index, model.device)
+        error_maps = _named("error_maps", "vad.scoring.frame_scores", "vad.scoring")
+        explain = error_maps(ensemble.network(name), samples, member.training.precision, model.device)
+
+    def look(position: int) -> Array | None:
+        found = explain(position)
+        return None if found is None else np.asarray(found.map if hasattr(found, "map") else found[2])
+
+    return look
 
 
 def _named(name: str, *modules: str) -> Any:
@@ -61,11 +70,13 @@ def _named(name: str, *modules: str) -> Any:
 
 def _score(model: Any, request: dict[str, Any], advance: Advance) -> Any:
     index = _named("FrameIndex", "vad.data.frame_index", "vad.scores")(np.load("video.npy"), np.load("frame.npy"))
-    files = request["frames"].items()
-    frames = {int(size): np.memmap(path, np.uint8, "r", offset, tuple(shape)) for size, (path, offset, shape) in files}
-    if request["member"]:
-        return write_errors(model, request["member"], frames, index, Path(request["errors"]), advance)
-    return model.ensemble.score(frames, index, model.device, request["normalization"], advance)
+    frames = {n: np.memmap(path, np.uint8, "r", at, tuple(shape)) for n, (path, at, shape) in request["frames"].items()}
+    ensemble, name = model.ensemble, request["member"]
+    if name:
+        return write_maps(model, name, frames[name], index, Path(request["maps"]), advance)
+    seen = ensemble.view if hasattr(ensemble, "view") else lambda member: ensemble.members[member].size
+    by_view = {seen(member): values for member, values in frames.items()}
+    return ensemble.score(by_view, index, model.device, request["normalization"], advance)
 
 
 def main() -> None:
@@ -79,8 +90,7 @@ def main() -> None:
         import mlflow
 
         model = mlflow.pyfunc.load_model(folder).unwrap_python_model()
-        sizes = {name: member.size for name, member in model.ensemble.members.items()}
-        tell("result", [model.ensemble.variant_name, sizes])
+        tell("result", model.ensemble.variant_name)
         while True:
             request = json.loads(connection.recv_bytes())
             np.save("result.npy", _score(model, request, partial(tell, "advance")))

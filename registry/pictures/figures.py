@@ -18,7 +18,7 @@ from vad.data.frame_index import Flags, FrameIndex, Values
 from vad.measures.metrics import CONFIDENCE, Measured, precision_band
 
 if TYPE_CHECKING:  # it would load PyTorch
-    from vad.detectors.training.trainer import Epoch
+    from vad.detectors.base import Epoch
 
 
 def precision_recall(path: Path, scores: Values, labels: Flags, index: FrameIndex, measured: Measured) -> None:

@@ -28,17 +28,14 @@ _SHADE: dict[str, Any] = {"color": ORANGE, "alpha": 0.3, "lw": 0}
 def worst_positions(
     index: FrameIndex, scores: Values, labels: Flags, count: int = WORST
 ) -> tuple[list[int], list[int]]:
-    """Where the worst false alarms and misses lie: the highest normal and the lowest anomalous scores, worst first.
-
-    Two of a kind in one video are at least `APART` frames apart: else one event would take all places.
-    """
-    rising = np.argsort(scores, kind="stable")
-    falling = np.argsort(-scores, kind="stable")
+    """Where the worst false alarms and misses lie: the highest normal and the lowest anomalous scores, worst first."""
+    rising, falling = (np.argsort(values, kind="stable") for values in (scores, -scores))
     alarms, misses = falling[~labels[falling]], rising[labels[rising]]
     return _apart(index, alarms, count), _apart(index, misses, count)
 
 
 def _apart(index: FrameIndex, candidates: NDArray[np.intp], count: int) -> list[int]:
+    """The first of the candidates, in one video `APART` frames apart at least: else one event would take all places."""
     free = np.ones(len(index), bool)
     chosen: list[int] = []
     for position in candidates.tolist():
@@ -52,12 +49,12 @@ def _apart(index: FrameIndex, candidates: NDArray[np.intp], count: int) -> list[
 
 
 def timelines(path: Path, index: FrameIndex, variants: Mapping[str, Values], best: str, labels: Flags | None) -> None:
-    """Scores over frames, a panel a video (the first `MOST_PANELS` of them): the best variant, the others behind it.
-
-    The others are shifted and stretched to the best one's mean and spread, so that their shapes can be compared.
-    """
+    """Scores over frames, a panel a video: the best variant, and behind it the others, fitted to its mean and spread."""
     scores = variants[best]
-    others = [_fitted(values, scores) for name, values in variants.items() if name != best]
+    others = []
+    for values in (values for name, values in variants.items() if name != best):
+        stretch = scores.std() / values.std() if np.ptp(values) > 0 else 0.0
+        others.append(np.asarray((values - values.mean()) * stretch + scores.mean()))
     alarms, misses = ([], []) if labels is None else worst_positions(index, scores, labels)
     spans = index.spans[:MOST_PANELS]
     columns = next(c for c, most in ((1, 3), (2, 10), (3, 36), (4, MOST_PANELS)) if len(spans) <= most)
@@ -105,7 +102,7 @@ def _timeline(
     for piece in np.split(np.arange(span.start, span.stop), breaks):
         x = index.frame[piece]
         if others:
-            # one line with NaN between variants: many lines would be slow: many lines would take long
+            # One line with NaN between variants: many lines would be slow.
             ends = [np.append(values[piece], np.nan) for values in others]
             axes.plot(np.tile(np.append(x, np.nan), len(others)), np.concatenate(ends), color=FAINT, lw=0.5)
         axes.plot(x, scores[piece], color=BLUE, lw=1.3, marker="o" if len(piece) == 1 else "", ms=3.5)
@@ -122,12 +119,6 @@ def _shade(axes: Axes, x: NDArray[Any], labels: Flags) -> None:
     edges = np.flatnonzero(np.diff(labels.astype(np.int8), prepend=0, append=0)).reshape(-1, 2)
     bars = [(x[a] - 0.5, x[b - 1] - x[a] + 1.0) for a, b in edges]
     axes.broken_barh(bars, (0, 1), transform=axes.get_xaxis_transform(), **_SHADE, zorder=0)
-
-
-def _fitted(values: Values, onto: Values) -> Values:
-    """`values` with the mean and the standard deviation of `onto`."""
-    stretch = onto.std() / values.std() if np.ptp(values) > 0 else 0.0
-    return np.asarray((values - values.mean()) * stretch + onto.mean())
 
 
 def overview(path: Path, index: FrameIndex, scores: Values, variant: str, labels: Flags | None) -> None:
@@ -153,43 +144,48 @@ def overview(path: Path, index: FrameIndex, scores: Values, variant: str, labels
 
 @dataclass(frozen=True, eq=False)
 class WorstFrame:
-    """One frame of `worst_frames`: images are uint8 of shape (H, W, 3), RGB; `error` is of shape (H, W)."""
+    """One frame of `worst_frames`: images are uint8 (H, W, 3), RGB; `error` is (h, w). A bank makes no reconstruction."""
 
     title: str
     frame: NDArray[np.uint8]
-    reconstruction: NDArray[np.uint8]
+    reconstruction: NDArray[np.uint8] | None
     error: NDArray[np.floating]
 
 
 def worst_frames(path: Path, rows: Sequence[WorstFrame]) -> None:
-    """Frame, reconstruction and error side by side, for up to eight frames; all errors on one scale."""
+    """Frame, reconstruction (where there is one) and error side by side, for up to eight frames; all errors on one scale."""
     rows = rows[:_MOST_ROWS]
+    with_made = all(row.reconstruction is not None for row in rows)
+    heads = ["frame", "reconstruction", "error"] if with_made else ["frame", "anomaly map"]
+    panels = len(heads)
     sides = 1 if len(rows) <= 3 else 2
     lines = max(1, -(-len(rows) // sides))
     shape = rows[0].frame.shape if rows else (1, 3)
-    height = (2.92 if sides == 1 else 1.39) * shape[0] / shape[1]  # what the layout below leaves to an image
+    # What the layout below leaves to an image.
+    height = (2.92 if sides == 1 else 1.39) * 3 / panels * shape[0] / shape[1]
     errors = np.concatenate([row.error.ravel() for row in rows]) if rows else np.zeros(1)
     most = float(np.quantile(errors, 0.995)) or float(errors.max()) or 1.0
     with sheet(path, 0.95 + lines * (height + 0.225), dense=True) as figure:
         if not rows:
             figure.text(0.5, 0.5, "there are no frames to show", ha="center")
             return
-        ratios = [1, 1, 1] if sides == 1 else [1, 1, 1, 0.12, 1, 1, 1]
+        ratios = [1] * panels if sides == 1 else [*[1] * panels, 0.12, *[1] * panels]
         grid = figure.add_gridspec(lines, len(ratios), width_ratios=ratios)
         shown = []
         for number, row in enumerate(rows):
             line, side = number % lines, number // lines
-            three = [figure.add_subplot(grid[line, 4 * side + column]) for column in range(3)]
-            three[0].imshow(row.frame)
-            three[1].imshow(row.reconstruction)
-            heat = three[2].imshow(row.error, cmap="inferno", vmin=0, vmax=most)
-            for axes, head in zip(three, ("frame", "reconstruction", "error"), strict=True):
+            shown_here = [figure.add_subplot(grid[line, (panels + 1) * side + column]) for column in range(panels)]
+            shown_here[0].imshow(row.frame)
+            if row.reconstruction is not None and with_made:
+                shown_here[1].imshow(row.reconstruction)
+            heat = shown_here[-1].imshow(row.error, cmap="inferno", vmin=0, vmax=most)
+            for axes, head in zip(shown_here, heads, strict=True):
                 axes.set(xticks=[], yticks=[])
                 axes.set_axis_off()
                 if line == 0:
                     axes.set_title(head, loc="center", color="#6B6B6B")
-            three[0].set_title(row.title + ("\n" if line == 0 else ""))
-            shown += three
+            shown_here[0].set_title(row.title + ("\n" if line == 0 else ""))
+            shown += shown_here
         bar = figure.colorbar(heat, ax=shown, location="bottom", shrink=0.4, aspect=40, pad=0.02, extend="max")
         bar.ax.xaxis.set(major_locator=MaxNLocator(5), major_formatter="{x:g}")
-        bar.set_label("error, one scale for all")
+        bar.set_label(f"{heads[-1]}, one scale for all")

@@ -1,7 +1,4 @@
-"""The look of every picture: size, colours, and the figure that they are drawn on. The same data give the same bytes.
-
-MLflow shows them about 900 px wide; they have twice as many pixels, for sharp screens. Colours are Okabe and Ito's.
-"""
+"""The look of every picture: size, colours (Okabe and Ito's), and the figure that they are drawn on."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +11,7 @@ from matplotlib.figure import Figure
 
 from vad.system.files import replacing
 
-WIDTH, DPI = 9.0, 200
+WIDTH, DPI = 9.0, 200  # twice the pixels that MLflow shows, for sharp screens
 
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 BLUE, VERMILLION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"

@@ -1,35 +1,22 @@
 """A run of an entry before it begins: what was asked for, what that comes to, and what all runs of one command share."""
 
-import time
-import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-import torch
-from filelock import FileLock, Timeout
-
-from registry.console import Bar, detail, say
+from registry.console import say
 from registry.data.datasets import Dataset, open_frames_of, open_scores_of, read_files
-from registry.engines.base import Engine, open_engine
 from registry.entries.loading import Loaded, default_profile, load_entry
 from registry.entries.plan import Plan, make_plan, rehearse
-from registry.models.promotion import read_policy
-from registry.runs.members import MemberStore
-from registry.signals import was_stopped
-from registry.store.runlog import RunLog
-from registry.store.tracking import Tracking
+from registry.models.production import read_policy
 from vad.data.frame_index import FrameIndex, Values
 from vad.data.frameset import Labels, Split
-from vad.detectors.member import SCORING_CODE, TRAINING_CODE, Member, digest_of, named_code
+from vad.detectors.member import SCORING_CODE, TRAINING_CODE, digest_of, named_code
 from vad.errors import InputError
-from vad.frames.store import Frames, SplitSource
-from vad.images.decode import RESIZE_FILTER
-from vad.inputs import Samples
-from vad.system.devices import device
-from vad.system.files import replacing
+from vad.frames.repaired import TrainRepairs
+from vad.frames.store import SplitSource, frame_size
+from vad.images.view import View
+from vad.repair import FittedRepair
 
 PROXY_SEED = 20260101
 
@@ -68,15 +55,30 @@ class Timing:
 
 @dataclass(frozen=True)
 class Subset:
-    """Frames to train on or to score. `source` is None where only files of scores name the frames."""
+    """Frames to train on or to score. `source` is None where only files of scores name the frames.
+
+    `repairs` are applied to test frames; train frames have none.
+    """
 
     name: str
     index: FrameIndex
     source: SplitSource | None
+    repairs: TrainRepairs | None = None
 
     @property
     def digest(self) -> str:
         return self.source.digest if self.source else ""
+
+    @property
+    def seen_digest(self) -> str:
+        """Digest of the frames as members see them, repaired."""
+        if self.repairs is None:
+            return self.digest
+        return digest_of({"frames": self.digest, "repairs": [repair.digest for repair in self.repairs.fitted]})
+
+    def view(self, view: View) -> View:
+        """Return this view of these frames."""
+        return self.repairs.view(view) if self.repairs else view
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,7 @@ class RunContext:
     """All that decides one run of an entry.
 
     `targets` are the frames that every member scores: the test frames and, where these have no labels, held-out frames with painted anomalies.
+    `normal` are train frames that fitted members look at once more where scores are calibrated: those held out, else all.
     `judge` are the labels of the last target. `files` are the scores of streams that read a file, `file_digests` those
     files' SHA-256. `force_mark` is the id of the forced command, which reruns everything.
     """
@@ -93,6 +96,7 @@ class RunContext:
     plan: Plan
     data: Dataset
     train: Subset | None
+    normal: Subset | None
     targets: tuple[Subset, ...]
     judge: Labels | None
     files: dict[str, Values]
@@ -108,6 +112,21 @@ class RunContext:
     def judged(self) -> Subset:
         """The target whose labels decide: the test frames, or the painted ones where the test has no labels."""
         return self.targets[-1]
+
+    @property
+    def repairs(self) -> tuple[FittedRepair, ...]:
+        """The fitted repairs of test frames; train frames must be decoded."""
+        test = self.targets[0]
+        return test.repairs.fitted if test.repairs else ()
+
+    def scores_digest(self, member: str, subset: Subset) -> str:
+        """Digest of all that decides a member's scores of these frames beside the member: how it sees them, and calibration."""
+        about = {"frames": subset.seen_digest}
+        if subset is self.normal:
+            about["neighbours"] = "left out"
+        if self.normal is not None and self.plan.calibrated_maps(member):
+            about["calibrated by"] = self.normal.digest
+        return digest_of(about) if len(about) > 1 else subset.seen_digest
 
     @property
     def force_tags(self) -> dict[str, str]:
@@ -139,21 +158,24 @@ def prepare(request: Request, data: Dataset | None = None) -> RunContext:
         data = open_scores_of(make_plan(loaded, labelled=True), request.labels, request.home, request.first_frame)
     elif data is None:
         data = open_frames_of(request.data, request.labels, request.home, request.first_frame)
-    plan = make_plan(loaded, labelled=data.labels is not None)
+    frame = (frame_size(data.frames.train),) if data.frames else ()
+    plan = make_plan(loaded, data.labels is not None, *frame)
     rehearse(plan, data.index)
     files, file_digests = read_files(plan, data.index)
     if data.frames is None:
         test = Subset("test", data.index, None)
-        return RunContext(request, loaded, plan, data, None, (test,), data.labels, files, file_digests)
+        return RunContext(request, loaded, plan, data, None, None, (test,), data.labels, files, file_digests)
 
-    targets = [Subset("test", data.index, SplitSource(data.frames.test))]
     judge = data.labels
     train, held = _hold_out(plan, data.frames.train)
+    source = SplitSource(train)
+    repairs = TrainRepairs(plan.repair, source, train.index, request.home / "frames") if plan.repair else None
+    targets = [Subset("test", data.index, SplitSource(data.frames.test), repairs)]
     if judge is None and held is not None:
         from vad.synthetic.painted import PaintedSource
 
         painted = PaintedSource(held, PROXY_SEED)
-        targets.append(Subset("proxy", painted.index, painted))
+        targets.append(Subset("proxy", painted.index, painted, repairs))
         judge = Labels(painted.labels, "painted anomalies")
         data = replace(data, proxy=painted.digest)
         try:
@@ -161,8 +183,9 @@ def prepare(request: Request, data: Dataset | None = None) -> RunContext:
         except InputError as error:
             raise InputError(f"{error} (among the frames held out of training; a larger holdout helps too)") from None
     _require_samples(plan, train.index)
-    subset = Subset("train", train.index, SplitSource(train))
-    return RunContext(request, loaded, plan, data, subset, tuple(targets), judge, files, file_digests)
+    subset = Subset("train", train.index, source)
+    normal = subset if held is None else Subset("held-out", held.index, SplitSource(held))
+    return RunContext(request, loaded, plan, data, subset, normal, tuple(targets), judge, files, file_digests)
 
 
 def _hold_out(plan: Plan, split: Split) -> tuple[Split, Split | None]:
@@ -189,16 +212,10 @@ def _require_samples(plan: Plan, index: FrameIndex) -> None:
                 f"{plan.name}: members.{member.group}: input {member.input.name} finds no sample in the train videos, whose "
                 f"longest has {longest} frames; it needs longer ones (with break_at_gaps, longer without a gap) or an input that looks at fewer"
             )
-        size = member.training.batch_size
-        if count % size == 1 % size:  # a batch of one, on which batch norm over 1 x 1 maps cannot train
-            try:
-                with torch.no_grad():
-                    member.build().train()(torch.zeros(1, *member.kind_of_input().shape(member.size).sides))
-            except ValueError as error:
-                raise InputError(
-                    f"{plan.name}: members.{member.group}.batch_size: {size} leaves one of {count:,} samples for the last "
-                    f"batch, on which this network cannot train ({error}); choose another"
-                ) from None
+        try:
+            member.detector().require_samples(count)
+        except InputError as error:
+            raise InputError(f"{plan.name}: members.{member.group}.{error}") from None
 
 
 def announce(context: RunContext) -> None:
@@ -225,90 +242,3 @@ def say_settings(context: RunContext) -> None:
 
 def told_labels(data: Dataset) -> str:
     return f"labels from {data.labels.source}" if data.labels else "no labels: figures are proxies (see docs/data.md)"
-
-
-@dataclass(frozen=True)
-class Session:
-    """What the runs of one command share.
-
-    `maps` are the decoded frames, by the digest of their source and by size. `failed` says why members and experiments
-    failed, by digest.
-    """
-
-    tracking: Tracking
-    store: MemberStore
-    engine: Engine
-    device: torch.device
-    home: Path
-    maps: dict[tuple[str, int], Frames] = field(default_factory=dict)
-    failed: dict[str, str] = field(default_factory=dict)
-
-    @contextmanager
-    def lock(self, digest: str, waiting: str | None = None) -> Iterator[bool]:
-        """Let one process of this folder train a member, or run an experiment; yield whether it is this one.
-
-        With `waiting`, say so and wait for the process that holds the lock; look again then for what it made. A process
-        that waits must not hold a member's lock.
-        """
-        lock = FileLock(self.home / "locks" / digest)
-        try:
-            held = lock.acquire(blocking=False)
-        except Timeout:
-            if waiting is None:
-                yield False
-                return
-            say(f"  {waiting}; waiting for that")
-            held = lock.acquire()
-        with held:
-            yield True
-
-    def samples(self, member: Member, subset: Subset, *, training: bool = False) -> Samples:
-        """A member's samples of these frames. Those that are slow to make are made once, and kept beside the frames."""
-        frames = self.maps[subset.digest, member.size]
-        samples = member.kind_of_input().samples(frames, subset.index, self.device, training=training)
-        if samples.slow:
-            place = self.home / "frames" / f"{subset.digest[:24]}-{member.size}-{RESIZE_FILTER}"
-            with Bar(f"{member.input.name}", len(subset.index)) as bar:
-                samples.keep(place, bar.advance)
-        return samples
-
-
-@contextmanager
-def ended(log: RunLog) -> Iterator[RunLog]:
-    """Give a run the status by which the block ends."""
-    try:
-        yield log
-    except BaseException as error:
-        log.end("KILLED" if was_stopped(error) or isinstance(error, GeneratorExit) else "FAILED")
-        raise
-    log.end("FINISHED")
-
-
-@contextmanager
-def open_session(contexts: Sequence[RunContext]) -> Iterator[tuple[Session, list[RunContext]]]:
-    """Engine and tracking store for the runs of one command, and the runs. However the block ends, none stays RUNNING."""
-    request = contexts[0].request
-    engine = open_engine(request.engine, request.gpu_share, chosen := device())
-    detail(f"device {chosen}, engine {request.engine}")
-    tracking = Tracking(new=True)
-    store = MemberStore(tracking, request.home)
-    session = Session(tracking, store, engine, chosen, request.home)
-    digest = digest_of({"works": sorted(context.digest for context in contexts)})
-    file = request.home / "forced" / digest[:24]
-    mark = _force_mark(file) if request.force else ""
-    with closing(engine), tracking.ending_runs():
-        yield session, [replace(context, force_mark=mark) for context in contexts]
-    if request.force and not session.failed:
-        file.unlink(missing_ok=True)
-
-
-def _force_mark(file: Path) -> str:
-    """The id of a command with FORCE, or that of the interrupted command which this one resumes, from its file."""
-    if file.is_file():
-        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(file.stat().st_mtime))
-        said = f"FORCE=1 resumes the forced run that was interrupted, begun {when}"
-        say(f"  {said} (delete {file} to start over)")
-        return file.read_text()
-    with replacing(file) as new:
-        new.write_text(uuid.uuid4().hex)
-    return file.read_text()

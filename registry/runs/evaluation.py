@@ -2,21 +2,22 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from registry.console import Bar, detail, plural
-from registry.runs.context import RunContext, Session, Subset
+from registry.runs.context import RunContext, Subset
 from registry.runs.members import Members, TrainedMember
 from registry.runs.result import OVERVIEW, figure_name
-from vad.catalog import Named
+from registry.runs.session import Session
 from vad.data.frame_index import Values
 from vad.measures.metrics import Measured, Sampled, difference, sample
-from vad.scoring.frame_scores import error_maps, score
-from vad.scoring.pipeline import MemberScores, Outcome, run_pipeline
+from vad.scoring.frame_scores import calibrate, explain, score
+from vad.scoring.pipeline import MemberScores, Outcome, Scored, run_pipeline
+from vad.scoring.reductions import FrameScore
 
 
 @dataclass(frozen=True)
@@ -44,49 +45,72 @@ class Evaluation:
         return self.outcomes[-1]
 
 
-def score_targets(context: RunContext, members: Members, session: Session) -> list[MemberScores]:
-    """Each target's scores by member and error: those in the store, and the missing ones, computed and stored now."""
-    scores: list[MemberScores] = []
+def calibrated(context: RunContext, members: Members, session: Session) -> dict[str, TrainedMember]:
+    """Return members with the calibration of the maps that scores need: from the store, else measured and stored now."""
+    ready = dict(members)
+    for name, trained in members.items():
+        kinds, normal = context.plan.calibrated_maps(name), context.normal
+        if kinds and normal is not None:
+            known = session.store.calibration(trained, normal.digest)
+            if any(kind not in known for kind in kinds):
+                samples = session.samples(trained.member, normal)
+                with Bar(f"calibrate {name}", len(samples)) as bar:
+                    known = calibrate(trained.way(session.device, leave_out=True).scorer, samples, kinds, bar.advance)
+                session.store.keep_calibration(trained, normal.digest, known)
+            ready[name] = replace(trained, calibration=known)
+    return ready
+
+
+def score_targets(context: RunContext, members: Members, session: Session) -> tuple[list[Scored], Scored | None]:
+    """Each target's scores by member, and those of train frames where steps need them: from the store, else computed and stored now."""
+    targets = []
     for target in context.targets:
-        found: dict[tuple[str, Named], Values] = {}
-        for name, member in members.items():
-            errors = context.plan.errors(name)
-            stored = {error: session.store.scores(member, target.digest, error) for error in errors}
-            known = {error: v for error, v in stored.items() if v is not None and len(v) == len(target.index)}
-            detail(
-                f"{name}: scores of the {target.name} frames for {len(known)} of {plural(len(errors), 'error')} are in run {member.run_id}"
-            )
-            if missing := [error for error in errors if error not in known]:
-                started = time.perf_counter()
-                known |= _score(member, missing, target, session)
-                context.timing.add("score", time.perf_counter() - started, len(target.index))
-            found |= {(name, error): values for error, values in known.items()}
-        scores.append(found)
-    return scores
+        files = context.files if target.name == "test" else {}  # score files cover the test frames only
+        targets.append(Scored(target.index, _scores(context, members, target, session), files))
+    if context.normal is None or not (train := _scores(context, members, context.normal, session)):
+        return targets, None
+    return targets, Scored(context.normal.index, train)
 
 
-def _score(known: TrainedMember, errors: Sequence[Named], target: Subset, session: Session) -> dict[Named, Values]:
-    """Score frames under these errors, and keep the scores with the member's run."""
-    member, count = known.member, len(target.index)
-    network, samples = known.network(), session.samples(member, target)
-    what = f"score {member.name}" + ("" if target.name == "test" else f" ({target.name})")
-    unit = f"{member.kind_of_input().shape(member.size).kind}s"
-    with Bar(what, len(samples), unit) as bar:
-        started = time.perf_counter()
-        scores = score(network, samples, errors, count, member.training.precision, session.device, bar.advance)
-        rate = count / max(time.perf_counter() - started, 1e-9)
-    session.store.keep_scores(known, target.digest, scores, rate)
-    return scores
+def _scores(context: RunContext, members: Members, subset: Subset, session: Session) -> MemberScores:
+    """Return the scores of these frames by member and score."""
+    found: dict[tuple[str, FrameScore], Values] = {}
+    for name, trained in members.items():
+        wanted = context.plan.scores(name, of_train=subset is context.normal)
+        seen = context.scores_digest(name, subset)
+        stored = {score: session.store.scores(trained, seen, score) for score in wanted}
+        known = {
+            score: values for score, values in stored.items() if values is not None and len(values) == len(subset.index)
+        }
+        reused = f"{len(known)} of {plural(len(wanted), 'score')}"
+        detail(f"{name}: {reused} of the {subset.name} frames reused from run {trained.run_id}")
+        if missing := [score for score in wanted if score not in known]:
+            started = time.perf_counter()
+            known |= _score(trained, missing, subset, session, leave_out=subset is context.normal)
+            seconds = max(time.perf_counter() - started, 1e-9)
+            context.timing.add("score", seconds, len(subset.index))
+            session.store.keep_scores(trained, seen, {one: known[one] for one in missing}, len(subset.index) / seconds)
+        found |= {(name, score): values for score, values in known.items()}
+    return found
 
 
-def fuse(context: RunContext, scores: Sequence[MemberScores]) -> list[Outcome]:
-    """Every variant's scores of each target. Score files cover the test frames only, so variants that read one are left out for other targets."""
+def _score(
+    trained: TrainedMember, scores: Sequence[FrameScore], subset: Subset, session: Session, *, leave_out: bool
+) -> dict[FrameScore, Values]:
+    member, samples = trained.member, session.samples(trained.member, subset)
+    what = f"score {member.name}" + ("" if subset.name == "test" else f" ({subset.name})")
+    with Bar(what, len(samples), member.shape().unit) as bar:
+        way = trained.way(session.device, leave_out=leave_out)
+        return score(way, samples, scores, len(subset.index), bar.advance)
+
+
+def fuse(context: RunContext, targets: Sequence[Scored], train: Scored | None) -> list[Outcome]:
+    """Every variant's scores of each target. Variants that read a file are left out where files do not cover the frames."""
     outcomes = []
-    for target, member_scores in zip(context.targets, scores, strict=True):
-        files = context.files if target.name == "test" else {}
-        streams = {name: s for name, s in context.plan.streams.items() if not s.file or name in files}
+    for scored in targets:
+        streams = {name: s for name, s in context.plan.streams.items() if not s.file or name in scored.files}
         variants = {name: v for name, v in context.plan.variants.items() if streams.keys() >= set(v.streams)}
-        outcomes.append(run_pipeline(streams, variants, member_scores, files, target.index))
+        outcomes.append(run_pipeline(streams, variants, scored, train))
     return outcomes
 
 
@@ -157,9 +181,8 @@ def write_pictures(
         pictures.precision_recall(path, judged, context.judge.values, index, measured[best])
         reference = dict(context.loaded.entry.reference.variants)
         pictures.variant_bars(folder / "variants.png", measured, best, reference, figure_name(data.figure))
-    if members:
-        curves = {name: member.epochs for name, member in members.items()}
-        kept = {name: member.epoch for name, member in members.items()}
+    if curves := {name: member.epochs for name, member in members.items() if member.epochs}:
+        kept = {name: members[name].epoch or 0 for name in curves}
         pictures.loss_curves(folder / "losses.png", curves, kept)
     if rows := _worst_frames(context, evaluation, members, session):
         pictures.worst_frames(folder / "worst_frames.png", rows)
@@ -178,13 +201,14 @@ def _worst_frames(context: RunContext, evaluation: Evaluation, members: Members,
     labels = context.data.labels.values if context.data.labels else np.zeros(len(scores), bool)
     most = _WORST // 2 if context.data.labels else _WORST
     alarms, misses = pictures.worst_positions(index, scores, labels, most)
-    largest = max(known, key=lambda trained: trained.member.size)
+    largest = max(known, key=lambda trained: trained.member.view.height * trained.member.view.width)
     samples = session.samples(largest.member, context.targets[0])
-    error_map = error_maps(largest.network(), samples, largest.member.training.precision, session.device)
+    shown, default = context.plan.scores(largest.member.name)[0], largest.member.detector().maps[0]
+    explained = explain(largest.way(session.device), samples, shown, default)
     rows = []
     for position in [*alarms, *misses] if context.data.labels else alarms:
-        if maps := error_map(position):
+        if found := explained(position):
             what = "" if not context.data.labels else "miss, " if labels[position] else "false alarm, "
             title = f"{index.ids[position]}: {what}score {scores[position]:.2f}"
-            rows.append(pictures.WorstFrame(title, *(values.numpy() for values in maps)))
+            rows.append(pictures.WorstFrame(title, found.seen, found.made, found.map))
     return rows

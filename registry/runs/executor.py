@@ -3,15 +3,18 @@
 import time
 from collections.abc import Iterable, Sequence
 
-from registry.console import Bar, detail, duration, say, whole
+from registry.console import Bar, detail, duration, plural, say, whole
 from registry.models.versions import Versions
-from registry.runs.context import Request, RunContext, Session, Subset, Timing, announce, ended, open_session, prepare
-from registry.runs.evaluation import evaluate, fuse, score_targets
+from registry.runs.context import Request, RunContext, Subset, Timing, announce, prepare
+from registry.runs.evaluation import calibrated, evaluate, fuse, score_targets
 from registry.runs.records import log_members, log_results, open_run, register
 from registry.runs.result import Result, present, stored_result
+from registry.runs.session import Session, ended, open_session
 from registry.runs.training import estimated_steps, look_up, train
 from registry.store.tracking import Tracking
 from vad.frames.store import map_path, open_frames
+from vad.images.view import View
+from vad.repair import SKETCH
 
 
 def run(request: Request) -> Result:
@@ -46,13 +49,12 @@ def execute(context: RunContext, session: Session, say_time: bool = False) -> Re
         with ended(open_run(context, session)) as log:
             detail(f"run {log.run_id} opened in {session.tracking.shown}")
             with whole(context.plan.name, steps.items()):
-                trained = train(context, members, log, session)
-                scores = score_targets(context, trained, session)
-            outcomes = fuse(context, scores)
-            evaluation = evaluate(context, outcomes)
+                trained = calibrated(context, train(context, members, log, session), session)
+                targets, normal = score_targets(context, trained, session)
+            evaluation = evaluate(context, fuse(context, targets, normal))
             detail(f"{len(evaluation.sampled)} variants fused and measured")
             result = log_results(context, evaluation, trained, log, session)
-            log_members(context, trained, scores[-1], log, session)
+            log_members(context, trained, targets[-1].members, log, session)
             detail("figures, scores and pictures logged")
             result = register(context, evaluation, trained, result, log, session)
             detail(result.registered)
@@ -73,26 +75,41 @@ def finished(context: RunContext, tracking: Tracking) -> Result | None:
 
 
 def decode(runs: Iterable[tuple[RunContext, Sequence[str]]], session: Session) -> None:
-    """Decode, for each run and the members that it misses, train frames and targets: each file once, for all sizes."""
-    wanted: dict[str, tuple[Subset, Timing, set[int]]] = {}
-    for context, missing in runs:
-        members = context.plan.members
-        parts = [(context.train, list(missing)), *((target, list(members)) for target in context.targets)]
-        for subset, names in parts:
-            if subset is not None and names:
-                sizes = wanted.setdefault(subset.digest, (subset, context.timing, set()))[-1]
-                sizes.update(members[name].size for name in names)
+    """Decode, for each run and the members that it misses, train frames and targets: each file once, for all views.
+
+    Train frames come first: repairs are fitted on them, and views of test frames hold the repairs.
+    """
+    queue = list(runs)
+    normal = [(c, [name for name in c.plan.members if c.plan.needs_train_frames(name)]) for c, _ in queue]
+    _decode([(c.train, c, names) for c, names in queue] + [(c.normal, c, names) for c, names in normal], session)
+    _decode([(target, c, list(c.plan.members)) for c, _ in queue for target in c.targets], session)
+    for context, _ in queue:
+        if (evidence := session.repair_evidence(context)) is not None:
+            for repair, found in zip(context.repairs, (evidence > 0).sum(0), strict=True):
+                say(f"  repair {repair.named.name}: {found:,} of {len(evidence):,} test frames of {context.data.name}")
+
+
+def _decode(parts: Iterable[tuple[Subset | None, RunContext, Sequence[str]]], session: Session) -> None:
+    """Decode subsets of frames in the views of these members of a run."""
+    wanted: dict[str, tuple[Subset, Timing, set[View]]] = {}
+    for subset, context, names in parts:
+        views = {context.plan.members[name].view for name in names}
+        if subset is context.train and context.plan.repair:
+            views.add(SKETCH)
+        if subset is not None and views:
+            found = wanted.setdefault(subset.digest, (subset, context.timing, set()))[-1]
+            found.update(subset.view(view) for view in views)
     folder = session.home / "frames"
-    for subset, timing, sizes in wanted.values():
+    for subset, timing, views in wanted.values():
         source, started = subset.source, time.perf_counter()
         assert source is not None
-        if all(map_path(folder, source, size).exists() for size in sizes):
-            found = open_frames(source, sorted(sizes), folder)
+        if all(map_path(folder, source, view).exists() for view in views):
+            frames = open_frames(source, views, folder)
             detail(
-                f"{subset.name}: {len(source):,} frames at {sorted(sizes)} px reused, as decoded before, from {folder}"
+                f"{subset.name}: {len(source):,} frames in {plural(len(views), 'view')} reused, as decoded before, from {folder}"
             )
         else:
             with Bar(f"decode {subset.name}", len(source)) as bar:
-                found = open_frames(source, sorted(sizes), folder, bar.advance)
+                frames = open_frames(source, views, folder, bar.advance)
             timing.add("decode", time.perf_counter() - started, len(source))
-        session.maps.update({(subset.digest, size): frames for size, frames in found.items()})
+        session.maps.update({(subset.digest, view): values for view, values in frames.items()})

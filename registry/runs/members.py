@@ -3,24 +3,24 @@
 import json
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor
 
 from registry.console import say
 from registry.store.record import Altered
 from registry.store.runlog import RunLog
 from registry.store.tracking import Found, Tracking
-from vad.catalog import Named
 from vad.data.frame_index import Values
+from vad.detectors.base import Epoch, Trained
 from vad.detectors.member import SCORING_CODE, Member, digest_of
-from vad.detectors.training.trainer import Epoch, Trained
 from vad.errors import InputError
-from vad.scoring.reconstruction_errors import ERRORS
+from vad.scoring.frame_scores import Calibration, Way
+from vad.scoring.reductions import FrameScore, code_of
 from vad.system.files import sha256
-from vad.system.weights import fit_weights, load_tensors, save_tensors
+from vad.system.weights import load_tensors, save_tensors
 
 _WEIGHTS = "weights.safetensors"
 _ABOUT = "checkpoint.json"
@@ -28,26 +28,31 @@ _ABOUT = "checkpoint.json"
 
 @dataclass(frozen=True)
 class TrainedMember:
-    """A member whose weights are in the store, with the precision of its training; the run that trained it, and how."""
+    """A fitted member whose state is in the store, with the precision of its training; the run that fitted it, and how.
+
+    Of a network also its epochs, the one that its weights come from, and its loss; others have none.
+    """
 
     member: Member
     run_id: str
     trained_for: str
     weights: Path
-    epoch: int
-    loss: float
+    epoch: int | None
+    loss: float | None
     epochs: tuple[Epoch, ...]
+    seconds: float
+    calibration: Calibration = field(default_factory=dict)
 
     @property
-    def seconds(self) -> float:
-        return sum(epoch.seconds for epoch in self.epochs)
+    def told(self) -> list[str]:
+        """What a person is told of its training."""
+        return [] if self.epoch is None else [f"epoch {self.epoch}", f"loss {self.loss:.5f}"]
 
-    def network(self) -> nn.Module:
-        """The network with its trained weights."""
-        network = self.member.build()
+    def way(self, device: torch.device, *, leave_out: bool = False) -> Way:
+        """The fitted detector on a device, with its calibration; `leave_out` as in `Detector.scorer`."""
         state, _ = load_tensors(self.weights)
-        fit_weights(network, state, str(self.weights))
-        return network
+        scorer = self.member.detector().scorer(state, str(self.weights), device, leave_out=leave_out)
+        return Way(scorer, {kind: values.to(device) for kind, values in self.calibration.items()})
 
 
 Members = Mapping[str, TrainedMember]
@@ -86,7 +91,8 @@ class MemberStore:
             weights,
             content["epoch"],
             content["loss"],
-            tuple(Epoch(**epoch) for epoch in content["epochs"]),
+            epochs := tuple(Epoch(**epoch) for epoch in content["epochs"]),
+            content.get("seconds") or sum(epoch.seconds for epoch in epochs),
         )
 
     def keep(self, member: Member, digest: str, trained: Trained, samples: int, log: RunLog) -> TrainedMember:
@@ -98,15 +104,13 @@ class MemberStore:
             "loss": trained.loss,
             "settings": member.settings(),
             "epochs": [asdict(epoch) for epoch in trained.epochs],
+            "seconds": trained.seconds,
             **computed,
         }
-        seconds = sum(epoch.seconds for epoch in trained.epochs)
-        metrics = {
-            "best_loss": trained.loss,
-            "best_epoch": trained.epoch,
-            "train_seconds": seconds,
-            "train_frames_per_second": samples * len(trained.epochs) / max(seconds, 1e-9),
-        }
+        seen = samples * max(1, len(trained.epochs))
+        metrics = {"train_seconds": trained.seconds, "train_frames_per_second": seen / max(trained.seconds, 1e-9)}
+        if trained.epoch is not None and trained.loss is not None:
+            metrics |= {"best_loss": trained.loss, "best_epoch": trained.epoch}
         with tempfile.TemporaryDirectory() as temporary:
             weights = Path(temporary) / _WEIGHTS
             save_tensors(weights, trained.state, {**content, "digest": digest})
@@ -119,28 +123,47 @@ class MemberStore:
             return known
         raise InputError(f"the weights of {member.name} were logged to run {log.run_id}, but cannot be read back")
 
-    def scores(self, known: TrainedMember, frames_digest: str, error: Named) -> Values | None:
-        """The member's scores of these frames under this error, if they were computed before."""
+    def scores(self, known: TrainedMember, frames_digest: str, score: FrameScore) -> Values | None:
+        """The member's scores of these frames, if they were computed before."""
         try:
-            path = self._tracking.fetch(known.run_id, f"scores/{_score_name(frames_digest, error)}", self._home)
+            path = self._tracking.fetch(known.run_id, f"scores/{_score_name(frames_digest, score)}", self._home)
             return None if path is None else load_tensors(path)[0]["scores"].numpy()
         except InputError:
             return None
 
     def keep_scores(
-        self, known: TrainedMember, frames_digest: str, scores: Mapping[Named, Values], frames_per_second: float
+        self, known: TrainedMember, frames_digest: str, scores: Mapping[FrameScore, Values], frames_per_second: float
     ) -> None:
         """Log a member's scores with its run."""
         with tempfile.TemporaryDirectory() as temporary:
-            for error, values in scores.items():
-                path = Path(temporary) / _score_name(frames_digest, error)
-                about = {"frames": frames_digest, "error": error.label}
+            for score, values in scores.items():
+                path = Path(temporary) / _score_name(frames_digest, score)
+                about = {"frames": frames_digest, "error": score.label}
                 save_tensors(path, {"scores": torch.from_numpy(values)}, about)
             log = self._tracking.reopen(known.run_id)
             log.artifacts(Path(temporary), "scores", metrics={"score_frames_per_second": frames_per_second})
 
+    def calibration(self, known: TrainedMember, frames_digest: str) -> dict[str, Tensor]:
+        """Return the calibrations of the member's maps on these train frames, by kind, that were measured before."""
+        try:
+            path = self._tracking.fetch(known.run_id, _calibration_name(frames_digest), self._home)
+            return {} if path is None else load_tensors(path)[0]
+        except InputError:
+            return {}
 
-def _score_name(frames_digest: str, error: Named) -> str:
-    code = ERRORS.code(error.name)
+    def keep_calibration(self, known: TrainedMember, frames_digest: str, calibration: Mapping[str, Tensor]) -> None:
+        """Log the calibrations of a member's maps with its run."""
+        folder, _, name = _calibration_name(frames_digest).partition("/")
+        with tempfile.TemporaryDirectory() as temporary:
+            save_tensors(Path(temporary) / name, dict(calibration), {"frames": frames_digest})
+            self._tracking.reopen(known.run_id).artifacts(Path(temporary), folder)
+
+
+def _score_name(frames_digest: str, score: FrameScore) -> str:
+    code = code_of(score)
     mark = f"-{digest_of(code)[:12]}" if code else ""
-    return f"{frames_digest[:24]}-{error.label}-{SCORING_CODE}{mark}.safetensors"
+    return f"{frames_digest[:24]}-{score.label}-{SCORING_CODE}{mark}.safetensors"
+
+
+def _calibration_name(frames_digest: str) -> str:
+    return f"calibration/{frames_digest[:24]}-{SCORING_CODE}.safetensors"

@@ -14,18 +14,21 @@ from registry.models.production import Production
 from registry.models.versions import Versions
 from registry.provenance import provenance
 from registry.runs import identity
-from registry.runs.context import RunContext, Session
+from registry.runs.context import RunContext
 from registry.runs.evaluation import Evaluation, findings, write_pictures
 from registry.runs.members import Members, TrainedMember
 from registry.runs.result import FILE, Result, describe, describe_version, reference_for, reference_text
+from registry.runs.session import Session
 from registry.store import score_table
 from registry.store.runlog import DESCRIPTION, RunLog
 from registry.store.score_table import ScoreTable, write_table
 from registry.store.tracking import Found, Tracking
 from registry.store.ui import TAG as VIEW_TAG
 from registry.store.ui import saved_view
+from vad import blocks
 from vad.data.tables import write_scores
 from vad.detectors.training.losses import Weighted
+from vad.frames.repaired import write_findings
 from vad.measures.metrics import Measured
 from vad.scoring import ensemble as ensembles
 from vad.scoring.pipeline import MemberScores
@@ -65,7 +68,6 @@ def _tags(context: RunContext) -> dict[str, str]:
         "vad.set": " ".join(context.loaded.overrides),
         "vad.variant_chosen_by": f"{context.data.figure} on {by}" if context.judge else "order in the entry",
         "vad.metric": "average precision, pooled over all frames; 95 % interval by bootstrap over videos",
-        "vad.normalization": "from the test frames (transductive)",
         **provenance(str(context.loaded.path)),
         **context.force_tags,
         "vad.engine": context.request.engine,
@@ -78,7 +80,7 @@ def _tags(context: RunContext) -> dict[str, str]:
 def _params(context: RunContext, session: Session) -> dict[str, object]:
     """Few and well named: what a person would sort and filter runs by. All of it is in resolved.yaml."""
     members = list(context.plan.members.values())
-    recipes = [member.training for member in members]
+    recipes = [member.training for member in members if member.training]
 
     def each(values: Iterable[object]) -> str:
         return "/".join(dict.fromkeys(map(str, values))) or "-"
@@ -91,6 +93,7 @@ def _params(context: RunContext, session: Session) -> dict[str, object]:
         "members": len(members),
         "sizes": each(context.plan.sizes()),
         "loss": each(_loss(recipe.loss) for recipe in recipes),
+        "repair": each(repair.label for repair in context.plan.repair),
         "epochs": each(recipe.epochs for recipe in recipes),
         "lr": each(recipe.lr for recipe in recipes),
         "precision": each(for_training(recipe.precision, session.device) for recipe in recipes),
@@ -118,16 +121,17 @@ def log_results(context: RunContext, evaluation: Evaluation, members: Members, l
         session.tracking.link(log.run_id, log.experiment_id),
         findings=findings(context, evaluation, log.place()),
     )
-    tags = {DESCRIPTION: describe(entry, result, log)}
+    tags = {DESCRIPTION: describe(entry, result, log, any(member.epochs for member in members.values()))}
     stated, of = reference_for(entry, best)
     if stated is not None:
         tags |= {"vad.reference_ap": f"{stated:.4f}", "vad.reference_of": of}
+    tags["vad.transductive"] = "yes" if context.plan.variants[best].transductive(context.plan.streams) else "no"
     costs = _costs(members, session.tracking) | context.timing.metrics()
     log.log(_figures(context, evaluation, stated, costs), {"best_variant": best}, tags)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         predictions = folder / f"predictions-{best}.csv"
-        _write_files(context, evaluation, predictions)
+        _write_files(context, evaluation, predictions, session)
         digest = sha256(predictions)
         write_pictures(context, evaluation, members, session, folder / "pictures")
         log.artifacts(folder, tags={"vad.predictions_sha256": digest})
@@ -161,14 +165,18 @@ def _costs(members: Members, tracking: Tracking) -> dict[str, float]:
     return costs
 
 
-def _write_files(context: RunContext, evaluation: Evaluation, predictions: Path) -> None:
+def _write_files(context: RunContext, evaluation: Evaluation, predictions: Path, session: Session) -> None:
     """A predictions file of the best variant; beside it the entry as written and as resolved, and the scores of all."""
     loaded, test, folder = context.loaded, evaluation.test.variants, predictions.parent
     (folder / "entry.yaml").write_text(loaded.source)
     resolved = {"name": context.plan.name, "profile": loaded.profile, "set": list(loaded.overrides)}
     (folder / "resolved.yaml").write_text(yaml.safe_dump({**resolved, **context.plan.settings()}, sort_keys=False))
     (folder / identity.FILE).write_text(json.dumps(identity.identity(context), indent=1))
+    if any(name.startswith("blocks/") for name in context.plan.code()):  # `vad reproduce` runs with these
+        blocks.copy_own(folder / "blocks")
     write_scores(predictions, context.data.index, test[evaluation.best])
+    if (evidence := session.repair_evidence(context)) is not None:
+        write_findings(folder / "repairs.csv", context.data.index, context.repairs, evidence)
     labels = context.data.labels.values if context.data.labels else None
     write_table(folder / score_table.TEST, ScoreTable(context.data.index, labels, test))
     if context.judge and not context.data.labels:
@@ -193,7 +201,7 @@ def log_members(context: RunContext, members: Members, scores: MemberScores, log
         model = run.tags.get(_MODEL)
         known = tracking.model_metrics(model) if model else None
         figures = {}
-        for error in context.plan.errors(name):
+        for error in context.plan.scores(name):
             key = f"{context.data.figure}_alone.{error.label}"
             values = scores[name, error]
             scored = np.isfinite(values)
@@ -213,9 +221,9 @@ def _log_model(trained: TrainedMember, run: Found, tracking: Tracking) -> str:
     params = {
         "entry": run.tags.get("vad.entry", ""),
         "profile": run.tags.get("vad.profile", ""),
-        **{"scale": member.size, "group": member.group, "seed": member.seed, "model": member.model},
-        **dict(member.options),
-        **{"input": member.input.name, "epoch": trained.epoch},
+        **{"scale": member.view.label, "group": member.group, "model": member.model, **dict(member.options)},
+        **{"input": member.input.name},
+        **({} if trained.epoch is None else {"seed": member.seed, "epoch": trained.epoch}),
     }
     model_id = str(tracking.begin_model(run.run_id, run.experiment_id, member.name, params, "member").model_id)
     tracking.client.finalize_logged_model(model_id, "READY")
@@ -235,14 +243,17 @@ def register(
         said = "no model: without labels or held-out frames nothing says which variant is best (set holdout: 0.1)"
     else:
         name, versions = from_frames[0], Versions(session.tracking)
-        chosen = ensembles.select(
+        whole = ensembles.Ensemble(
             {key: trained.member for key, trained in members.items()},
+            {key: trained.weights for key, trained in members.items()},
             streams,
             name,
             variants[name],
             evaluation.test.fitted,
-            {key: trained.weights for key, trained in members.items()},
+            context.repairs,
+            {key: trained.calibration for key, trained in members.items() if trained.calibration},
         )
+        chosen = ensembles.select(whole, name, variants[name])
         digest = ensembles.identity(chosen, context.member_digests)
         text = describe_version(context.loaded.entry, result, name, value, log)
         version, new = versions.register(log.run_id, chosen, digest, _version_tags(context, name, value), text)

@@ -113,8 +113,8 @@ def figure_name(figure: str, name: str = "AP") -> str:
     return name if figure == "ap" else f"proxy {name}"
 
 
-def describe(entry: Entry, result: Result | None, log: RunLog) -> str:
-    """A run's description as Markdown: result, hypothesis, reference, the table of variants, the pictures."""
+def describe(entry: Entry, result: Result | None, log: RunLog, trained: bool = True) -> str:
+    """A run's description as Markdown: result, hypothesis, reference, the table of variants, the pictures; losses where members were `trained`."""
     lines = []
     if result is not None and (top := result.variants[result.best]):
         # MLflow's UI folds a description after a few lines, and the table with it.
@@ -127,7 +127,8 @@ def describe(entry: Entry, result: Result | None, log: RunLog) -> str:
     if result is not None:
         lines += [*_variants(result), f"![{result.best} over the frames]({_overview(log)})", ""]
         page = f"{_page(log)}/artifacts/pictures"
-        lines.append("Pictures: " + ", ".join(f"[{title}]({page}/{name})" for name, title in _PICTURES.items()))
+        shown = {name: title for name, title in _PICTURES.items() if trained or name != "losses.png"}
+        lines.append("Pictures: " + ", ".join(f"[{title}]({page}/{name})" for name, title in shown.items()))
     return "\n".join(lines)
 
 

@@ -5,26 +5,17 @@ import threading
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
-from dataclasses import replace
-from functools import cache
-from itertools import pairwise
 
 import torch
 
 from registry.console import Bar, plural, say
 from registry.engines.base import Engine, Job, Lost
-from registry.runs.context import RunContext, Session, ended
+from registry.runs.context import RunContext
 from registry.runs.members import Members, TrainedMember
+from registry.runs.session import Session, ended
 from registry.store.retries import impatient
 from registry.store.runlog import RunLog
-from vad.detectors.member import Member
-from vad.detectors.networks import parameter_count, place
-from vad.detectors.training.optimizers import OPTIMIZERS
-from vad.detectors.training.train_step import Step
-from vad.detectors.training.trainer import Diverged, Epoch, Trained
-from vad.inputs import Batch
-from vad.system.precision import for_training
-from vad.system.threads import limit
+from vad.detectors.base import Diverged, Epoch, Listener, Trained
 
 # Seconds from one sending of a curve to the next.
 _CURVE_EVERY = 3.0
@@ -44,7 +35,7 @@ def look_up(context: RunContext, session: Session) -> dict[str, TrainedMember]:
         digest = context.member_digests[name]
         if known := session.store.find(member, digest, context.force_tags):
             found[name] = known
-            how = f"from run {known.run_id} ({known.trained_for}, epoch {known.epoch}, loss {known.loss:.5f})"
+            how = f"from run {known.run_id} ({', '.join([known.trained_for, *known.told])})"
         else:
             reason = "FORCE=1" if context.request.force else "no finished member of this recipe on these frames"
             how = f"to train: {reason}"
@@ -147,20 +138,22 @@ class MemberTraining:
             return known
         assert context.train is not None
         samples = session.samples(member, context.train, training=True)
+        seed = {} if member.seed is None else {"vad.seed": member.seed}
         tags = {
-            **{"vad.scale": member.size, "vad.seed": member.seed, "vad.group": member.group},
+            **{"vad.scale": member.view.label, "vad.group": member.group, **seed},
             **{"vad.entry": context.plan.name, "vad.profile": context.loaded.profile, **context.force_tags},
         }
-        parent = self._parent
+        parent, detector = self._parent, member.detector()
         log = session.tracking.open_run(parent.experiment_id, "member", digest, member.name, tags, parent.run_id)
         state = session.home / "resume" / f"{digest}.safetensors"
         self.open.push(lambda kind, *_: None if kind else state.unlink(missing_ok=True))  # when the run is FINISHED
         self.open.enter_context(ended(log))
-        log.log(params={**member.settings(), "parameters": parameter_count(member.build())})
+        log.log(params={**member.settings(), "parameters": detector.try_out()})
         self._samples, self._log, self._curve = len(samples), log, _Curve(log, resumed=state.exists())
-        unit = f"{member.kind_of_input().shape(member.size).kind}s"
-        bar = Bar(f"train {member.name}", len(samples) * member.training.epochs, unit)
         self._shown = self.open.enter_context(ExitStack())
+        if not detector.trained:
+            return self.finish(detector.fit(samples, session.device, Listener()))
+        bar = Bar(f"train {member.name}", len(samples) * member.recipe.epochs, member.shape().unit)
         self._shown.callback(self._curve.send, wait=_CURVE_EVERY)  # also where the training is cut off
 
         def on_epoch(epoch: Epoch) -> None:
@@ -185,7 +178,7 @@ class MemberTraining:
             if outcome.resumed_after:
                 say(f"    resumed after epoch {outcome.resumed_after}, where it was interrupted")
             known = self._keep(outcome)
-        self.context.timing.add("train", known.seconds, self._samples * len(known.epochs))
+        self.context.timing.add("train", known.seconds, self._samples * max(1, len(known.epochs)))
         return known
 
     def _keep(self, trained: Trained) -> TrainedMember:
@@ -234,38 +227,15 @@ class _Curve:
         self._sent |= {epoch.number for epoch in new}
 
 
-# Batches that are timed, and pixels in each at most. A pass that only scores takes about a third of a training step.
-_BATCHES, _PIXELS, _SCORING = 3, 2**19, 1 / 3
-
-
 def estimated_steps(context: RunContext, names: Iterable[str], device: torch.device) -> dict[str, float]:
     """Seconds, roughly, of training these members for all epochs (or less, where it stops early) and scoring by them, by bar."""
     steps: dict[str, float] = {}
     for member in (context.plan.members[name] for name in names):
-        kind, recipe = member.kind_of_input(), member.training
+        kind = member.kind_of_input()
         assert context.train is not None
-        trained = len(kind.reach(context.train.index, training=True)) * recipe.epochs
+        fitted = len(kind.reach(context.train.index, training=True))
         scored = sum(len(kind.reach(target.index)) for target in context.targets)
-        timed = replace(member, group="", seed=0, training=replace(recipe, epochs=1, lr=1e-3))
-        a_sample = _seconds_a_sample(timed, device)
-        steps |= {f"train {member.name}": a_sample * trained, f"score {member.name}": a_sample * _SCORING * scored}
+        detector = member.detector()
+        steps[f"train {member.name}"] = detector.seconds(fitted, 0, device)
+        steps[f"score {member.name}"] = detector.seconds(0, scored, device)
     return steps
-
-
-@cache
-def _seconds_a_sample(member: Member, device: torch.device) -> float:
-    limit()
-    recipe, shape = member.training, member.kind_of_input().shape(member.size)
-    size = min(recipe.batch_size, max(2, _PIXELS // member.size**2))
-    given = torch.rand(size, *shape.sides, device=device)
-    batch = Batch(given, given[:, 0] if shape.kind == "sequence" else given)
-    network = member.build().train()
-    place(network, device)
-    optimizer = OPTIMIZERS[recipe.optimizer](network.parameters(), recipe.lr, recipe.weight_decay)
-    step = Step(network, recipe, optimizer, for_training(recipe.precision, device), device)
-    ends = []
-    for _ in range(_BATCHES):
-        step(batch).item()  # waits for a GPU
-        ends.append(time.perf_counter())
-    # The first batch warms up; of the others the fastest counts, as other work on the machine only slows.
-    return min(end - start for start, end in pairwise(ends)) / size

@@ -19,9 +19,7 @@ from sqlalchemy import create_engine, event
 
 from registry.store.address import sqlite_uri
 
-Ask = Callable[[str], Sequence[tuple[Any, ...]]]
-"""Gives the rows of a query."""
-
+Ask = Callable[[str], Sequence[tuple[Any, ...]]]  # gives the rows of a query
 # All that holds the place of a file, by table and column.
 _ADDRESSES = (
     ("experiments", "artifact_location"),
@@ -30,8 +28,7 @@ _ADDRESSES = (
     ("model_versions", "source"),
     ("model_versions", "storage_location"),
 )
-MODEL_VERSIONS_TAG = MLFLOW_MODEL_VERSIONS
-"""The tag of a logged model that names its registered versions."""
+MODEL_VERSIONS_TAG = MLFLOW_MODEL_VERSIONS  # of a logged model: names its registered versions
 # MLflow makes the folder of a database by its address, of which it knows no %25: it would make another folder.
 utils._make_parent_dirs_if_sqlite = lambda uri: None
 

@@ -1,7 +1,4 @@
-"""Which process has a run open, and whether it is gone: by its number on this host, by its lease on any other.
-
-A lease is a tag with the time, renewed as long as the process lives. Nobody sees the processes of another container.
-"""
+"""Which process has a run open, and whether it is gone: by its number on this host, elsewhere by a tag that it renews."""
 
 import os
 import socket
@@ -15,8 +12,7 @@ from vad.system.processes import machine, started
 ALIVE = "vad.alive"
 """The tag with the second since 1970 in which the process of an open run renewed its lease."""
 RENEWED_EVERY = 60.0
-LEASE = 900.0
-"""Seconds after which a lease that was not renewed is over. Clocks of two machines may differ by minutes."""
+LEASE = 900.0  # seconds after which a lease is over; clocks of two machines may differ by minutes
 
 
 def here() -> str:

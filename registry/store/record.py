@@ -14,10 +14,8 @@ class Altered(InputError):
     """An artifact is not what its run logged."""
 
     def __init__(self, run_id: str, path: str):
-        super().__init__(
-            f"{path} of run {run_id} was altered: its SHA-256 is not the one recorded; bring the file back, or run the "
-            "experiment again with FORCE=1"
-        )
+        altered = f"{path} of run {run_id} was altered: its SHA-256 is not the one recorded"
+        super().__init__(f"{altered}; bring the file back, or run the experiment again with FORCE=1")
 
 
 def recorded(tags: Mapping[str, str]) -> dict[str, str]:

@@ -1,7 +1,6 @@
-"""Waiting for a tracking store that does not answer for a while: each call of MLflow is repeated until it works again.
+"""Retry each call of MLflow while its store does not answer: a server that is gone, hangs or says 5xx, a locked database.
 
-What passes by itself is waited for: a server that is gone, hangs, or says 5xx; a database that another program has
-locked. What is wrong for good (400, 404, a full disk) is raised at once.
+What is wrong for good (400, 404, a full disk) is raised at once.
 """
 
 import errno
@@ -32,10 +31,8 @@ from registry.store.mlflow_private import reading
 from registry.store.tags import plain, stored
 from vad.errors import InputError
 
-PAGE = 1000
-"""The most metrics that MLflow takes at once."""
-LIMIT = 600.0
-"""Seconds for which a call is repeated; those of the environment variable VAD_PATIENCE take their place."""
+PAGE = 1000  # the most metrics that MLflow takes at once
+LIMIT = 600.0  # seconds for which a call is repeated, unless the environment variable VAD_PATIENCE says otherwise
 _PAUSES = (0.1, 0.3, 0.6, 1.0, 2.0, 3.0)  # seconds between attempts; the last is repeated
 _UNTOLD_SECONDS = 1.0  # a shorter outage is not told
 # MLflow puts what went wrong on the way to a server into words alone.
@@ -263,9 +260,8 @@ def _reason(error: Exception) -> str:
     return f"does not answer ({found})" if found else "does not answer"
 
 
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FULL, _TOO_MANY_FILES = (errno.ENOSPC, errno.EDQUOT), (errno.EMFILE, errno.ENFILE)
 _NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
-_TOO_MANY_FILES = (errno.EMFILE, errno.ENFILE)
 # Libraries that do not pass on the system's error say it in words.
 _FULL_WORDS = ("No space left on device", "database or disk is full", "Disk quota exceeded")
 _NOT_WRITABLE_WORDS = "Read-only file system"
@@ -290,7 +286,9 @@ def mendable(error: BaseException, uri: str, home: Path) -> str | None:
     text = str(error)
     database = sqlite_path(uri)
     if number in _FULL or any(words in text for words in _FULL_WORDS):
-        places = named or ", ".join(_full_places(home, database))
+        written = [home, Path(tempfile.gettempdir()), *([database.parent] if database else [])]
+        full = [place for place in written if place.exists() and shutil.disk_usage(place).free < _LITTLE]
+        places = named or ", ".join(dict.fromkeys(map(str, full or written)))
         other = "name another place by VAD_HOME, TMPDIR or MLFLOW_TRACKING_URI"
         return f"the disk is full: cannot write {places}; make room there (or {other}): {_RESUME}"
     if (number in _NOT_WRITABLE and named) or _NOT_WRITABLE_WORDS in text:
@@ -316,10 +314,3 @@ def _opens(database: Path) -> bool:
     with suppress(sqlite3.Error), reading(database, timeout=5) as ask:
         return bool(ask("SELECT count(*) FROM runs"))
     return False
-
-
-def _full_places(home: Path, database: Path | None) -> list[str]:
-    """Return which of the places that are written to have no room; all of them where none says so."""
-    places = [home, Path(tempfile.gettempdir()), *([database.parent] if database else [])]
-    full = [str(place) for place in places if place.exists() and shutil.disk_usage(place).free < _LITTLE]
-    return list(dict.fromkeys(full or map(str, places)))

@@ -18,8 +18,7 @@ from registry.store.tags import stored
 from vad.system.files import sha256
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
-DESCRIPTION = "mlflow.note.content"
-"""The tag whose Markdown MLflow's UI shows above a run."""
+DESCRIPTION = "mlflow.note.content"  # Markdown that MLflow's UI shows above a run
 
 
 class RunLog:

@@ -1,19 +1,17 @@
 """The scores of a run's variants, frame by frame, beside the labels that judged them: a table among its artifacts."""
 
-import csv
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from registry.store.tracking import Tracking
 from vad.data.frame_index import FrameIndex, Values
 from vad.errors import InputError
 
-TEST, PROXY = "scores.csv", "proxy_scores.csv"
-"""Scores of the test frames, and of the painted frames that stand in for them where there are no labels."""
+TEST, PROXY = "scores.csv", "proxy_scores.csv"  # of the test frames; of painted ones, where there are no labels
 _VIDEO, _FRAME, _LABEL = "video", "frame", "label"
 
 
@@ -30,28 +28,22 @@ def write_table(path: Path, table: ScoreTable) -> None:
     """Write the table as CSV, every digit kept."""
     columns = {_VIDEO: table.index.video, _FRAME: table.index.frame}
     columns |= {} if table.labels is None else {_LABEL: table.labels.astype(int)}
-    names, values = zip(*(columns | table.variants).items(), strict=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(names)
-        rows.writerows(zip(*(column.tolist() for column in values), strict=True))
+    pd.DataFrame(columns | table.variants).to_csv(path, index=False, lineterminator="\n")
 
 
 def read_table(path: Path) -> ScoreTable:
     """Read what `write_table` wrote. Raises InputError for a file that is none of those."""
     try:
-        with path.open(newline="", encoding="utf-8") as file, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # NumPy's of an empty table, which is refused below
-            names = next(csv.reader(file))
-            columns = dict(zip(names, np.loadtxt(file, delimiter=",", ndmin=2).T, strict=True))
-        if len(columns) < len(names) or not all(np.isfinite(column).all() for column in columns.values()):
+        rows = pd.read_csv(path, header=None, dtype=str, na_filter=False)
+        columns = dict(zip(rows.iloc[0], rows[1:].to_numpy(np.float64).T, strict=True))
+        if len(columns) < rows.shape[1] or not all(np.isfinite(column).all() for column in columns.values()):
             raise ValueError("a column is there twice, or has what is no finite number")
         video, frame = (_whole_numbers(columns.pop(key), 10**9) for key in (_VIDEO, _FRAME))
         index, order = FrameIndex.sorted(video.tolist(), frame.tolist())
         if len(set(index.ids)) < len(order) or (np.diff(order) < 0).any():
             raise ValueError("its frames are not in order, or there twice")
         labels = _whole_numbers(columns.pop(_LABEL), 2).astype(bool) if _LABEL in columns else None
-    except (OSError, ValueError, KeyError, StopIteration) as error:
+    except (OSError, ValueError, KeyError) as error:
         raise InputError(f"{path} is no table of scores: {error}") from None
     return ScoreTable(index, labels, columns)
 

@@ -1,7 +1,4 @@
-"""Runs in MLflow, opened and found again by the digests in their tags.
-
-A parent run is an entry on some data, a child run a member. What is finished is not done twice, what was cut off resumes.
-"""
+"""Runs in MLflow, found again by the digests in their tags: a parent run is an entry on some data, a child run a member."""
 
 import heapq
 import json

@@ -6,15 +6,12 @@ import time
 import webbrowser
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 
 from registry.store.mlflow_private import view_link, view_tag, view_value
 from registry.store.tracking import Tracking
 
 NAME = "leaderboard"
 TAG = view_tag(NAME)
-link = partial(view_link, name=NAME)
-"""Gives the part of the address that opens the view of an experiment, after the server's own."""
 _MOST_LINKS = 8
 # Where there is no run yet. Without its end the UI shows what it has for language models.
 _NOTHING = "#/experiments?workflowType=machine_learning"
@@ -29,7 +26,7 @@ def leaderboards(tracking: Tracking, address: str) -> dict[str, str]:
                 value = saved_view(run.tags.get("vad.figure", "ap"), time.time())
                 with suppress(Exception):  # a store that cannot be written is shown all the same
                     tracking.client.set_experiment_tag(run.experiment_id, TAG, value)
-            links[run.experiment] = f"{address}/{link(run.experiment_id)}"
+            links[run.experiment] = f"{address}/{view_link(run.experiment_id, NAME)}"
     return links
 
 

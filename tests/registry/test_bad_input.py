@@ -51,7 +51,7 @@ CASES = {
     "labels too many": (lambda: _relabel("1_3,1\n", "1_3,1\n7_0,0\n"), "1 too many (7_0) of 30 frames"),
     "labels not binary": (lambda: _relabel("1_3,1\n", "1_3,2\n"), "data/labels.csv: the label of 1_3 is 2; labels are 0 or 1"),
     "labels twice": (lambda: _relabel("1_3,1\n", "1_3,1\n1_3,1\n"), "data/labels.csv, line 6: 1_3 is there twice"),
-    "labels no number": (lambda: _relabel("1_3,1\n", "1_3,yes\n"), "data/labels.csv, line 5: Label is 'yes', which is no number"),
+    "labels as text": (lambda: _relabel("1_3,1\n", "1_3,anomaly\n"), "data/labels.csv, line 5: Label is 'anomaly'; write 0 (normal) or 1 (anomalous), or False or True"),
 }  # fmt: skip
 
 

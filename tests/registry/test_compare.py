@@ -1,12 +1,15 @@
 """Two runs side by side, and the leaderboard's ties, on made-up scores whose figures are computed here again."""
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score
 
+from registry.analysis.compare import as_text, compare
 from registry.store.tracking import Tracking
 from vad.measures.metrics import shortfall
 
@@ -38,6 +41,17 @@ def test_the_difference_its_interval_and_the_videos_where_it_is_won(blends):
             assert row["b"] == pytest.approx(average_precision_score(labels[here], good[here]), abs=1e-12)
     assert "B is better" in blends.done("compare", "bad:plain", "good:plain")
     assert "A is better" in blends.done("compare", "good:plain", "bad:plain")
+
+
+@pytest.mark.parametrize("videos", [1, 2])
+def test_two_videos_give_no_interval(blends, videos):
+    found = compare("bad:plain", "good:plain", Path(".vad"))
+    few = replace(found, difference=replace(found.difference, videos=videos))
+    said = next(line for line in as_text(few).splitlines() if line.startswith("B less A"))
+    assert said.endswith(
+        f"{videos} video{'s' if videos > 1 else ''}, too few for an interval: nothing shows whether that is chance"
+    )
+    assert "better" not in said
 
 
 def test_what_differs_is_told_by_its_keys(blends):

@@ -120,6 +120,16 @@ def test_a_run_goes_with_its_version_and_the_members_that_nobody_else_uses(train
     assert trained.vad("submit", "--data", "data").exit_code == 0
 
 
+def test_an_experiment_stands_for_all_its_runs_those_with_overrides_too(trained):
+    trained.done("run", "tiny", "--data", "data", "--set", "train.epochs=1")
+    client = trained.tracking().client
+    for alias in ("candidate", "production", "previous"):
+        client.delete_registered_model_alias("vad-ensemble", alias)
+    assert len(trained.runs("experiment")) == 2
+    trained.done("gc", "--runs", "tiny", "--yes")
+    assert trained.runs("experiment") == trained.runs("member") == []
+
+
 @pytest.mark.parametrize("done", [1, 2, 4, 7])
 def test_what_was_cut_off_in_the_middle_is_completed_by_the_same_command(trained, monkeypatch, done):
     client = trained.tracking().client

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from registry.entries.loading import all_experiments, journey_file, load_entry
-from registry.journey.reference import Claim, Reference, read_reference
-from registry.journey.retrace import Journey, Result
+from registry.entries.yaml_reader import read_yaml, validated
+from registry.journey.retrace import Claim, Journey, Reference, Result
 from registry.runs.context import Request
 from vad.data.tables import read_scores, read_table, write_scores
 from vad.errors import InputError
@@ -257,7 +257,7 @@ def test_without_a_journey_of_its_own_a_folder_has_the_projects(street):
 
 
 def test_the_reference_names_variants_that_exist_and_figures_that_agree():
-    reference = read_reference(journey_file())
+    reference = validated(read_yaml(journey_file()), Reference)
     loaded = {name: load_entry(name).entry for name in reference.entries()}
     for name, variants in reference.entries().items():
         assert set(variants) <= set(loaded[name].variants), name
@@ -282,6 +282,6 @@ def test_the_reference_is_read_strictly(tmp_path, old, new, message):
     path = tmp_path / "reference.yaml"
     path.write_text(REFERENCE.replace(old, new))
     with pytest.raises(InputError) as caught:
-        read_reference(path)
+        validated(read_yaml(path), Reference)
     assert str(caught.value).startswith(f"{path} has ")
     assert f", {message}" in str(caught.value)

@@ -53,6 +53,16 @@ def test_an_altered_file_is_told_from_an_unknown_one(finished, tmp_path):
     assert "nothing.csv is neither a file nor a model version" in finished.refused("explain", "nothing.csv")
 
 
+def test_an_experiment_file_is_told_from_predictions(finished):
+    said = finished.refused("explain", "experiments/tiny.yaml")
+    assert "experiments/tiny.yaml is an experiment file" in said
+    assert "`vad why experiments/tiny.yaml` explains" in said and "`vad show experiments/tiny.yaml` prints" in said
+    finished.done("show", "experiments/tiny.yaml")
+    finished.done("why", "experiments/tiny.yaml", "--data", "data")
+    assert "tiny is neither a file nor a model version" in (said := finished.refused("explain", "tiny"))
+    assert "for an experiment: vad why EXP" in said
+
+
 def test_a_runs_own_predictions_are_known_too(blends, tmp_path):
     run = Tracking().find("experiment")[0]
     best = run.params["best_variant"]

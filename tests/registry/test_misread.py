@@ -1,6 +1,7 @@
 """Data that would be misread or passed over: said by `vad data` and at the start of a run, before any training."""
 
 import csv
+import json
 import shutil
 from pathlib import Path
 
@@ -92,10 +93,54 @@ def test_several_sizes_are_told_at_the_start(workspace):
     assert (result.exit_code, told in result.stderr) == (0, True), result.output
 
 
+def test_test_frames_that_are_training_frames_are_told(workspace):
+    shutil.copytree(TRAIN / "01", TEST / "01", dirs_exist_ok=True)
+    for number in (3, 4):
+        shutil.copy(TRAIN / "02" / f"frame_0000{number}.jpg", TEST / "03" / f"frame_0000{number + 2}.jpg")
+    told = (
+        "note: 12 of 30 test frames are byte-for-byte copies of training frames (video 1: 10 of 10 frames, from training video 1; "
+        "video 3: 2 of 10 frames, from training video 2); scores on frames that a network trained on say nothing about new "
+        "footage: remove these frames from one half"
+    )
+    assert told in workspace.done("data", "data")
+    result = workspace.vad("run", "tiny", "--data", "data", "--set", "train.epochs=1")
+    assert (result.exit_code, told in result.stderr) == (0, True), result.output
+    assert json.loads(workspace.done("data", "data", "--json"))["notes"] == [told.removeprefix("note: ")]
+
+
+def test_a_movie_in_both_halves_is_told(workspace, picture, save_movie):
+    movie = save_movie(TRAIN / "03.avi", [picture(step) for step in range(10)])
+    shutil.rmtree(TEST / "03")
+    shutil.copy(movie, TEST / "03.avi")
+    (TRAIN / "04").mkdir()
+    (TRAIN / "04" / "frame_0.jpg").write_bytes(b"")  # what cannot be read hides nothing else
+    told = "10 of 30 test frames are byte-for-byte copies of training frames (video 3: 10 of 10 frames, from training video 3)"
+    assert told in workspace.vad("data", "data").stdout
+
+
+def test_videos_whose_name_is_no_number_are_told_with_what_is_accepted(workspace):
+    (TRAIN / "02").rename(TRAIN / "normal_02")
+    accepted = "a video is a folder of frames whose name is a number, such as 01, or a movie such as 01.avi ("
+    assert f"note: {TRAIN}: passed over normal_02; {accepted}" in workspace.done("data", "data")
+    (TRAIN / "01").rename(TRAIN / "normal_01")
+    said = workspace.refused("run", "tiny", "--data", "data")
+    assert "NN is a number, and found normal_01, normal_02; rename the videos among them, as in 01" in said
+
+
 def test_labels_beside_the_videos_are_found(workspace):
     LABELS.rename(TEST.with_name("labels.csv"))
     found = f"labels: {TEST.with_name('labels.csv')}: 9 of 30 test frames anomalous (30.00%)"
     assert found in workspace.done("data", "data")
+
+
+def test_labels_by_another_name_are_hinted_at(workspace):
+    LABELS.rename(LABELS.with_name("truth.csv"))
+    assert "labels: none found; runs will report a proxy AP (LABELS=truth.csv takes those" in workspace.done(
+        "data", "data"
+    )
+    assert "9 of 30 test frames anomalous" in workspace.done("data", "data", "--labels", "truth.csv")
+    LABELS.with_name("truth.csv").unlink()
+    assert "a proxy AP (LABELS=path gives real ones)" in workspace.done("data", "data")
 
 
 def test_evaluate_refuses_labels_of_one_class_by_the_file(workspace):

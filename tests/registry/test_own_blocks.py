@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 DOCS = Path(__file__).parents[2] / "docs" / "extending.md"
-NET, STEP = re.findall(r"```python\n(.*?)```", DOCS.read_text(), re.DOTALL)
+NET, STEP, LOSS = re.findall(r"```python\n(.*?)```", DOCS.read_text(), re.DOTALL)
 
 
 def vad(folder, *arguments, **environment):
@@ -27,13 +27,15 @@ def done(folder, *arguments, **environment):
 
 @pytest.fixture
 def project(workspace, edit):
-    """A project whose entry uses a network and a step of its own."""
+    """A project whose entry uses a network, a step and a loss of its own."""
     (workspace.folder / "blocks").mkdir()
     (workspace.folder / "blocks" / "my_net.py").write_text(NET)
     (workspace.folder / "blocks" / "hold.py").write_text(STEP)
+    (workspace.folder / "blocks" / "charbonnier.py").write_text(LOSS)
     (workspace.folder / "blocks" / "_scratch.py").write_text("this is no Python")
     edit("small: {model: fully_conv_ae, size: 32, output: tanh,", "small: {model: my_net, width: 4, size: 32,")
     edit("[{gaussian: 1}, {normalize: 100}]", "[{hold: 3}]")
+    edit("loss: mse", "loss: charbonnier")
     return workspace.folder
 
 
@@ -49,9 +51,32 @@ def test_they_train_register_and_score_where_the_folder_is_not(project):
     before = (project / "before.csv").read_bytes()
     assert (project / "changed.csv").read_bytes() == before
     assert (project / "without.csv").read_bytes() == before
+    assert "bit for bit the same" in done(
+        project, "reproduce", "tiny", VAD_BLOCKS="nowhere"
+    )  # with the blocks that the run kept
     refused = vad(project, "check", "tiny")
     assert refused.returncode == 2 and 'unknown model "my_net"' in refused.stderr
+    assert "there is no folder blocks/ here: a block of your own goes into a Python file in it" in refused.stderr
+    assert "(docs/extending.md)" in refused.stderr
     assert "3 members" in done(project, "check", "tiny", VAD_BLOCKS="elsewhere")
+
+
+def test_an_unknown_block_names_the_folder_that_was_searched(project, edit_entry):
+    edit_entry("model: my_net, width: 4", "model: my_nett, width: 4")
+    edit_entry("error: max", "error: largest")
+    refused = vad(project, "check", "tiny")
+    lines = refused.stderr.splitlines()
+    for unknown in ('unknown model "my_nett"; did you mean "my_net"?', 'unknown error "largest"'):
+        (line,) = [line for line in lines if unknown in line]
+        assert (
+            "your own blocks were looked for in blocks/ (charbonnier.py, hold.py, my_net.py)" in line
+            and "docs/extending.md" in line
+        )
+    shutil.move(project / "blocks", project / "elsewhere")
+    assert (
+        "were looked for in elsewhere/ (charbonnier.py, hold.py, my_net.py)"
+        in vad(project, "check", "tiny", VAD_BLOCKS="elsewhere").stderr
+    )
 
 
 @pytest.mark.parametrize(

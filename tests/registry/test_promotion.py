@@ -9,12 +9,11 @@ from mlflow.exceptions import MlflowException
 
 from registry.models import production
 from registry.models.packaging import FACT
-from registry.models.production import Production
-from registry.models.promotion import Policy, Standing, decide, read_policy
-from registry.models.versions import NAME, Version, Versions
+from registry.models.production import Policy, Production, decide, read_policy
+from registry.models.versions import NAME, Version, VersionMetric, Versions
 from vad.measures.metrics import Difference
 
-CANDIDATE = Standing("7", "ap", 0.62, "street")
+CANDIDATE = VersionMetric("7", "ap", 0.62, "street")
 INCUMBENT = replace(CANDIDATE, version="3", value=0.61)
 POLICY = Policy(same_data=True, min_gain=0.0, confidence=0.5)
 SURE = Difference(0.01, 0.002, 0.03, 5, 0.98)
@@ -91,9 +90,9 @@ def test_the_policy_of_the_working_folder_comes_first(tmp_path, monkeypatch):
     assert read_policy() == Policy(same_data=True, min_gain=0.01, confidence=0.95)
 
 
-def add(tracking, standing):
-    """A version of this standing, of files that nobody looks at here."""
-    tags = {"vad.figure": standing.figure, "vad.value": str(standing.value), "vad.protocol": standing.protocol}
+def add(tracking, metric):
+    """A version with this metric, of files that nobody looks at here."""
+    tags = {"vad.figure": metric.figure, "vad.value": str(metric.value), "vad.protocol": metric.protocol}
     client = tracking.client
     with suppress(MlflowException):
         client.create_registered_model(NAME)
@@ -198,8 +197,8 @@ def test_a_policy_with_a_fault_is_refused_with_its_line(tmp_path, monkeypatch, t
 
 
 def test_a_model_of_the_demo_street_gives_way_to_one_of_other_data_and_never_the_reverse():
-    demo = Standing("1", "ap", 0.9, "the demo's", demo=True)
-    real = Standing("2", "ap", 0.5, "avenue")
+    demo = VersionMetric("1", "ap", 0.9, "the demo's", demo=True)
+    real = VersionMetric("2", "ap", 0.5, "avenue")
     policy = Policy(same_data=True, min_gain=0, confidence=0)
     assert decide(real, demo, policy).promote
     assert not decide(demo, real, policy).promote

@@ -92,7 +92,7 @@ def test_precision_auto_is_one_member_wherever_it_was_trained_and_the_model_says
     members = json.loads(description.read_text())["members"].values()
     assert {member["training"]["precision"] for member in members} == {"bf16"}
 
-    precision._tell_of_scoring.cache_clear()
+    precision._warn_once.cache_clear()
     told = []
     monkeypatch.setattr(precision._log, "warning", lambda text, *values: told.append(text % values))
     workspace.done("submit", "--data", "data", "--out", "out.csv")

@@ -59,8 +59,8 @@ def test_from_an_empty_store_to_two_leaderboards_and_a_quiet_end(workspace, monk
         newer = _finished_run(workspace.tracking(), "street ap 2", "ap")
         monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
         first, second = workspace.done("ui").splitlines()
-        assert first == f"MLflow UI: {address}/{view.link(newer)}"
-        assert second == f"street proxy_ap 1: {address}/{view.link(older)}"
+        assert first == f"MLflow UI: {address}/{view.view_link(newer, view.NAME)}"
+        assert second == f"street proxy_ap 1: {address}/{view.view_link(older, view.NAME)}"
         sorts = [workspace.tracking().client.get_experiment(made).tags[view.TAG] for made in (newer, older)]
         orders = [json.loads(json.loads(sort)["state"])["orderByKey"] for sort in sorts]
         assert orders == ["metrics.`ap`", "metrics.`proxy_ap`"]

@@ -15,7 +15,7 @@ from registry.cli import main
 from registry.entries.loading import load_entry
 from registry.entries.plan import make_plan, rehearse
 from registry.entries.yaml_reader import parse_value
-from registry.models.promotion import read_policy
+from registry.models.production import read_policy
 
 WHOLE = """\
 name: tiny

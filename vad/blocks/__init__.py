@@ -14,8 +14,7 @@ from vad.errors import InputError
 from vad.user_code import told
 
 _VAD = Path(__file__).resolve().parents[1]
-FOLDER = "VAD_BLOCKS"
-"""The environment variable with the folder; by default it is `blocks` in the working folder."""
+FOLDER = "VAD_BLOCKS"  # the environment variable with the folder; by default it is `blocks` in the working folder
 
 
 def load_project() -> None:
@@ -43,6 +42,15 @@ def load() -> None:
         raise InputError(f"a block cannot be imported: {told(error)}") from None
 
 
+def searched() -> str:
+    """Return where blocks of your own were looked for, as the end of a message about an unknown one."""
+    folder = os.environ.get(FOLDER) or "blocks"
+    if not os.path.isdir(folder):
+        return f"; there is no folder {folder}/ here: a block of your own goes into a Python file in it (docs/extending.md)"
+    files = ", ".join(_own()) or "no Python file"
+    return f"; your own blocks were looked for in {folder}/ ({files}); docs/extending.md shows how to add one"
+
+
 def packages() -> list[str]:
     """Return the names of the installed packages that bring blocks."""
     return sorted({point.dist.name for point in _installed() if point.dist})
@@ -58,6 +66,13 @@ def copy_code(to: Path) -> None:
     """Write `vad` with your own blocks into a new folder."""
     for name, path in sources().items():
         (to / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, to / name)
+
+
+def copy_own(to: Path) -> None:
+    """Write your own blocks, helpers included, into a new folder."""
+    to.mkdir(parents=True)
+    for name, path in _own().items():
         shutil.copy(path, to / name)
 
 

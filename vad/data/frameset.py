@@ -60,10 +60,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Labels:
-    """Whether each test frame is anomalous: bool of shape (N,) in the order of the test index.
-
-    `first_frame` is the frame of the first mask, where that was said; `notes` say what was passed over.
-    """
+    """Whether each test frame is anomalous, bool of shape (N,); `first_frame` is that of the first mask, where it was said."""
 
     values: Flags
     source: str
@@ -77,19 +74,16 @@ class Labels:
 
 @dataclass(frozen=True)
 class FrameSet:
-    """A data set: the folder that was named, its two splits, and the labels of its test frames where known.
-
-    `notes` say what was passed over; `faults` what a strict reading refuses; `home` is the folder of the two halves.
-    """
+    """A data set: the folder that was named, its two splits, and the labels of its test frames where known."""
 
     name: str
     root: Path
     train: Split
     test: Split
     labels: Labels | None = None
-    notes: tuple[str, ...] = ()
-    faults: tuple[str, ...] = ()
-    home: Path | None = None
+    notes: tuple[str, ...] = ()  # on what was passed over
+    faults: tuple[str, ...] = ()  # what a strict reading refuses
+    home: Path | None = None  # the folder of the two halves
 
     @cached_property
     def digest(self) -> str:

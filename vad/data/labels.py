@@ -27,9 +27,9 @@ _MASK = re.compile(r"(\d{1,9})_label\.mat")
 
 
 def find_labels(root: Path, home: Path | None = None) -> Path | None:
-    """The labels that lie in a data set's folders, if any: `labels.csv`, also packed (.gz, .zip), or the authors' masks.
+    """Find the labels of a data set: `labels.csv` (.gz, .zip), or the authors' masks. Raises InputError for several.
 
-    The folders are `root`, `home` (that of the two halves), those between, and the half with the test videos. Raises InputError where there are several.
+    They may lie in `root`, `home` (the folder of the two halves), those between, and the half with the test videos.
     """
     inner = home or root
     folders = [folder for folder in (inner, *inner.parents) if folder.is_relative_to(root)]
@@ -44,16 +44,15 @@ def find_labels(root: Path, home: Path | None = None) -> Path | None:
     for path in found:
         with reading(path):
             require_plain(path)
-    return found[0] if found else None
+    return next(iter(found), None)
 
 
 def read_labels(
     path: Path, index: FrameIndex, memory: DigestCache, first_frame: int | None = None, movies: Paths | None = None
 ) -> Labels:
-    """The labels of exactly the frames in `index`.
+    """Read the labels of exactly the frames in `index`. Raises InputError for labels that do not fit.
 
-    The first mask of a video belongs to the frame numbered `first_frame`, by default 0; where all videos begin at 1 it must
-    be said. `movies` are the files of test videos that are movies. Raises InputError for labels that do not fit.
+    `first_frame` is the number of the first mask's frame (0; must be given where all videos begin at 1), `movies` their files.
     """
     if not os.path.exists(path):  # False, too, for what can be no path
         raise InputError(f"LABELS={path} does not exist; give a CSV (Id,Label) or a folder of N_label.mat")
@@ -61,17 +60,15 @@ def read_labels(
         masks = _find_masks(path)
         values = _from_masks(path, masks, index, memory, first_frame, movies or {})
         others = ", ".join(str(masks[video]) for video in sorted(masks.keys() - set(index.video.tolist())))
-        notes = (f"there is no test video for {others}",) if others else ()
-        labels = Labels(values, str(path), first_frame, notes)
+        labels = Labels(values, str(path), first_frame, (f"there is no test video for {others}",) if others else ())
     elif first_frame:
         raise InputError(f"FIRST_FRAME={first_frame} is for masks; {path} names each frame by its number; leave it out")
     else:
         labels = Labels(_from_csv(path, index), str(path))
     if labels.values.all() or not labels.values.any():
-        raise InputError(
-            f"{path}: all {len(index):,} test frames are {'anomalous' if labels.values.any() else 'normal'}, but AP "
-            "needs both; mend the labels, or do without them (LABELS=none: a run then reports a proxy AP)"
-        )
+        one = f"{path}: all {len(index):,} test frames are {'anomalous' if labels.values.any() else 'normal'}"
+        fix = "mend the labels, or do without them (LABELS=none: a run then reports a proxy AP)"
+        raise InputError(f"{one}, but AP needs both; {fix}")
     return labels
 
 
@@ -128,9 +125,9 @@ def _from_masks(
                 fault += "; is it numbered from 1, as FFmpeg does? Then give FIRST_FRAME=1 (--first-frame 1)"
             raise InputError(fault)
         if video in movies and last + 1 < len(anomalous) - FEWER_AT_THE_END:
+            fewer = f"{movies[video]} only {last + 1} frames that can be decoded; the movie is truncated"
             raise InputError(
-                f"{masks[video]} has {len(anomalous)} masks, but {movies[video]} only {last + 1} frames that can be decoded; "
-                "the movie is truncated, or the masks are not its own: restore it"
+                f"{masks[video]} has {len(anomalous)} masks, but {fewer}, or the masks are not its own: restore it"
             )
         values[span] = anomalous[places]
     memory.save()

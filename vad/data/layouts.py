@@ -1,7 +1,4 @@
-"""Folders on disk to a FrameSet. Two layouts are known, at any depth below the folder that was named.
-
-The competition's (`training_videos/01/frame_00700.jpg`), and CUHK Avenue's as published (`training_videos/01.avi`).
-"""
+"""Folders on disk to a FrameSet: videos as folders of frames (`training_videos/01/frame_00700.jpg`) or movies (`01.avi`)."""
 
 import hashlib
 import os
@@ -23,8 +20,7 @@ _HALVES = ((TRAIN, TEST), ("training", "testing"), ("train", "test"))
 _OTHER_HALF = dict(_HALVES) | {test: train for train, test in _HALVES}
 IMAGES = ("jpg", "jpeg", "png", "bmp", "tif", "tiff", "webp")
 MOVIES = ("avi", "mp4", "mov", "mkv", "webm", "m4v", "mpg", "ts")
-# As in a predictions file; zeros in front do not count.
-DIGITS = 9
+DIGITS = 9  # as in a predictions file; zeros in front do not count
 _FRAME = re.compile(rf"(?:.*\D)?0*(\d{{1,{DIGITS}}})\.(?:{'|'.join(IMAGES)})", re.IGNORECASE)
 _VIDEO = re.compile(r"(\d+)(?:\.(.*))?", re.ASCII)
 # What Windows, network disks and archives made on a Mac leave everywhere, beside all that begins with a dot.
@@ -33,10 +29,10 @@ _FEW = 3
 
 
 def read_frameset(root: Path, memory_folder: Path, name: str | None = None, *, strict: bool = True) -> FrameSet:
-    """Find and index the videos below `root`; what was learnt of the files is kept in `memory_folder`.
+    """Find and index the videos below `root`; digests and counts are kept in `memory_folder`. Raises InputError.
 
     Raises InputError where there is no data set or several, and for what is wrong in one. Without `strict`, what is wrong
-    goes to `faults` where others can be read, digests are empty, and a movie that cannot be decoded has no frames.
+    goes to `faults` where others can be read, digests are empty in a video with an unreadable file, and a movie that cannot be decoded has no frames.
     """
     train_folder, test_folder = find_halves(root)
     home = train_folder.parent
@@ -44,6 +40,7 @@ def read_frameset(root: Path, memory_folder: Path, name: str | None = None, *, s
     reading = _Reading(memory, strict)
     train, test = reading.split("train", train_folder), reading.split("test", test_folder)
     reading.compare_sizes()
+    reading.compare_halves(train, test)
     memory.save()
     notes, faults = tuple(reading.notes), tuple(reading.faults)
     return FrameSet(name or root.resolve().name, root, train, test, notes=notes, faults=faults, home=home)
@@ -63,12 +60,12 @@ def find_halves(root: Path) -> tuple[Path, Path]:
             pairs.setdefault(rank, []).append((here[train], here[test]))
         halves += [] if whole else here.values()
         children[:] = sorted(child for child in children if child.casefold() not in here and not is_litter(child))
-    found = pairs[min(pairs)] if pairs else []
-    if len(found) > 1:
+    if pairs:
+        found = pairs[min(pairs)]
+        if len(found) == 1:
+            return found[0]
         places = ", ".join(str(train.parent) for train, _ in found)
         raise InputError(f"DATA={root} holds {len(found)} data sets ({places}); name one of them")
-    if found:
-        return found[0]
     if halves:
         missing = _OTHER_HALF[halves[0].name.casefold()]
         raise InputError(f"DATA={root}: beside {halves[0]} there must be a folder {missing}/, and there is none")
@@ -116,14 +113,14 @@ class _Reading:
                 video = self._images(path, int(digits)) if folders else self._movie(path, int(digits))
                 if video and (known := videos.setdefault(video.id, (path, video))[0]) != path:
                     self._fault(f"{folder} holds video {video.id} twice: {path} and {known}")
-        form = f"a video is a folder of frames named by its number, or a movie such as 01.avi ({', '.join(MOVIES)})"
+        form = f"a video is a folder of frames whose name is a number, such as 01, or a movie such as 01.avi ({', '.join(MOVIES)})"
         lost = [file for file, number in others.items() if number and int(number) not in videos]
         if lost:
             self._fault(f"{folder} holds what is named as a video and cannot be read as one: {_some(lost)}; {form}")
         if about := [file for file in others if file not in lost]:
             self.notes.append(f"{folder}: passed over {_some(about)}; {form}")
         if not videos:
-            found = f", and found {_some(others)}" if others else ""
+            found = f", and found {_some(others)}; rename the videos among them, as in 01" if others else ""
             expected = (
                 f"{folder} holds no frames; expected NN/frame_XXXXX.jpg or NN.avi in it, where NN is a number{found}"
             )
@@ -136,13 +133,34 @@ class _Reading:
         upright = {path.parent.name for (w, h), paths in self._sizes.items() if w < h for path in paths}
         wide = {path.parent.name for (w, h), paths in self._sizes.items() if w > h for path in paths}
         if upright and wide and upright != wide:  # cameras of both kinds in both halves are no mistake
-            self._fault(
-                f"some videos are wider than high, others higher than wide, and not in both halves: {', '.join(told)}; turn those that lie "
-                "on their side (a rotation tag in a file turns nothing here), or leave them out"
+            mixed = (
+                f"some videos are wider than high, others higher than wide, and not in both halves: {', '.join(told)}"
             )
+            fix = "turn those that lie on their side (a rotation tag in a file turns nothing here), or leave them out"
+            self._fault(f"{mixed}; {fix}")
         elif len(told) > 1:
+            sizes = f"videos have frames of {len(told)} sizes"
+            self.notes.append(f"{sizes}, all squeezed into one square: {', '.join(told)}")
+
+    def compare_halves(self, train: Split, test: Split) -> None:
+        """Tell of test frames that are training frames, byte for byte: their scores say nothing about new footage."""
+        trained = {content: video.id for video in train.videos for content in video.contents if content}
+        told, total = [], 0
+        for video in test.videos:
+            sources = [trained[content] for content in video.contents if content in trained]
+            if sources:
+                count = len(video.numbers) if video.movie else len(sources)
+                origin = (
+                    "training video"
+                    + ("s " if len({*sources}) > 1 else " ")
+                    + _some([str(i) for i in sorted({*sources})])
+                )
+                told.append(f"video {video.id}: {count:,} of {len(video.numbers):,} frames, from {origin}")
+                total += count
+        if told:
             self.notes.append(
-                f"videos have frames of {len(told)} sizes, all squeezed into one square: {', '.join(told)}"
+                f"{total:,} of {len(test):,} test frames are byte-for-byte copies of training frames ({_some(told, '; ')}); scores on frames "
+                "that a network trained on say nothing about new footage: remove these frames from one half"
             )
 
     def _movie(self, path: Path, number: int) -> Video:
@@ -157,7 +175,7 @@ class _Reading:
 
     def _images(self, folder: Path, video: int) -> Video | None:
         frames: dict[int, Path] = {}
-        others = []
+        others: list[str] = []
         try:
             files = [file for file in names_in(folder) if not is_litter(file)]
         except InputError as error:
@@ -179,7 +197,12 @@ class _Reading:
         return Video(video, numbers, images, None, self._digests(images))
 
     def _digests(self, paths: Sequence[Path]) -> tuple[str, ...]:
-        return self._memory.digests(paths) if self._strict else ("",) * len(paths)
+        try:
+            return self._memory.digests(paths)
+        except InputError:
+            if self._strict:
+                raise
+            return ("",) * len(paths)
 
     def _measure(self, first: Path, video: Path, find: Callable[[Path], Size | None]) -> None:
         """Keep the size of a video's first frame; what cannot be read is told of where it is decoded."""
@@ -209,6 +232,6 @@ def _reason(folder: Path, files: Collection[str]) -> str:
     return "; ".join(reasons)
 
 
-def _some(names: Collection[str]) -> str:
-    shown = ", ".join(list(names)[:_FEW])
+def _some(names: Collection[str], separator: str = ", ") -> str:
+    shown = separator.join(list(names)[:_FEW])
     return shown if len(names) <= _FEW else f"{shown} and {len(names) - _FEW:,} more"

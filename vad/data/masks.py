@@ -1,4 +1,4 @@
-"""Which frames have an anomalous pixel, out of a MATLAB file: the cell array of masks `volLabel`, one mask a frame.
+"""Which frames have an anomalous pixel, from the cell array `volLabel` of a MATLAB file, one mask a frame.
 
 SciPy's reader can crash the process on a damaged file, and holds all masks at once. Version 7.3 is HDF5 and needs h5py.
 """

@@ -116,9 +116,8 @@ def _lines(file: IO[str], path: Path) -> Iterator[tuple[int, str]]:
     """The lines of a file with their numbers. A packed file of a few kB can hold one line of many GB."""
     for number, line in enumerate(iter(lambda: file.readline(_LONGEST + 1), ""), 1):
         if len(line) > _LONGEST:
-            raise InputError(
-                f"{path}, line {number}: longer than {_LONGEST:,} characters; a row has an id and a number"
-            )
+            long = f"longer than {_LONGEST:,} characters"
+            raise InputError(f"{path}, line {number}: {long}; a row has an id and a number")
         yield number, line
 
 
@@ -134,15 +133,16 @@ def _header(line: str, path: Path, column: str, apart: bool) -> tuple[str, list[
         if [name.casefold() for name in names[:-1]] in known and names[-1] and wanted:
             return delimiter, names, skip
     example = "3_12,1" if column == "Label" else "3_12,0.5"
-    raise InputError(
-        f"{path}: the header is {line!r:.60}, but must be 'Id,{column}', with rows such as {example}, or 'video,frame,{column}'"
-    )
+    header = f"'Id,{column}', with rows such as {example}, or 'video,frame,{column}'"
+    raise InputError(f"{path}: the header is {line!r:.60}, but must be {header}")
 
 
 def _number(text: str, where: str, column: str) -> float:
     if column == "Label":
         text = {"true": "1", "false": "0"}.get(text.casefold(), text)
     if not _NUMBER.fullmatch(text):
+        if column == "Label":
+            raise InputError(f"{where}: Label is {text!r:.60}; write 0 (normal) or 1 (anomalous), or False or True")
         hint = "; write a decimal point" if _NUMBER.fullmatch(text.replace(",", ".")) else ""
         raise InputError(f"{where}: {column} is {text!r:.60}, which is no number{hint}")
     if not math.isfinite(float(text)):
@@ -151,10 +151,7 @@ def _number(text: str, where: str, column: str) -> float:
 
 
 def read_scores(path: Path, expected: FrameIndex | None = None) -> tuple[FrameIndex, Values]:
-    """Read a predictions file (`Id,Predicted`): its frames in order, float64 scores (N,).
-
-    Raises InputError as `read_table` does, where its frames are not exactly those of `expected`, and for labels.
-    """
+    """Read a predictions file: frames in order, float64 scores (N,). Raises InputError for labels, and other frames than `expected`."""
     table = read_table(path, "Predicted")
     if table.form.names[1].casefold() == "label" and np.isin(table.values, (0, 1)).all():
         raise InputError(f"{path} holds labels (column Label, 0 and 1 alone), not scores; name the predictions file")
@@ -179,8 +176,7 @@ def require_same_frames(given: FrameIndex, expected: FrameIndex, source: str, wh
 def write_scores(path: Path, index: FrameIndex, values: Values, sample: Table | None = None) -> None:
     """Write a predictions file with every digit, whole or not at all: `Id,Predicted`, sorted by (video, frame).
 
-    A `sample` of the same frames gives its form and its order of rows. Raises InputError where a score is not finite
-    or the file cannot be written.
+    A `sample` of the same frames gives its form and its order of rows. Raises InputError for a score that is not finite.
     """
     if not np.isfinite(values).all():
         culprit = index.ids[int(np.flatnonzero(~np.isfinite(values))[0])]

@@ -1,27 +1,26 @@
 """What a data set holds, and what is wrong with it, before anyone trains on it.
 
-A frame looks upside down when it correlates better with the median training frame flipped vertically than with that itself.
+Frames that are upside down are found as the repair `flips` finds them.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vad.data.frame_index import FrameIndex
 from vad.data.frameset import FrameSet, Video
 from vad.errors import InputError
 from vad.frames.store import Advance, read_whole_movie
 from vad.images.decode import Image, count_movie_frames, decoding_pool, read_image
 from vad.images.digest_cache import Size
+from vad.repair import SKETCH, Flips
+from vad.repair.base import State
 
-_THUMBNAIL = 16
-# How much better the flipped correlation must be. A frame that is dark, covered or of another scene is left alone.
-_MARGIN = 0.1
 _CHUNK = 32
 
 
@@ -86,11 +85,11 @@ class Report:
 
 @dataclass(frozen=True)
 class _Look:
-    """One frame, decoded and made small."""
+    """One frame, decoded, and its sketch as repairs see it."""
 
     number: int
     size: Size
-    small: Image
+    sketch: NDArray[np.uint8]
 
 
 def inspect_frames(frameset: FrameSet, advance: Advance | None = None) -> Report:
@@ -105,36 +104,28 @@ def inspect_frames(frameset: FrameSet, advance: Advance | None = None) -> Report
             looks[id(video)] += found
             if advance:
                 advance(len(found))
-    normal = [look.small for video in frameset.train.videos for look in looks[id(video)] if isinstance(look, _Look)]
-    median = np.median(np.stack(normal), axis=0) if normal else None
+    normal = [(v.id, look) for v in frameset.train.videos for look in looks[id(v)] if isinstance(look, _Look)]
+    flips = None
+    if normal:
+        index = FrameIndex(np.asarray([video for video, _ in normal]), np.asarray([look.number for _, look in normal]))
+        flips = Flips().fit(np.stack([look.sketch for _, look in normal]), index)
 
     splits = (frameset.train, frameset.test)
-    train, test = (SplitReport(s.name, tuple(_report(v, looks[id(v)], median) for v in s.videos)) for s in splits)
+    train, test = (SplitReport(s.name, tuple(_report(v, looks[id(v)], flips) for v in s.videos)) for s in splits)
     return Report(frameset.name, frameset.root, train, test, frameset.notes, frameset.faults)
 
 
-def _report(video: Video, looks: list[_Look | Fault], median: NDArray[Any] | None) -> VideoReport:
+def _report(video: Video, looks: list[_Look | Fault], flips: State | None) -> VideoReport:
     seen, numbers = [look for look in looks if isinstance(look, _Look)], video.numbers
     first, last = (numbers[0], numbers[-1]) if numbers else (None, None)
     missing = tuple(sorted({*range(numbers[0], numbers[-1])} - {*numbers})) if numbers else ()
     sizes = tuple(sorted({look.size for look in seen}))
     unreadable = tuple(look for look in looks if isinstance(look, Fault))
-    upside_down = () if median is None else tuple(_upside_down(seen, median))
+    upside_down: tuple[int, ...] = ()
+    if flips is not None and seen:
+        evidence = Flips().evidence(np.stack([look.sketch for look in seen]), flips)
+        upside_down = tuple(look.number for look, found in zip(seen, evidence, strict=True) if found > 0)
     return VideoReport(video.id, len(numbers), first, last, missing, sizes, unreadable, upside_down)
-
-
-def _upside_down(seen: list[_Look], median: NDArray[Any]) -> Iterator[int]:
-    upright, flipped = _standard(median), _standard(median[::-1])
-    for look in seen:
-        small = _standard(look.small)
-        if np.mean(small * flipped) - np.mean(small * upright) > _MARGIN:
-            yield look.number
-
-
-def _standard(image: NDArray[Any]) -> NDArray[np.float64]:
-    """Mean 0 and deviation 1, so that the mean of a product is a correlation; all 0 where the image is plain."""
-    centred = image - np.mean(image, dtype=np.float64)
-    return np.asarray(centred / (centred.std() or 1.0))
 
 
 def _look_at(video: Video, start: int) -> Iterator[_Look | Fault]:
@@ -155,6 +146,4 @@ def _look_at(video: Video, start: int) -> Iterator[_Look | Fault]:
 
 
 def _look(number: int, image: Image) -> _Look:
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    small = cv2.resize(grey, (_THUMBNAIL, _THUMBNAIL), interpolation=cv2.INTER_AREA)
-    return _Look(number, (grey.shape[1], grey.shape[0]), np.asarray(small, np.uint8))
+    return _Look(number, (image.shape[1], image.shape[0]), SKETCH.see(image))

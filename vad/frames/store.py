@@ -1,12 +1,12 @@
-"""Each file decoded once: all sizes of a split in one pass, into memory maps, uint8 of shape (N, size, size, 3), RGB.
+"""Each file decoded once: all views of a split in one pass, into memory maps, uint8 of shape (N, H, W, 3) or (N, H, W).
 
-A map's name holds the digest of the frames, the size and the filter, and it gets that name when it is complete.
+A map's name holds the digest of the frames, the view and the filter, and it gets that name when it is complete.
 """
 
 import contextlib
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from vad.data.frameset import Split, Video
 from vad.errors import InputError
-from vad.images.decode import RESIZE_FILTER, Image, decoding_pool, read_image, read_movie, resize
+from vad.images.decode import RESIZE_FILTER, Image, decoding_pool, read_image, read_movie
+from vad.images.view import View, look
 from vad.system.files import replacing
 
 Frames = NDArray[np.uint8]
@@ -61,6 +62,14 @@ class SplitSource:
             yield start + part.start + offset, image
 
 
+def frame_size(split: Split) -> tuple[int, int]:
+    """Return height and width of the first frame of a split. Raises InputError where it cannot be decoded."""
+    video = split.videos[0]
+    image = read_image(video.images[0]) if video.images else next(read_movie(video.movie)) if video.movie else None
+    assert image is not None
+    return image.shape[0], image.shape[1]
+
+
 def read_whole_movie(video: Video, start: int) -> Iterator[tuple[int, Image]]:
     """Yield position, from `start` on, and image of each frame. Raises InputError where the movie has lost some."""
     assert video.movie is not None
@@ -74,45 +83,60 @@ def read_whole_movie(video: Video, start: int) -> Iterator[tuple[int, Image]]:
         raise InputError(f"{video.movie} gave {found} frames of {len(video.numbers)} this time; it may be damaged")
 
 
-def map_path(folder: Path, source: SplitSource, size: int) -> Path:
-    return folder / f"{source.digest[:24]}-{size}-{RESIZE_FILTER}.npy"
+def map_path(folder: Path, source: SplitSource, view: View) -> Path:
+    return folder / f"{source.digest[:24]}-{view.label}-{RESIZE_FILTER}.npy"
+
+
+def evidence_path(frames: Path) -> Path:
+    """Where the evidence of repairs lies, float32 (N, repairs), above 0 where a frame was repaired, of the map at this path."""
+    return frames.with_suffix(".repairs.npy")
 
 
 def open_frames(
-    source: SplitSource, sizes: Sequence[int], folder: Path, advance: Advance | None = None
-) -> dict[int, Frames]:
-    """The source's frames at each size, as read-only memory maps; decodes what is not there yet.
+    source: SplitSource, views: Iterable[View], folder: Path, advance: Advance | None = None
+) -> dict[View, Frames]:
+    """Return the source's frames in each view, as read-only memory maps; decode what is missing.
 
     `advance` is told how many frames were decoded, as they are. Raises InputError for a frame that cannot be decoded.
     """
-    paths = {size: map_path(folder, source, size) for size in sizes}
-    missing = [size for size in paths if not holds(paths[size], (len(source), size, size, 3), np.uint8)]
+    paths = {view: map_path(folder, source, view) for view in views}
+    missing = [view for view in paths if not holds(paths[view], (len(source), *view.shape), np.uint8)]
     if missing:
         with contextlib.ExitStack() as stack:
-            temporary = {size: stack.enter_context(replacing(paths[size])) for size in missing}
-            files = {size: stack.enter_context(temporary[size].open("wb")) for size in missing}
-            for size, file in files.items():
-                shape = (len(source), size, size, 3)
+            temporary = {view: stack.enter_context(replacing(paths[view])) for view in missing}
+            files = {view: stack.enter_context(temporary[view].open("wb")) for view in missing}
+            for view, file in files.items():
+                shape = (len(source), *view.shape)
                 np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
                 file.truncate(file.tell() + math.prod(shape))
-                reserve(temporary[size], paths[size])
-            _fill(source, files, advance)
-            for file in files.values():
+                reserve(temporary[view], paths[view])
+            evidence = _fill(source, files, advance)
+            for view, file in files.items():
                 file.flush()
                 os.fsync(file.fileno())
-    return {size: np.load(path, mmap_mode="r") for size, path in paths.items()}
+                if view.repairs:
+                    with replacing(evidence_path(paths[view])) as path, path.open("wb") as place:
+                        np.save(place, evidence[view])
+    return {view: np.load(path, mmap_mode="r") for view, path in paths.items()}
 
 
-def _fill(source: SplitSource, files: Mapping[int, BinaryIO], advance: Advance | None) -> None:
-    """Write each frame to its place in the file of each size; a map of it would cost a page fault for every 4 KiB."""
-    starts = {size: file.tell() for size, file in files.items()}
+def _fill(
+    source: SplitSource, files: Mapping[View, BinaryIO], advance: Advance | None
+) -> dict[View, NDArray[np.float32]]:
+    """Write each frame to its place in the file of each view, and return the evidence of repairs.
+
+    A map of the file would cost a page fault for every 4 KiB.
+    """
+    starts = {view: file.tell() for view, file in files.items()}
+    evidence = {view: np.zeros((len(source), len(view.repairs)), np.float32) for view in files}
 
     def run(task: Task) -> int:
         count = 0
         for position, image in task():
-            for size, file in files.items():
-                small = resize(image, size).data.cast("B")
-                _write(file.fileno(), small, starts[size] + position * len(small))
+            for (view, file), (small, found) in zip(files.items(), look(image, tuple(files)), strict=True):
+                content = small.data.cast("B")
+                _write(file.fileno(), content, starts[view] + position * len(content))
+                evidence[view][position] = found
             count += 1
         return count
 
@@ -120,6 +144,7 @@ def _fill(source: SplitSource, files: Mapping[int, BinaryIO], advance: Advance |
         for count in pool.map(run, source.tasks()):
             if advance:
                 advance(count)
+    return evidence
 
 
 def _write(file: int, content: memoryview, offset: int) -> None:

@@ -34,10 +34,7 @@ FEWER_AT_THE_END, _ESTIMATE_OFF = 2, 0.05
 
 
 def decode_image(data: bytes, where: str) -> Image:
-    """Decode a JPEG, PNG, BMP, TIFF or WebP to RGB, uint8 of shape (H, W, 3). EXIF orientation is ignored, as the reference does.
-
-    Raises InputError that names `where` for what is damaged, holds several pictures or values of 16 bits, or is huge.
-    """
+    """Decode a JPEG, PNG, BMP, TIFF or WebP to RGB, uint8 of shape (H, W, 3), EXIF's orientation ignored. Raises InputError."""
     if not data.startswith(_JPEG_START):
         return _decode_other(data, where)
     try:
@@ -62,10 +59,9 @@ def _decode_other(data: bytes, where: str) -> Image:
     _require_few_pixels(header.height, header.width, where)
     if pictures > 1:
         raise InputError(f"{where} holds {pictures} pictures; a frame is one: write each to a file of its own")
-    try:
+    image = None
+    with contextlib.suppress(cv2.error):
         image = cv2.imdecode(np.frombuffer(data, np.uint8), _AS_IT_LIES)
-    except cv2.error:
-        image = None
     if image is None:
         raise InputError(f"{where} is a damaged {header.format}, or of a kind that is not read; restore or remove it")
     if image.dtype != np.uint8:
@@ -97,10 +93,7 @@ def read_image(path: Path) -> Image:
 
 
 def read_movie(path: Path) -> Iterator[Image]:
-    """Yield the frames of a video file in order, RGB, uint8 of shape (H, W, 3). Raises InputError with the path.
-
-    A movie that ends early or lost a frame in its middle is refused when its last frame was read.
-    """
+    """Yield the frames of a video file, RGB, uint8 of shape (H, W, 3). Raises InputError, for lost frames at the end."""
     with _opened(path) as capture:
         for _ in _grabbed(capture, path):
             good, frame = capture.retrieve()
@@ -128,8 +121,7 @@ def _grabbed(capture: cv2.VideoCapture, path: Path) -> Iterator[int]:
         yield len(times) - 1
     if not (count := len(times)) or claimed <= 0:
         return
-    lost, some = claimed - count, FEWER_AT_THE_END
-    exact = path.suffix.lower() in _EXACT_COUNT
+    lost, some, exact = claimed - count, FEWER_AT_THE_END, path.suffix.lower() in _EXACT_COUNT
     if not exact:  # the rate may vary, so the last frame's time says how much of the length is there
         lost, some = round(claimed - 1 - times[-1]), some + round(_ESTIMATE_OFF * claimed)
     if lost > some:
@@ -138,10 +130,8 @@ def _grabbed(capture: cv2.VideoCapture, path: Path) -> Iterator[int]:
     if exact and lost > 0 and (times[-1] > count - 0.5 or _ends_whole(path, claimed) or capture.grab()):
         raise InputError(f"{path} lost {lost} of its {claimed} frames before its end; restore or remove it")
     if not exact and (gap := _gap(times)) is not None:
-        raise InputError(
-            f"{path} has no picture for a while behind frame {gap}: it is damaged, or the camera dropped some; restore it, "
-            "or fill the gap (`ffmpeg -i OLD -fps_mode cfr NEW.mp4`)"
-        )
+        fault = f"{path} has no picture for a while behind frame {gap}: it is damaged, or the camera dropped some"
+        raise InputError(f"{fault}; restore it, or fill the gap (`ffmpeg -i OLD -fps_mode cfr NEW.mp4`)")
 
 
 def _ends_whole(path: Path, claimed: int) -> bool:
@@ -184,14 +174,15 @@ def _opened(path: Path) -> Iterator[cv2.VideoCapture]:
         capture.release()
 
 
-def resize(image: Image, size: int) -> Image:
-    """An RGB image squeezed to (size, size, 3) by antialiased bilinear filtering, within one grey level of PIL's BILINEAR."""
-    if image.shape[:2] == (size, size):
+def resize(image: Image, height: int, width: int) -> Image:
+    """Squeeze an image, (H, W, 3) or (H, W), to height and width by antialiased bilinear filtering, within one grey level of PIL's BILINEAR."""
+    if image.shape[:2] == (height, width):
         return image
+    grey = image.ndim == 2
     # The batch comes before the permutation: only then does the kernel see that colours lie last, and leaves them there.
-    planes = torch.from_numpy(image)[None].permute(0, 3, 1, 2)
-    small = torch.nn.functional.interpolate(planes, (size, size), mode="bilinear", antialias=True)
-    return np.ascontiguousarray(small[0].permute(1, 2, 0).numpy())
+    planes = torch.from_numpy(image[..., None] if grey else image)[None].permute(0, 3, 1, 2)
+    small = torch.nn.functional.interpolate(planes, (height, width), mode="bilinear", antialias=True)
+    return np.ascontiguousarray(small[0, 0].numpy() if grey else small[0].permute(1, 2, 0).numpy())
 
 
 @contextlib.contextmanager

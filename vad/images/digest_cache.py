@@ -8,6 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import PIL.Image
+
 from vad.errors import InputError
 from vad.images.decode import read_movie
 from vad.system.files import reading, replacing, require_plain, sha256
@@ -73,11 +75,9 @@ def _sha256(path: Path) -> str:
 
 def image_size(path: Path) -> Size | None:
     """Width and height of an image by its header; None where that cannot be read, which is told where it is decoded."""
-    from PIL import Image
-
     with suppress(Exception), warnings.catch_warnings(action="ignore"):
         require_plain(path)
-        with Image.open(path) as image:
+        with PIL.Image.open(path) as image:
             return image.size if all(image.size) else None
     return None
 

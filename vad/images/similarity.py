@@ -13,10 +13,7 @@ _C1, _C2 = 0.01**2, 0.03**2
 
 
 def ssim_map(first: Tensor, second: Tensor) -> Tensor:
-    """Structural similarity of each channel at each pixel: (B, C, H, W) twice -> (B, C, H, W), at most 1.
-
-    Wang et al. (2004), under a Gaussian window of 11 pixels, sigma 1.5; images are continued by zeros.
-    """
+    """SSIM (Wang et al., 2004; Gaussian window of 11 pixels, sigma 1.5, zero padding): (B, C, H, W) twice -> (B, C, H, W)."""
     both = torch.cat([first, second, first * first, second * second, first * second])
     # Two products with a band matrix are faster than a convolution of each channel.
     rows, columns = (_band(size, both.device) for size in both.shape[-2:])

@@ -4,8 +4,21 @@ A sample is a frame, a clip or a sequence; it scores one frame or several. What 
 frame looks at consecutive frames of one video, never across two.
 """
 
-from vad.inputs import flow, frames
+from vad.inputs import flow, flow_cells, frames
 from vad.inputs.base import INPUTS, Batch, Input, Samples, fold_frames
-from vad.inputs.shape import Positions, Window, windows
+from vad.inputs.shape import Positions, Shape, Window, windows
 
-__all__ = ["INPUTS", "Batch", "Input", "Positions", "Samples", "Window", "flow", "fold_frames", "frames", "windows"]
+__all__ = [
+    "INPUTS",
+    "Batch",
+    "Input",
+    "Positions",
+    "Samples",
+    "Shape",
+    "Window",
+    "flow",
+    "flow_cells",
+    "fold_frames",
+    "frames",
+    "windows",
+]

@@ -14,6 +14,7 @@ from torch import Tensor
 from vad.catalog import Catalog
 from vad.data.frame_index import FrameIndex
 from vad.frames.store import Advance, Frames
+from vad.images.view import Colour, View
 from vad.inputs.device_cache import on_device
 from vad.inputs.shape import Positions, Shape, Window
 
@@ -38,6 +39,8 @@ class Samples:
     def __init__(self, frames: Frames, index: FrameIndex, device: torch.device, window: Window, training: bool):
         self.array: NDArray[Any] = frames
         """What batches are cut from: the frames, or what `keep` made of them."""
+        self.frames = frames
+        self.index = index
         self._device = device
         self._resident: Tensor | None = None
         self.windows = window.positions(index, training)
@@ -56,7 +59,7 @@ class Samples:
     def over(self, array: NDArray[Any], device: torch.device) -> Self:
         """The same samples, cut from another copy of `array`, for another device: work in another process."""
         other = copy.copy(self)
-        other.array, other._device, other._resident = array, device, None
+        other.frames, other.array, other._device, other._resident = array, array, device, None
         return other
 
     def settle(self) -> None:
@@ -79,11 +82,12 @@ class Samples:
 
 @dataclass(frozen=True)
 class Input:
-    """A kind of input: the shape of a sample at a size, the class of its samples, and the windows of frames they are cut from."""
+    """A kind of input: the shape of a sample in a view, what makes its samples, and the windows of frames they are cut from."""
 
-    shape: Callable[[int], Shape]
-    made: type[Samples]
+    shape: Callable[[View], Shape]
+    made: Callable[[Frames, FrameIndex, torch.device, Window, bool], Samples]
     window: Window
+    colour: Colour = "rgb"
 
     def samples(self, frames: Frames, index: FrameIndex, device: torch.device, *, training: bool = False) -> Samples:
         """Samples of stored frames; `training` leaves out those that an input trains without."""

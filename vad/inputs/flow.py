@@ -1,7 +1,5 @@
 """Optical flow as input: how far each pixel moved since the frame before."""
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 import torch
@@ -9,11 +7,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vad.data.frame_index import FrameIndex
-from vad.frames.store import Advance, Frames, holds, reserve
-from vad.images.decode import decoding_pool
-from vad.inputs.base import INPUTS, Batch, Input, Samples
-from vad.inputs.shape import Positions, Shape, Window, firsts
-from vad.system.files import replacing
+from vad.frames.store import Frames
+from vad.inputs.base import INPUTS, Input
+from vad.inputs.computed import ComputedSamples
+from vad.inputs.shape import Shape, Window, firsts
 
 # Pixels at which flow is cut off; it becomes 1.
 REACH = 20.0
@@ -34,50 +31,25 @@ def farneback(before: Frames, after: Frames) -> Flow:
     return np.asarray(flow.clip(-REACH, REACH) / REACH, np.float32)
 
 
-class FlowSamples(Samples):
+class FlowSamples(ComputedSamples):
     """Flow from the frame before to each frame; the first frame of a run has none, which is zero."""
-
-    slow = True
 
     def __init__(self, frames: Frames, index: FrameIndex, device: torch.device, window: Window, training: bool):
         super().__init__(frames, index, device, window, training)
         self._first = np.zeros(len(index), bool)
         self._first[firsts(index, window.break_at_gaps)] = True
         self._joined = "gaps" if window.break_at_gaps else "joined"
-        self._kept = False
 
-    def batch(self, which: Positions) -> Batch:
-        if self._kept:
-            flow = self._take(which)
-        else:
-            with decoding_pool() as pool:
-                flow = torch.from_numpy(np.stack(list(pool.map(self._compute, which.tolist())))).to(self._device)
-        values = flow.permute(0, 3, 1, 2).float()
-        return Batch(values, values)
+    def name(self) -> str:
+        return f"flow{FLOW_CODE}-{self._joined}"
 
-    def settle(self) -> None:
-        if self._kept:
-            super().settle()
+    def shape(self) -> tuple[int, ...]:
+        return (*self.frames.shape[1:3], 2)
 
-    def keep(self, place: Path, advance: Advance) -> None:
-        """Compute the flow of all frames into a memory map, float16 of shape (N, size, size, 2), or open it."""
-        path = place.with_name(f"{place.name}-flow{FLOW_CODE}-{self._joined}.npy")
-        shape = (*self.array.shape[:3], 2)
-        if not holds(path, shape, np.float16):
-            with replacing(path) as temporary, decoding_pool() as pool:
-                flow = np.lib.format.open_memmap(temporary, "w+", np.float16, shape)
-                reserve(temporary, path)
-                for position, values in enumerate(pool.map(self._compute, range(len(self)))):
-                    flow[position] = values
-                    advance(1)
-                flow.flush()
-        self.array, self._kept = np.load(path, mmap_mode="r"), True
-
-    def _compute(self, position: int) -> NDArray[np.float16]:
-        """The flow at a frame, rounded to half precision, so that kept or not it is the same."""
-        if self._first[position]:
-            return np.zeros((*self.array.shape[1:3], 2), np.float16)
-        return farneback(self.array[position - 1], self.array[position]).astype(np.float16)
+    def compute(self, sample: int) -> Flow:
+        if self._first[sample]:
+            return np.zeros(self.shape(), np.float32)
+        return farneback(self.frames[sample - 1], self.frames[sample])
 
     def picture(self, values: Tensor) -> Tensor:
         """Direction as hue, distance as brightness."""
@@ -93,4 +65,6 @@ class FlowSamples(Samples):
 @INPUTS.register("optical_flow", version=1)
 def optical_flow(*, break_at_gaps: bool = False) -> Input:
     """Flow from the frame before (dx, dy) in [-1, 1], (2, size, size); zero for the first frame of a video."""
-    return Input(lambda size: Shape("frame", 2, size), FlowSamples, Window(break_at_gaps=break_at_gaps))
+    return Input(
+        lambda view: Shape("frame", 2, view.height, view.width), FlowSamples, Window(break_at_gaps=break_at_gaps)
+    )

@@ -32,7 +32,7 @@ class FrameSamples(Samples):
 @INPUTS.register("rgb", version=1)
 def rgb() -> Input:
     """Single colour frames in [-1, 1], (3, size, size)."""
-    return Input(lambda size: Shape("frame", 3, size), FrameSamples, Window())
+    return Input(lambda view: Shape("frame", 3, view.height, view.width), FrameSamples, Window())
 
 
 class DifferenceSamples(Samples):
@@ -50,7 +50,11 @@ class DifferenceSamples(Samples):
 @INPUTS.register("frame_difference", version=1)
 def frame_difference(*, break_at_gaps: bool = False) -> Input:
     """|I_t - I_(t-1)| of grey frames in [0, 1], (1, size, size). The first frame of a video gets no score."""
-    return Input(lambda size: Shape("frame", 1, size), DifferenceSamples, Window(2, 1, break_at_gaps=break_at_gaps))
+    return Input(
+        lambda view: Shape("frame", 1, view.height, view.width),
+        DifferenceSamples,
+        Window(2, 1, break_at_gaps=break_at_gaps),
+    )
 
 
 class ClipSamples(FrameSamples):
@@ -69,7 +73,7 @@ def clip(*, frames: Annotated[int, Within(low=2)] = 8, stride: Count = 1, break_
     gives it.
     """
     window = Window(frames, stride=stride, break_at_gaps=break_at_gaps)
-    return Input(lambda size: Shape("clip", 3, size, frames), ClipSamples, window)
+    return Input(lambda view: Shape("clip", 3, view.height, view.width, frames), ClipSamples, window)
 
 
 class SequenceSamples(FrameSamples):
@@ -87,4 +91,4 @@ def sequence(*, frames: Count = 8, break_at_gaps: bool = False) -> Input:
     The first `frames` frames of a video get none.
     """
     window = Window(frames + 1, frames, break_at_gaps=break_at_gaps)
-    return Input(lambda size: Shape("sequence", 3, size, frames), SequenceSamples, window)
+    return Input(lambda view: Shape("sequence", 3, view.height, view.width, frames), SequenceSamples, window)

@@ -8,30 +8,51 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vad.data.frame_index import FrameIndex
+from vad.errors import InputError
 
 Positions = NDArray[np.intp]
-Kind = Literal["frame", "clip", "sequence"]
+Kind = Literal["frame", "clip", "sequence", "cells"]
 
 
 @dataclass(frozen=True)
 class Shape:
-    """The shape of the samples that an input makes and a network takes: a batch of
+    """The shape of the samples that an input makes and a detector takes: a batch of
 
-    frames (B, channels, size, size), clips (B, channels, frames, size, size) or
-    sequences (B, frames, channels, size, size) whose next frame is asked for.
+    frames (B, channels, height, width), clips (B, channels, frames, height, width), sequences (B, frames, channels, height,
+    width) whose next frame is asked for, or cells (B, channels, rows, columns): what is known of each cell of a frame.
     """
 
     kind: Kind
     channels: int
-    size: int
+    height: int
+    width: int
     frames: int = 1
+
+    @property
+    def size(self) -> int:
+        """The side of a square frame, as networks take it. Raises InputError where frames are not square."""
+        if self.height != self.width:
+            raise InputError(
+                f"this model takes square frames, not {self.width} x {self.height}; leave out `aspect: keep`"
+            )
+        return self.width
+
+    @property
+    def unit(self) -> str:
+        """What a progress bar counts."""
+        return "frames" if self.kind == "cells" else f"{self.kind}s"
 
     @property
     def sides(self) -> tuple[int, ...]:
         """The shape of one sample, without the batch."""
-        frame = (self.channels, self.size, self.size)
-        of_kind = {"frame": frame, "clip": (self.channels, self.frames, *frame[1:]), "sequence": (self.frames, *frame)}
-        return of_kind[self.kind]
+        frame = (self.channels, self.height, self.width)
+        of_kind = {"clip": (self.channels, self.frames, *frame[1:]), "sequence": (self.frames, *frame)}
+        return of_kind.get(self.kind, frame)
+
+    @property
+    def target(self) -> tuple[int, ...]:
+        """The shape of what one sample is compared with: of a sequence, its next frame."""
+        return self.sides[1:] if self.kind == "sequence" else self.sides
 
 
 @dataclass(frozen=True)

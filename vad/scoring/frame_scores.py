@@ -1,100 +1,131 @@
-"""A trained network to frame scores: reconstruction errors, reduced to one number a frame where they are computed."""
+"""A fitted detector to frame scores: anomaly maps, calibrated, reduced to one number a frame where they are computed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from numpy.typing import NDArray
+from torch import Tensor
 
-from vad.catalog import Named
 from vad.data.frame_index import Values
-from vad.detectors.networks import fold_batch_norm, place
+from vad.detectors.base import Output, Scorer
 from vad.errors import InputError
-from vad.inputs import Samples, fold_frames
-from vad.scoring.reconstruction_errors import ERRORS
-from vad.system.memory import keep_freed_memory
-from vad.system.precision import Wish, autocast, for_scoring
-from vad.system.threads import limit
+from vad.inputs import Positions, Samples
+from vad.scoring.reductions import REDUCTIONS, FrameScore, MapScore
 
-# What a pass holds: so many pixels of what is scored, so many samples at most. Another number gives other last bits in bf16.
-_PIXELS, MOST_SAMPLES = 2**21, 64
+Calibration = Mapping[str, Tensor]
+"""Mean and deviation of each channel and cell on train frames, float32 (2, C, H, W), by kind of map."""
+# A cell in which nothing ever happened on train frames: its deviation counts as this share of the mean deviation at least.
+_LEAST = 0.1
 
 
+@dataclass(frozen=True)
+class Way:
+    """A fitted detector with the calibration of its maps: all that scores need but the samples."""
+
+    scorer: Scorer
+    calibration: Calibration
+
+    def map(self, output: Output, score: FrameScore, default: str) -> Tensor:
+        """Return the map behind a score, calibrated as for the score: (F, C, H, W). An error of the catalog has the default map."""
+        if not isinstance(score, MapScore):
+            return output.map(default)
+        found = output.map(score.map)
+        if score.calibrate:
+            mean, deviation = self.calibration[score.map]
+            found = (found - mean) / deviation
+        return found
+
+    def value(self, output: Output, score: FrameScore) -> Tensor:
+        """Return the score of each frame, (F,)."""
+        if not isinstance(score, MapScore):
+            return output.error(score)
+        found: Tensor = REDUCTIONS.make(score.reduce, self.map(output, score, ""))
+        return found
+
+
+@torch.inference_mode()
 def score(
-    network: nn.Module,
-    samples: Samples,
-    errors: Sequence[Named],
-    count: int,
-    trained: Wish,
-    device: torch.device,
-    on_batch: Callable[[int], None] | None = None,
-    *,
-    folded: bool = False,
-) -> dict[Named, Values]:
-    """Each error of each of `count` frames, float64 of shape (count,). Only these numbers leave the device.
+    way: Way, samples: Samples, scores: Sequence[FrameScore], count: int, on_batch: Callable[[int], None] | None = None
+) -> dict[FrameScore, Values]:
+    """Each score of each of `count` frames, float64 of shape (count,). Only these numbers leave the device.
 
-    A frame that several samples hold gets the largest of its errors, one that none holds gets NaN. `trained` is the
-    precision of the training. `folded`: the network is what `fold_batch_norm` makes, which takes as long as a few frames.
+    A frame that several samples hold gets the largest of its scores, one that none holds gets NaN. Raises InputError that names
+    the frame whose score is not finite.
     """
-    keep_freed_memory()
-    limit()
-    precision = for_scoring(trained, device)
-    if not folded:
-        network = fold_batch_norm(network)
-    place(network, device)
-    samples.settle()
-    chunk = _chunk(samples)
-    results = {error: np.full(count, np.nan) for error in errors}
-    with torch.inference_mode():
-        for start in range(0, len(samples), chunk):
-            held = min(chunk, len(samples) - start)
-            which = np.minimum(np.arange(start, start + chunk), start + held - 1)
-            batch = samples.batch(which)
-            with autocast(precision, device):
-                output = network(batch.given)
-            output, target = fold_frames(output.float()), fold_frames(batch.target)
-            frames = samples.scored[which[:held]].ravel()
-            for error, values in results.items():
-                found = ERRORS.make(error, output, target)[: len(frames)].double().cpu().numpy()
-                if not np.isfinite(found).all():
-                    number = int(frames[np.argmin(np.isfinite(found))]) + 1
-                    culprit = f"the {error.name} error of test frame {number} of {count}"
-                    raise InputError(f"{culprit} is not finite; train.precision=fp32 may help")
-                np.fmax.at(values, frames, found)
-            if on_batch:
-                on_batch(held)
+    results = {wanted: np.full(count, np.nan) for wanted in scores}
+    for frames, output in _passes(way.scorer, samples, on_batch):
+        for wanted, values in results.items():
+            found = way.value(output, wanted)[: len(frames)].double().cpu().numpy()
+            if not np.isfinite(found).all():
+                number = int(frames[np.argmin(np.isfinite(found))]) + 1
+                culprit = f"the {wanted.label} score of frame {number} of {count}"
+                raise InputError(f"{culprit} is not finite; train.precision=fp32 may help")
+            np.fmax.at(values, frames, found)
     return results
 
 
-def _chunk(samples: Samples) -> int:
-    """How many samples every pass has, even the last: kernels differ between shapes, and in bf16 their rounding shows."""
-    if not len(samples):
-        return 1
-    target = samples.batch(np.zeros(1, np.intp)).target
-    return max(1, min(MOST_SAMPLES, _PIXELS // (target.numel() // target.shape[1])))
+@torch.inference_mode()
+def calibrate(
+    scorer: Scorer, samples: Samples, kinds: Sequence[str], on_batch: Callable[[int], None] | None = None
+) -> dict[str, Tensor]:
+    """Measure maps on train frames that the detector did not see: see `Calibration`."""
+    sums: dict[str, Tensor] = {}
+    total = 0
+    for frames, output in _passes(scorer, samples, on_batch):
+        total += len(frames)
+        for kind in kinds:
+            found = output.map(kind)[: len(frames)].double()
+            moments = torch.stack([found.sum(0), found.square().sum(0)])
+            sums[kind] = sums[kind] + moments if kind in sums else moments
+    calibration = {}
+    for kind, (first, second) in sums.items():
+        mean = first / total
+        deviation = (second / total - mean.square()).clamp(min=0).sqrt()
+        floor = (_LEAST * deviation.mean()).clamp(min=torch.finfo(torch.float32).tiny)
+        calibration[kind] = torch.stack([mean, deviation.clamp(min=floor)]).float().cpu()
+    return calibration
 
 
-def error_maps(
-    network: nn.Module, samples: Samples, trained: Wish, device: torch.device
-) -> Callable[[int], tuple[Tensor, Tensor, Tensor] | None]:
-    """For pictures, a function of a frame: what the network was to make of it, what it made, and the error.
+def _passes(
+    scorer: Scorer, samples: Samples, on_batch: Callable[[int], None] | None
+) -> Iterator[tuple[Positions, Output]]:
+    """Run all samples; yield the frames of each pass that are scored, and the output, whose first frames these are."""
+    samples.settle()
+    size = scorer.pass_size(samples)
+    for start in range(0, len(samples), size):
+        held = min(size, len(samples) - start)
+        which = np.minimum(np.arange(start, start + size), start + held - 1)
+        yield samples.scored[which[:held]].ravel(), scorer.run(samples, which)
+        if on_batch:
+            on_batch(held)
 
-    The first two are uint8 of shape (H, W, 3); the error, (H, W), is squared and averaged over channels. Of the samples
-    that hold the frame the middle one is taken; None where there is none. Several threads may call it.
+
+@dataclass(frozen=True)
+class Explained:
+    """What a detector saw of a frame and, if it makes one, what it made of it, uint8 (H, W, 3); its anomaly map, float32 (h, w)."""
+
+    seen: NDArray[np.uint8]
+    made: NDArray[Any] | None
+    map: NDArray[np.float32]
+
+
+def explain(way: Way, samples: Samples, score: FrameScore, default: str) -> Callable[[int], Explained | None]:
+    """For pictures, a function of a frame: the map that its score is made from, averaged over channels.
+
+    Of the samples that hold the frame the middle one is taken; None where there is none. Several threads may call it.
     """
-    place(network, device)  # here, as weights that are moved while another thread reads them give any output
-    network.eval()
-    precision = for_scoring(trained, device)
 
-    def of(frame: int) -> tuple[Tensor, Tensor, Tensor] | None:
+    def of(frame: int) -> Explained | None:
         holding = np.argwhere(samples.scored == frame)
         if not len(holding):
             return None
         sample, offset = holding[len(holding) // 2]
-        batch = samples.batch(np.asarray([sample]))
-        with torch.inference_mode(), autocast(precision, device):
-            output = network(batch.given)
-        made, target = (fold_frames(values)[[offset]].cpu() for values in (output.float(), batch.target))
-        return samples.picture(target)[0], samples.picture(made)[0], (made - target).square().mean(1)[0]
+        with torch.inference_mode():
+            output = way.scorer.run(samples, np.asarray([sample]))
+            found = way.map(output, score, default)[offset].mean(0).float().cpu().numpy()
+        return Explained(*output.pictures(int(offset)), np.asarray(found))
 
     return of

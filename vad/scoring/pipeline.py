@@ -5,27 +5,27 @@ A stream is one score a frame, made from members or read from a predictions file
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 
 from vad.catalog import Named
 from vad.data.frame_index import FrameIndex, Values
 from vad.errors import InputError
-from vad.scoring.reconstruction_errors import ERRORS
-from vad.scoring.steps import FITS, STEPS
+from vad.scoring.reductions import FrameScore, code_of
+from vad.scoring.steps import FITS, STEPS, TRAIN_FITS
 
 Fitted = dict[str, Values]
-MemberScores = Mapping[tuple[str, Named], Values]
+MemberScores = Mapping[tuple[str, FrameScore], Values]
 Fusion = Literal["single", "max", "product", "weights"]
 
 
 @dataclass(frozen=True)
 class Stream:
-    """Members (by group and seed name) under one error, or a predictions file; then steps."""
+    """Members (by group and seed name) under one score, or a predictions file; then steps."""
 
     members: tuple[str, ...]
-    error: Named | None
+    error: FrameScore | None
     steps: tuple[Named, ...] = ()
     file: str | None = None
 
@@ -38,6 +38,26 @@ class Variant:
     streams: tuple[str, ...]
     weights: tuple[float, ...] = ()
     steps: tuple[Named, ...] = ()
+
+    def transductive(self, streams: Mapping[str, Stream]) -> bool:
+        """Whether a score depends on statistics of the test frames."""
+        return any(step.name in FITS for step in self._all_steps(streams))
+
+    def looks_at_train(self, streams: Mapping[str, Stream]) -> bool:
+        """Whether a score depends on the scores of train frames."""
+        return any(step.name in TRAIN_FITS for step in self._all_steps(streams))
+
+    def _all_steps(self, streams: Mapping[str, Stream]) -> list[Named]:
+        return [*self.steps, *(step for name in self.streams for step in streams[name].steps)]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Frames and their scores, (N,), by member and score, NaN where a member has none; and those that streams read from files."""
+
+    index: FrameIndex
+    members: MemberScores
+    files: Mapping[str, Values] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -52,38 +72,54 @@ class Outcome:
 def run_pipeline(
     streams: Mapping[str, Stream],
     variants: Mapping[str, Variant],
-    member_scores: MemberScores,
-    files: Mapping[str, Values],
-    index: FrameIndex,
+    scored: Scored,
+    train: Scored | None = None,
     fitted: Fitted | None = None,
+    own: bool = False,
 ) -> Outcome:
-    """Compute every variant for the frames of `index`.
+    """Compute every variant for the frames of `scored`.
 
-    `member_scores` are of shape (N,), NaN where a member has none; `files` are scores of streams read from files. Fitted
-    steps use the values in `fitted`, all of which must be there; without it, they take them from these very frames.
+    Fitted steps use the values in `fitted`. Without it they take them: those for test frames from these very frames, as they do
+    with `own`; those for train frames from `train`, which goes the same way. Raises InputError for values that are missing.
     """
-    taken: Fitted = {} if fitted is None else dict(fitted)
+    taken: Fitted = dict(fitted or {})
+    if own:
+        taken = {key: values for key, values in taken.items() if key.rpartition("-")[2] not in FITS}
+    rows = _Rows(scored.index, taken, fitted is not None and not own)
+    normal = None if train is None else _Rows(train.index, {}, False)
     stream_scores: dict[str, Values] = {}
+    normal_scores: dict[str, Values] = {}
     for name, stream in streams.items():
-        if stream.file is not None:
-            rows = files[name][None]
-        else:
-            assert stream.error is not None
-            rows = np.stack([member_scores[member, stream.error] for member in stream.members])
-        rows = _apply(stream.steps, rows, index, taken, f"streams/{name}", fitted)
-        if len(rows) != 1:
-            raise InputError(f'stream "{name}" has {len(rows)} members and no step that combines them')
-        stream_scores[name] = rows[0]
+        rows.start(_rows_of(stream, name, scored))
+        if normal and not stream.file and train:
+            normal.start(_rows_of(stream, name, train))
+        _apply(stream.steps, f"streams/{name}", rows, None if stream.file else normal)
+        if len(rows.values) != 1:
+            raise InputError(f'stream "{name}" has {len(rows.values)} members and no step that combines them')
+        stream_scores[name] = rows.values[0]
+        if normal and not stream.file:
+            normal_scores[name] = normal.values[0]
     results = {}
     for name, variant in variants.items():
-        rows = fuse(variant, [stream_scores[stream] for stream in variant.streams])[None]
-        results[name] = _apply(variant.steps, rows, index, taken, f"variants/{name}", fitted)[0]
+        rows.start(fuse(variant, [stream_scores[stream] for stream in variant.streams])[None])
+        known = normal_scores.keys() >= set(variant.streams)
+        if normal and known:
+            normal.start(fuse(variant, [normal_scores[stream] for stream in variant.streams])[None])
+        _apply(variant.steps, f"variants/{name}", rows, normal if known else None)
+        results[name] = rows.values[0]
     return Outcome(results, stream_scores, taken)
 
 
+def _rows_of(stream: Stream, name: str, scored: Scored) -> Values:
+    if stream.file is not None:
+        return scored.files[name][None]
+    assert stream.error is not None
+    return np.stack([scored.members[member, stream.error] for member in stream.members])
+
+
 def code_of_steps(streams: Collection[Stream], variants: Collection[Variant]) -> dict[str, str]:
-    """The code of every error and step, as `Catalog.code` gives it."""
-    codes = [ERRORS.code(stream.error.name) for stream in streams if stream.error]
+    """The code of every score and step, as `Catalog.code` gives it."""
+    codes = [code_of(stream.error) for stream in streams if stream.error]
     steps = [*(stream.steps for stream in streams), *(variant.steps for variant in variants)]
     codes += [STEPS.code(step.name) for some in steps for step in some]
     return {key: value for code in codes for key, value in code.items()}
@@ -101,29 +137,56 @@ def fuse(variant: Variant, scores: Sequence[Values]) -> Values:
     return np.asarray(np.tensordot(np.asarray(variant.weights), stacked, 1))
 
 
-def _apply(
-    steps: Sequence[Named], rows: Values, index: FrameIndex, taken: Fitted, place: str, stored: Fitted | None
-) -> Values:
-    for number, step in enumerate(steps):
-        if step.name != "fill":
-            _require_scores(rows, index, place)
-        key, fitted = f"{place}/{number}-{step.name}", tuple[Values, ...]()
+class _Rows:
+    """Scores on their way through steps, (M, N), and the values that fitted steps took or take from them."""
+
+    def __init__(self, index: FrameIndex, taken: Fitted, stored: bool):
+        self.index, self.taken, self.stored = index, taken, stored
+        self.values: Values
+
+    def start(self, values: Values) -> Self:
+        self.values = values
+        return self
+
+    def step(self, step: Named, key: str, fitted: Values | None) -> None:
+        """Apply a step; one that looks at these frames takes what it needs from them, if it is not stored."""
         if step.name in FITS:
-            if stored is None:
-                taken[key] = FITS[step.name](rows, **dict(step.options))
-            if key not in taken:
-                raise InputError(
-                    f'the stored values of step "{key}" are missing; the model is damaged, run its entry again'
-                )
-            fitted = (taken[key],)
-        rows = STEPS.make(step, rows, index.spans, *fitted)
-    _require_scores(rows, index, place)
-    return rows
+            if key not in self.taken and not self.stored:
+                self.taken[key] = FITS[step.name](self.values, **dict(step.options))
+            fitted = self._known(key)
+        self.values = STEPS.make(step, self.values, self.index.spans, *(() if fitted is None else (fitted,)))
+
+    def _known(self, key: str) -> Values:
+        if key not in self.taken:
+            raise InputError(
+                f'the stored values of step "{key}" are missing; the model is damaged, run its entry again'
+            )
+        return self.taken[key]
+
+    def of_train(self, step: Named, key: str, normal: "_Rows | None") -> Values:
+        """Return what a step needs of train frames: the stored values, else those that it takes from `normal` now."""
+        if key not in self.taken and normal is not None:
+            self.taken[key] = TRAIN_FITS[step.name](normal.values, **dict(step.options))
+        return self._known(key)
 
 
-def _require_scores(rows: Values, index: FrameIndex, place: str) -> None:
+def _apply(steps: Sequence[Named], place: str, rows: _Rows, normal: _Rows | None) -> None:
+    """Apply steps to rows, and to those of train frames where there are any."""
+    for number, step in enumerate(steps):
+        key, fitted = f"{place}/{number}-{step.name}", None
+        if step.name != "fill":
+            _require_scores(rows, place)
+        if step.name in TRAIN_FITS:
+            fitted = rows.of_train(step, key, normal)
+        rows.step(step, key, fitted)
+        if normal is not None:
+            normal.step(step, key, fitted)
+    _require_scores(rows, place)
+
+
+def _require_scores(rows: _Rows, place: str) -> None:
     """Raise InputError for frames that no member scores, where a step needs all."""
-    missing = np.asarray(np.isnan(rows).any(0))
+    missing, index = np.asarray(np.isnan(rows.values).any(0)), rows.index
     if not (count := int(missing.sum())):
         return
     first = int(missing.argmax())

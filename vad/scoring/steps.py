@@ -2,7 +2,8 @@
 
 A step takes scores of shape (M, N), one row for each member, and the videos' spans, and gives (M, N) or, where it combines
 members, (1, N). What works in time works within a video. A step that needs values of the whole test set (a percentile, a
-ranking) is given what `FITS[name]` took, (M, K); a registered model keeps those of its run.
+ranking) is given what `FITS[name]` took, (M, K); a registered model keeps those of its run. One that needs values of train
+frames is given what `TRAIN_FITS[name]` took from their scores, which came the same way.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,10 +18,13 @@ from vad.data.frame_index import Values
 Spans = Sequence[slice]
 _Scope = Literal["all", "video"]
 _Percentile = Annotated[float, Within(above=0, high=100)]
+_Share = Annotated[float, Within(above=0, high=1)]
+_TINY = 1e-12
 _Sigma = Annotated[float, Within(low=0.01, high=10_000)]
 _Window = Annotated[int, Within(low=3, odd=True)]
 STEPS: Catalog[Callable[..., Values]] = Catalog("step")
 FITS: dict[str, Callable[..., Values]] = {}
+TRAIN_FITS: dict[str, Callable[..., Values]] = {}
 COMBINING = {"mean", "median", "max"}
 
 
@@ -75,6 +79,42 @@ def rank(values: Values, videos: Spans, fitted: Values) -> Values:
 
 
 FITS["rank"] = lambda values: np.sort(values, axis=1)
+
+
+@STEPS.register("train_quantile", version=1)
+def train_quantile(values: Values, videos: Spans, fitted: Values, *, quantile: _Share = 0.99) -> Values:
+    """Divide by this quantile of the scores of train frames, so that 1 is as far as normal frames go.
+
+    No statistic of test frames: a frame alone scores as among the others. Train frames of the held-out part are taken, or all
+    where nothing is held out.
+    """
+    return values / fitted
+
+
+TRAIN_FITS["train_quantile"] = lambda values, quantile=0.99: np.maximum(np.quantile(values, quantile, axis=1), _TINY)[
+    :, None
+]
+
+
+@STEPS.register("train_zscore", version=1)
+def train_zscore(values: Values, videos: Spans, fitted: Values, *, log: bool = True) -> Values:
+    """Subtract the mean and divide by the deviation of the scores of train frames, by default of their logarithms.
+
+    Like `train_quantile`, no statistic of test frames. Logarithms of distances are nearly normal, whatever the detector.
+    """
+    return (_logarithm(values, log) - fitted[:, [0]]) / fitted[:, [1]]
+
+
+def _logarithm(values: Values, wanted: bool) -> Values:
+    return np.asarray(np.log(np.maximum(values, _TINY)) if wanted else values)
+
+
+def _mean_and_deviation(values: Values, log: bool = True) -> Values:
+    values = _logarithm(values, log)
+    return np.stack([values.mean(1), np.maximum(values.std(1), _TINY)], 1)
+
+
+TRAIN_FITS["train_zscore"] = _mean_and_deviation
 
 
 @STEPS.register("fill", version=1)

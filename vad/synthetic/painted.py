@@ -1,7 +1,4 @@
-"""Painted anomalies on held-out normal frames: something to measure where nobody gave labels.
-
-A patch is cut from one frame, scaled, and moved through a stretch of others; then every frame passes the corruption law.
-"""
+"""Painted anomalies on held-out normal frames, to measure without labels: patches of other frames that move through them."""
 
 import hashlib
 import math
@@ -19,8 +16,7 @@ from vad.frames.store import SplitSource, Task
 from vad.images.decode import Image, decode_image, read_image, read_movie
 from vad.synthetic.corruption import as_jpeg, corrupt, draw_kinds
 
-# Raise this when a change to the code paints other frames for the same seed.
-PAINTING_CODE = 1
+PAINTING_CODE = 1  # raise it when a change to the code paints other frames for the same seed
 
 SHARE = 0.3
 SHORTEST, LONGEST = 8, 24
@@ -37,27 +33,21 @@ _Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class _Stretch:
-    """Frames `start` to `stop`, and the patch that moves through them. Lengths are fractions of the frame's sides.
-
-    It is cut around one of `places`, `height / scale` high, and pasted `height` high; `aspect` is its width by its height.
-    """
+    """Frames `start` to `stop`, and the patch that moves through them. Lengths are fractions of the frame's sides."""
 
     start: int
     stop: int
     donor: int
-    places: tuple[_Point, ...]
+    places: tuple[_Point, ...]  # around one of which it is cut, `height / scale` high
     height: float
     scale: float
-    aspect: float
+    aspect: float  # its width by its height
     begin: _Point
     end: _Point
 
 
 class PaintedSource(SplitSource):
-    """A split's frames with painted anomalies, as a source; `labels` says which frames are painted.
-
-    Each frame follows from the split, the seed and its position alone. Of a single frame none is painted; of more, some.
-    """
+    """A split's frames with painted anomalies, each by split, seed and position alone; `labels` says which are painted."""
 
     def __init__(self, split: Split, seed: int):
         super().__init__(split)

@@ -1,7 +1,4 @@
-"""The demo street: a small labelled data set for those who have no footage at hand. A fixed camera sees a walkway.
-
-The files lie as the competition's do, test frames pass its corruption law, and labels come as a CSV and as pixel masks.
-"""
+"""The demo street: a small labelled data set, drawn, in the competition's layout and corrupted by its law."""
 
 import contextlib
 import errno
@@ -24,15 +21,12 @@ from vad.synthetic.street_figures import Pixels
 from vad.synthetic.street_scenes import Clip, test_clips, training_clips
 from vad.system.files import folder_beside
 
-# Raise this when a change to the drawing or the scenes changes a file.
-VERSION = 2
+VERSION = 2  # raise it when a change to the drawing or the scenes changes a file
 SEED = 20251221
 TRAIN_VIDEOS, TRAIN_FRAMES = 4, 45
 TEST_VIDEOS, TEST_FRAMES = 6, 60
 _MARK = {"version": VERSION, "seed": SEED}
-
-# A frame is anomalous once this many pixels of the cause are seen, not from the first fingertip on.
-_SEEN = 150
+_SEEN = 150  # pixels of the cause that make a frame anomalous
 # SciPy puts the time of day into the header's free text, and two streets would differ.
 _MAT_HEADER = b"MATLAB 5.0 MAT-file, demo street".ljust(116)
 _BATCH = 30
@@ -42,8 +36,7 @@ _TRIES = 5
 def make_street(folder: Path) -> Path:
     """Make the demo street in a folder, always of the same bytes, unless it is whole already; return the folder.
 
-    Several processes may do this at once: the first one's work is taken. Raises InputError where the folder holds something
-    that is no demo street, or cannot be written.
+    Several processes may do this at once. Raises InputError where something else lies there, or it cannot be written.
     """
     if _is_whole(folder):
         return folder

@@ -125,7 +125,8 @@ def _ground(generator: np.random.Generator) -> Pixels:
     shifted = along / 0.44 + 0.5 * (course % 2)
     tones = generator.standard_normal((64, 64)).astype(np.float32)
     tone = tones[course.astype(int) % 64, np.floor(shifted).astype(int) % 64]
-    joint = np.minimum(_edge(across / 0.22) * 0.22, _edge(shifted) * 0.44)
+    from_joint = [np.abs(bricks - np.rint(bricks)) for bricks in (across / 0.22, shifted)]
+    joint = np.minimum(from_joint[0] * 0.22, from_joint[1] * 0.44)
     image = np.full((*shape, 3), (158, 153, 147), np.float32)
     # Far away the bricks are finer than pixels, so their contrast fades as a lens would have it.
     image *= 1 + 0.045 * (tone * np.clip((scale - 50) / 60, 0, 1))[..., None]
@@ -151,11 +152,6 @@ def _ground(generator: np.random.Generator) -> Pixels:
     # Under the roof it is dark; its edge on the floor is soft.
     image *= (0.42 + 0.29 + 0.29 * np.tanh((row - _SHADE) / 5))[..., None]
     return image
-
-
-def _edge(value: NDArray[np.floating]) -> Pixels:
-    """How far a number is from the nearest whole one."""
-    return np.asarray(np.abs(value - np.rint(value)), np.float32)
 
 
 def _rectangles(text: str) -> list[tuple[int, int, int, int, Colour]]:

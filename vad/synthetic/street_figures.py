@@ -37,20 +37,17 @@ class Look:
 
 @dataclass(frozen=True)
 class Figure:
-    """A person on screen: the foot's pixel, pixels a metre there, and the heading (0 right, pi/2 to the camera).
-
-    `phase` is where the step is, in radians; `blur` how far it moves, in pixels, while the shutter is open.
-    """
+    """A person on screen, with the foot at the pixel (x, y)."""
 
     look: Look
     act: Act
     x: float
     y: float
-    scale: float
-    heading: float
-    phase: float
+    scale: float  # pixels a metre there
+    heading: float  # 0 right, pi/2 to the camera
+    phase: float  # where the step is, in radians
     light: float
-    blur: float
+    blur: float  # how far it moves, in pixels, while the shutter is open
     anomalous: bool
 
 
@@ -73,10 +70,7 @@ class Sprite:
 
 
 class Gait(NamedTuple):
-    """How an act looks: angles in radians; leap and reach to each side of the foot and above it in body heights.
-
-    `stride` is the metres, or where it stays in its place the seconds, of two steps.
-    """
+    """How an act looks: angles in radians; leap and reach to each side of the foot and above it in body heights."""
 
     thigh: float
     knee: float
@@ -86,7 +80,7 @@ class Gait(NamedTuple):
     leap: float
     side: float
     above: float
-    stride: float
+    stride: float  # of two steps in metres, or in seconds where it stays in its place
 
 
 GAITS: dict[Act, Gait] = {

@@ -21,10 +21,7 @@ _SHADE_SCALE = 62
 
 @dataclass(frozen=True)
 class Actor:
-    """Somebody's way: at (x, depth) at the time `start`, and from then on with (vx, vz) metres a second, until `halt`.
-
-    `throws` tells what is in the air so many seconds after the time `thrown`.
-    """
+    """Somebody's way: at (x, depth) at the time `start`, and from then on with (vx, vz) metres a second, until `halt`."""
 
     look: Look
     act: Act
@@ -36,7 +33,7 @@ class Actor:
     halt: float = math.inf
     phase: float = 0.0
     anomalous: bool = False
-    throws: Callable[[Figure, float], list[Thing]] | None = None
+    throws: Callable[[Figure, float], list[Thing]] | None = None  # what is in the air so many seconds after `thrown`
     thrown: float = 0.0
 
     def at(self, time: float) -> Figure | None:

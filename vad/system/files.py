@@ -14,18 +14,13 @@ from pathlib import Path
 from vad.errors import InputError
 from vad.system.processes import gone, own_mark
 
-# Seconds after which nobody of another machine, of whose processes nothing is known here, is still writing.
-_LONG = 7 * 86400
-# What this process has under way, for `abandon`.
-_under_way: set[Path] = set()
+_LONG = 7 * 86400  # seconds after which no process of another machine is still writing
+_under_way: set[Path] = set()  # for `abandon`
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it takes the name `path`, on failure it goes.
-
-    Raises InputError where the folder cannot be made or written, or has no room.
-    """
+    """Yield a temporary path; on success it becomes `path`, on failure it goes. Raises InputError for no place or no room."""
     temporary = _temporary(path)
     try:
         yield temporary

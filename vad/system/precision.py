@@ -34,7 +34,8 @@ def for_training(wish: Wish, device: torch.device) -> Precision:
     """`auto` is bf16 where the device computes in it, else fp32. A `bf16` that is emulated is obeyed, with a warning."""
     native = computes_in_bf16(device)
     if wish == "bf16" and not native:
-        _warn_of_emulation(device)
+        slower = f"measured {slowdown(device):.0f} times slower than fp32"
+        _warn_once(f"precision: bf16 is emulated on this processor, {slower}; precision: auto takes fp32 here")
     return wish if wish != "auto" else "bf16" if native else "fp32"
 
 
@@ -42,7 +43,11 @@ def for_scoring(trained: Wish, device: torch.device) -> Precision:
     """The format in which the network was trained, but fp32 where the device only emulates bf16; that is logged once."""
     if trained != "bf16" or computes_in_bf16(device):
         return for_training(trained, device)
-    _tell_of_scoring()
+    # By `python -m benchmarks.precision --sizes 64 128`.
+    _warn_once(
+        "trained in bf16, which this processor only emulates, so scored in fp32: "
+        "on the demo street at 64 and 128 px a frame's score differs by up to 0.004, AP by 0.005"
+    )
     return "fp32"
 
 
@@ -52,22 +57,11 @@ def autocast(precision: Precision, device: torch.device) -> torch.autocast:
 
 
 @functools.cache
-def _warn_of_emulation(device: torch.device) -> None:
-    _log.warning(
-        "precision: bf16 is emulated on this processor, measured %.0f times slower than fp32; precision: auto takes fp32 here",
-        slowdown(device),
-    )
+def _warn_once(message: str) -> None:
+    _log.warning(message)
 
 
 @functools.cache
-def _tell_of_scoring() -> None:
-    # By `python -m benchmarks.precision --sizes 64 128`.
-    _log.warning(
-        "trained in bf16, which this processor only emulates, so scored in fp32: "
-        "on the demo street at 64 and 128 px a frame's score differs by up to 0.004, AP by 0.005"
-    )
-
-
 def slowdown(device: torch.device) -> float:
     """How many times longer a small convolution takes in bf16 than in fp32, measured now in a fraction of a second."""
 

@@ -36,10 +36,7 @@ def using(count: int) -> Iterator[None]:
 
 
 def _quotas() -> Iterator[float]:
-    """The quotas of this process's control group and of all above it, in processors; version 2 (`cpu.max`) and 1 (`cpu.cfs_*`).
-
-    In a container the group's path may be the host's, so the mount's root counts too.
-    """
+    """The quotas, in processors, of this process's control group, all above it, and the mount's root, for a container."""
     with suppress(OSError):
         for line in _PROC.read_text().splitlines():
             _, controllers, path = line.split(":", 2)

@@ -52,7 +52,7 @@ def test_the_authors_layout_of_movies_is_read_and_counted(tmp_path, picture, sav
 
 
 IMAGES = "jpg, jpeg, png, bmp, tif, tiff, webp"
-VIDEOS = "a video is a folder of frames named by its number, or a movie such as 01.avi (avi, mp4, mov, mkv, webm, m4v, mpg, ts)"
+VIDEOS = "a video is a folder of frames whose name is a number, such as 01, or a movie such as 01.avi (avi, mp4, mov, mkv, webm, m4v, mpg, ts)"
 NAMES = "a frame's name must end with its number of at most 9 digits, as frame_00012.jpg"
 
 
@@ -182,7 +182,7 @@ def test_another_orientation_is_a_fault(tmp_path, dataset, picture, save, save_m
     with refuses(message):
         read(root)
     assert read(root, strict=False).faults == (message,)
-    save(root / "training_videos" / "07" / "0.png", upright)
+    save(root / "training_videos" / "07" / "0.png", picture(1, (48, 64)))
     (note,) = read(root).notes
     assert note.startswith("videos have frames of 2 sizes, all squeezed into one square: 64 x 48 (")
 

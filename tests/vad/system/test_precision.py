@@ -38,8 +38,7 @@ def emulated(monkeypatch):
 def processor(monkeypatch, native):
     monkeypatch.setattr(precision, "computes_in_bf16", lambda device: native)
     monkeypatch.setattr(precision, "slowdown", lambda device: 48.3)
-    for told in (precision._warn_of_emulation, precision._tell_of_scoring):
-        told.cache_clear()
+    precision._warn_once.cache_clear()
     return native
 
 

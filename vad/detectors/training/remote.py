@@ -8,7 +8,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
@@ -16,19 +15,16 @@ from typing import Any
 
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from vad.blocks import load as load_blocks
+from vad.detectors.base import Diverged, Epoch, Listener, Trained
 from vad.detectors.member import Member
-from vad.detectors.networks import parameter_count
-from vad.detectors.training.trainer import Diverged, Epoch, Trained, train
 from vad.inputs import Samples
 from vad.system.threads import using
 
 # Seconds from one word about batches to the next: often enough for a progress bar, and a GPU seldom waits.
 _EVERY = 0.5
-# Bytes of a process that has loaded PyTorch.
-_PROCESS = 700_000_000
 
 
 @dataclass(frozen=True)
@@ -101,23 +97,4 @@ def train_telling(
         seen = 0
 
     load_blocks()
-    listen = partial(train, on_batch=on_batch, on_epoch=on_epoch, resume=resume)
-    return listen(member.build(), samples, member.training, member.seed, device)
-
-
-def memory(member: Member) -> int:
-    """Bytes that training takes, roughly and without the frames: the process, the weights' copies, a batch's activations."""
-    activations = 0
-
-    def count(module: nn.Module, given: object, output: object) -> None:
-        nonlocal activations
-        activations += output.numel() if isinstance(output, Tensor) else 0
-
-    with torch.device("meta"), torch.no_grad():
-        network = member.build().eval()
-        for module in network.modules():
-            if not list(module.children()):
-                module.register_forward_hook(count)
-        network(torch.empty(member.training.batch_size, *member.kind_of_input().shape(member.size).sides))
-    # Weights, their gradients, two numbers each of Adam's, the kept ones, and the state on its way out.
-    return _PROCESS + 4 * (9 * parameter_count(network) + 2 * activations)
+    return member.detector().fit(samples, device, Listener(on_batch, on_epoch, resume))

@@ -6,8 +6,8 @@ from threading import Lock
 import torch
 from torch import Tensor, nn
 
-from vad.detectors.member import Training
 from vad.detectors.training.losses import weighted_loss
+from vad.detectors.training.recipe import Training
 from vad.inputs import Batch, fold_frames
 from vad.system.precision import Precision, autocast
 

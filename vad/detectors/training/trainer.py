@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from vad.detectors.member import Training
+from vad.detectors.base import Diverged, Epoch, State, Trained
 from vad.detectors.networks import place
 from vad.detectors.training.optimizers import OPTIMIZERS, SCHEDULES
+from vad.detectors.training.recipe import Training
 from vad.detectors.training.train_step import Step, make_step
 from vad.errors import InputError
 from vad.inputs import Samples
@@ -26,18 +27,7 @@ from vad.system.precision import Precision, for_training
 from vad.system.threads import limit
 from vad.system.weights import fit_weights, load_tensors, save_tensors
 
-State = dict[str, Tensor]
 OnBatch = Callable[[int, Tensor], None]
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """One epoch, counted from 1: its mean loss, the learning rate that it used, its wall time."""
-
-    number: int
-    loss: float
-    lr: float
-    seconds: float
 
 
 @dataclass
@@ -54,30 +44,6 @@ class Progress:
     best_loss: float = math.inf
     kept_epoch: int = 0
     stale: int = 0
-
-
-@dataclass(frozen=True)
-class Trained:
-    """What training gave: weights on the CPU, the epoch and loss they come from, and how it went and was computed."""
-
-    state: State
-    epoch: int
-    loss: float
-    epochs: tuple[Epoch, ...]
-    precision: Precision
-    threads: int
-    resumed_after: int = 0
-
-
-class Diverged(RuntimeError):
-    """The loss became NaN or infinite. `trained` holds the last good state, or None if there is none."""
-
-    def __init__(self, epoch: int, trained: Trained | None):
-        super().__init__(epoch, trained)  # by which it is made again where it comes from another process
-        self.epoch, self.trained = epoch, trained
-
-    def __str__(self) -> str:
-        return f"the loss became NaN or infinite in epoch {self.epoch}"
 
 
 def train(

@@ -1,0 +1,126 @@
+"""What an entry's schema cannot see: faults in what sections say of one another, and in the options of a group's model."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from registry.entries.entry import Group, unknown
+from registry.entries.yaml_reader import Key, Problem
+from vad.detectors.member import detector_class, models
+from vad.errors import nearest
+from vad.scoring.steps import COMBINING
+
+_COLUMNS = ("video", "frame", "label")
+
+
+def check(data: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield the faults of an entry's plain values.
+
+    `data` is plain and may be wrong in other ways too, so that all faults of a file are reported at once: what is not of
+    the shape that a check needs is passed over, as the schema reports it.
+    """
+    groups, streams, variants = (_mapping(data.get(section)) for section in ("members", "streams", "variants"))
+    for name, group in groups.items():
+        yield from _check_model(_mapping(group), ("members", name))
+    used = set()
+    for name, stream in streams.items():
+        used |= {_group(member, groups) for member in _names(_mapping(stream).get("members"))}
+        yield from _check_members(_mapping(stream), groups, ("streams", name))
+    for name in groups if streams else ():
+        if name not in used:
+            yield Problem(("members", name), "no stream uses these members; add one or remove them")
+    for name, variant in variants.items():
+        if name in _COLUMNS:
+            yield Problem(("variants", name), "the table of scores has a column of this name; choose another")
+        for key in ("stream", "fuse"):
+            wanted = _mapping(variant).get(key)
+            for stream in _names(next(iter(wanted.values()), None) if isinstance(wanted, Mapping) else wanted):
+                if stream not in streams:
+                    yield Problem(("variants", name, key), unknown("stream", stream, list(streams)))
+    for name in _mapping(_mapping(data.get("reference")).get("variants")):
+        if name not in variants:
+            hint = nearest(str(name), list(variants))
+            yield Problem(("reference", "variants", name), f"there is no such variant{hint}")
+
+
+def _check_model(group: Mapping[str, Any], key: Key) -> Iterator[Problem]:
+    model = group.get("model")
+    if not isinstance(model, str) or model not in models():
+        return
+    catalog = models()[model]
+    extra = {name: value for name, value in group.items() if name not in Group.model_fields}
+    known = sorted({*Group.model_fields, *catalog.options(model)})
+    for option, fault in catalog.faults(model, extra):
+        if option is not None and option not in known:
+            fault = f"unknown key{nearest(option, known)} (known: {', '.join(known)})"
+        yield Problem((*key, option) if option else key, fault)
+    trained = detector_class(model).trained
+    for name in ("batch_size", "seeds", "init", "train"):
+        if trained and name not in group and name in ("batch_size", "seeds"):
+            yield Problem((*key, name), "is missing; a network needs it")
+        if not trained and name in group:
+            yield Problem((*key, name), f'model "{model}" is not trained; remove it')
+
+
+def _check_members(stream: Mapping[str, Any], groups: Mapping[str, Any], key: Key) -> Iterator[Problem]:
+    """The members that a stream names must be there, each once, and several must be combined."""
+    named, wanted = list(_names(stream.get("members"))), stream.get("seeds")
+    count, countable = 0, True
+    for name in named:
+        group = _group(name, groups)
+        seeds = _mapping(groups.get(group)).get("seeds")
+        if group not in groups:
+            yield Problem((*key, "members"), unknown("member group", name, list(groups)))
+        elif group != name:
+            if group in named:
+                yield Problem((*key, "members"), f'{name} is a member of "{group}", which is there already')
+            count += 1
+            continue
+        elif isinstance(seeds, list) and isinstance(wanted, list):
+            for seed in wanted:
+                if seed not in seeds:
+                    yield Problem((*key, "seeds"), f'member group "{name}" has no seed {seed} (it has {seeds})')
+            seeds = wanted
+        if isinstance(seeds, list):
+            count += len(seeds)
+        elif seeds is None and group in groups:
+            count += 1
+        else:
+            countable = False
+    if named and all(_mapping(groups.get(name)).get("model") in models() for name in named):
+        yield from _check_score(stream, [_mapping(groups[name])["model"] for name in named], key)
+    steps = stream.get("steps")
+    combined = {next(_names(step), None) for step in steps} & COMBINING if isinstance(steps, list) else ()
+    if countable and count > 1 and not combined:
+        yield Problem(key, f"has {count} members and no step that combines them (mean, median or max)")
+
+
+def _check_score(stream: Mapping[str, Any], used: list[str], key: Key) -> Iterator[Problem]:
+    """An error is of networks, and a map must be one that the detectors have."""
+    for model in dict.fromkeys(used):
+        kind = detector_class(model)
+        if stream.get("error") is not None and not kind.has_errors:
+            yield Problem((*key, "error"), f'model "{model}" has no errors; write `reduce`, as in `reduce: {{top: 9}}`')
+        wanted = stream.get("map")
+        if isinstance(wanted, str) and wanted not in kind.maps:
+            yield Problem(
+                (*key, "map"),
+                f'model "{model}" has no such map{nearest(wanted, list(kind.maps))} (known: {", ".join(kind.maps)})',
+            )
+
+
+def _group(name: str, groups: Mapping[str, Any]) -> str:
+    """The group of a single member (`group-seed`) that exists; any other name as it is."""
+    group, _, seed = name.rpartition("-")
+    seeds = _mapping(groups.get(group)).get("seeds")
+    return group if isinstance(seeds, list) and seed in {str(known) for known in seeds} else name
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _names(value: Any) -> Iterator[str]:
+    """The names among a name, a list of names or a mapping by name."""
+    for name in [value] if isinstance(value, str) else value if isinstance(value, (list, Mapping)) else ():
+        if isinstance(name, str):
+            yield name

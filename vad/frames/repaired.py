@@ -1,0 +1,49 @@
+"""Repairs fitted on the train frames of a data set, when a view of test frames first needs them, and what they found."""
+
+import csv
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vad.catalog import Named
+from vad.data.frame_index import FrameIndex
+from vad.frames.store import SplitSource, evidence_path, map_path, open_frames
+from vad.images.view import View
+from vad.repair import SKETCH, FittedRepair, fit
+
+
+class TrainRepairs:
+    """The repairs that an entry asks for, of one set of train frames."""
+
+    def __init__(self, repairs: tuple[Named, ...], source: SplitSource, index: FrameIndex, folder: Path):
+        self._repairs, self._source, self._index, self._folder = repairs, source, index, folder
+
+    @cached_property
+    def fitted(self) -> tuple[FittedRepair, ...]:
+        """The repairs with their states; sketches of the train frames are decoded if they are not there."""
+        sketches = open_frames(self._source, [SKETCH], self._folder)[SKETCH]
+        return fit(self._repairs, sketches, self._index)
+
+    def view(self, view: View) -> View:
+        """Return the view of test frames that these repairs were applied to."""
+        return view.repaired(self.fitted)
+
+
+def read_evidence(source: SplitSource, view: View, folder: Path) -> NDArray[np.float32]:
+    """Return what the repairs of a view found in each frame, (N, repairs): above 0 where a frame was repaired."""
+    return np.asarray(np.load(evidence_path(map_path(folder, source, view))), np.float32)
+
+
+def write_findings(
+    path: Path, index: FrameIndex, repairs: Sequence[FittedRepair], evidence: NDArray[np.float32]
+) -> None:
+    """Write a table with a row for each frame: `Id`, and for each repair whether the frame was repaired, and the evidence."""
+    columns = [name for repair in repairs for name in (repair.named.name, f"{repair.named.name}_evidence")]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(["Id", *columns])
+        for name, found in zip(index.ids, evidence.tolist(), strict=True):
+            table.writerow([name, *(cell for value in found for cell in (int(value > 0), f"{value:.4f}"))])

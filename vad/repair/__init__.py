@@ -1,0 +1,9 @@
+"""Repairs: undo what capture or a competition did to test frames. Each in a file of its own, filed under its name.
+
+To add one: write a class with `fit` and `apply` (see `Repair`) and a function below `@REPAIRS.register("name")` that returns it.
+"""
+
+from vad.repair.base import REPAIRS, SKETCH, FittedRepair, Repair, fit, fitted, from_arrays, to_arrays
+from vad.repair.flips import Flips
+
+__all__ = ["REPAIRS", "SKETCH", "FittedRepair", "Flips", "Repair", "fit", "fitted", "from_arrays", "to_arrays"]

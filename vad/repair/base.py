@@ -1,0 +1,78 @@
+"""What all repairs have in common: fitted on train frames, applied to test frames one by one."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vad.catalog import Catalog, Named
+from vad.data.frame_index import FrameIndex
+from vad.images.decode import Image
+from vad.images.view import View
+
+State = dict[str, NDArray[Any]]
+SKETCH = View(32, 32, "grey")
+"""What repairs see of train frames: small, so that fitting costs a moment and hides nothing that a repair looks for."""
+
+
+class Repair(Protocol):
+    """A kind of repair. What it takes from train frames is its state; a frame's repair depends on that and the frame alone."""
+
+    def fit(self, sketches: NDArray[np.uint8], index: FrameIndex) -> State:
+        """Return the state for train frames given as sketches, uint8 (N, 32, 32)."""
+
+    def apply(self, image: Image, state: Mapping[str, NDArray[Any]]) -> tuple[Image, float]:
+        """Return a test frame repaired, or as it is, and the evidence, which is above 0 where it was repaired."""
+
+
+REPAIRS: Catalog[Callable[..., Repair]] = Catalog("repair")
+
+
+@dataclass(frozen=True)
+class FittedRepair:
+    """A repair with its state. Two of one digest are the same."""
+
+    named: Named
+    digest: str
+    state: State = field(compare=False, repr=False)
+
+    @property
+    def label(self) -> str:
+        return f"{self.named.name}_{self.digest[:12]}"
+
+    def apply(self, image: Image) -> tuple[Image, float]:
+        repair: Repair = REPAIRS.make(self.named)
+        return repair.apply(image, self.state)
+
+
+def fitted(named: Named, state: State) -> FittedRepair:
+    """Return the repair with this state, known by the digest of options, code and state."""
+    digest = hashlib.sha256(f"{named.plain()} {REPAIRS.code(named.name)}".encode())
+    for name in sorted(state):
+        values = np.ascontiguousarray(state[name])
+        digest.update(f"{name} {values.dtype} {values.shape}".encode() + values.tobytes())
+    return FittedRepair(named, digest.hexdigest(), state)
+
+
+def fit(repairs: Iterable[Named], sketches: NDArray[np.uint8], index: FrameIndex) -> tuple[FittedRepair, ...]:
+    """Fit repairs on train frames, which need none."""
+    return tuple(fitted(named, REPAIRS.make(named).fit(sketches, index)) for named in repairs)
+
+
+def to_arrays(repairs: Sequence[FittedRepair]) -> State:
+    """Return the states of repairs as arrays by name, fit for one file."""
+    return {
+        f"{number}/{name}": values for number, repair in enumerate(repairs) for name, values in repair.state.items()
+    }
+
+
+def from_arrays(named: Sequence[Named], arrays: Mapping[str, NDArray[Any]]) -> tuple[FittedRepair, ...]:
+    """Return the repairs whose states `to_arrays` wrote."""
+    states: list[State] = [{} for _ in named]
+    for key, values in arrays.items():
+        number, _, name = key.partition("/")
+        states[int(number)][name] = values
+    return tuple(fitted(one, state) for one, state in zip(named, states, strict=True))
