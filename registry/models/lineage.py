@@ -12,6 +12,7 @@ import yaml
 from registry.console import table
 from registry.models.versions import Version, Versions
 from registry.store.record import TAG, Altered, recorded
+from registry.store.tags import stored
 from registry.store.tracking import Found, Tracking
 from vad.errors import InputError
 from vad.system.files import reading, sha256
@@ -186,7 +187,7 @@ class _Chain(Lineage):
     def _faults(self, run: Found) -> list[str]:
         """Return what of the files that a run logged is gone or was altered."""
         known = recorded(run.tags)
-        faults = [] if known else [f"run {run.run_id} has lost the record of its files (its tag {TAG})"]
+        faults = [] if known else [f"run {run.run_id} has lost the record of its files (its tag {stored(TAG)})"]
         for path in known:
             try:
                 faults += [] if self._tracking.fetch(run.run_id, path, self._home) else [f"{path} is gone"]
