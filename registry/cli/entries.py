@@ -65,20 +65,23 @@ def show(experiment: str, data: str | None, profile: str | None, overrides: tupl
 
 
 @click.command(short_help="Inspect a data folder before training on it.")
-@click.argument("data", type=options.PATH, required=False, metavar="[FOLDER]")
+@click.argument("folder", type=options.PATH, required=False, metavar="[FOLDER]")
+@options.data_option
 @options.labels_option
 @options.first_frame_option
 @options.json_option
-def data(data: str | None, labels: str | None, first_frame: int | None, as_json: bool) -> None:
+def data(folder: str | None, data: str | None, labels: str | None, first_frame: int | None, as_json: bool) -> None:
     """Inspect a data folder before training: videos, frames, gaps, sizes, unreadable files, likely flips, labels.
 
-    Without a folder, the demo street is made and inspected.
+    Name it as FOLDER or by --data. Without either, the demo street is made and inspected.
     """
     from registry.console import libraries_silent
     from registry.data import inspection
 
+    if folder and data:
+        raise InputError(f"the data folder is named twice, {folder} and --data {data}; leave one out")
     with libraries_silent():
-        found = inspection.inspect(data, labels, options.home(), first_frame)
+        found = inspection.inspect(folder or data, labels, options.home(), first_frame)
     click.echo(inspection.as_json(found) if as_json else inspection.as_text(found))
     if found.faults:
         raise InputError("this data cannot be used as it is; see the faults above")
@@ -117,7 +120,9 @@ def convert(data: str, out: str, labels: str | None, first_frame: int | None, en
         click.echo(f"note: {note}", err=True)
     anew = f", {done.frames - done.copied:,} of them written anew as {ending}" if done.copied < done.frames else ""
     names = "; videos.csv has their names" if done.named else ""
-    click.echo(f"{done.path}: {plural(done.frames, 'frame')}{anew}, {'with' if done.labelled else 'without'} labels{names}")
+    click.echo(
+        f"{done.path}: {plural(done.frames, 'frame')}{anew}, {'with' if done.labelled else 'without'} labels{names}"
+    )
 
 
 @click.command()
@@ -129,6 +134,7 @@ def convert(data: str, out: str, labels: str | None, first_frame: int | None, en
     "--profile", metavar="NAME", help="full: the entry's own values; demo: brief training. [demo without --data]"
 )
 @options.set_option
+@options.device_option
 @click.option("--force", is_flag=True, help="Train and score anew, whatever is there already.")
 @click.option(
     "--engine",
