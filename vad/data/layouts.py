@@ -81,6 +81,9 @@ class _Reading:
                 self._fault(f"{path}: a video's number has {DIGITS} digits at most; rename it")
             else:
                 title = str(int(digits)) if named else file.strip() if folders else path.stem.strip()
+                if not title.isprintable():
+                    self._fault(f"{str(path)!r}: a video's name must have no line breaks and the like; rename it")
+                    continue
                 video = self._images(path, named is None) if folders else self._movie(path)
                 if video is None and not named:
                     others[file] = ""

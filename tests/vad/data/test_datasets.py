@@ -119,6 +119,14 @@ def test_a_name_that_is_there_twice_is_refused(tmp_path, clip, save_movie, pictu
         read_frameset(tmp_path, tmp_path / "memory")
 
 
+@pytest.mark.parametrize("name", ["a\nb", "a\x1b[31m", "a\x7f"])
+def test_a_name_with_control_characters_is_refused(tmp_path, clip, refuses, name):
+    clip(tmp_path / "train" / "x", [0])
+    folder = clip(tmp_path / "test" / name, [0])
+    with refuses(f"{str(folder)!r}: a video's name must have no line breaks and the like; rename it"):
+        read_frameset(tmp_path, tmp_path / "memory")
+
+
 @pytest.mark.parametrize("names", [("1", "01"), ("7", "007")])
 def test_numbers_that_differ_by_zeros_in_front_are_one_video(tmp_path, clip, refuses, names):
     clip(tmp_path / "train" / "x", [0])

@@ -235,6 +235,13 @@ def test_videos_with_names_keep_them_in_ids_and_files(tmp_path):
     assert values.tolist() == [0, 1, 2, 3]
 
 
+@pytest.mark.parametrize("name", ["a,b", 'the "gate"', "a;b", "Größe 数据", "a_", "_", "-", "=1+1"])
+def test_any_name_comes_back_from_a_file(tmp_path, name):
+    index, _ = FrameIndex.named([name, "other"], [3, 4])
+    write_scores(tmp_path / "s.csv", index, np.array([0.5, 0.25]))
+    assert read_scores(tmp_path / "s.csv", index)[0].ids == index.ids
+
+
 def test_numbers_keep_their_ids_beside_names(tmp_path):
     index, _ = FrameIndex.named(["park", "12", "3", "gate"], [0, 0, 0, 0])
     assert index.video.tolist() == [3, 12, 13, 14]

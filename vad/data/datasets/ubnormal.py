@@ -1,5 +1,6 @@
 """UBnormal: `Scene1/normal_scene_1_scenario_1.mp4`, `*_annotations/*_tracks.txt`, and lists of names that make the split."""
 
+import os
 import re
 from pathlib import Path
 
@@ -41,7 +42,7 @@ def scene_of(name: str) -> str:
 
 def _home(root: Path) -> Path | None:
     """Return the folder with the scenes: the one that was named, or one in it."""
-    if not root.is_dir():
+    if not os.path.isdir(root):  # False, too, for what can be no path
         return None
     for folder in (root, *(root / name for name in names_in(root) if (root / name).is_dir())):
         for scene in filter(_SCENE.fullmatch, names_in(folder)):
