@@ -65,9 +65,9 @@ def submit(request: Request, normalization: Normalization, home: Path) -> Submis
     ensemble, device = python_model.ensemble, python_model.device
     test, members = dataset.frames.test, len(ensemble.members)
     with Bar("decode test", len(test)) as bar:
-        frames = ensemble.decode(test, home / "frames", bar.advance)
+        frames, index = ensemble.decode(test, home / "frames", bar.advance)
     with Bar(f"score, {plural(members, 'member')}", len(test) * members) as bar:
-        scores = ensemble.score(frames, dataset.index, device, normalization, bar.advance)
+        scores = ensemble.score(frames, index, device, normalization, bar.advance)
     write_scores(path, dataset.index, scores, sample)
     if len(scores) > 1 and scores.min() == scores.max():
         nothing = f"all {len(scores):,} scores are {scores[0]:g}, so they rank nothing"

@@ -14,10 +14,14 @@ Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False)
 class FrameIndex:
-    """Which frames, in order: video ids and frame numbers, both int64 of shape (N,), sorted by (video, frame)."""
+    """Which frames, in order: video ids and frame numbers, both int64 of shape (N,), sorted by (video, frame).
+
+    `usable`, bool (N,), says which of them members may look at; without it all. The others get no score of their own.
+    """
 
     video: NDArray[np.int64]
     frame: NDArray[np.int64]
+    usable: Flags | None = None
 
     def __len__(self) -> int:
         return len(self.video)
