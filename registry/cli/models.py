@@ -100,25 +100,6 @@ def render(video: str, fps: int, **asked: Any) -> None:
     click.echo(f"by model version {done.version.number}, {done.variant}; the heat map is the error of {done.member}")
 
 
-@click.command(short_help="Measure a predictions file: AP, AUC, prevalence.")
-@click.argument("file", type=options.PATH)
-@click.option(
-    "--labels", type=options.PATH, required=True, metavar="PATH", help="CSV (Id,Label) or folder of N_label.mat."
-)
-@options.first_frame_option
-@options.json_option
-def evaluate(file: str, labels: str, first_frame: int | None, as_json: bool) -> None:
-    """Measure a predictions file: AP with interval, AUC, prevalence.
-
-    Example: vad evaluate predictions.csv --labels labels.csv
-    """
-    from registry.models import submission
-    from registry.runs.result import measured_text
-
-    measured = submission.evaluate(Path(file), labels, options.home(), first_frame)
-    click.echo(json.dumps(asdict(measured), indent=2) if as_json else measured_text(measured))
-
-
 @click.command(short_help="Record a board's score on its run and version.")
 @click.argument("file", type=options.PATH)
 @click.option("--score", type=options.share, required=True, help="What the board says, from 0 to 1.")

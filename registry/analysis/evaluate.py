@@ -1,0 +1,206 @@
+"""Anybody's scores against labels: every measure, and the protocol by which it was measured."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from registry.console import plural
+from vad.data.frame_index import Flags, FrameIndex, Values
+from vad.data.frameset import Labels
+from vad.data.labels import read_labels
+from vad.data.masks import anomalous_frames
+from vad.data.scores import VideoScores, read_video_scores
+from vad.data.tables import read_table
+from vad.errors import InputError
+from vad.images.decode import FEWER_AT_THE_END
+from vad.images.digest_cache import DigestCache
+from vad.measures.alignment import Missing, Spacing, align, fill, missing_frames, require_scores
+from vad.measures.delay import Delay, detection_delay
+from vad.measures.frame_level import FrameMeasures, measure_frames
+from vad.measures.metrics import RESAMPLES, Difference, Measured, Sampled, difference, sample
+
+_WORDS = {
+    "edge": "take the score of the nearest frame of their video",
+    "drop": "are left out of every figure",
+    "interpolate": "take scores between those of their neighbours",
+}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be measured, named as the options of `vad evaluate`."""
+
+    files: tuple[str, ...]
+    labels: str
+    first_frame: int | None = None
+    missing: Missing | None = None
+    offset: int | None = None
+    every: int = 1
+    fps: float = 25.0
+    false_alarms: float = 10.0
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What was found of one file. `index`, `labels` and `scores` are of the frames that were measured."""
+
+    file: str
+    measured: Measured
+    frames: FrameMeasures
+    delay: Delay
+    protocol: dict[str, str]
+    index: FrameIndex
+    labels: Flags
+    scores: Values
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluated:
+    """One evaluation, or two of the same frames with the AP of the second less that of the first."""
+
+    files: tuple[Evaluation, ...]
+    difference: Difference | None
+    fps: float
+    false_alarms: float
+
+
+def evaluate(request: Request, home: Path) -> Evaluated:
+    """Measure one file of scores, or two and their difference. Raises InputError where scores and labels do not fit."""
+    if request.labels == "none":
+        raise InputError("LABELS=none: evaluate needs labels; give a CSV (Id,Label) or a folder of N_label.mat")
+    if len(request.files) > 2:
+        raise InputError(f"{len(request.files)} files of scores: give one, or two to compare")
+    given = [read_video_scores(Path(file)) for file in request.files]
+    place = Path(request.labels)
+    index, labels, dropped = _labelled(place, given[0], request.first_frame, home)
+    names = [str(index.video[span.start]) for span in index.spans]
+    aligned, notes = [], []
+    keep = np.ones(len(index), bool)
+    for file, videos in zip(request.files, given, strict=True):
+        values = align(videos, index, names, file, Spacing(request.offset, request.every))
+        gaps = missing_frames(values, index, names)
+        if request.missing is None:
+            require_scores(values, index, names, file, f"the labels in {place}")
+            notes.append(dropped or "no frame lacks a score")
+        else:
+            count = int(np.isnan(values).sum())
+            values, stay = fill(values, index, names, request.missing)
+            keep &= stay
+            what = f"{plural(count, 'frame')} without a score ({'; '.join(gaps)}) {_WORDS[request.missing]}"
+            notes.append(f"{request.missing}: {what}" if gaps else dropped or "no frame lacks a score")
+        aligned.append(values)
+    kept_names = [name for name, span in zip(names, index.spans, strict=True) if keep[span].any()]
+    index, truth = FrameIndex(index.video[keep], index.frame[keep]), labels.values[keep]
+    if truth.all() or not truth.any():
+        raise InputError(
+            f"{request.files[0]}: all frames that have a score are of one kind, but AP needs normal and anomalous ones"
+        )
+    pairs = [
+        _measured(request, file, values[keep], truth, (index, kept_names, labels, note))
+        for file, values, note in zip(request.files, aligned, notes, strict=True)
+    ]
+    found = difference(pairs[1][1], pairs[0][1]) if len(pairs) > 1 else None
+    return Evaluated(tuple(evaluation for evaluation, _ in pairs), found, request.fps, request.false_alarms)
+
+
+def as_json(found: Evaluated) -> dict[str, Any]:
+    """The figures as JSON: of one file, or of `a` and `b` with the `difference` b less a."""
+    sides = [_side(side, found) for side in found.files]
+    if found.difference is None:
+        return sides[0]
+    return {"a": sides[0], "b": sides[1], "difference": asdict(found.difference)}
+
+
+def _side(side: Evaluation, found: Evaluated) -> dict[str, Any]:
+    delay = asdict(side.delay) | {"fps": found.fps, "allowed_an_hour": found.false_alarms}
+    return {
+        **asdict(side.measured),
+        "macro_auc": asdict(side.frames.macro),
+        "eer": side.frames.eer,
+        "best_f1": asdict(side.frames.best_f1),
+        "fpr_at_95_tpr": asdict(side.frames.at_tpr),
+        "detection_delay": delay,
+        "by_video": [asdict(part) for part in side.frames.videos],
+        "by_scene": [asdict(part) for part in side.frames.scenes],
+        "protocol": side.protocol,
+        "file": side.file,
+    }
+
+
+def _measured(
+    request: Request, file: str, scores: Values, truth: Flags, known: tuple[FrameIndex, list[str], Labels, str]
+) -> tuple[Evaluation, Sampled]:
+    index, names, labels, note = known
+    sampled = sample(scores, truth, index)
+    frames = measure_frames(scores, truth, index, names)
+    delay = detection_delay(scores, truth, index, request.fps, request.false_alarms)
+    protocol = _protocol(labels, frames, sampled.measured, note)
+    return Evaluation(file, sampled.measured, frames, delay, protocol, index, truth, scores), sampled
+
+
+def _protocol(labels: Labels, frames: FrameMeasures, measured: Measured, note: str) -> dict[str, str]:
+    count, anomalous = len(labels.values), int(labels.values.sum())
+    macro = frames.macro
+    scaled = (
+        "all scores are scaled to 0 to 1 together first, as some lie outside"
+        if macro.scaled
+        else "scores lie in 0 to 1 and stay"
+    )
+    return {
+        "labels": f"{labels.source}: {count:,} frames, {anomalous:,} anomalous ({anomalous / count:.2%}), digest {labels.digest[:12]}",
+        "frames": note,
+        "pooling": "AP, AUC, EER, F1 and FPR are micro: all frames of all videos in one ranking; ties count half in AUC",
+        "macro": f"mean AUC of videos; plain leaves out {plural(macro.left_out, 'video')} of one kind; padded gives every video a "
+        f"normal frame with score 0 in front and an anomalous frame with score 1 at its end ({scaled})",
+        "smoothing": "none: scores are measured as they stand in the file",
+        "statistics": "no figure normalises scores by video or set; the thresholds of F1 and FPR are chosen on these labels",
+        "interval": f"95 %, bootstrap over {plural(measured.videos, 'whole video')}, {RESAMPLES:,} draws from a fixed seed",
+    }
+
+
+def _labelled(
+    place: Path, given: list[VideoScores], first_frame: int | None, home: Path
+) -> tuple[FrameIndex, Labels, str]:
+    """The labelled frames, their labels, and a word on last frames that are passed over, as a movie's last ones cannot be decoded."""
+    memory = DigestCache(home / "index" / "labels-evaluate.json")
+    if not place.is_dir():
+        index = (
+            read_table(place, "Label").index
+            if place.exists()
+            else FrameIndex(np.zeros(1, np.int64), np.zeros(1, np.int64))
+        )
+        return index, read_labels(place, index, memory, first_frame), ""
+    scored = _scored(given)
+    if scored is not None:
+        read_labels(place, scored, memory, first_frame)  # says what is wrong with the numbers of frames, if anything is
+    masks = {int(path.name.partition("_")[0]): path for path in sorted(place.rglob("*_label.mat"))}
+    videos, frames, passed_over = [], [], 0
+    for video, path in sorted(masks.items()):
+        numbers = np.arange(len(memory.remember("anomalous", path, anomalous_frames))) + (first_frame or 0)
+        if scored is not None and (last := scored.frame[scored.video == video]).size:
+            cut = int(last[-1]) + 1 - int(numbers[0])
+            if len(numbers) - FEWER_AT_THE_END <= cut < len(numbers):
+                passed_over += len(numbers) - cut
+                numbers = numbers[:cut]
+            if (
+                not first_frame and last[0] == 1
+            ):  # `read_labels` took frames from 1 for masks from 0: mask 0 has no frame
+                numbers = numbers[1:]
+        videos.append(np.full(len(numbers), video, np.int64))
+        frames.append(numbers.astype(np.int64))
+    index = FrameIndex(np.concatenate(videos), np.concatenate(frames))
+    word = f"{plural(passed_over, 'mask')} at the end of videos without a frame passed over" if passed_over else ""
+    return index, read_labels(place, index, memory, first_frame), word
+
+
+def _scored(given: list[VideoScores]) -> FrameIndex | None:
+    """The frames of a file that numbers them."""
+    parts = [
+        (int(part.name), part.frames) for part in given if part.name and part.name.isdigit() and part.frames is not None
+    ]
+    if len(parts) < len(given):
+        return None
+    videos = np.concatenate([np.full(len(frames), video, np.int64) for video, frames in parts])
+    return FrameIndex(videos, np.concatenate([frames for _, frames in parts]))
