@@ -21,16 +21,16 @@ import numpy as np
 import torch
 
 from benchmarks import ceilings, notebook, parts
-from vad.catalog import Named
 from vad.data.frameset import Split
 from vad.data.layouts import read_frameset
+from vad.detectors.base import Trained
 from vad.detectors.networks import place
 from vad.detectors.training.optimizers import OPTIMIZERS
 from vad.detectors.training.train_step import make_step
-from vad.detectors.training.trainer import Trained, train
+from vad.detectors.training.trainer import train
 from vad.frames.store import Frames, SplitSource, open_frames
 from vad.images.decode import read_image
-from vad.scoring.frame_scores import score
+from vad.images.view import View, square
 from vad.system.precision import for_training
 from vad.system.threads import available
 
@@ -63,7 +63,8 @@ def main() -> None:
         splits = read_frameset(footage, home / "index")
         with timed(found, "decoded"):
             maps = [
-                open_frames(SplitSource(split), given.sizes, home / "frames") for split in (splits.train, splits.test)
+                open_frames(SplitSource(split), map(square, given.sizes), home / "frames")
+                for split in (splits.train, splits.test)
             ]
         with timed(found, "trained and scored"):
             found["losses"] = phase5(
@@ -114,7 +115,7 @@ Scale = tuple[int, int, int]
 
 
 def phase5(
-    scales: Sequence[Scale], trains: dict[int, Frames], tests: dict[int, Frames], epochs: int, at_once: int
+    scales: Sequence[Scale], trains: dict[View, Frames], tests: dict[View, Frames], epochs: int, at_once: int
 ) -> dict[str, list[float]]:
     """Train and score the members of these scales; the losses of each one's epochs. The slowest begin."""
     device = parts.device()
@@ -124,9 +125,8 @@ def phase5(
         stream = torch.cuda.stream(torch.cuda.Stream()) if device.type == "cuda" else contextlib.nullcontext()
         with stream:
             net = parts.network(size, latent, seed)
-            trained = train(net, parts.samples_of(trains[size]), parts.recipe(batch, epochs), seed, device)
-            samples = parts.samples_of(tests[size])
-            score(net, samples, [Named("max")], len(samples), "auto", device)
+            trained = train(net, parts.samples_of(trains[square(size)]), parts.recipe(batch, epochs), seed, device)
+            parts.score_all(net, parts.samples_of(tests[square(size)]))
         return trained
 
     with ThreadPoolExecutor(at_once) as pool:
@@ -135,19 +135,19 @@ def phase5(
 
 
 def beside_a_notebook(
-    frames: dict[int, Frames], scale: Scale, batches: int, rounds: int, peak: float
+    frames: dict[View, Frames], scale: Scale, batches: int, rounds: int, peak: float
 ) -> dict[str, float]:
     """Frames a second of training, ours and the notebook's in turn, and ours as a share of the matrix product."""
     size, latent, batch = scale
-    device, count = parts.device(), min(len(frames[size]), scale[2] * max(batches, 1))
-    net, samples = parts.network(size, latent), parts.samples_of(np.array(frames[size][:count]))
+    device, count = parts.device(), min(len(frames[square(size)]), scale[2] * max(batches, 1))
+    net, samples = parts.network(size, latent), parts.samples_of(np.array(frames[square(size)][:count]))
     samples.settle()
     recipe = parts.recipe(min(batch, count))
     place(net, device)
     optimizer = OPTIMIZERS["adam"](net.parameters(), recipe.lr, 0.0)
     step = make_step(net.train(), recipe, optimizer, for_training(recipe.precision, device), device)
     trainer = notebook.Trainer(
-        parts.network(size, latent), parts.as_floats(np.array(frames[size][:count])), batch, device
+        parts.network(size, latent), parts.as_floats(np.array(frames[square(size)][:count])), batch, device
     )
     order = np.arange(count, dtype=np.intp)
 

@@ -11,11 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import parts
-from vad.catalog import Named
 from vad.detectors.networks import build
 from vad.detectors.training.trainer import train
 from vad.inputs.shape import Shape
-from vad.scoring.frame_scores import score
 
 _SIDE, _BATCH = 32, 64
 
@@ -47,12 +45,12 @@ def main(count: int, path: Path) -> None:
 
 def _once(frames: np.ndarray) -> None:
     net, samples, device = (
-        build("fully_conv_ae", Shape("frame", 3, _SIDE), {}, 1),
+        build("fully_conv_ae", Shape("frame", 3, _SIDE, _SIDE), {}, 1),
         parts.samples_of(frames),
         parts.device(),
     )
     train(net, samples, parts.recipe(_BATCH), 1, device)
-    score(net, samples, [Named("max")], len(frames), "fp32", device)
+    parts.score_all(net, samples, "fp32")
 
 
 def _own_memory() -> int:

@@ -13,22 +13,27 @@ from torch import Tensor, nn
 from benchmarks import ceilings, notebook
 from benchmarks.side import Work
 from vad.catalog import Named
-from vad.data.frame_index import FrameIndex
+from vad.data.frame_index import FrameIndex, Values
 from vad.data.frameset import FrameSet, Split
 from vad.data.layouts import read_frameset
-from vad.detectors.member import Training
 from vad.detectors.networks import build
+from vad.detectors.networks.detector import MOST_SAMPLES, NetworkScorer
+from vad.detectors.training.recipe import Training
 from vad.detectors.training.trainer import train
 from vad.frames.store import SplitSource, open_frames
+from vad.images.view import square
 from vad.inputs import INPUTS, Samples
 from vad.inputs.shape import Shape
-from vad.scoring.frame_scores import MOST_SAMPLES, score
+from vad.scoring.frame_scores import Way, score
 from vad.synthetic.street import make_street
+from vad.system.precision import Wish
 
 # Size, latent, batch of phase 5's three scales.
 SCALES = ((64, 64, 64), (128, 128, 32), (256, 256, 8))
 SIZES = [size for size, _, _ in SCALES]
+VIEWS = [square(size) for size in SIZES]
 SEEDS = (42, 123)
+_MAX = Named("max")
 
 
 def device() -> torch.device:
@@ -41,7 +46,7 @@ def recipe(batch_size: int, epochs: int = 1) -> Training:
 
 
 def network(size: int, latent: int, seed: int = 42) -> nn.Module:
-    return build("conv_ae", Shape("frame", 3, size), {"latent": latent}, seed)
+    return build("conv_ae", Shape("frame", 3, size, size), {"latent": latent}, seed)
 
 
 def street(home: Path, portion: float = 1.0) -> FrameSet:
@@ -70,7 +75,7 @@ def decode(home: Path, quarters: int) -> Work:
     def work() -> int:
         for _ in range(passes):
             folder = tempfile.mkdtemp(dir=folders.name)  # thrown away at the end: deleting is not decoding
-            open_frames(SplitSource(split), SIZES, Path(folder))
+            open_frames(SplitSource(split), VIEWS, Path(folder))
         return len(split) * passes
 
     return work
@@ -120,10 +125,15 @@ def scoring(size: int, latent: int, _batch: int, passes: int) -> Work:
     samples, net = samples_of(frames_of(count, size)), network(size, latent)
 
     def work() -> int:
-        score(net, samples, [Named("max")], count, "auto", device())
+        score_all(net, samples)
         return count
 
     return work
+
+
+def score_all(net: nn.Module, samples: Samples, trained: Wish = "auto", error: Named = _MAX) -> Values:
+    """One score a frame of a network that was trained in this precision, by this error."""
+    return score(Way(NetworkScorer(net, trained, device()), {}), samples, [error], len(samples))[error]
 
 
 def scoring_as_a_notebook(size: int, latent: int, batch: int, passes: int) -> Work:

@@ -76,14 +76,14 @@ def in_folder(
 
 
 def _mark_all(tell: Callable[[str], None]) -> None:
-    from registry.runs import context, executor
+    from registry.runs import executor, session
     from registry.runs.members import MemberStore
     from registry.store.runlog import RunLog
     from vad.detectors.training import trainer as training
 
     parts: list[tuple[Any, str, str]] = [
         (executor, "prepare", "prepare"),
-        (context, "Tracking", "store"),
+        (session, "Tracking", "store"),
         (executor, "decode", "decode"),
         (training, "_one_epoch", "epoch"),
         (training, "_put_down", "state"),

@@ -17,12 +17,12 @@ from sklearn.metrics import average_precision_score
 from benchmarks import ceilings, parts
 from vad.catalog import Named
 from vad.data.labels import find_labels, read_labels
-from vad.detectors.member import Training
+from vad.detectors.training.recipe import Training
 from vad.detectors.training.trainer import train
 from vad.frames.store import SplitSource, open_frames
 from vad.images.digest_cache import DigestCache
-from vad.scoring.frame_scores import score
-from vad.scoring.pipeline import Stream, Variant, run_pipeline
+from vad.images.view import square
+from vad.scoring.pipeline import Scored, Stream, Variant, run_pipeline
 from vad.system import precision
 
 _MAX = Named("max")
@@ -50,20 +50,20 @@ def main() -> None:
 def _row(home: Path, size: int, epochs: int, fast: precision.Precision) -> str:
     frames = parts.street(home)
     labels = read_labels(find_labels(frames.root), frames.test.index, DigestCache(home / "memory.json")).values
-    trains, tests = (open_frames(SplitSource(split), [size], home)[size] for split in (frames.train, frames.test))
+    view = square(size)
+    trains, tests = (open_frames(SplitSource(split), [view], home)[view] for split in (frames.train, frames.test))
     scores = {}
     for seed in parts.SEEDS:
         net = parts.network(size, size, seed)
         recipe = Training("mse", "adam", 1e-3, 0.0, None, epochs, None, 0.0, "best", fast, 16)
         train(net, parts.samples_of(np.array(trains)), recipe, seed, parts.device())
         for form in ("fp32", "bf16"):
-            found = score(net, parts.samples_of(tests), [_MAX], len(tests), form, parts.device())
-            scores[form, f"m-{seed}"] = found[_MAX]
+            scores[form, f"m-{seed}"] = parts.score_all(net, parts.samples_of(tests), form, _MAX)
     finals = []
     for form in ("fp32", "bf16"):
         raw = {(name, _MAX): values for (which, name), values in scores.items() if which == form}
         stream = Stream(tuple(name for name, _ in raw), _MAX, _STEPS)
-        finals.append(run_pipeline({"s": stream}, {"v": _VARIANT}, raw, {}, frames.test.index).variants["v"])
+        finals.append(run_pipeline({"s": stream}, {"v": _VARIANT}, Scored(frames.test.index, raw)).variants["v"])
     aps = [average_precision_score(labels, final) for final in finals]
     return (
         f"| {size} | {np.abs(finals[0] - finals[1]).max():.4f} | {aps[0]:.4f} | {aps[1]:.4f} | {aps[1] - aps[0]:+.4f} |"

@@ -20,7 +20,12 @@ from registry.data.datasets import open_frames_of
 from registry.models.versions import Versions
 from registry.store.tracking import Tracking
 from vad.images.decode import Image, read_image, resize
+from vad.images.view import square
 from vad.measures.metrics import measure
+
+
+def _own(image: Image, size: int) -> Image:
+    return resize(image, size, size)
 
 
 def _pil(image: Image, size: int) -> Image:
@@ -38,7 +43,7 @@ def _plain(image: Image, size: int) -> Image:
 
 
 FILTERS: dict[str, Callable[[Image, int], Image]] = {
-    "antialiased bilinear (the project's)": resize,
+    "antialiased bilinear (the project's)": _own,
     "PIL BILINEAR (the reference's)": _pil,
     "area": _area,
     "bilinear, not antialiased": _plain,
@@ -60,14 +65,16 @@ def main() -> None:
     files = [path for video in dataset.frames.test.videos for path in video.images or ()]
     if len(files) != len(dataset.index):
         parser.error("a data set of image files is needed")
-    sizes = model.ensemble.sizes()
+    views = model.ensemble.views()
+    if any(view != square(view.width) for view in views):
+        parser.error("a model of whole frames in colour, squeezed to a square, without repairs, is needed")
     scores: dict[str, NDArray[np.float64]] = {}
     for name, shrink in FILTERS.items():
-        frames = {size: np.empty((len(files), size, size, 3), np.uint8) for size in sizes}
+        frames = {view: np.empty((len(files), *view.shape), np.uint8) for view in views}
         for row, path in enumerate(files):
             image = read_image(path)
-            for size in sizes:
-                frames[size][row] = shrink(image, size)
+            for view in views:
+                frames[view][row] = shrink(image, view.width)
         scores[name] = model.ensemble.score(frames, dataset.index, model.device)
     own = next(iter(scores.values()))
     rows = []

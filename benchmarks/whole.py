@@ -12,10 +12,9 @@ import torch
 
 from benchmarks import notebook, parts
 from benchmarks.side import Work
-from vad.catalog import Named
 from vad.detectors.training.trainer import train
 from vad.frames.store import SplitSource, open_frames
-from vad.scoring.frame_scores import score
+from vad.images.view import square
 
 # The loss of the last epoch of each member, by size and seed, as the last run of this process left them.
 losses: dict[tuple[int, int], float] = {}
@@ -31,14 +30,14 @@ def phase5(home: Path, seeds: Sequence[int], portion: float) -> Work:
 
     def work() -> int:
         with tempfile.TemporaryDirectory(dir=home) as folder:
-            trains = open_frames(SplitSource(frames.train), parts.SIZES, Path(folder))
-            tests = open_frames(SplitSource(frames.test), parts.SIZES, Path(folder))
+            trains = open_frames(SplitSource(frames.train), parts.VIEWS, Path(folder))
+            tests = open_frames(SplitSource(frames.test), parts.VIEWS, Path(folder))
             for size, latent, batch in parts.SCALES:
-                train_samples, test_samples = (parts.samples_of(split[size]) for split in (trains, tests))
+                train_samples, test_samples = (parts.samples_of(split[square(size)]) for split in (trains, tests))
                 for seed in seeds:
                     net = parts.network(size, latent, seed)
                     losses[size, seed] = train(net, train_samples, parts.recipe(batch), seed, device).epochs[-1].loss
-                    score(net, test_samples, [Named("max")], len(test_samples), "auto", device)
+                    parts.score_all(net, test_samples)
         return 1
 
     return work

@@ -5,14 +5,16 @@ import types
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
-from vad.scoring.reconstruction_errors import ERRORS
-
 from vad.catalog import Catalog, Option, Within
-from vad.detectors.networks import INITS, NETWORKS
+from vad.detectors.banks import BANKS, BankDetector
+from vad.detectors.networks import ERRORS, INITS, NETWORKS
+from vad.detectors.networks.errors import MAPS
 from vad.detectors.training.losses import LOSSES
 from vad.detectors.training.optimizers import OPTIMIZERS, SCHEDULES
 from vad.inputs import INPUTS
-from vad.scoring.steps import COMBINING, FITS, STEPS
+from vad.repair import REPAIRS
+from vad.scoring.reductions import REDUCTIONS
+from vad.scoring.steps import COMBINING, FITS, STEPS, TRAIN_FITS
 
 PAGE = Path(__file__).with_name("blocks.md")
 HEAD = """\
@@ -24,15 +26,42 @@ Every block that an entry may name, with its options. An option without a defaul
 where each kind goes; [Add a network, a step or a loss](extending.md) shows how to write your own.
 """
 SECTIONS: tuple[tuple[str, str, Catalog[Any]], ...] = (
-    ("Models", "`members.GROUP.model`; options stand beside it in the group.", NETWORKS),
+    ("Repairs", "`repair`: one, or a list of them in their order; of test frames alone.", REPAIRS),
+    (
+        "Networks",
+        "`members.GROUP.model`; options stand beside it in the group, with `batch_size` and `seeds`.",
+        NETWORKS,
+    ),
+    (
+        "Banks",
+        "`members.GROUP.model`, too: models that keep samples of train frames. They are not trained, so the group has no `batch_size`, "
+        "`seeds`, `init` or `train`.",
+        BANKS,
+    ),
     ("Inputs", "`members.GROUP.input`", INPUTS),
     ("First weights", "`members.GROUP.init`; without it PyTorch's own.", INITS),
     ("Losses", "`train.loss`: one, or a weighted sum such as `{mse: 1, ssim: 0.5}`.", LOSSES),
     ("Optimizers", "`train.optimizer`", OPTIMIZERS),
     ("Schedules", "`train.schedule`", SCHEDULES),
-    ("Errors", "`streams.STREAM.error`", ERRORS),
+    (
+        "Errors",
+        "`streams.STREAM.error`: how a network's frames are scored, map and reduction in one, as the reference has them.",
+        ERRORS,
+    ),
+    (
+        "Reductions",
+        "`streams.STREAM.reduce`, instead of an error: how an anomaly map ([which](#maps)) becomes one number a frame.",
+        REDUCTIONS,
+    ),
     ("Steps", "`streams.STREAM.steps` and `variants.VARIANT.steps`, in the order in which they are listed.", STEPS),
 )
+MAPS_HEAD = f"""
+## Maps
+
+`streams.STREAM.map`, beside `reduce`: how anomalous each pixel or cell is. Without it a network's is `{next(iter(MAPS))}`, a bank's
+`{BankDetector.maps[0]}`. With `calibrate: true`, each pixel or cell of each channel is measured by what train frames have there: less
+their mean, over their deviation.
+"""
 FUSIONS = """
 ## Fusions
 
@@ -46,7 +75,18 @@ def page() -> str:
     for title, where, catalog in SECTIONS:
         parts.append(f"\n## {title}\n\n{where}\n")
         parts += [_block(catalog, name) for name in catalog.names()]
+        if catalog is REDUCTIONS:
+            parts.append(_maps())
     return "".join([*parts, FUSIONS])
+
+
+def _maps() -> str:
+    """The section of maps, which belong to kinds of models."""
+    of_networks = [f"| `{name}` | networks | {inspect.getdoc(made)} |" for name, made in MAPS.items()]
+    of_banks = [
+        f"| `{name}` | banks | How far each cell is from the bank; see the bank. |" for name in BankDetector.maps
+    ]
+    return "\n".join([MAPS_HEAD, "| map | of | value |", "|---|---|---|", *of_networks, *of_banks, ""])
 
 
 def _block(catalog: Catalog[Any], name: str) -> str:
@@ -55,6 +95,8 @@ def _block(catalog: Catalog[Any], name: str) -> str:
         text += "\nCombines the members of a stream.\n"
     if catalog is STEPS and name in FITS:
         text += "\nTakes statistics of the test frames; a registered model keeps those of its run.\n"
+    if catalog is STEPS and name in TRAIN_FITS:
+        text += "\nTakes statistics of train frames; a registered model keeps them.\n"
     if options := catalog.options(name):
         rows = [f"| `{key}` | {_type(o.annotation)} | {_default(o)} |" for key, o in options.items()]
         text += "\n".join(["", "| option | value | default |", "|---|---|---|", *rows, ""])

@@ -167,7 +167,7 @@ def test_the_network_that_the_docs_show_runs_as_it_stands(monkeypatch):
     monkeypatch.setattr(NETWORKS, "_versions", dict(NETWORKS._versions))
     exec(snippets()[0], {"__name__": "my_net"})
     frames = torch.rand(2, 3, 64, 64)
-    assert build("my_net", Shape("frame", 3, 64), {"width": 16}, 1)(frames).shape == frames.shape
+    assert build("my_net", Shape("frame", 3, 64, 64), {"width": 16}, 1)(frames).shape == frames.shape
 
 
 def test_the_loss_that_the_docs_show_runs_as_it_stands(monkeypatch):

@@ -1,4 +1,4 @@
-"""Every experiment of the project: it begins with its command, validates, builds, and has the reference's networks."""
+"""Every experiment of the project: it begins with its command, validates, builds; the reference's eleven have its networks."""
 
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from vad.errors import InputError
 
 FOLDER = Path(__file__).parents[1] / "experiments"
 EXPERIMENTS = sorted(path for path in FOLDER.rglob("*.yaml") if path.name != "journey.yaml")
+# The reference's experiments, which the journey goes through.
 PARAMETERS = {
     "phase1_convae_mean": {"ae": 9_780_803},
     "phase1_framediff_ae": {"ae": 329_025},
@@ -23,6 +24,11 @@ PARAMETERS = {
     "phase4_gaussian": {"lat64": 6_634_883, "lat128": 7_683_523, "lat192": 8_732_163},
     "phase5_multiscale": {"small": 5_842_307, "medium": 7_683_523, "large": 22_388_291},
 }
+# Those beyond it: what differs from an experiment of the reference, or something new. A bank has nothing that is trained.
+REPAIRED = {"phase3_optical_flow_repaired": "phase3_optical_flow", "phase5_multiscale_repaired": "phase5_multiscale"}
+ALL_PARAMETERS = (
+    PARAMETERS | {name: PARAMETERS[origin] for name, origin in REPAIRED.items()} | {"phase6_flow_bank": {"flow": 0}}
+)
 VARIANTS = {
     "phase1_convae_mean": ["mean"],
     "phase1_framediff_ae": ["rank"],
@@ -60,10 +66,14 @@ VARIANTS = {
     ],
     "phase5_multiscale": ["small_only", "medium_only", "large_only", "equal", "medium_heavy", "max"],
 }  # fmt: skip
+ALL_VARIANTS = (
+    VARIANTS | {name: VARIANTS[origin] for name, origin in REPAIRED.items()} | {"phase6_flow_bank": ["top9", "max"]}
+)
 
 
-def test_there_are_experiments():
-    assert {path.stem for path in EXPERIMENTS} == set(PARAMETERS) == set(VARIANTS)
+def test_there_are_experiments_among_them_the_references_eleven():
+    assert {path.stem for path in EXPERIMENTS} == set(ALL_PARAMETERS) == set(ALL_VARIANTS)
+    assert len(PARAMETERS) == len(VARIANTS) == 11
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
@@ -76,8 +86,8 @@ def test_an_experiment_validates_builds_and_says_what_to_expect(path):
         assert word in comment
     plan = make_plan(loaded, labelled=True)
     counts = rehearse(plan)
-    assert {plan.members[name].group: count for name, count in counts.items()} == PARAMETERS[path.stem]
-    assert list(plan.variants) == VARIANTS[path.stem]
+    assert {plan.members[name].group: count for name, count in counts.items()} == ALL_PARAMETERS[path.stem]
+    assert list(plan.variants) == ALL_VARIANTS[path.stem]
     assert plan.holdout == 0
 
 
@@ -107,10 +117,27 @@ def test_the_whole_journey_trains_35_members():
         ("phase2_ensemble", "phase4_gaussian", 0),  # another min_delta
         ("phase5_multiscale", "phase4_gaussian", 0),  # another batch size
         ("phase1_convae_mean", "phase4_gaussian", 0),
+        ("phase5_multiscale", "phase5_multiscale_repaired", 6),  # a repair is of test frames
+        ("phase3_optical_flow", "phase3_optical_flow_repaired", 6),
     ],
 )
 def test_members_are_shared_where_recipes_coincide(first, second, shared):
     assert len(digests_of(first) & digests_of(second)) == shared
+
+
+@pytest.mark.parametrize(("name", "origin"), REPAIRED.items())
+def test_a_repaired_experiment_differs_from_its_origin_in_the_repair_alone(name, origin):
+    settings = plan_of(name).settings()
+    assert settings.pop("repair") == ["flips"]
+    assert settings == plan_of(origin).settings()
+
+
+def test_the_bank_looks_at_no_test_frames_but_the_one_and_sees_them_in_their_aspect_ratio():
+    plan = plan_of("phase6_flow_bank")
+    assert [repair.plain() for repair in plan.repair] == ["flips"]
+    assert (plan.members["flow"].view.height, plan.members["flow"].view.width) == (224, 384)
+    for variant in plan.variants.values():
+        assert variant.looks_at_train(plan.streams) and not variant.transductive(plan.streams)
 
 
 @pytest.mark.parametrize(
@@ -155,16 +182,19 @@ def _spelling(steps):
 
 
 def test_the_demo_profile_keeps_the_networks_and_shortens_the_training():
-    for name in PARAMETERS:
+    for name in ALL_PARAMETERS:
         full, demo = plan_of(name), plan_of(name, "demo")
         assert list(full.members) == list(demo.members)
         for key, member in demo.members.items():
-            assert (member.model, member.options, member.size) == (
+            assert (member.model, member.options, member.view) == (
                 full.members[key].model,
                 full.members[key].options,
-                full.members[key].size,
+                full.members[key].view,
             )
-            assert member.training.epochs == {128: 3, 256: 1}.get(member.size, 6)
+            if name == "phase6_flow_bank":
+                assert member == full.members[key]
+            else:
+                assert member.training.epochs == {128: 3, 256: 1}.get(member.view.width, 6)
 
 
 def test_what_is_set_for_all_training_goes_over_what_the_demo_profile_says_of_a_size():

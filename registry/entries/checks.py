@@ -86,8 +86,8 @@ def _check_members(stream: Mapping[str, Any], groups: Mapping[str, Any], key: Ke
             count += 1
         else:
             countable = False
-    if named and all(_mapping(groups.get(name)).get("model") in models() for name in named):
-        yield from _check_score(stream, [_mapping(groups[name])["model"] for name in named], key)
+    used = [_mapping(groups.get(_group(name, groups))).get("model") for name in named]
+    yield from _check_score(stream, [model for model in used if isinstance(model, str) and model in models()], key)
     steps = stream.get("steps")
     combined = {next(_names(step), None) for step in steps} & COMBINING if isinstance(steps, list) else ()
     if countable and count > 1 and not combined:

@@ -11,6 +11,7 @@ from registry.entries.checks import check
 from registry.entries.entry import Entry, FuseSpec, Reference, StreamSpec, TrainSpec, VariantSpec, unknown
 from registry.entries.yaml_reader import Key, Problem, Sections, parse_value, read_yaml, validated
 from vad import blocks
+from vad.detectors.member import detector_class, models
 from vad.errors import InputError, nearest
 from vad.system.files import names_in
 
@@ -139,7 +140,7 @@ def _with_profile(data: dict[str, Any], profile: str, overrides: Sequence[str]) 
         data["train"].update(_no_longer(train, data["train"]))
     groups = data.get("members")
     for group in groups.values() if isinstance(groups, dict) else ():
-        if isinstance(group, dict):
+        if isinstance(group, dict) and _is_trained(group.get("model")):
             size, own = group.get("size"), group.get("train", {})
             of_size = sizes.get(size, {}) if isinstance(size, int) else {}
             group |= members | {key: value for key, value in of_size.items() if key != "train"}
@@ -150,6 +151,11 @@ def _with_profile(data: dict[str, Any], profile: str, overrides: Sequence[str]) 
                 own |= _no_longer(shorter, {**(common if isinstance(common, dict) else {}), **own})
                 group |= {"train": own} if own else {}
     return data
+
+
+def _is_trained(model: Any) -> bool:
+    """Whether a profile has anything to say of a group of this model; the check reports one that there is not."""
+    return not isinstance(model, str) or model not in models() or detector_class(model).trained
 
 
 def _no_longer(values: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:

@@ -21,14 +21,19 @@ WHOLE = """\
 name: tiny
 hypothesis: A red box does not belong here.
 reference: {ap: 0.5, variants: {max: 0.5}, source: the tests}
+repair: [flips]
 members:
   small: {model: conv_ae, size: 32, latent: 4, batch_size: 4, seeds: [1, 2]}
+  flow: {model: nearest_cells, reach: 1, stride: 2, input: {flow_cells: 16}, size: 64, aspect: keep, region: [0, 0.5, 1, 1]}
 train: {loss: mse, optimizer: adam, lr: 1.0e-3, epochs: 2, patience: 5, min_delta: 1.0e-5, precision: fp32}
 streams:
   small: {members: small, error: max, steps: [{normalize: 99}, mean, {normalize: 100}]}
   other: {members: small-1, error: mean, steps: [{local_zscore: 3}]}
+  flow: {members: flow, map: distance, calibrate: true, reduce: {top: 9}, steps: [{fill: nearest}, {train_quantile: 0.9}]}
+  ssim: {members: small-2, map: ssim, reduce: {patch: 8}, steps: [{train_zscore: false}]}
 variants:
   max: {fuse: {max: [small, other]}, steps: [{normalize: 100}, {gaussian: 1}]}
+  new: {fuse: {weights: {flow: 0.3, ssim: 0.7}}, steps: [train_zscore]}
   one: {stream: small, steps: [{savgol: {window: 5, polyorder: 2}}]}
 """
 LETTERS = "abcdefghij"
@@ -66,7 +71,8 @@ VALUES = [
     None, True, 0, -1, 3.5, float("nan"), float("inf"), 10**30, -(10**30), 1e308, 1e-320, "", "x", "x" * 9000, "../../x", "a\0b",
     [], [[]], {}, {"a": {"b": [1]}}, [1, 1], {None: 1}, {3: 4}, [None], "mean", 2**31, {"max": ["small"]}, {"normalize": float("nan")},
     {"gaussian": 1e308}, {"gaussian": 1e-320}, {"gaussian": 10**12}, {"gaussian_residual": {"sigma": 1e-200}}, {"local_zscore": 10**12},
-    {"savgol": {"window": 10**12 + 1}}, {"median_filter": 10**12}, {"fill": float("inf")},
+    {"train_quantile": 1e-320}, {"flow_cells": {"cell": 10**12}}, {"top": 10**12}, {"patch": 10**12}, [0, 0, 1e-320, 1], [0, 1, 1, 0],
+    "nearest_cells", "flips", "top", "flow_cells", "keep", 8, 2048, {"savgol": {"window": 10**12 + 1}}, {"median_filter": 10**12}, {"fill": float("inf")},
 ]  # fmt: skip
 
 
@@ -83,6 +89,11 @@ def _plan(path: Path):
     plan = make_plan(load_entry(str(path)), labelled=True)
     rehearse(plan)
     return plan
+
+
+def test_the_entry_that_is_damaged_here_is_sound(tmp_path):
+    (tmp_path / "tiny.yaml").write_text(WHOLE)
+    assert list(_plan(tmp_path / "tiny.yaml").variants) == ["max", "new", "one"]
 
 
 @pytest.mark.parametrize("bomb", BOMBS)

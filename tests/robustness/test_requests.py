@@ -13,14 +13,16 @@ from hypothesis import strategies as st
 
 from registry.models.pyfunc_model import EnsembleModel
 from vad.catalog import Named
-from vad.detectors.member import Member, Training
+from vad.detectors.member import Member
+from vad.detectors.training.recipe import Training
+from vad.images.view import square
 from vad.inputs import INPUTS
 from vad.scoring.ensemble import Ensemble, save
 from vad.scoring.pipeline import Stream, Variant
 from vad.system.weights import save_tensors
 
 RECIPE = Training("mse", "adam", 1e-3, 0.0, None, 1, None, 0.0, "best", "fp32", 4, None)
-MEMBER = Member("m", "fully_conv_ae", (("output", "sigmoid"),), INPUTS.named("rgb", {}), 8, 1, RECIPE, None)
+MEMBER = Member("m", "fully_conv_ae", (("output", "sigmoid"),), INPUTS.named("rgb", {}), square(8), 1, RECIPE, None)
 JPEG = cv2.imencode(".jpg", np.full((24, 32, 3), 90, np.uint8))[1].tobytes()
 NUMBERS = [0, 1, 1.0, 999_999_999, -1, 0.5, float("nan"), float("inf"), 10**30, None, True, "1", "../../x", [1], {}]
 IMAGES = [

@@ -14,16 +14,20 @@ from torch import Tensor, nn
 
 from vad.catalog import Catalog, Named
 from vad.data.frame_index import FrameIndex
-from vad.detectors.member import SCORING_CODE, TRAINING_CODE, Training
-from vad.detectors.networks import INITS, NETWORKS, build
+from vad.detectors.banks import BANKS, Kept
+from vad.detectors.member import SCORING_CODE, TRAINING_CODE
+from vad.detectors.networks import ERRORS, INITS, NETWORKS, NetworkScorer, build
 from vad.detectors.training.losses import LOSSES
 from vad.detectors.training.optimizers import OPTIMIZERS, SCHEDULES
+from vad.detectors.training.recipe import Training
 from vad.detectors.training.trainer import train
 from vad.images.decode import RESIZE_FILTER, resize
+from vad.images.view import square
 from vad.inputs import INPUTS
-from vad.scoring.frame_scores import score
-from vad.scoring.reconstruction_errors import ERRORS
-from vad.scoring.steps import FITS, STEPS
+from vad.repair import REPAIRS, SKETCH, fit
+from vad.scoring.frame_scores import Way, score
+from vad.scoring.reductions import REDUCTIONS
+from vad.scoring.steps import FITS, STEPS, TRAIN_FITS
 from vad.user_code import _PROJECT
 
 RECORD = Path(__file__).with_name("block_outputs.json")
@@ -53,7 +57,8 @@ def images(seed: int) -> Tensor:
 def of_step(name: str) -> object:
     values = np.random.default_rng(1).gamma(2.0, 1.0, (2, len(INDEX)))
     values[:, [0, 7]] = np.nan if name == "fill" else values[:, [0, 7]]
-    fitted = [FITS[name](values, **options_of(STEPS, name))] if name in FITS else []
+    takes = FITS | TRAIN_FITS
+    fitted = [takes[name](values, **options_of(STEPS, name))] if name in takes else []
     return STEPS[name](values, INDEX.spans, *fitted, **STEPS.bind(name, options_of(STEPS, name)))
 
 
@@ -61,13 +66,29 @@ def of_network(name: str) -> object:
     sample = {"frame": (3, 3, 32, 32), "clip": (2, 3, 8, 32, 32), "sequence": (2, 4, 3, 32, 32)}
     shapes = {"frame": INPUTS["rgb"](), "clip": INPUTS["clip"](), "sequence": INPUTS["sequence"](frames=4)}
     takes = NETWORKS[name].takes
-    network = build(name, shapes[takes].shape(32), options_of(NETWORKS, name), 1).eval()
+    network = build(name, shapes[takes].shape(square(32)), options_of(NETWORKS, name), 1).eval()
     with torch.no_grad():
         return network(torch.rand(sample[takes], generator=torch.Generator().manual_seed(2)))
 
 
+def of_bank(name: str) -> object:
+    """Distances of some cells from a bank of others."""
+    cells = torch.rand(12, 5, 4, 6, generator=torch.Generator().manual_seed(4))
+    bank = BANKS[name](**BANKS.bind(name, {}))
+    return bank.distances(cells[8:], Kept(cells[bank.keep(cells[:8])]), None)
+
+
+def of_repair(name: str) -> object:
+    """Train frames of a shaded ground; a test frame as it is, and its mirror image."""
+    frames = FRAMES.transpose(0, 2, 1, 3) // 2 + 3 * np.arange(32, dtype=np.uint8)[:, None, None]
+    (repair,) = fit([REPAIRS.named(name, {})], np.stack([SKETCH.see(frame) for frame in frames]), INDEX)
+    found = [repair.apply(image) for image in (frames[3], np.ascontiguousarray(frames[3][::-1]))]
+    return np.concatenate([np.append(image.ravel(), evidence) for image, evidence in found])
+
+
 def of_input(name: str) -> object:
-    samples = INPUTS[name]().samples(FRAMES, INDEX, CPU)
+    made = INPUTS[name](**({"cell": 8} if name == "flow_cells" else {}))
+    samples = made.samples(FRAMES if made.colour == "rgb" else FRAMES[..., 0].copy(), INDEX, CPU)
     given, target = samples.batch(np.arange(len(samples))[-2:])
     return torch.cat([given.flatten(), target.flatten()])
 
@@ -93,12 +114,12 @@ def of_schedule(name: str) -> object:
 
 
 def of_init(name: str) -> object:
-    network = build("conv_ae", INPUTS["rgb"]().shape(32), {"latent": 4}, 1, INITS.named(name, {}))
+    network = build("conv_ae", INPUTS["rgb"]().shape(square(32)), {"latent": 4}, 1, INITS.named(name, {}))
     return torch.cat([values.flatten() for values in network.state_dict().values()])
 
 
 def network_of_two() -> nn.Module:
-    return build("fully_conv_ae", INPUTS["rgb"]().shape(32), {}, 1)
+    return build("fully_conv_ae", INPUTS["rgb"]().shape(square(32)), {}, 1)
 
 
 def trained() -> object:
@@ -109,11 +130,19 @@ def trained() -> object:
 
 def scored() -> object:
     error = Named("mean")
-    return score(network_of_two(), INPUTS["rgb"]().samples(FRAMES, INDEX, CPU), [error], len(INDEX), "fp32", CPU)[error]
+    return score(
+        Way(NetworkScorer(network_of_two(), "fp32", CPU), {}),
+        INPUTS["rgb"]().samples(FRAMES, INDEX, CPU),
+        [error],
+        len(INDEX),
+    )[error]
 
 
 KINDS = {
     STEPS: of_step,
+    REDUCTIONS: lambda name: REDUCTIONS[name](images(0), **REDUCTIONS.bind(name, {})),
+    REPAIRS: of_repair,
+    BANKS: of_bank,
     ERRORS: lambda name: ERRORS[name](images(0), images(1), **ERRORS.bind(name, {})),
     LOSSES: lambda name: LOSSES[name](images(0), images(1)),
     INPUTS: of_input,
@@ -128,7 +157,7 @@ def blocks() -> Iterator[tuple[str, int | str, Callable[[], object]]]:
     """Name, version and output of everything that a digest knows by a version."""
     yield "training", TRAINING_CODE, trained
     yield "scoring", SCORING_CODE, scored
-    yield "resizing", RESIZE_FILTER, lambda: resize(FRAMES[0], 20)
+    yield "resizing", RESIZE_FILTER, lambda: resize(FRAMES[0], 20, 20)
     for catalog, output in KINDS.items():
         for name in catalog.names():
             if catalog[name].__module__ in _PROJECT:

@@ -7,17 +7,16 @@ from torch import nn
 from torch.nn import functional
 
 from benchmarks import notebook, parts
-from vad.catalog import Named
 from vad.data.labels import find_labels, read_labels
 from vad.data.layouts import read_frameset
-from vad.detectors.member import Training
 from vad.detectors.networks import build
 from vad.detectors.networks.halving import Double, Halve
+from vad.detectors.training.recipe import Training
 from vad.detectors.training.trainer import train
 from vad.frames.store import SplitSource, open_frames
 from vad.images.digest_cache import DigestCache
+from vad.images.view import square
 from vad.inputs.shape import Shape
-from vad.scoring.frame_scores import score
 
 CPU = torch.device("cpu")
 COUNT, SIZE, BATCH = 24, 64, 8
@@ -28,7 +27,7 @@ def recipe(precision, epochs):
 
 
 def network(seed=1):
-    return build("conv_ae", Shape("frame", 3, SIZE), {"latent": 16}, seed)
+    return build("conv_ae", Shape("frame", 3, SIZE, SIZE), {"latent": 16}, seed)
 
 
 def plain(net):
@@ -90,7 +89,7 @@ def test_scores_in_fp32():
     net = network()
     train(net, parts.samples_of(frames), recipe("fp32", 2), 5, CPU)
     expected = notebook.score(plain(network_like(net)), parts.as_floats(frames), BATCH, CPU)
-    found = score(net, parts.samples_of(frames), [Named("max")], COUNT, "fp32", CPU)[Named("max")]
+    found = parts.score_all(net, parts.samples_of(frames), "fp32")
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
@@ -105,14 +104,15 @@ def test_ap_of_the_demo_street_is_within_the_spread_of_seeds(demo_street, tmp_pa
     frames = read_frameset(demo_street, tmp_path / "index")
     labels = read_labels(find_labels(frames.root), frames.test.index, DigestCache(tmp_path / "memory.json")).values[::8]
     train_frames, test_frames = (
-        np.array(open_frames(SplitSource(split), [SIZE], tmp_path)[SIZE][::8]) for split in (frames.train, frames.test)
+        np.array(open_frames(SplitSource(split), [square(SIZE)], tmp_path)[square(SIZE)][::8])
+        for split in (frames.train, frames.test)
     )
     fast, slow = [], []
     for seed in (1, 2, 3):
         net = network(seed)
         train(net, parts.samples_of(train_frames), recipe("auto", 2), seed, CPU)
-        scores = score(net, parts.samples_of(test_frames), [Named("max")], len(test_frames), "auto", CPU)
-        fast.append(average_precision_score(labels, scores[Named("max")]))
+        scores = parts.score_all(net, parts.samples_of(test_frames))
+        fast.append(average_precision_score(labels, scores))
         torch.manual_seed(seed)
         trainer = notebook.Trainer(plain(network(seed)), parts.as_floats(train_frames), BATCH, CPU)
         for _ in range(2):

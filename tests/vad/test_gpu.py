@@ -9,14 +9,14 @@ import torch
 from benchmarks import parts
 from vad.catalog import Named
 from vad.data.frame_index import FrameIndex
-from vad.detectors.member import Training
-from vad.detectors.networks import build
+from vad.detectors.networks import NetworkScorer, build
+from vad.detectors.training.recipe import Training
 from vad.detectors.training.train_step import RecordedStep, Step
 from vad.detectors.training.trainer import train
 from vad.inputs import INPUTS
 from vad.inputs import device_cache as residence
 from vad.inputs.shape import Shape
-from vad.scoring.frame_scores import score
+from vad.scoring.frame_scores import Way, score
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 
@@ -33,7 +33,7 @@ def samples(device, count=COUNT):
 
 
 def trained(device, seed=1, **options):
-    net = build("conv_ae", Shape("frame", 3, SIZE), {"latent": 8}, seed)
+    net = build("conv_ae", Shape("frame", 3, SIZE, SIZE), {"latent": 8}, seed)
     return net, [epoch.loss for epoch in train(net, samples(device), recipe(**options), seed, device).epochs]
 
 
@@ -59,7 +59,7 @@ def test_losses_are_those_of_a_processor(cuda):
 def test_scores_are_those_of_a_processor(cuda):
     net, _ = trained(cuda)
     found, expected = (
-        score(net, samples(device), [Named("max"), Named("mean")], COUNT, "fp32", device)
+        score(Way(NetworkScorer(net, "fp32", device), {}), samples(device), [Named("max"), Named("mean")], COUNT)
         for device in (cuda, torch.device("cpu"))
     )
     for error, values in expected.items():
@@ -89,6 +89,6 @@ def test_a_training_that_was_cut_off_goes_on(cuda, tmp_path):
     _, whole = trained(cuda, schedule=Named("cosine", (("t_max", None), ("eta_min", 0.0))))
     schedule = Named("cosine", (("t_max", 4), ("eta_min", 0.0)))
     for epochs in (2, 4):
-        net = build("conv_ae", Shape("frame", 3, SIZE), {"latent": 8}, 1)
+        net = build("conv_ae", Shape("frame", 3, SIZE, SIZE), {"latent": 8}, 1)
         again = train(net, samples(cuda), recipe(schedule=schedule, epochs=epochs), 1, cuda, resume=tmp_path / "state")
     np.testing.assert_allclose([epoch.loss for epoch in again.epochs], whole, rtol=1e-3)

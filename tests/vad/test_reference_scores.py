@@ -10,7 +10,7 @@ from vad.catalog import Named as Step
 from vad.data.labels import read_labels
 from vad.data.tables import read_scores
 from vad.images.digest_cache import DigestCache
-from vad.scoring.pipeline import Stream, Variant, run_pipeline
+from vad.scoring.pipeline import Scored, Stream, Variant, run_pipeline
 
 FOLDER = Path(__file__).resolve().parents[3] / "shared" / "data" / "reference-scores"
 AP = {
@@ -37,6 +37,6 @@ def test_the_references_files_follow_from_each_other_and_measure_what_is_known(t
         "product_fusion": Variant("product", ("rgb_only", "flow_only"), (), (normalize,)),
         "all_models_gaussian3": Variant("single", ("all_models",), (), (Step("gaussian", (("sigma", 3),)), normalize)),
     }
-    outcome = run_pipeline(streams, variants, {}, files, index)
+    outcome = run_pipeline(streams, variants, Scored(index, {}, files))
     for name, scores in outcome.variants.items():
         assert np.abs(scores - files[name]).max() < 1e-12, name

@@ -6,10 +6,12 @@ import torch
 
 from vad.catalog import Named
 from vad.data.frame_index import FrameIndex
-from vad.detectors.member import Member, Training
+from vad.detectors.member import Member
+from vad.detectors.networks import ERRORS, NetworkScorer
+from vad.detectors.training.recipe import Training
 from vad.detectors.training.trainer import train
-from vad.scoring.frame_scores import score
-from vad.scoring.reconstruction_errors import ERRORS
+from vad.images.view import square
+from vad.scoring.frame_scores import Way, score
 from vad.system.precision import computes_in_bf16
 from vad.system.threads import using
 
@@ -27,7 +29,7 @@ NETWORKS = {
 
 def once(member: Member):
     """Weights and scores of a member that is trained and scored from nothing."""
-    frames = np.random.default_rng(5).integers(0, 256, (FRAMES, member.size, member.size, 3), np.uint8)
+    frames = np.random.default_rng(5).integers(0, 256, (FRAMES, *member.view.shape), np.uint8)
     index = FrameIndex(np.repeat([1, 2], FRAMES // 2), np.tile(np.arange(FRAMES // 2), 2))
     kind = member.kind_of_input()
     trained = train(member.build(), kind.samples(frames, index, CPU, training=True), member.training, member.seed, CPU)
@@ -35,14 +37,16 @@ def once(member: Member):
     network = member.build()
     network.load_state_dict(trained.state)
     errors = [Named("mean"), Named("max")]
-    found = score(network, kind.samples(frames, index, CPU), errors, FRAMES, trained.precision, CPU)
+    found = score(
+        Way(NetworkScorer(network, trained.precision, CPU), {}), kind.samples(frames, index, CPU), errors, FRAMES
+    )
     return trained.state, [found[error] for error in errors]
 
 
 def member(network, precision):
     given, size, options = NETWORKS[network]
     recipe = Training("mse", "adam", 1e-3, 0.0, None, 1, None, 0.0, "best", precision, 5)
-    return Member("m", network, options, Named(given), size, 7, recipe)
+    return Member("m", network, options, Named(given), square(size), 7, recipe)
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)

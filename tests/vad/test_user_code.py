@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 import vad
-from vad.detectors.networks import INITS, NETWORKS
+from vad.detectors.banks import BANKS
+from vad.detectors.networks import ERRORS, INITS, NETWORKS
 from vad.detectors.training.losses import LOSSES
 from vad.detectors.training.optimizers import OPTIMIZERS, SCHEDULES
 from vad.inputs import INPUTS
-from vad.scoring.reconstruction_errors import ERRORS
+from vad.repair import REPAIRS
+from vad.scoring.reductions import REDUCTIONS
 from vad.scoring.steps import STEPS
 from vad.user_code import _PROJECT, _used, code_of
 
@@ -51,7 +53,8 @@ def test_comments_and_docstrings_change_nothing_code_does_also_in_what_it_import
 
 
 def test_every_block_of_the_project_has_a_version_and_its_module_is_known():
-    for catalog in (NETWORKS, INPUTS, LOSSES, OPTIMIZERS, SCHEDULES, INITS, ERRORS, STEPS):
+    catalogs = (NETWORKS, BANKS, INPUTS, LOSSES, OPTIMIZERS, SCHEDULES, INITS, ERRORS, REDUCTIONS, REPAIRS, STEPS)
+    for catalog in catalogs:
         for name in catalog.names():
             if catalog[name].__module__ in _PROJECT:
                 assert catalog.code(name) == {}, name

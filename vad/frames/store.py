@@ -100,7 +100,7 @@ def open_frames(
     `advance` is told how many frames were decoded, as they are. Raises InputError for a frame that cannot be decoded.
     """
     paths = {view: map_path(folder, source, view) for view in views}
-    missing = [view for view in paths if not holds(paths[view], (len(source), *view.shape), np.uint8)]
+    missing = [view for view, path in paths.items() if not _is_whole(path, len(source), view)]
     if missing:
         with contextlib.ExitStack() as stack:
             temporary = {view: stack.enter_context(replacing(paths[view])) for view in missing}
@@ -118,6 +118,11 @@ def open_frames(
                     with replacing(evidence_path(paths[view])) as path, path.open("wb") as place:
                         np.save(place, evidence[view])
     return {view: np.load(path, mmap_mode="r") for view, path in paths.items()}
+
+
+def _is_whole(path: Path, count: int, view: View) -> bool:
+    whole = holds(path, (count, *view.shape), np.uint8)
+    return whole and (not view.repairs or holds(evidence_path(path), (count, len(view.repairs)), np.float32))
 
 
 def _fill(

@@ -1,6 +1,5 @@
 """How many pixels of each cell move how fast and where to: what banks compare."""
 
-import threading
 from typing import Annotated
 
 import cv2
@@ -10,7 +9,9 @@ from numpy.typing import NDArray
 
 from vad.catalog import Within
 from vad.data.frame_index import FrameIndex
+from vad.errors import InputError
 from vad.frames.store import Frames
+from vad.images.view import View
 from vad.inputs.base import INPUTS, Input
 from vad.inputs.computed import ComputedSamples
 from vad.inputs.shape import Shape, Window
@@ -23,7 +24,8 @@ _MOVING = 1.0
 _SPEEDS, _DIRECTIONS = len(_EDGES) + 1, 8
 CHANNELS = _SPEEDS + _DIRECTIONS
 
-_of_thread = threading.local()  # OpenCV's flow keeps buffers: one object for each thread
+# OpenCV's flow reads memory that is not its own in frames that are flatter or smaller, and kills the process.
+_LEAST_SIDE = 32
 
 
 def dis_flow(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -31,9 +33,10 @@ def dis_flow(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> NDArray[np.
 
     Dense inverse search (Kroeger et al., 2016) by OpenCV, with its fast preset.
     """
-    if not hasattr(_of_thread, "flow"):
-        _of_thread.flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-    return np.asarray(_of_thread.flow.calc(before, after, None), np.float32)
+    # An object for each pair: one that was used before gives other flow of small frames.
+    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    empty: NDArray[np.float32] = None  # type: ignore[assignment]  # OpenCV's stubs do not know that none may be given
+    return np.asarray(flow.calc(before, after, empty), np.float32)
 
 
 def histograms(flow: NDArray[np.float32], cell: int) -> NDArray[np.float32]:
@@ -86,5 +89,10 @@ def flow_cells(*, cell: Annotated[int, Within(low=4, high=44)] = 32) -> Input:
     ) -> FlowCellSamples:
         return FlowCellSamples(frames, index, device, window, training, cell=cell)
 
-    shape = lambda view: Shape("cells", CHANNELS, view.height // cell, view.width // cell)  # noqa: E731
+    def shape(view: View) -> Shape:
+        if min(view.height, view.width) < _LEAST_SIDE:
+            frames = f"frames of {_LEAST_SIDE} pixels a side at least, not {view.width} x {view.height}"
+            raise InputError(f'input "flow_cells" needs {frames}; choose a larger `size`')
+        return Shape("cells", CHANNELS, view.height // cell, view.width // cell)
+
     return Input(shape, made, Window(2, 1), "grey")

@@ -10,8 +10,8 @@ from vad.data.frame_index import FrameIndex
 from vad.images.decode import Image
 from vad.repair.base import REPAIRS, SKETCH, State
 
-# How much better the mirror image must correlate. A frame that is dark, covered or of another scene is left alone.
-_MARGIN = 0.1
+# How much better the mirror image must correlate, and how well. A frame that is dark, covered or of another scene is left alone.
+_MARGIN, _FITS = 0.1, 0.5
 # Scenes are told apart below this correlation of their medians; so many are kept, of so many frames each.
 _SAME_SCENE, _MOST_SCENES, _OF_FRAMES = 0.9, 64, 101
 _UNCLEAR = 0.1  # the share of train frames that may fail the test
@@ -30,7 +30,8 @@ class Flips:
                 medians.append(median)
         scenes = np.stack(medians)
         # Where the scene looks alike upside down, or many train frames are upside down themselves, nothing can be told.
-        clear = float(np.quantile(-_evidence(sketches, scenes), _UNCLEAR)) > _MARGIN
+        upright, mirrored = _correlations(sketches, scenes)
+        clear = float(np.quantile(upright - mirrored, _UNCLEAR)) > _MARGIN
         return {"medians": scenes, "margin": np.asarray([_MARGIN if clear else np.inf], np.float32)}
 
     def apply(self, image: Image, state: Mapping[str, NDArray[Any]]) -> tuple[Image, float]:
@@ -39,24 +40,28 @@ class Flips:
 
     def evidence(self, sketches: NDArray[np.uint8], state: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
         """Return the evidence that each frame is upside down, (N,), of frames given as sketches."""
-        return _evidence(sketches, state["medians"]) - float(state["margin"][0])
+        upright, mirrored = _correlations(sketches, state["medians"])
+        return np.asarray(np.minimum(mirrored - upright - float(state["margin"][0]), mirrored - _FITS))
 
 
 @REPAIRS.register("flips", version=1)
 def flips() -> Flips:
     """Turn back frames that are upside down (mirrored from top to bottom), and no others.
 
-    A frame is turned where its mirror image correlates clearly better with the median train frame than the frame itself.
+    A frame is turned where its mirror image correlates well with the median train frame of a scene, and clearly better than the
+    frame itself.
     Where train frames would not pass that test, as under a camera that looks straight down, nothing is turned.
     """
     return Flips()
 
 
-def _evidence(sketches: NDArray[np.uint8], scenes: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """How much better the mirror image of each sketch fits the nearest scene: difference of correlations, (N,)."""
+def _correlations(
+    sketches: NDArray[np.uint8], scenes: NDArray[np.uint8]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """How well each sketch, and its mirror image, fits the scene that it fits best: correlations, (N,) twice."""
     frames = _standard(sketches)
-    upright, mirrored = (frames @ _standard(those).T for those in (scenes, scenes[:, ::-1]))
-    return np.asarray(mirrored.max(1) - upright.max(1))
+    upright, mirrored = ((frames @ _standard(those).T).max(1) for those in (scenes, scenes[:, ::-1]))
+    return upright, mirrored
 
 
 def _standard(images: NDArray[np.uint8]) -> NDArray[np.float64]:

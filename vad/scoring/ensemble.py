@@ -220,12 +220,13 @@ def _recipe(ensemble: Ensemble) -> dict[str, Any]:
 def _member(value: dict[str, Any]) -> Member:
     given = {"options": _pairs(value["options"]), "input": _named(value["input"]), "init": _named(value["init"])}
     given["view"] = from_plain(value["view"])
-    training = value["training"] and dict(value["training"])
-    if training:
+    training = None if value["training"] is None else dict(value["training"])
+    if training is not None:
         training["schedule"] = _named(training["schedule"])
         if not isinstance(training["loss"], str):
             training["loss"] = _pairs(training["loss"])
-    return Member(**{**value, **given, "training": training and Training(**training)})
+        given["training"] = Training(**training)
+    return Member(**{**value, **given})
 
 
 def _stream(value: dict[str, Any]) -> Stream:

@@ -85,7 +85,10 @@ def run_pipeline(
     taken: Fitted = dict(fitted or {})
     if own:
         taken = {key: values for key, values in taken.items() if key.rpartition("-")[2] not in FITS}
+    if fitted is None:
+        _require_members(streams, variants)
     rows = _Rows(scored.index, taken, fitted is not None and not own)
+    train = train and _of_scored_videos(train)
     normal = None if train is None else _Rows(train.index, {}, False)
     stream_scores: dict[str, Values] = {}
     normal_scores: dict[str, Values] = {}
@@ -108,6 +111,28 @@ def run_pipeline(
         _apply(variant.steps, f"variants/{name}", rows, normal if known else None)
         results[name] = rows.values[0]
     return Outcome(results, stream_scores, taken)
+
+
+def _require_members(streams: Mapping[str, Stream], variants: Mapping[str, Variant]) -> None:
+    """Raise InputError for a step that needs scores of train frames where a predictions file has none."""
+    steps = {f'stream "{name}"': stream.steps for name, stream in streams.items() if stream.file}
+    steps |= {f'variant "{name}"': v.steps for name, v in variants.items() if any(streams[s].file for s in v.streams)}
+    for where, some in steps.items():
+        if names := [step.name for step in some if step.name in TRAIN_FITS]:
+            raise InputError(
+                f"{where}: {names[0]} needs the scores of train frames, which a predictions file does not have; remove the step"
+            )
+
+
+def _of_scored_videos(train: Scored) -> Scored:
+    """Return train frames without the videos that are too short for a member, which its training passes over too."""
+    spans, scores = train.index.spans, train.members.values()
+    kept = [span for span in spans if not any(np.isnan(values[span]).all() for values in scores)]
+    if len(kept) in (0, len(spans)):
+        return train
+    which = np.concatenate([np.arange(span.start, span.stop) for span in kept])
+    index = FrameIndex(train.index.video[which], train.index.frame[which])
+    return Scored(index, {key: values[which] for key, values in train.members.items()})
 
 
 def _rows_of(stream: Stream, name: str, scored: Scored) -> Values:
@@ -166,6 +191,7 @@ class _Rows:
     def of_train(self, step: Named, key: str, normal: "_Rows | None") -> Values:
         """Return what a step needs of train frames: the stored values, else those that it takes from `normal` now."""
         if key not in self.taken and normal is not None:
+            _require_scores(normal, key.rpartition("/")[0])
             self.taken[key] = TRAIN_FITS[step.name](normal.values, **dict(step.options))
         return self._known(key)
 

@@ -4,9 +4,11 @@ import pytest
 import torch
 
 from vad.catalog import Named
-from vad.detectors.member import TRAINING_CODE, Member, Training, digest_of
+from vad.detectors.member import TRAINING_CODE, Member, digest_of
 from vad.detectors.networks import parameter_count
+from vad.detectors.training.recipe import Training
 from vad.images.decode import RESIZE_FILTER
+from vad.images.view import square
 from vad.inputs import INPUTS
 
 RECIPE = Training(
@@ -22,7 +24,7 @@ RECIPE = Training(
     precision="fp32",
     batch_size=64,
 )
-MEMBER = Member("small", "conv_ae", (("latent", 64),), Named("rgb"), 64, 42, RECIPE)
+MEMBER = Member("small", "conv_ae", (("latent", 64),), Named("rgb"), square(64), 42, RECIPE)
 KAIMING = Named("kaiming_normal", (("linear", "kaiming"), ("linear_bias", "zero")))
 
 DECIDING = [
@@ -31,7 +33,7 @@ DECIDING = [
         for change in (
             {"options": (("latent", 32),)},
             {"options": (("latent", 64), ("expand_activation", "none"))},
-            {"size": 128},
+            {"view": square(128)},
             {"seed": 43},
             {"input": INPUTS.named("frame_difference", {})},
             {"input": INPUTS.named("optical_flow", {})},
@@ -179,7 +181,9 @@ def test_a_member_begins_as_its_init_says():
     ],
 )
 def test_a_network_is_built_for_what_its_input_makes(model, given, options, first):
-    member = replace(MEMBER, model=model, input=INPUTS.named(given, {}), options=tuple(options.items()), size=32)
+    member = replace(
+        MEMBER, model=model, input=INPUTS.named(given, {}), options=tuple(options.items()), view=square(32)
+    )
     assert next(member.build().parameters()).shape == first
 
 
@@ -194,4 +198,4 @@ def test_a_network_and_an_input_that_do_not_fit_are_refused(refuses):
 
 def test_settings_that_do_not_fit_the_network_are_refused(refuses):
     with refuses('model "conv_ae" needs a size that is a multiple of 32, not 70'):
-        replace(MEMBER, size=70).build()
+        replace(MEMBER, view=square(70)).build()

@@ -146,7 +146,7 @@ def test_resize_is_within_a_grey_level_of_pils_bilinear(picture, shape, size):
     image = picture(5, shape)
     image[::7, ::5] = 255 - image[::7, ::5]  # hard edges
     expected = np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR))
-    found = resize(image, size)
+    found = resize(image, size, size)
     assert found.shape == (size, size, 3)
     assert found.flags.c_contiguous
     assert np.abs(found.astype(int) - expected).max() <= 1
@@ -154,7 +154,7 @@ def test_resize_is_within_a_grey_level_of_pils_bilinear(picture, shape, size):
 
 def test_an_image_of_the_right_size_stays_as_it_is(picture):
     image = picture(size=(32, 32))
-    assert np.array_equal(resize(image, 32), image)
+    assert np.array_equal(resize(image, 32, 32), image)
 
 
 def test_a_movie_gives_its_frames_in_order_and_in_rgb(tmp_path, picture, save_movie):

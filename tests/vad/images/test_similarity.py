@@ -5,9 +5,9 @@ import pytest
 import torch
 from scipy import ndimage
 
+from vad.detectors.networks import ERRORS
 from vad.detectors.training.losses import LOSSES
 from vad.images.similarity import gradients, ssim_map
-from vad.scoring.reconstruction_errors import ERRORS
 
 SHAPES = [(2, 3, 24, 24), (3, 1, 16, 16), (1, 2, 12, 31), (2, 3, 7, 5)]
 

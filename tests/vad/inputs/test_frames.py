@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from vad.data.frame_index import FrameIndex
+from vad.images.view import square
 from vad.inputs import INPUTS, fold_frames
 from vad.inputs.shape import Shape
 
@@ -40,18 +41,18 @@ def slow_grey(image):
 @pytest.mark.parametrize(
     ("name", "options", "shape"),
     [
-        ("rgb", {}, Shape("frame", 3, SIZE)),
-        ("frame_difference", {}, Shape("frame", 1, SIZE)),
-        ("optical_flow", {}, Shape("frame", 2, SIZE)),
-        ("clip", {}, Shape("clip", 3, SIZE, 8)),
-        ("clip", {"frames": 5}, Shape("clip", 3, SIZE, 5)),
-        ("sequence", {}, Shape("sequence", 3, SIZE, 8)),
-        ("sequence", {"frames": 4}, Shape("sequence", 3, SIZE, 4)),
+        ("rgb", {}, Shape("frame", 3, SIZE, SIZE)),
+        ("frame_difference", {}, Shape("frame", 1, SIZE, SIZE)),
+        ("optical_flow", {}, Shape("frame", 2, SIZE, SIZE)),
+        ("clip", {}, Shape("clip", 3, SIZE, SIZE, 8)),
+        ("clip", {"frames": 5}, Shape("clip", 3, SIZE, SIZE, 5)),
+        ("sequence", {}, Shape("sequence", 3, SIZE, SIZE, 8)),
+        ("sequence", {"frames": 4}, Shape("sequence", 3, SIZE, SIZE, 4)),
     ],
 )
 def test_an_input_says_what_shape_its_samples_have(frames, index, name, options, shape):
     made = INPUTS.make(INPUTS.named(name, options))
-    assert made.shape(SIZE) == shape
+    assert made.shape(square(SIZE)) == shape
     if shape.frames < 8:
         batch = made.samples(frames, index, CPU).batch(np.array([0, 1]))
         frame = (shape.channels, SIZE, SIZE)

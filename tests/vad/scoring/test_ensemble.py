@@ -6,11 +6,15 @@ import pytest
 import torch
 
 from vad.catalog import Named
-from vad.detectors.member import Member, Training
+from vad.detectors.member import Member
+from vad.detectors.training.recipe import Training
 from vad.errors import InputError
+from vad.images.view import View, square
 from vad.inputs import INPUTS
-from vad.scoring.ensemble import Ensemble, identity, load, save, select
+from vad.repair import fitted
+from vad.scoring.ensemble import Ensemble, identity, load, read_views, save, select
 from vad.scoring.pipeline import Stream, Variant
+from vad.scoring.reductions import MapScore
 from vad.system.weights import save_tensors
 
 CPU = torch.device("cpu")
@@ -30,11 +34,12 @@ RECIPE = Training(
 )
 INIT = Named("kaiming_normal", (("linear", "xavier"), ("linear_bias", "zero")))
 CLIP = INPUTS.named("clip", {"stride": 4})
-CLIPS = Member("clips", "conv3d_ae", (("latent", 4),), CLIP, 16, 1, RECIPE, INIT)
+CLIPS = Member("clips", "conv3d_ae", (("latent", 4),), CLIP, square(16), 1, RECIPE, INIT)
 PLAIN = replace(RECIPE, loss="mse", schedule=None, grad_clip=None)
 CHANGES = Member(
-    "changes", "fully_conv_ae", (("output", "sigmoid"),), INPUTS.named("frame_difference", {}), 8, 2, PLAIN
+    "changes", "fully_conv_ae", (("output", "sigmoid"),), INPUTS.named("frame_difference", {}), square(8), 2, PLAIN
 )
+GREY = View(32, 64, "grey", (0.0, 0.25, 1.0, 1.0))
 FILL, NORMALIZE = Named("fill", (("value", "nearest"),)), Named("normalize", (("percentile", 99.0), ("scope", "all")))
 STREAMS = {
     "clips": Stream(("clips-1",), Named("max"), (NORMALIZE,)),
@@ -54,10 +59,37 @@ def made(tmp_path):
     return Ensemble(members, weights, STREAMS, "v", VARIANT, fitted)
 
 
+FLOW = Member("flow", "nearest_cells", (("reach", 1), ("stride", 2)), INPUTS.named("flow_cells", {"cell": 8}), GREY)
+TOP, PEAK = MapScore("distance", Named("top", (("count", 3),)), calibrate=True), MapScore("distance", Named("max"))
+QUANTILE = Named("train_quantile", (("quantile", 0.9),))
+
+
+@pytest.fixture
+def repaired(tmp_path):
+    """A bank of flow of repaired frames, calibrated, beside the network of differences."""
+    repair = fitted(Named("flips"), {"medians": np.zeros((1, 32, 32), np.uint8), "margin": np.ones(1, np.float32)})
+    generator = torch.Generator().manual_seed(1)
+    cells = torch.randint(0, 65, (6, *FLOW.shape().sides), generator=generator).half()  # counts
+    state = {"cells": cells, "video": torch.ones(6, dtype=torch.int64), "frame": torch.arange(6)}
+    members = {"flow": FLOW, "changes-2": CHANGES}
+    weights = {name: tmp_path / "repaired-weights" / name for name in members}
+    save_tensors(weights["flow"], state, {})
+    save_tensors(weights["changes-2"], CHANGES.build().state_dict(), {})
+    streams = {
+        "top": Stream(("flow",), TOP, (FILL, QUANTILE)),
+        "peak": Stream(("flow",), PEAK, (FILL,)),
+        "changes": STREAMS["changes"],
+    }
+    variant = Variant("weights", ("top", "peak", "changes"), (0.2, 0.3, 0.5))
+    calibration = {"flow": {"distance": torch.rand(2, 1, *FLOW.shape().sides[1:], generator=generator) + 0.1}}
+    took = {"streams/top/1-train_quantile": np.array([[3.5]])}
+    return Ensemble(members, weights, streams, "v", variant, took, (repair,), calibration)
+
+
 @pytest.fixture
 def frames():
     generator = np.random.default_rng(0)
-    return {size: generator.integers(0, 256, (20, size, size, 3), dtype=np.uint8) for size in (8, 16)}
+    return {square(s): generator.integers(0, 256, (20, s, s, 3), dtype=np.uint8) for s in (8, 16)}
 
 
 def test_what_was_saved_comes_back_as_it_was(made, tmp_path):
@@ -67,7 +99,8 @@ def test_what_was_saved_comes_back_as_it_was(made, tmp_path):
     assert (found.streams, found.variant_name, found.variant) == (made.streams, made.variant_name, made.variant)
     assert found.fitted.keys() == made.fitted.keys()
     assert all(np.array_equal(found.fitted[key], made.fitted[key]) for key in made.fitted)
-    assert found.sizes() == [8, 16]
+    assert found.views() == [square(8), square(16)]
+    assert found.view("clips-1") == square(16)
     digests = {"clips-1": "a", "changes-2": "b"}
     assert identity(found, digests) == identity(made, digests)
     assert all(found.members[name].digest("f") == made.members[name].digest("f") for name in made.members)
@@ -83,11 +116,48 @@ def test_what_was_saved_scores_as_before(made, frames, index_of, tmp_path):
     assert sum(told) == 5 + 1 + 11 + 7  # clips, then differences
 
 
+def test_a_bank_its_calibration_and_repairs_come_back_as_they_were(repaired, index_of, tmp_path):
+    save(repaired, tmp_path / "saved", {})
+    found = load(tmp_path / "saved")
+    assert (found.members, found.streams, found.variant) == (repaired.members, repaired.streams, repaired.variant)
+    assert found.repairs == repaired.repairs
+    assert all(
+        np.array_equal(found.repairs[0].state[key], repaired.repairs[0].state[key]) for key in ("medians", "margin")
+    )
+    assert torch.equal(found.calibration["flow"]["distance"], repaired.calibration["flow"]["distance"])
+    assert found.views() == repaired.views() == [square(8).repaired(repaired.repairs), GREY.repaired(repaired.repairs)]
+    digests = {"flow": "a", "changes-2": "b"}
+    assert identity(found, digests) == identity(repaired, digests)
+    generator = np.random.default_rng(0)
+    seen = {view: generator.integers(0, 256, (20, *view.shape), dtype=np.uint8) for view in repaired.views()}
+    before = repaired.score(seen, index_of(12, 8), CPU)
+    assert found.score(seen, index_of(12, 8), CPU).tobytes() == before.tobytes()
+    alone = found.score({view: images[12:] for view, images in seen.items()}, index_of(8), CPU)
+    assert alone.tobytes() == before[12:].tobytes()
+
+
+def test_repairs_and_calibration_decide_the_identity(repaired):
+    digests = {"flow": "a", "changes-2": "b"}
+    other = fitted(Named("flips"), repaired.repairs[0].state | {"margin": np.zeros(1, np.float32)})
+    moved = {"flow": {"distance": repaired.calibration["flow"]["distance"] + 1}}
+    changed = [replace(repaired, repairs=(other,)), replace(repaired, repairs=()), replace(repaired, calibration=moved)]
+    assert len({identity(one, digests) for one in (repaired, *changed)}) == 4
+
+
+def test_a_variant_takes_along_the_calibration_of_its_members_alone(repaired):
+    assert select(repaired, "v", Variant("single", ("changes",))).calibration == {}
+    alone = select(repaired, "v", Variant("single", ("top",)))
+    assert (list(alone.members), list(alone.calibration), list(alone.fitted)) == (
+        ["flow"], ["flow"], ["streams/top/1-train_quantile"],
+    )  # fmt: skip
+    assert alone.repairs == repaired.repairs
+
+
 def test_a_video_alone_scores_as_among_the_others(made, frames, index_of):
     together = made.score(frames, index_of(12, 8), CPU)
-    alone = made.score({size: images[12:] for size, images in frames.items()}, index_of(8), CPU)
+    alone = made.score({view: images[12:] for view, images in frames.items()}, index_of(8), CPU)
     assert alone.tobytes() == together[12:].tobytes()
-    own = made.score({size: images[12:] for size, images in frames.items()}, index_of(8), CPU, "own")
+    own = made.score({view: images[12:] for view, images in frames.items()}, index_of(8), CPU, "own")
     assert not np.array_equal(own, alone)
 
 
@@ -100,8 +170,8 @@ def test_a_video_that_is_too_short_for_a_member_is_refused(made, frames, index_o
 
 
 def test_a_variant_takes_along_only_what_it_needs(made):
-    fitted = made.fitted | {"variants/w/0-rank": np.zeros((1, 20))}
-    alone = select(made.members, made.streams, "v", Variant("single", ("changes",)), fitted, made.weights)
+    whole = replace(made, fitted=made.fitted | {"variants/w/0-rank": np.zeros((1, 20))})
+    alone = select(whole, "v", Variant("single", ("changes",)))
     assert (list(alone.members), list(alone.streams), list(alone.fitted)) == (
         ["changes-2"],
         ["changes"],
@@ -126,75 +196,45 @@ def test_what_decides_the_scores_decides_the_identity(made, change):
     assert identity(made, {**digests, "clips-1": "c"}) != identity(made, digests)
 
 
-OLD_MEMBER = {
-    "group": "small", "model": "conv_ae", "options": [["latent", 4]], "input": "rgb", "size": 32, "seed": 42,
-    "training": {
-        "loss": "mse", "optimizer": "adam", "lr": 2e-4, "weight_decay": 0.0,
-        "schedule": ["cosine", [["t_max", None], ["eta_min", 0.0]]], "epochs": 25, "patience": 5, "min_delta": 1e-5,
-        "keep": "best", "precision": "fp32", "batch_size": 64,
-    },
-}  # fmt: skip
-OLD_STREAM = {
-    "members": ["small-42"],
-    "error": "max",
-    "steps": [{"name": "normalize", "options": [["percentile", 99.0], ["scope", "all"]]}],
-    "file": None,
-}
+# As the first models have it, which squeezed whole frames in colour to squares.
+OLD_MEMBER = {"group": "small", "model": "conv_ae", "options": [["latent", 4]], "input": "rgb", "size": 32, "seed": 42}
 
 
-@pytest.fixture
-def old(tmp_path):
-    """A folder as the first version of the code wrote it."""
+def test_the_views_of_the_first_models_are_squares_of_their_sizes(tmp_path):
+    members = {"small-42": OLD_MEMBER, "large-42": OLD_MEMBER | {"size": 64}}
+    (tmp_path / "ensemble.json").write_text(json.dumps({"code": 1, "members": members}))
+    assert read_views(tmp_path) == {"small-42": square(32), "large-42": square(64)}
+
+
+def test_the_views_of_a_saved_ensemble_are_its_own(made, repaired, tmp_path):
+    save(made, tmp_path / "made", {})
+    assert read_views(tmp_path / "made") == {"clips-1": square(16), "changes-2": square(8)}
+    save(repaired, tmp_path / "repaired", {})
+    assert read_views(tmp_path / "repaired") == {name: repaired.view(name) for name in repaired.members}
+    assert set(read_views(tmp_path / "repaired").values()) == set(repaired.views())
+
+
+def test_a_repair_that_this_program_does_not_know_is_refused(repaired, tmp_path, refuses):
+    save(repaired, tmp_path / "saved", {})
+    path = tmp_path / "saved" / "ensemble.json"
+    path.write_text(path.read_text().replace('"flips"', '"flop"'))
+    with refuses('unknown repair "flop"; did you mean "flips"? (known: flips)'):
+        read_views(tmp_path / "saved")
+
+
+def test_an_ensemble_without_what_is_new_keeps_the_identity_of_the_first_models():
+    """By the second version of the scoring code; a higher one makes another."""
     training = replace(
         PLAIN,
         **{"optimizer": "adam", "lr": 2e-4, "weight_decay": 0.0, "epochs": 25, "patience": 5, "min_delta": 1e-5},
         schedule=Named("cosine", (("t_max", None), ("eta_min", 0.0))),
         batch_size=64,
     )
-    member = Member("small", "conv_ae", (("latent", 4),), Named("rgb"), 32, 42, training)
-    save_tensors(tmp_path / "w", member.build().state_dict(), {})
+    member = Member("small", "conv_ae", (("latent", 4),), Named("rgb"), square(32), 42, training)
     streams = {"s": Stream(("small-42",), Named("max"), (NORMALIZE,))}
     variant = Variant("single", ("s",), (), (Named("gaussian", (("sigma", 3.0),)),))
-    fitted = {"streams/s/0-normalize": np.ones((1, 3))}
-    now = Ensemble({"small-42": member}, {"small-42": tmp_path / "w"}, streams, "v", variant, fitted)
-    save(now, tmp_path / "old", {})
-    path = tmp_path / "old" / "ensemble.json"
-    content = json.loads(path.read_text())
-    path.write_text(json.dumps({**content, "members": {"small-42": OLD_MEMBER}, "streams": {"s": OLD_STREAM}}))
-    return now, tmp_path / "old"
-
-
-def test_the_first_models_load(old):
-    now, folder = old
-    found = load(folder)
-    assert found.members == now.members
-    assert found.streams == now.streams
-    assert identity(found, {"small-42": "d"}) == identity(now, {"small-42": "d"})
-
-
-def test_a_model_of_when_threads_were_part_of_a_member_loads(old):
-    now, folder = old
-    path = folder / "ensemble.json"
-    content = json.loads(path.read_text())
-    content["members"]["small-42"]["training"]["threads"] = 8
-    path.write_text(json.dumps(content))
-    assert load(folder).members == now.members
-
-
-def test_a_member_of_the_first_models_without_a_schedule_loads(old):
-    _, folder = old
-    path = folder / "ensemble.json"
-    content = json.loads(path.read_text())
-    content["members"]["small-42"]["training"]["schedule"] = None
-    path.write_text(json.dumps(content))
-    assert load(folder).members["small-42"].training.schedule is None
-
-
-def test_an_ensemble_of_the_first_models_keeps_its_identity(old):
-    # By the second version of the code; a higher SCORING_CODE makes another.
-    expected = "8342f3cbc1a197b00f2ce9a46ccc8ddfdaef2353579401f2b53ea403b73d4a42"
-    assert identity(load(old[1]), {"small-42": "d"}) == expected
-    assert identity(old[0], {"small-42": "d"}) == expected
+    old = Ensemble({"small-42": member}, {}, streams, "v", variant, {"streams/s/0-normalize": np.ones((1, 3))})
+    assert identity(old, {"small-42": "d"}) == "8342f3cbc1a197b00f2ce9a46ccc8ddfdaef2353579401f2b53ea403b73d4a42"
 
 
 @pytest.mark.parametrize(

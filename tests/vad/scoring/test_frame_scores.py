@@ -7,17 +7,26 @@ import torch
 from torch import nn
 
 from vad.catalog import Named
-from vad.detectors.networks import build
+from vad.detectors.networks import ERRORS, build, fold_batch_norm
+from vad.detectors.networks.detector import MOST_SAMPLES, NetworkScorer
 from vad.inputs import INPUTS
 from vad.inputs.shape import Shape
-from vad.scoring.frame_scores import MOST_SAMPLES, error_maps, score
-from vad.scoring.reconstruction_errors import ERRORS
+from vad.scoring.frame_scores import Way, explain, score
 from vad.system.precision import computes_in_bf16
 
 CPU = torch.device("cpu")
 MEAN, MAX = Named("mean"), Named("max")
 EVERY = [ERRORS.named(name, {}) for name in ERRORS.names()]
 PRECISIONS = ["fp32", pytest.param("bf16", marks=pytest.mark.skipif(not computes_in_bf16(CPU), reason="no bf16"))]
+
+
+def scores_of(network, samples, errors, count, trained="fp32", told=None):
+    return score(Way(NetworkScorer(network, trained, CPU), {}), samples, errors, count, told)
+
+
+def maps_of(network, samples, trained="fp32"):
+    """What `explain` gives for the mean error: the squared error of each pixel."""
+    return explain(Way(NetworkScorer(network, trained, CPU), {}), samples, MEAN, "squared")
 
 
 def frames_of(count, size=64):
@@ -30,7 +39,7 @@ def samples_of(frames, index_of):
 
 @pytest.fixture(scope="module")
 def network():
-    made = build("conv_ae", Shape("frame", 3, 64), {"latent": 16}, seed=5)
+    made = build("conv_ae", Shape("frame", 3, 64, 64), {"latent": 16}, seed=5)
     made.train()
     with torch.no_grad():
         made(torch.rand(8, 3, 64, 64) * 2 - 1)  # so that batch norm has seen something
@@ -39,7 +48,7 @@ def network():
 
 def test_mean_and_max_error_are_their_formulas(network, index_of):
     frames = frames_of(5)
-    found = score(network, samples_of(frames, index_of), [MEAN, MAX], len(frames), "fp32", CPU)
+    found = scores_of(network, samples_of(frames, index_of), [MEAN, MAX], len(frames))
     target = frames.astype(np.float64).transpose(0, 3, 1, 2) / 127.5 - 1
     with torch.no_grad():
         output = network.eval()(torch.from_numpy(target).float()).numpy()
@@ -57,10 +66,10 @@ def test_a_frames_score_is_the_same_wherever_it_stands_and_however_many_are_scor
     torch.set_num_threads(threads)
     count = 2 * MOST_SAMPLES + 7
     frames = frames_of(count)
-    whole = score(network, samples_of(frames, index_of), [MEAN, MAX], count, precision, CPU)
+    whole = scores_of(network, samples_of(frames, index_of), [MEAN, MAX], count, precision)
     for places in (range(1), range(5, 8), range(MOST_SAMPLES), range(3, count), range(count - 1, -1, -1), [9] * 40):
         given = samples_of(frames[list(places)], index_of)
-        part = score(network, given, [MEAN, MAX], len(given), precision, CPU)
+        part = scores_of(network, given, [MEAN, MAX], len(given), precision)
         for name in whole:
             assert part[name].tobytes() == whole[name][list(places)].tobytes()
 
@@ -75,10 +84,10 @@ def test_every_error_of_a_frame_is_the_same_wherever_it_stands(index_of, size, t
     torch.set_num_threads(threads)
     count = MOST_SAMPLES + 5
     frames = frames_of(count, size)
-    whole = score(Dimmed(), samples_of(frames, index_of), EVERY, count, "fp32", CPU)
+    whole = scores_of(Dimmed(), samples_of(frames, index_of), EVERY, count)
     for places in (range(3, 6), range(count - 1, -1, -1), [9] * 40):
         given = samples_of(frames[list(places)], index_of)
-        part = score(Dimmed(), given, EVERY, len(given), "fp32", CPU)
+        part = scores_of(Dimmed(), given, EVERY, len(given))
         for error in EVERY:
             assert part[error].tobytes() == whole[error][list(places)].tobytes()
 
@@ -87,16 +96,16 @@ def test_a_score_does_not_depend_on_its_neighbours_in_the_batch(network, index_o
     frames = frames_of(6)
     changed = frames.copy()
     changed[1:] = 0
-    before = score(network.train(), samples_of(frames, index_of), [MEAN], 6, "fp32", CPU)[MEAN]
-    after = score(network.train(), samples_of(changed, index_of), [MEAN], 6, "fp32", CPU)[MEAN]
+    before = scores_of(network.train(), samples_of(frames, index_of), [MEAN], 6)[MEAN]
+    after = scores_of(network.train(), samples_of(changed, index_of), [MEAN], 6)[MEAN]
     assert before[0] == after[0]
     assert before[1] != after[1]
 
 
 def test_only_what_is_asked_for_is_computed_and_each_batch_is_told(network, index_of):
     told = []
-    found = score(
-        network, samples_of(frames_of(MOST_SAMPLES + 3), index_of), [MAX], MOST_SAMPLES + 3, "fp32", CPU, told.append
+    found = scores_of(
+        network, samples_of(frames_of(MOST_SAMPLES + 3), index_of), [MAX], MOST_SAMPLES + 3, told=told.append
     )
     assert list(found) == [MAX]
     assert told == [MOST_SAMPLES, 3]
@@ -104,7 +113,7 @@ def test_only_what_is_asked_for_is_computed_and_each_batch_is_told(network, inde
 
 def test_an_unknown_error_is_refused(network, index_of, refuses):
     with refuses('unknown error "maxx"; did you mean "max"? (known: gradient, max, mean, patch, ssim)'):
-        score(network, samples_of(frames_of(1), index_of), [Named("maxx")], 1, "fp32", CPU)
+        scores_of(network, samples_of(frames_of(1), index_of), [Named("maxx")], 1)
 
 
 class Spoilt(nn.Module):
@@ -125,33 +134,33 @@ class Spoilt(nn.Module):
 def test_an_error_that_is_not_finite_is_refused_with_its_frame(index_of, refuses, value, error):
     frames = frames_of(MOST_SAMPLES + 9, size=8)
     frames[MOST_SAMPLES + 2 :] = 255
-    message = f"the {error} error of test frame {MOST_SAMPLES + 3} of {MOST_SAMPLES + 9} is not finite; train.precision=fp32 may help"
+    message = f"the {error} score of frame {MOST_SAMPLES + 3} of {MOST_SAMPLES + 9} is not finite; train.precision=fp32 may help"
     with refuses(message):
-        score(Spoilt(value), samples_of(frames, index_of), [Named(error)], len(frames), "fp32", CPU)
+        scores_of(Spoilt(value), samples_of(frames, index_of), [Named(error)], len(frames))
 
 
 def test_an_error_map_shows_where_the_mean_error_comes_from(network, index_of):
     frames = frames_of(4)
     samples = samples_of(frames, index_of)
-    means = score(network, samples, [MEAN], 4, "fp32", CPU)[MEAN]
-    error_map = error_maps(network, samples, "fp32", CPU)
+    means = scores_of(network, samples, [MEAN], 4)[MEAN]
+    error_map, folded = maps_of(network, samples), fold_batch_norm(network)
     for frame in range(4):
-        wanted, made, errors = error_map(frame)
-        assert np.array_equal(wanted.numpy(), frames[frame])
+        shown = error_map(frame)
+        assert np.array_equal(shown.seen, frames[frame])
         with torch.no_grad():
-            output = network(samples.batch(np.array([frame])).given)
-        assert torch.equal(made, samples.picture(output)[0])
-        assert errors.shape == (64, 64)
-        assert errors.mean().item() == pytest.approx(means[frame], rel=1e-4)
+            output = folded(samples.batch(np.array([frame])).given)
+        assert np.array_equal(shown.made, samples.picture(output)[0].numpy())
+        assert (shown.map.shape, shown.map.dtype) == ((64, 64), np.float32)
+        assert shown.map.mean() == pytest.approx(means[frame], rel=1e-4)
 
 
 def test_error_maps_are_the_same_from_several_threads(index_of):
     """The first of them, too: a network as it was loaded is moved by whoever makes the maps, not by each thread."""
     samples = samples_of(frames_of(4), index_of)
-    loaded = build("fully_conv_ae", Shape("frame", 3, 64), {}, seed=5)
-    alone = error_maps(copy.deepcopy(loaded), samples, "fp32", CPU)
-    expected = [alone(frame)[2] for frame in range(4)]
+    loaded = build("fully_conv_ae", Shape("frame", 3, 64, 64), {}, seed=5)
+    alone = maps_of(copy.deepcopy(loaded), samples)
+    expected = [alone(frame).map for frame in range(4)]
     with ThreadPoolExecutor(4) as pool:
         for _ in range(100):
-            found = list(pool.map(error_maps(copy.deepcopy(loaded), samples, "fp32", CPU), range(4)))
-            assert all(torch.equal(errors, wanted) for (_, _, errors), wanted in zip(found, expected, strict=True))
+            found = list(pool.map(maps_of(copy.deepcopy(loaded), samples), range(4)))
+            assert all(np.array_equal(shown.map, wanted) for shown, wanted in zip(found, expected, strict=True))

@@ -4,8 +4,8 @@ import pytest
 from vad.catalog import Named
 from vad.catalog import Named as Step
 from vad.errors import InputError
-from vad.scoring.pipeline import Stream, Variant, run_pipeline
-from vad.scoring.steps import FITS, STEPS
+from vad.scoring.pipeline import Scored, Stream, Variant, run_pipeline
+from vad.scoring.steps import FITS, STEPS, TRAIN_FITS
 
 NORMALIZE = Step("normalize", (("percentile", 90), ("scope", "all")))
 MEAN = Step("mean")
@@ -36,7 +36,7 @@ def normal(row):
 
 def stream_of(steps, raw, index, error=BY_MEAN):
     streams = {"s": Stream(("a-1", "a-2"), error, tuple(steps))}
-    return run_pipeline(streams, {}, raw, {}, index).streams["s"]
+    return run_pipeline(streams, {}, Scored(index, raw)).streams["s"]
 
 
 def test_the_order_of_steps_is_the_given_one(raw, index):
@@ -59,7 +59,7 @@ def test_members_that_nothing_combines_are_refused(raw, index, refuses):
 
 
 def test_a_single_member_needs_no_combining_step(raw, index):
-    outcome = run_pipeline({"s": Stream(("a-2",), BY_MAX)}, {}, raw, {}, index)
+    outcome = run_pipeline({"s": Stream(("a-2",), BY_MAX)}, {}, Scored(index, raw))
     assert np.array_equal(outcome.streams["s"], raw["a-2", BY_MAX])
 
 
@@ -76,7 +76,7 @@ def test_streams_are_fused_and_then_smoothed(index, variant, formula):
     x, y = np.random.default_rng(1).random((2, 20))
     streams = {"x": Stream((), None, (), "x.csv"), "y": Stream((), None, (), "y.csv")}
     smoothed = Variant(variant.kind, variant.streams, variant.weights, (GAUSSIAN,))
-    outcome = run_pipeline(streams, {"v": variant, "smooth": smoothed}, {}, {"x": x, "y": y}, index)
+    outcome = run_pipeline(streams, {"v": variant, "smooth": smoothed}, Scored(index, {}, {"x": x, "y": y}))
     np.testing.assert_allclose(outcome.variants["v"], formula(x, y), rtol=1e-15)
     expected = STEPS["gaussian"](np.asarray(formula(x, y))[None], index.spans, sigma=2)[0]
     np.testing.assert_allclose(outcome.variants["smooth"], expected, rtol=1e-12)
@@ -84,34 +84,35 @@ def test_streams_are_fused_and_then_smoothed(index, variant, formula):
 
 def test_a_stream_from_a_file_passes_its_steps(index):
     x = np.random.default_rng(1).random(20) * 9
-    outcome = run_pipeline({"x": Stream((), None, (NORMALIZE,), "x.csv")}, {}, {}, {"x": x}, index)
+    outcome = run_pipeline({"x": Stream((), None, (NORMALIZE,), "x.csv")}, {}, Scored(index, {}, {"x": x}))
     np.testing.assert_allclose(outcome.streams["x"], normal(x), rtol=1e-12, atol=1e-15)
 
 
 def test_what_fitted_steps_took_is_reported_and_scores_a_single_video_alike(raw, index, index_of):
     streams = {"s": Stream(("a-1", "a-2"), BY_MEAN, (NORMALIZE, MEAN, Step("rank")))}
     variants = {"v": Variant("single", ("s",), (), (GAUSSIAN, NORMALIZE))}
-    whole = run_pipeline(streams, variants, raw, {}, index)
+    whole = run_pipeline(streams, variants, Scored(index, raw))
     assert sorted(whole.fitted) == ["streams/s/0-normalize", "streams/s/2-rank", "variants/v/1-normalize"]
     assert whole.fitted["streams/s/0-normalize"].shape == (2, 3)
 
     last = index.spans[2]
     part = {key: scores[last] for key, scores in raw.items()}
     kept = {key: value.copy() for key, value in whole.fitted.items()}
-    alone = run_pipeline(streams, variants, part, {}, index_of(13), whole.fitted)
+    alone = run_pipeline(streams, variants, Scored(index_of(13), part), fitted=whole.fitted)
     assert np.array_equal(alone.variants["v"], whole.variants["v"][last])
     assert all(np.array_equal(alone.fitted[key], kept[key]) for key in kept)
 
-    own = run_pipeline(streams, variants, part, {}, index_of(13))
+    own = run_pipeline(streams, variants, Scored(index_of(13), part))
     assert not np.array_equal(own.variants["v"], whole.variants["v"][last])
 
 
 def test_every_step_that_takes_fitted_values_has_a_fit():
     taking = {name for name in STEPS.names() if "fitted" in STEPS[name].__annotations__}
-    assert taking == set(FITS) == {"normalize", "rank"}
+    assert taking == {*FITS, *TRAIN_FITS}
+    assert set(FITS) == {"normalize", "rank"} and set(TRAIN_FITS) == {"train_quantile", "train_zscore"}
 
 
 def test_a_stored_value_that_is_missing_is_an_error_not_this_sets_own(raw, index):
     streams, variants = {"s": Stream(("a-1",), BY_MEAN, (NORMALIZE,))}, {"v": Variant("single", ("s",))}
     with pytest.raises(InputError, match="streams/s/0-normalize"):
-        run_pipeline(streams, variants, raw, {}, index, {})
+        run_pipeline(streams, variants, Scored(index, raw), fitted={})

@@ -5,7 +5,7 @@ import pytest
 from scipy import ndimage
 
 from vad.catalog import Named
-from vad.scoring.pipeline import Stream, Variant, run_pipeline
+from vad.scoring.pipeline import Scored, Stream, Variant, run_pipeline
 from vad.scoring.steps import STEPS
 
 LENGTHS = (1, 2, 3, 7, 40, 4, 11)
@@ -161,7 +161,7 @@ SMOOTH = Named("gaussian", (("sigma", 1.0),))
 def outcome_of(scores, steps, index):
     streams = {"s": Stream(("m-1",), MEAN_ERROR, tuple(steps))}
     variants = {"v": Variant("single", ("s",), (), (SMOOTH,))}
-    return run_pipeline(streams, variants, {("m-1", MEAN_ERROR): np.array(scores, float)}, {}, index)
+    return run_pipeline(streams, variants, Scored(index, {("m-1", MEAN_ERROR): np.array(scores, float)}))
 
 
 @pytest.mark.parametrize("steps", [[], [SMOOTH], [Named("rank")], [Named("mean")], [SMOOTH, NEAREST]])

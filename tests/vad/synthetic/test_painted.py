@@ -8,6 +8,7 @@ import pytest
 from vad.data.layouts import read_frameset
 from vad.frames.store import SplitSource, map_path, open_frames
 from vad.images.decode import read_image, read_movie
+from vad.images.view import square
 from vad.synthetic.painted import PaintedSource
 
 LENGTHS = {1: range(60), 2: range(7, 47), 5: range(90)}
@@ -121,10 +122,12 @@ def test_every_frame_passes_the_corruption_law(split):
 
 def test_it_is_stored_as_any_source(split, tmp_path):
     source = PaintedSource(split, 3)
-    maps = open_frames(source, [16, 32], tmp_path / "maps")
-    assert {size: frames.shape for size, frames in maps.items()} == {16: (190, 16, 16, 3), 32: (190, 32, 32, 3)}
-    assert map_path(tmp_path / "maps", source, 32).is_file()
-    assert not map_path(tmp_path / "maps", SplitSource(split), 32).exists()
+    maps = open_frames(source, [square(16), square(32)], tmp_path / "maps")
+    assert {view: frames.shape for view, frames in maps.items()} == {
+        square(size): (190, size, size, 3) for size in (16, 32)
+    }
+    assert map_path(tmp_path / "maps", source, square(32)).is_file()
+    assert not map_path(tmp_path / "maps", SplitSource(split), square(32)).exists()
 
 
 def test_a_held_out_part_is_painted_from_its_own_frames(split):

@@ -11,12 +11,12 @@ import torch
 
 from vad.catalog import Named
 from vad.data.frame_index import FrameIndex
-from vad.detectors.member import Training
-from vad.detectors.networks import build
+from vad.detectors.networks import NetworkScorer, build
+from vad.detectors.training.recipe import Training
 from vad.detectors.training.trainer import train
 from vad.inputs import INPUTS
 from vad.inputs.shape import Shape
-from vad.scoring.frame_scores import error_maps, score
+from vad.scoring.frame_scores import Way, explain, score
 from vad.system import precision
 from vad.system.precision import for_scoring, for_training
 
@@ -106,16 +106,18 @@ def test_the_slowdown_is_measured_here():
 def test_scores_and_maps_of_a_bf16_model_are_those_of_fp32_where_bf16_is_emulated(emulated):
     frames = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), np.uint8)
     samples = INPUTS["rgb"]().samples(frames, FrameIndex(np.ones(5, np.int64), np.arange(5)), CPU)
-    network = build("conv_ae", Shape("frame", 3, 32), {"latent": 4}, 1)
-    found, plain = (score(network, samples, [MAX], 5, trained, CPU)[MAX] for trained in ("bf16", "fp32"))
+    network = build("conv_ae", Shape("frame", 3, 32, 32), {"latent": 4}, 1)
+    ways = [Way(NetworkScorer(network, trained, CPU), {}) for trained in ("bf16", "fp32")]
+    found, plain = (score(way, samples, [MAX], 5)[MAX] for way in ways)
     assert found.tobytes() == plain.tobytes()
-    maps, plain_maps = (error_maps(network, samples, trained, CPU) for trained in ("bf16", "fp32"))
-    assert all(torch.equal(a, b) for a, b in zip(maps(2), plain_maps(2), strict=True))
+    shown, plain_shown = (explain(way, samples, MAX, "squared")(2) for way in ways)
+    for name in ("seen", "made", "map"):
+        assert np.array_equal(getattr(shown, name), getattr(plain_shown, name)), name
 
 
 def test_a_training_says_in_what_it_was_computed(native):
     frames = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), np.uint8)
     samples = INPUTS["rgb"]().samples(frames, FrameIndex(np.ones(4, np.int64), np.arange(4)), CPU)
     recipe = Training("mse", "adam", 1e-3, 0.0, None, 1, None, 0.0, "best", "auto", 4)
-    trained = train(build("conv_ae", Shape("frame", 3, 32), {"latent": 4}, 1), samples, recipe, 0, CPU)
+    trained = train(build("conv_ae", Shape("frame", 3, 32, 32), {"latent": 4}, 1), samples, recipe, 0, CPU)
     assert (trained.precision, trained.threads) == ("bf16" if native else "fp32", torch.get_num_threads())

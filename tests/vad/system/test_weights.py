@@ -8,7 +8,7 @@ from vad.system.weights import fit_weights, load_tensors, save_tensors
 
 
 def network(**options):
-    return build("conv_ae", Shape("frame", 3, 32), {"latent": 4, **options}, seed=0)
+    return build("conv_ae", Shape("frame", 3, 32, 32), {"latent": 4, **options}, seed=0)
 
 
 def test_tensors_and_description_come_back_as_they_were(tmp_path):
@@ -31,7 +31,7 @@ def test_tensors_and_description_come_back_as_they_were(tmp_path):
 
 
 def test_a_network_gets_its_weights_back(tmp_path):
-    first, second = network(), build("conv_ae", Shape("frame", 3, 32), {"latent": 4}, seed=1)
+    first, second = network(), build("conv_ae", Shape("frame", 3, 32, 32), {"latent": 4}, seed=1)
     save_tensors(tmp_path / "w", first.state_dict(), {})
     fit_weights(second, load_tensors(tmp_path / "w")[0], "w")
     assert all(torch.equal(second.state_dict()[name], tensor) for name, tensor in first.state_dict().items())
@@ -56,7 +56,7 @@ def test_a_file_that_is_not_there_is_refused_by_name(tmp_path):
 
 
 def test_weights_of_another_shape_are_refused(refuses):
-    other = build("conv_ae", Shape("frame", 3, 32), {"latent": 5}, seed=0)
+    other = build("conv_ae", Shape("frame", 3, 32, 32), {"latent": 5}, seed=0)
     with refuses(
         "model.safetensors: the weights do not fit the network: size mismatch for expand.weight: copying a param with "
         "shape torch.Size([512, 5]) from checkpoint, the shape in current model is torch.Size([512, 4])."

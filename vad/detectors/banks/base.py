@@ -97,8 +97,9 @@ class BankDetector:
 
     def scorer(self, state: State, source: str, device: torch.device, *, leave_out: bool = False) -> Scorer:
         sides = self._member.shape().sides
-        cells = state.get("cells")
-        if cells is None or cells.shape[1:] != sides or not {"video", "frame"} <= state.keys():
+        shapes = {name: tuple(values.shape) for name, values in state.items()}
+        count = len(state["cells"]) if shapes.get("cells") else 0
+        if not count or shapes != {"cells": (count, *sides), "video": (count,), "frame": (count,)}:
             raise InputError(f"{source}: this is no bank of samples of shape {sides}; run the entry again")
         return BankScorer(self._bank, state, device, leave_out)
 

@@ -39,7 +39,8 @@ MAPS = {"squared": squared, "ssim": dissimilarity, "gradient": gradient}
 def patches(maps: Tensor, size: int) -> Tensor:
     """Means over channels and patches of `size` x `size`: (B, C, H, W) -> (B, 1, h, w); the last patch may be smaller."""
     means = maps.mean(1, keepdim=True)
-    return functional.avg_pool2d(means, min(size, *means.shape[-2:]), ceil_mode=True, count_include_pad=False)
+    height, width = means.shape[-2:]
+    return functional.avg_pool2d(means, (min(size, height), min(size, width)), ceil_mode=True, count_include_pad=False)
 
 
 @ERRORS.register("mean", version=1)

@@ -5,11 +5,11 @@ from vad.detectors.networks import NETWORKS, build, parameter_count, place
 from vad.inputs.shape import Shape
 
 SMALL = {
-    "conv_ae": (Shape("frame", 3, 32), {"latent": 8}),
-    "fully_conv_ae": (Shape("frame", 1, 24), {}),
-    "unet_ae": (Shape("frame", 3, 32), {"latent": 8}),
-    "conv3d_ae": (Shape("clip", 3, 16, 8), {"latent": 8}),
-    "convlstm": (Shape("sequence", 3, 32, 3), {"hidden": 4}),
+    "conv_ae": (Shape("frame", 3, 32, 32), {"latent": 8}),
+    "fully_conv_ae": (Shape("frame", 1, 24, 24), {}),
+    "unet_ae": (Shape("frame", 3, 32, 32), {"latent": 8}),
+    "conv3d_ae": (Shape("clip", 3, 16, 16, 8), {"latent": 8}),
+    "convlstm": (Shape("sequence", 3, 32, 32, 3), {"hidden": 4}),
 }
 
 
@@ -26,15 +26,15 @@ def given_to(shape, count=2):
 @pytest.mark.parametrize(
     ("name", "shape", "options", "count"),
     [
-        ("conv_ae", Shape("frame", 3, 64), {"latent": 64}, 5_842_307),
-        ("conv_ae", Shape("frame", 3, 128), {"latent": 128}, 7_683_523),
-        ("conv_ae", Shape("frame", 3, 256), {"latent": 256}, 22_388_291),
-        ("conv_ae", Shape("frame", 3, 128), {"latent": 256, "expand_activation": "none"}, 9_780_803),
-        ("conv_ae", Shape("frame", 2, 128), {"latent": 128}, 7_682_498),
-        ("fully_conv_ae", Shape("frame", 1, 128), {}, 329_025),
-        ("unet_ae", Shape("frame", 3, 128), {"latent": 512}, 33_852_355),
-        ("conv3d_ae", Shape("clip", 3, 128, 8), {"latent": 256}, 11_275_939),
-        ("convlstm", Shape("sequence", 3, 128, 8), {"hidden": 64}, 2_267_203),
+        ("conv_ae", Shape("frame", 3, 64, 64), {"latent": 64}, 5_842_307),
+        ("conv_ae", Shape("frame", 3, 128, 128), {"latent": 128}, 7_683_523),
+        ("conv_ae", Shape("frame", 3, 256, 256), {"latent": 256}, 22_388_291),
+        ("conv_ae", Shape("frame", 3, 128, 128), {"latent": 256, "expand_activation": "none"}, 9_780_803),
+        ("conv_ae", Shape("frame", 2, 128, 128), {"latent": 128}, 7_682_498),
+        ("fully_conv_ae", Shape("frame", 1, 128, 128), {}, 329_025),
+        ("unet_ae", Shape("frame", 3, 128, 128), {"latent": 512}, 33_852_355),
+        ("conv3d_ae", Shape("clip", 3, 128, 128, 8), {"latent": 256}, 11_275_939),
+        ("convlstm", Shape("sequence", 3, 128, 128, 8), {"hidden": 64}, 2_267_203),
     ],
 )
 def test_the_number_of_parameters_is_the_references(name, shape, options, count):
@@ -43,7 +43,7 @@ def test_the_number_of_parameters_is_the_references(name, shape, options, count)
 
 
 def test_the_number_of_parameters_is_that_of_what_training_can_change():
-    network = build("fully_conv_ae", Shape("frame", 1, 8), {}, seed=0)
+    network = build("fully_conv_ae", Shape("frame", 1, 8, 8), {}, seed=0)
     count = parameter_count(network)
     network.layers[0].weight.requires_grad_(False)
     assert parameter_count(network) == count - 32 * 16
@@ -68,11 +68,11 @@ def test_the_options_that_the_reference_used_are_the_defaults(name):
     ("name", "shape", "options"),
     [
         *((name, *SMALL[name]) for name in SMALL),
-        ("conv_ae", Shape("frame", 2, 96), {"latent": 8}),
-        ("fully_conv_ae", Shape("frame", 3, 8), {"output": "tanh"}),
-        ("unet_ae", Shape("frame", 2, 64), {"latent": 8}),
-        ("conv3d_ae", Shape("clip", 2, 32, 16), {"latent": 8}),
-        ("convlstm", Shape("sequence", 1, 16, 1), {"hidden": 4}),
+        ("conv_ae", Shape("frame", 2, 96, 96), {"latent": 8}),
+        ("fully_conv_ae", Shape("frame", 3, 8, 8), {"output": "tanh"}),
+        ("unet_ae", Shape("frame", 2, 64, 64), {"latent": 8}),
+        ("conv3d_ae", Shape("clip", 2, 32, 32, 16), {"latent": 8}),
+        ("convlstm", Shape("sequence", 1, 16, 16, 1), {"hidden": 4}),
     ],
 )
 def test_what_comes_out_has_the_shape_of_what_is_wanted_and_lies_within_its_range(name, shape, options):
@@ -137,13 +137,13 @@ def test_a_size_that_a_network_cannot_take_is_refused(refuses, name, multiple, s
     shape, options = SMALL[name]
     for size in sizes:
         with refuses(f'model "{name}" needs a size that is a multiple of {multiple}, not {size}'):
-            build(name, Shape(shape.kind, 3, size, shape.frames), options, seed=0)
+            build(name, Shape(shape.kind, 3, size, size, shape.frames), options, seed=0)
 
 
 @pytest.mark.parametrize("frames", [2, 4, 9, 12])
 def test_clips_that_cannot_be_halved_three_times_are_refused(refuses, frames):
     with refuses(f'model "conv3d_ae" needs clips of 8, 16, 24, ... frames, not {frames}'):
-        build("conv3d_ae", Shape("clip", 3, 16, frames), {}, seed=0)
+        build("conv3d_ae", Shape("clip", 3, 16, 16, frames), {}, seed=0)
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -152,11 +152,11 @@ def test_a_network_is_refused_an_input_of_another_kind(refuses, name, kind):
     own, options = SMALL[name]
     if kind != own.kind:
         with refuses(f'model "{name}" takes {own.kind}s, but the input makes {kind}s; choose another input'):
-            build(name, Shape(kind, 3, 32, 8), options, seed=0)
+            build(name, Shape(kind, 3, 32, 32, 8), options, seed=0)
 
 
 def test_wrong_names_and_options_are_refused(refuses):
-    shape = Shape("frame", 3, 32)
+    shape = Shape("frame", 3, 32, 32)
     with refuses(f'unknown model "conv_aa"; did you mean "conv_ae"? (known: {", ".join(NETWORKS.names())})'):
         build("conv_aa", shape, {}, seed=0)
     with refuses('model "conv_ae" has no option "latnt"; did you mean "latent"? (known: latent, expand_activation)\n'
@@ -173,4 +173,4 @@ def test_wrong_names_and_options_are_refused(refuses):
 @pytest.mark.parametrize("latent", [10**11, 10**17, 10**30])
 def test_a_network_that_no_memory_holds_is_refused(refuses, latent):
     with refuses(f'model "conv_ae" does not fit into memory at size 64 with latent {latent}; make it smaller'):
-        build("conv_ae", Shape("frame", 3, 64), {"latent": latent}, seed=1)
+        build("conv_ae", Shape("frame", 3, 64, 64), {"latent": latent}, seed=1)

@@ -8,11 +8,11 @@ from vad.detectors.networks import build, fold_batch_norm
 from vad.inputs.shape import Shape
 
 CASES = {
-    "conv_ae": (Shape("frame", 3, 64), {"latent": 8}, (2, 3, 64, 64)),
-    "fully_conv_ae": (Shape("frame", 1, 32), {}, (2, 1, 32, 32)),
-    "unet_ae": (Shape("frame", 3, 32), {"latent": 8}, (2, 3, 32, 32)),
-    "conv3d_ae": (Shape("clip", 3, 16, 8), {"latent": 8}, (2, 3, 8, 16, 16)),
-    "convlstm": (Shape("sequence", 3, 16, 4), {"hidden": 8}, (2, 4, 3, 16, 16)),
+    "conv_ae": (Shape("frame", 3, 64, 64), {"latent": 8}, (2, 3, 64, 64)),
+    "fully_conv_ae": (Shape("frame", 1, 32, 32), {}, (2, 1, 32, 32)),
+    "unet_ae": (Shape("frame", 3, 32, 32), {"latent": 8}, (2, 3, 32, 32)),
+    "conv3d_ae": (Shape("clip", 3, 16, 16, 8), {"latent": 8}, (2, 3, 8, 16, 16)),
+    "convlstm": (Shape("sequence", 3, 16, 16, 4), {"hidden": 8}, (2, 4, 3, 16, 16)),
 }
 
 

@@ -29,13 +29,13 @@ def acquainted(network, batch):
 
 @pytest.fixture(scope="module")
 def unet():
-    network = build("unet_ae", Shape("frame", 3, 64), {"latent": 8}, seed=3)
+    network = build("unet_ae", Shape("frame", 3, 64, 64), {"latent": 8}, seed=3)
     return acquainted(network, noise(4, 3, 64, 64))
 
 
 @pytest.fixture(scope="module")
 def lstm():
-    network = build("convlstm", Shape("sequence", 3, 32, 4), {"hidden": 3}, seed=3)
+    network = build("convlstm", Shape("sequence", 3, 32, 32, 4), {"hidden": 3}, seed=3)
     with torch.no_grad():
         network.gates.weight *= 4  # so that gates open and close
     return acquainted(network, noise(4, 4, 3, 32, 32))
@@ -130,7 +130,7 @@ FIRST = """
 import torch
 from vad.detectors.networks import build
 from vad.inputs.shape import Shape
-network = build("conv_ae", Shape("frame", 3, 64), {"latent": 4}, 1).eval()
+network = build("conv_ae", Shape("frame", 3, 64, 64), {"latent": 4}, 1).eval()
 frames = torch.rand(32, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 torch.set_num_threads(2)
 with torch.inference_mode():

@@ -11,11 +11,11 @@ from vad.detectors.networks import INITS, build
 from vad.inputs.shape import Shape
 
 NETWORKS = {
-    "conv_ae": (Shape("frame", 3, 32), {"latent": 300}),
-    "unet_ae": (Shape("frame", 3, 32), {"latent": 100}),
-    "conv3d_ae": (Shape("clip", 3, 16, 8), {"latent": 300}),
-    "convlstm": (Shape("sequence", 3, 16, 2), {"hidden": 4}),
-    "fully_conv_ae": (Shape("frame", 1, 8), {}),
+    "conv_ae": (Shape("frame", 3, 32, 32), {"latent": 300}),
+    "unet_ae": (Shape("frame", 3, 32, 32), {"latent": 100}),
+    "conv3d_ae": (Shape("clip", 3, 16, 16, 8), {"latent": 300}),
+    "convlstm": (Shape("sequence", 3, 16, 16, 2), {"hidden": 4}),
+    "fully_conv_ae": (Shape("frame", 1, 8, 8), {}),
 }
 CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d, nn.Conv3d, nn.ConvTranspose3d)
 

@@ -66,11 +66,11 @@ def convlstm():
 
 
 CASES = {
-    "conv_ae": (Shape("frame", 3, 64), {"latent": 24}, conv_ae, (2, 3, 64, 64)),
-    "fully_conv_ae": (Shape("frame", 1, 16), {}, fully_conv_ae, (2, 1, 16, 16)),
-    "unet_ae": (Shape("frame", 3, 64), {"latent": 24}, unet_ae, (2, 3, 64, 64)),
-    "conv3d_ae": (Shape("clip", 3, 32, 8), {"latent": 24}, conv3d_ae, (2, 3, 8, 32, 32)),
-    "convlstm": (Shape("sequence", 3, 32, 1), {"hidden": 24}, convlstm, (2, 1, 3, 32, 32)),
+    "conv_ae": (Shape("frame", 3, 64, 64), {"latent": 24}, conv_ae, (2, 3, 64, 64)),
+    "fully_conv_ae": (Shape("frame", 1, 16, 16), {}, fully_conv_ae, (2, 1, 16, 16)),
+    "unet_ae": (Shape("frame", 3, 64, 64), {"latent": 24}, unet_ae, (2, 3, 64, 64)),
+    "conv3d_ae": (Shape("clip", 3, 32, 32, 8), {"latent": 24}, conv3d_ae, (2, 3, 8, 32, 32)),
+    "convlstm": (Shape("sequence", 3, 32, 32, 1), {"hidden": 24}, convlstm, (2, 1, 3, 32, 32)),
 }
 
 
@@ -122,12 +122,12 @@ def test_the_layers_are_passed_in_this_order(name):
 
 
 def test_the_spread_latent_of_conv_ae_can_stay_linear():
-    network = build("conv_ae", Shape("frame", 3, 32), {"latent": 4, "expand_activation": "none"}, seed=0)
+    network = build("conv_ae", Shape("frame", 3, 32, 32), {"latent": 4, "expand_activation": "none"}, seed=0)
     assert [type(layer).__name__ for layer in network.modules()].count("LeakyReLU") == 5
 
 
 def test_the_last_layer_of_fully_conv_ae_can_be_tanh():
-    network = build("fully_conv_ae", Shape("frame", 3, 16), {"output": "tanh"}, seed=0)
+    network = build("fully_conv_ae", Shape("frame", 3, 16, 16), {"output": "tanh"}, seed=0)
     names = [spelling(layer)[0] for layer in leaves(network)]
     assert names == [*(layer[0] for layer in fully_conv_ae()[:-1]), "Tanh"]
 

@@ -8,10 +8,13 @@ import pytest
 import torch
 
 from vad.catalog import Named
-from vad.detectors.member import Member, Training
+from vad.detectors.base import Diverged
+from vad.detectors.member import Member
+from vad.detectors.training.recipe import Training
 from vad.detectors.training.remote import train_remotely
-from vad.detectors.training.trainer import Diverged, so_far, train
+from vad.detectors.training.trainer import so_far, train
 from vad.errors import InputError
+from vad.images.view import square
 
 CPU = torch.device("cpu")
 RECIPE = Training(
@@ -30,7 +33,7 @@ RECIPE = Training(
 
 
 def member_of(**recipe) -> Member:
-    return Member("small", "conv_ae", (("latent", 4),), Named("rgb"), 32, 1, replace(RECIPE, **recipe))
+    return Member("small", "conv_ae", (("latent", 4),), Named("rgb"), square(32), 1, replace(RECIPE, **recipe))
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from vad.catalog import Named
-from vad.detectors.member import Training
 from vad.detectors.training.optimizers import SCHEDULES
+from vad.detectors.training.recipe import Training
 from vad.detectors.training.trainer import train
 from vad.inputs import Batch
 

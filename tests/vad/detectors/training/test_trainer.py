@@ -8,10 +8,12 @@ import torch
 from torch import nn
 
 from vad.catalog import Named
-from vad.detectors.member import Training
+from vad.detectors.base import Diverged
 from vad.detectors.networks import build
 from vad.detectors.training.losses import weighted_loss
-from vad.detectors.training.trainer import Diverged, train
+from vad.detectors.training.recipe import Training
+from vad.detectors.training.trainer import train
+from vad.images.view import square
 from vad.inputs import INPUTS, Batch
 from vad.inputs.shape import Shape
 
@@ -78,9 +80,9 @@ def test_the_loss_falls_on_real_frames(dataset, tmp_path):
     from vad.frames.store import SplitSource, open_frames
 
     split = read_frameset(dataset(tmp_path / "data"), tmp_path / "memory").train
-    frames = open_frames(SplitSource(split), [32], tmp_path / "frames")[32]
+    frames = open_frames(SplitSource(split), [square(32)], tmp_path / "frames")[square(32)]
     samples = INPUTS["rgb"]().samples(frames, split.index, CPU)
-    network = build("conv_ae", Shape("frame", 3, 32), {"latent": 8}, seed=1)
+    network = build("conv_ae", Shape("frame", 3, 32, 32), {"latent": 8}, seed=1)
     result = train(network, samples, replace(RECIPE, epochs=12, batch_size=3), 1, CPU)
     losses = [epoch.loss for epoch in result.epochs]
     assert losses[-1] < 0.5 * losses[0]

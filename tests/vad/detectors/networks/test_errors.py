@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from vad.scoring.reconstruction_errors import ERRORS
+from vad.detectors.networks import ERRORS
 
 
 def pair_of(channels=3, size=10, count=3):
