@@ -16,7 +16,7 @@ _ROOT = Path(__file__).resolve().parent
 _MODULES = {
     "vad": "catalog errors user_code",
     "vad.blocks": "",
-    "vad.data": "frame_index frameset labels layouts masks tables",
+    "vad.data": "frame_index frameset labels layouts masks scores tables",
     "vad.detectors": "base member",
     "vad.detectors.banks": "base nearest_cells",
     "vad.detectors.networks": "base conv3d_ae conv_ae convlstm detector errors fully_conv_ae halving unet_ae",
@@ -24,7 +24,7 @@ _MODULES = {
     "vad.frames": "inspection repaired store",
     "vad.images": "decode digest_cache similarity view",
     "vad.inputs": "base computed device_cache flow flow_cells frames shape",
-    "vad.measures": "metrics",
+    "vad.measures": "alignment delay frame_level metrics",
     "vad.repair": "base flips",
     "vad.scoring": "ensemble frame_scores pipeline reductions render steps",
     "vad.synthetic": "corruption painted street street_drawing street_figures street_scenes",
