@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from registry.analysis.evaluate_regions import Localization, localize
+from registry.analysis.evaluate_regions import as_json as places_as_json
 from registry.console import plural
 from vad.data.frame_index import Flags, FrameIndex, Values
 from vad.data.frameset import Labels
@@ -40,6 +42,9 @@ class Request:
     every: int = 1
     fps: float = 25.0
     false_alarms: float = 10.0
+    maps: str | None = None
+    masks: str | None = None
+    tracks: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +69,7 @@ class Evaluated:
     difference: Difference | None
     fps: float
     false_alarms: float
+    places: Localization | None = None
 
 
 def evaluate(request: Request, home: Path) -> Evaluated:
@@ -72,10 +78,12 @@ def evaluate(request: Request, home: Path) -> Evaluated:
         raise InputError("LABELS=none: evaluate needs labels; give a CSV (Id,Label) or a folder of N_label.mat")
     if len(request.files) > 2:
         raise InputError(f"{len(request.files)} files of scores: give one, or two to compare")
+    _require_maps(request)
     given = [read_video_scores(Path(file)) for file in request.files]
     place = Path(request.labels)
     index, labels, dropped = _labelled(place, given[0], request.first_frame, home)
     names = [str(index.video[span.start]) for span in index.spans]
+    lengths = {name: span.stop - span.start for name, span in zip(names, index.spans, strict=True)}
     aligned, notes = [], []
     keep = np.ones(len(index), bool)
     for file, videos in zip(request.files, given, strict=True):
@@ -102,15 +110,27 @@ def evaluate(request: Request, home: Path) -> Evaluated:
         for file, values, note in zip(request.files, aligned, notes, strict=True)
     ]
     found = difference(pairs[1][1], pairs[0][1]) if len(pairs) > 1 else None
-    return Evaluated(tuple(evaluation for evaluation, _ in pairs), found, request.fps, request.false_alarms)
+    places = localize(request.maps, request.masks, request.tracks, lengths) if request.maps and request.masks else None
+    return Evaluated(tuple(evaluation for evaluation, _ in pairs), found, request.fps, request.false_alarms, places)
 
 
 def as_json(found: Evaluated) -> dict[str, Any]:
     """The figures as JSON: of one file, or of `a` and `b` with the `difference` b less a."""
     sides = [_side(side, found) for side in found.files]
     if found.difference is None:
-        return sides[0]
+        if found.places is None:
+            return sides[0]
+        protocol = sides[0]["protocol"] | found.places.protocol
+        return sides[0] | places_as_json(found.places) | {"protocol": protocol}
     return {"a": sides[0], "b": sides[1], "difference": asdict(found.difference)}
+
+
+def _require_maps(request: Request) -> None:
+    """Raise InputError where maps, masks and tracks are not given together."""
+    if bool(request.maps) != bool(request.masks) or (request.tracks and not request.maps):
+        raise InputError("RBDC, TBDC and pixel AUC need both --maps and --masks; --tracks goes with them")
+    if request.maps and len(request.files) > 1:
+        raise InputError("--maps belongs to one file of scores; give one FILE")
 
 
 def _side(side: Evaluation, found: Evaluated) -> dict[str, Any]:

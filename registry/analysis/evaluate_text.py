@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from registry.analysis.evaluate import Evaluated, Evaluation
+from registry.analysis.evaluate_regions import lines as places
 from registry.console import duration, plural, table
 from registry.runs.result import interval, measured_text
 from vad.measures.frame_level import Part, Point
@@ -18,10 +19,17 @@ def as_text(found: Evaluated) -> str:
 
 
 def _one(side: Evaluation, found: Evaluated) -> list[str]:
-    lines = [measured_text(side.measured), *(f"{name:<12}{text}" for name, text in _rest(side, found))]
+    rows = [*_rest(side, found), *(places(found.places) if found.places else ())]
+    lines = [measured_text(side.measured), *(f"{name:<12}{text}" for name, text in rows)]
     if side.frames.scenes:
         lines += ["", _parts("scene", side.frames.scenes)]
-    return [*lines, "", *_videos(side.frames.videos), "", *_protocol(side)]
+    return [
+        *lines,
+        "",
+        *_videos(side.frames.videos),
+        "",
+        *_protocol(side.protocol | (found.places.protocol if found.places else {})),
+    ]
 
 
 def _rest(side: Evaluation, found: Evaluated) -> list[tuple[str, str]]:
@@ -80,8 +88,8 @@ def _videos(parts: Sequence[Part]) -> list[str]:
     return [_parts("video", lowest), f"the {len(lowest)} with the lowest AUC of {len(parts):,}; --json has all"]
 
 
-def _protocol(side: Evaluation) -> list[str]:
-    return ["protocol", *(f"  {name:<11} {text}" for name, text in side.protocol.items())]
+def _protocol(protocol: dict[str, str]) -> list[str]:
+    return ["protocol", *(f"  {name:<11} {text}" for name, text in protocol.items())]
 
 
 def _two(found: Evaluated) -> list[str]:
@@ -101,5 +109,5 @@ def _two(found: Evaluated) -> list[str]:
     else:
         verdict = f"{d.ap:+.4f} AP; {plural(d.videos, 'video')}, too few for an interval: nothing shows whether that is chance"
     a, b = found.files
-    lines = [table(header, rows, right=(2, *range(4, 10))), "", f"B less A  {verdict}", "", *_protocol(a)]
+    lines = [table(header, rows, right=(2, *range(4, 10))), "", f"B less A  {verdict}", "", *_protocol(a.protocol)]
     return lines + ([f"  frames of B {b.protocol['frames']}"] if a.protocol["frames"] != b.protocol["frames"] else [])

@@ -37,13 +37,24 @@ from registry.cli import options
     show_default=True,
     help="False alarms an hour that the detection delay allows.",
 )
+@click.option(
+    "--maps", type=options.PATH, metavar="FILE", help="Anomaly maps: an .npz with an array (N, h, w) for each video."
+)
+@click.option("--masks", type=options.PATH, metavar="FOLDER", help="Pixel masks: a folder of images for each video.")
+@click.option(
+    "--tracks",
+    type=options.PATH,
+    metavar="FOLDER",
+    help="NAME.txt for each video: track, frame, left, top, right, bottom. [regions of masks that overlap]",
+)
 @click.option("--plot", type=options.PATH, metavar="FILE", help="Draw curves and videos, a .png.")
 @options.json_option
 def evaluate(plot: str | None, as_json: bool, **asked: Any) -> None:
     """Measure scores against labels: AP with interval, AUC, macro AUC plain and padded, EER, F1, FPR, detection delay.
 
     FILE is a CSV (Id,Predicted), .npy, .npz, .mat, text with one value a line, or a folder of one such file a video. With two
-    files, the difference in AP (second less first) comes with its interval. The protocol is printed in words.
+    files, the difference in AP (second less first) comes with its interval. With --maps and --masks, RBDC, TBDC and pixel AUC are
+    measured too. The protocol is printed in words.
 
     Example: vad evaluate predictions.csv --labels labels.csv --plot curves.png
     """
