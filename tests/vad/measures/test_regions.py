@@ -140,7 +140,7 @@ def test_of_many_values_some_are_thresholds_from_the_highest_down():
 def test_noise_with_a_signal_lies_between_and_more_signal_is_better():
     generator = np.random.default_rng(4)
     noise = generator.random(WALK.shape)
-    rates = [measured(noise + strength * WALK, WALK).rbdc for strength in (0, 0.2, 2)]
+    rates = [measured(noise + strength * WALK, WALK).rbdc for strength in (0, 0.5, 2)]
     assert 0 <= rates[0] < rates[1] < rates[2] == pytest.approx(1, abs=0.02)
 
 
