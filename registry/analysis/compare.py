@@ -33,7 +33,7 @@ class Side:
 class VideoShare:
     """One video: AP of each side where it has both kinds of frames. The shares of all videos add up to the difference."""
 
-    video: int
+    video: int | str
     frames: int
     anomalous: int
     a: float | None
@@ -128,6 +128,7 @@ def _videos(scores: ScoreTable, a: Values, b: Values) -> list[VideoShare]:
         inside = labels[span]
         mixed = inside.any() and not inside.all()
         own = [float(average_precision_score(inside, values[span])) if mixed else None for values in (a, b)]
-        video, share = int(scores.index.video[span.start]), float(gained[span].sum())
+        id = int(scores.index.video[span.start])
+        video, share = scores.index.names.get(id, id), float(gained[span].sum())
         shares.append(VideoShare(video, len(inside), int(inside.sum()), own[0], own[1], share))
     return shares

@@ -39,7 +39,7 @@ def inspect(data: str | None, labels: str | None, home: Path, first_frame: int |
         faults.append(str(error))
     faults += _by_folder(report.unreadable)
     faults += [
-        f"{report.root}: video {video.id} has frames of {len(video.sizes)} sizes ({', '.join(map(_size, video.sizes))})"
+        f"{report.root}: video {video.name} has frames of {len(video.sizes)} sizes ({', '.join(map(_size, video.sizes))})"
         for video in report.videos
         if len(video.sizes) > 1
     ]
@@ -93,7 +93,9 @@ def _text(report: Report) -> list[str]:
             numbers = f"{v.first} to {v.last}" if v.first is not None else "-"
             sizes = ", ".join(map(_size, v.sizes)) or "-"
             upside_down = _some(v.upside_down) if split.name == "test" else "-"
-            rows.append([split.name, v.id, v.frames, numbers, _some(v.missing), sizes, len(v.unreadable), upside_down])
+            rows.append(
+                [split.name, v.name, v.frames, numbers, _some(v.missing), sizes, len(v.unreadable), upside_down]
+            )
     header = ["split", "video", "frames", "numbers", "missing", "size", "unreadable", "upside down"]
     lines += [table(header, rows, right=(1, 2, 6)), ""]
     for split in (report.train, report.test):

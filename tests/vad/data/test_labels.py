@@ -92,7 +92,9 @@ def test_masks_that_changed_are_read_again(tmp_path, read, save_masks):
 
 def test_a_folder_without_masks_is_refused(tmp_path, read, refuses):
     (tmp_path / "masks").mkdir()
-    with refuses(f"LABELS={tmp_path / 'masks'} holds no N_label.mat"):
+    with refuses(
+        f"LABELS={tmp_path / 'masks'} holds no N_label.mat, nor NAME.npy, NAME_gt/ with mask images, NAME_gt.txt or NAME_tracks.txt"
+    ):
         read(tmp_path / "masks")
 
 

@@ -215,3 +215,26 @@ def test_sorting_frames_gives_the_permutation():
     index, order = FrameIndex.sorted([2, 1, 2], [5, 9, 4])
     assert index.ids == ["1_9", "2_4", "2_5"]
     assert order.tolist() == [1, 2, 0]
+
+
+def test_videos_with_names_keep_them_in_ids_and_files(tmp_path):
+    """The order is that of a person, and a file gives back every name."""
+    index, order = FrameIndex.named(["clip 10", "clip 2", "01_0014", "clip 2"], [0, 7, 3, 1])
+    assert index.ids == ["01_0014_3", "clip 2_1", "clip 2_7", "clip 10_0"]
+    assert order.tolist() == [2, 3, 1, 0]
+    write_scores(tmp_path / "s.csv", index, np.arange(4.0))
+    again, values = read_scores(tmp_path / "s.csv", index)
+    assert again == index
+    assert values.tolist() == [0, 1, 2, 3]
+
+
+def test_numbers_keep_their_ids_beside_names(tmp_path):
+    index, _ = FrameIndex.named(["park", "12", "3", "gate"], [0, 0, 0, 0])
+    assert index.video.tolist() == [3, 12, 13, 14]
+    assert index.titles == ("3", "12", "gate", "park")
+
+
+def test_the_same_ids_under_other_names_are_other_frames():
+    one, other = (FrameIndex.named(names, [0, 0])[0] for names in (["a", "b"], ["a", "c"]))
+    assert one != other
+    assert one.digest != other.digest

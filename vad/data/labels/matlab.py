@@ -1,4 +1,4 @@
-"""Which frames have an anomalous pixel, from the cell array `volLabel` of a MATLAB file, one mask a frame.
+"""Cell arrays of MATLAB files: `volLabel`, one mask a frame, and `gt`, the intervals of each video.
 
 SciPy's reader can crash the process on a damaged file, and holds all masks at once. Version 7.3 is HDF5 and needs h5py.
 """
@@ -7,6 +7,7 @@ import io
 import math
 import struct
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from vad.system.files import reading, require_plain
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-VARIABLE = "volLabel"
+VARIABLE, INTERVALS = "volLabel", "gt"
 _HDF5, _HDF5_AT = b"\x89HDF\r\n\x1a\n", 512
 _HEADER, _MATRIX, _COMPRESSED = 128, 14, 15
 _CELL, _SPARSE, _NUMBERS = 1, 5, range(6, 16)
@@ -27,8 +28,24 @@ _TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8"
 _LARGEST = 2**28  # bytes: an 8K mask of doubles
 
 
+# What is made of a cell: of its values, column after column, and how many rows it has.
+_Take = Callable[[NDArray[Any], int], Any]
+
+
 def anomalous_frames(path: Path) -> list[int]:
     """1 for each mask with a pixel that is not 0, else 0. Raises InputError that names the file and what is wrong with it."""
+    found = _cells(path, VARIABLE, lambda values, rows: _anomalous(values))
+    if found is None:
+        raise InputError(f"{path} has no variable {VARIABLE}")
+    return found
+
+
+def interval_lists(path: Path) -> list[list[list[int]]] | None:
+    """First and last anomalous frame of each interval, counted from 1, for each video; None without a variable `gt`."""
+    return _cells(path, INTERVALS, _intervals)
+
+
+def _cells(path: Path, variable: str, take: _Take) -> list[Any] | None:
     try:
         with reading(path):
             require_plain(path)
@@ -36,12 +53,9 @@ def anomalous_frames(path: Path) -> list[int]:
                 start = file.read(_HDF5_AT + len(_HDF5))
                 file.seek(0)
                 hdf5 = start.startswith(_HDF5) or start.endswith(_HDF5)
-                found = _from_hdf5(path) if hdf5 else _search(file, path.stat().st_size)
+                return _from_hdf5(path, variable, take) if hdf5 else _search(file, path.stat().st_size, variable, take)
     except (ValueError, KeyError, struct.error, zlib.error) as error:
         raise InputError(f"{path} is no MATLAB file (version 5 to 7.3) that can be read: {error}") from None
-    if found is None:
-        raise InputError(f"{path} has no variable {VARIABLE}")
-    return found
 
 
 class _Inflated(io.RawIOBase):
@@ -88,28 +102,28 @@ class _Reader:
         data = data or self.take(size + -size % 8)[:size]
         return np.frombuffer(data, self._order + _TYPES[kind])
 
-    def matrix(self) -> tuple[int, int, str]:
-        """What a matrix begins with: its class, how many elements it has, its name."""
+    def matrix(self) -> tuple[int, list[int], str]:
+        """What a matrix begins with: its class, its sides, its name."""
         flags, dimensions, name = self.numbers(), self.numbers(), self.numbers()
-        return int(flags[:1].sum()) & 0xFF, math.prod(map(int, dimensions)), name.tobytes().decode("latin-1")
+        return int(flags[:1].sum()) & 0xFF, list(map(int, dimensions)), name.tobytes().decode("latin-1")
 
-    def mask(self) -> int:
-        """The next matrix, looked at as a mask."""
+    def cell(self, take: _Take) -> Any:
+        """The next matrix, as `take` has it."""
         kind, size, _ = self.tag()
         if kind != _MATRIX:
             raise ValueError("a cell holds what is no matrix")
         if not size:
-            return 0
+            return take(np.zeros(0, np.uint8), 0)
         inner = _Reader(io.BytesIO(self.take(size)), self._order)
-        held, pixels, _ = inner.matrix()
+        held, sides, _ = inner.matrix()
         if held == _SPARSE:
             inner.numbers(), inner.numbers()  # where its values stand
         elif held not in _NUMBERS:
-            raise ValueError("a mask must hold numbers")
+            raise ValueError("a cell must hold numbers")
         values = inner.numbers()
-        if held != _SPARSE and len(values) != pixels:
-            raise ValueError(f"a mask has {len(values):,} of {pixels:,} pixels")
-        return _anomalous(values)
+        if held != _SPARSE and len(values) != math.prod(sides):
+            raise ValueError(f"a cell has {len(values):,} of {math.prod(sides):,} numbers")
+        return take(values, sides[0] if sides else 0)
 
 
 def _anomalous(values: NDArray[Any]) -> int:
@@ -118,8 +132,14 @@ def _anomalous(values: NDArray[Any]) -> int:
     return int(values.any())
 
 
-def _search(file: IO[bytes], length: int) -> list[int] | None:
-    """The variable's masks, reduced; None where it is not there."""
+def _intervals(values: NDArray[Any], rows: int) -> list[list[int]]:
+    if len(values) and (rows != 2 or not np.isfinite(values).all() or (values % 1).any()):
+        raise ValueError("a cell must be 2 x K: first and last anomalous frame of K intervals")
+    return values.astype(np.int64).reshape(-1, 2).tolist()
+
+
+def _search(file: IO[bytes], length: int, variable: str, take: _Take) -> list[Any] | None:
+    """The variable's cells, taken; None where it is not there."""
     order = {b"IM": "<", b"MI": ">"}.get(file.read(_HEADER)[-2:])
     if order is None:
         raise ValueError("its header is none")
@@ -132,20 +152,20 @@ def _search(file: IO[bytes], length: int) -> list[int] | None:
         if kind == _COMPRESSED:
             reader = _Reader(io.BufferedReader(_Inflated(file.read(size))), order)
             kind, size, _ = reader.tag()
-        held, count, name = reader.matrix() if kind == _MATRIX and size else (0, 0, "")
-        if name == VARIABLE:
+        held, sides, name = reader.matrix() if kind == _MATRIX and size else (0, [0], "")
+        if name == variable:
             if held != _CELL:
-                raise ValueError(f"{VARIABLE} is no cell array of masks")
-            masks = [reader.mask() for _ in range(count)]
+                raise ValueError(f"{variable} is no cell array")
+            found = [reader.cell(take) for _ in range(math.prod(sides))]
             while reader.stream.read(2**20):  # to the end, where compressed data has a checksum
                 pass
-            return masks
+            return found
         file.seek(after)
     return None
 
 
-def _from_hdf5(path: Path) -> list[int] | None:
-    """As `_search`, of version 7.3: there a cell array holds references to its masks."""
+def _from_hdf5(path: Path, variable: str, take: _Take) -> list[Any] | None:
+    """As `_search`, of version 7.3: there a cell array holds references to its elements."""
     try:
         import h5py
     except ImportError:
@@ -153,24 +173,24 @@ def _from_hdf5(path: Path) -> list[int] | None:
         raise InputError(f"{path} is a MATLAB file of version 7.3 (HDF5); {ways}") from None
     try:
         with h5py.File(path, "r", locking=False) as file:
-            if VARIABLE not in file:
+            if variable not in file:
                 return None
-            cells = file[VARIABLE]
+            cells = file[variable]
             if not isinstance(cells, h5py.Dataset) or h5py.check_ref_dtype(cells.dtype) is not h5py.Reference:
-                raise ValueError(f"{VARIABLE} is no cell array of masks")
-            return [_hdf5_mask(file[reference]) for reference in cells[()].ravel()]
+                raise ValueError(f"{variable} is no cell array")
+            return [_hdf5_cell(file[reference], take) for reference in cells[()].ravel()]
     except (OSError, RuntimeError, TypeError, AttributeError, MemoryError) as error:
         raise ValueError(str(error)) from None
 
 
-def _hdf5_mask(mask: Any) -> int:
-    """As `_Reader.mask`. Of an empty one the size stands in its place; a sparse one is a group."""
+def _hdf5_cell(mask: Any, take: _Take) -> Any:
+    """As `_Reader.cell`, which is stored row by row. Of an empty one the size stands in its place; a sparse one is a group."""
     if "MATLAB_sparse" in mask.attrs:
         mask = mask.get("data")
     if mask is None or mask.attrs.get("MATLAB_empty", 0):
-        return 0
+        return take(np.zeros(0, np.uint8), 0)
     if mask.dtype.kind not in "buif" or mask.attrs.get("MATLAB_class") == b"char":
-        raise ValueError("a mask must hold numbers")
+        raise ValueError("a cell must hold numbers")
     if mask.size > _LARGEST // mask.dtype.itemsize:
-        raise ValueError(f"a mask has {mask.size:,} pixels")
-    return _anomalous(np.asarray(mask[()]))
+        raise ValueError(f"a cell has {mask.size:,} numbers")
+    return take(np.asarray(mask[()]).ravel(), mask.shape[-1] if mask.shape else 0)
