@@ -6,18 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from registry.analysis.evaluate_labels import labelled_frames
 from registry.analysis.evaluate_regions import Localization, localize
 from registry.analysis.evaluate_regions import as_json as places_as_json
 from registry.console import plural
 from vad.data.frame_index import Flags, FrameIndex, Values
 from vad.data.frameset import Labels
-from vad.data.labels import read_labels
-from vad.data.masks import anomalous_frames
-from vad.data.scores import VideoScores, read_video_scores
-from vad.data.tables import read_table
+from vad.data.scores import read_video_scores
 from vad.errors import InputError
-from vad.images.decode import FEWER_AT_THE_END
-from vad.images.digest_cache import DigestCache
 from vad.measures.alignment import Missing, Spacing, align, fill, missing_frames, require_scores
 from vad.measures.delay import Delay, detection_delay
 from vad.measures.frame_level import FrameMeasures, measure_frames
@@ -36,6 +32,7 @@ class Request:
 
     files: tuple[str, ...]
     labels: str
+    data: str | None = None
     first_frame: int | None = None
     missing: Missing | None = None
     offset: int | None = None
@@ -75,38 +72,40 @@ class Evaluated:
 def evaluate(request: Request, home: Path) -> Evaluated:
     """Measure one file of scores, or two and their difference. Raises InputError where scores and labels do not fit."""
     if request.labels == "none":
-        raise InputError("LABELS=none: evaluate needs labels; give a CSV (Id,Label) or a folder of N_label.mat")
+        raise InputError(
+            "LABELS=none: evaluate needs labels; give a CSV (Id,Label), or any other labels that `vad data` reads"
+        )
     if len(request.files) > 2:
         raise InputError(f"{len(request.files)} files of scores: give one, or two to compare")
     _require_maps(request)
     given = [read_video_scores(Path(file)) for file in request.files]
     place = Path(request.labels)
-    index, labels, dropped = _labelled(place, given[0], request.first_frame, home)
-    names = [str(index.video[span.start]) for span in index.spans]
+    known = labelled_frames(place, given[0], request.data, request.first_frame, home)
+    index, labels, dropped = known.index, known.labels, known.note
+    names = index.titles
     lengths = {name: span.stop - span.start for name, span in zip(names, index.spans, strict=True)}
     aligned, notes = [], []
     keep = np.ones(len(index), bool)
     for file, videos in zip(request.files, given, strict=True):
-        values = align(videos, index, names, file, Spacing(request.offset, request.every))
-        gaps = missing_frames(values, index, names)
+        values = align(videos, index, file, Spacing(request.offset, request.every))
+        gaps = missing_frames(values, index)
         if request.missing is None:
-            require_scores(values, index, names, file, f"the labels in {place}")
+            require_scores(values, index, file, f"the labels in {place}")
             notes.append(dropped or "no frame lacks a score")
         else:
             count = int(np.isnan(values).sum())
-            values, stay = fill(values, index, names, request.missing)
+            values, stay = fill(values, index, request.missing)
             keep &= stay
             what = f"{plural(count, 'frame')} without a score ({'; '.join(gaps)}) {_WORDS[request.missing]}"
             notes.append(f"{request.missing}: {what}" if gaps else dropped or "no frame lacks a score")
         aligned.append(values)
-    kept_names = [name for name, span in zip(names, index.spans, strict=True) if keep[span].any()]
-    index, truth = FrameIndex(index.video[keep], index.frame[keep]), labels.values[keep]
+    index, truth = FrameIndex(index.video[keep], index.frame[keep], index.names), labels.values[keep]
     if truth.all() or not truth.any():
         raise InputError(
             f"{request.files[0]}: all frames that have a score are of one kind, but AP needs normal and anomalous ones"
         )
     pairs = [
-        _measured(request, file, values[keep], truth, (index, kept_names, labels, note))
+        _measured(request, file, values[keep], truth, (index, labels, note))
         for file, values, note in zip(request.files, aligned, notes, strict=True)
     ]
     found = difference(pairs[1][1], pairs[0][1]) if len(pairs) > 1 else None
@@ -150,11 +149,11 @@ def _side(side: Evaluation, found: Evaluated) -> dict[str, Any]:
 
 
 def _measured(
-    request: Request, file: str, scores: Values, truth: Flags, known: tuple[FrameIndex, list[str], Labels, str]
+    request: Request, file: str, scores: Values, truth: Flags, known: tuple[FrameIndex, Labels, str]
 ) -> tuple[Evaluation, Sampled]:
-    index, names, labels, note = known
+    index, labels, note = known
     sampled = sample(scores, truth, index)
-    frames = measure_frames(scores, truth, index, names)
+    frames = measure_frames(scores, truth, index)
     delay = detection_delay(scores, truth, index, request.fps, request.false_alarms)
     protocol = _protocol(labels, frames, sampled.measured, note)
     return Evaluation(file, sampled.measured, frames, delay, protocol, index, truth, scores), sampled
@@ -178,49 +177,3 @@ def _protocol(labels: Labels, frames: FrameMeasures, measured: Measured, note: s
         "statistics": "no figure normalises scores by video or set; the thresholds of F1 and FPR are chosen on these labels",
         "interval": f"95 %, bootstrap over {plural(measured.videos, 'whole video')}, {RESAMPLES:,} draws from a fixed seed",
     }
-
-
-def _labelled(
-    place: Path, given: list[VideoScores], first_frame: int | None, home: Path
-) -> tuple[FrameIndex, Labels, str]:
-    """The labelled frames, their labels, and a word on last frames that are passed over, as a movie's last ones cannot be decoded."""
-    memory = DigestCache(home / "index" / "labels-evaluate.json")
-    if not place.is_dir():
-        index = (
-            read_table(place, "Label").index
-            if place.exists()
-            else FrameIndex(np.zeros(1, np.int64), np.zeros(1, np.int64))
-        )
-        return index, read_labels(place, index, memory, first_frame), ""
-    scored = _scored(given)
-    if scored is not None:
-        read_labels(place, scored, memory, first_frame)  # says what is wrong with the numbers of frames, if anything is
-    masks = {int(path.name.partition("_")[0]): path for path in sorted(place.rglob("*_label.mat"))}
-    videos, frames, passed_over = [], [], 0
-    for video, path in sorted(masks.items()):
-        numbers = np.arange(len(memory.remember("anomalous", path, anomalous_frames))) + (first_frame or 0)
-        if scored is not None and (last := scored.frame[scored.video == video]).size:
-            cut = int(last[-1]) + 1 - int(numbers[0])
-            if len(numbers) - FEWER_AT_THE_END <= cut < len(numbers):
-                passed_over += len(numbers) - cut
-                numbers = numbers[:cut]
-            if (
-                not first_frame and last[0] == 1
-            ):  # `read_labels` took frames from 1 for masks from 0: mask 0 has no frame
-                numbers = numbers[1:]
-        videos.append(np.full(len(numbers), video, np.int64))
-        frames.append(numbers.astype(np.int64))
-    index = FrameIndex(np.concatenate(videos), np.concatenate(frames))
-    word = f"{plural(passed_over, 'mask')} at the end of videos without a frame passed over" if passed_over else ""
-    return index, read_labels(place, index, memory, first_frame), word
-
-
-def _scored(given: list[VideoScores]) -> FrameIndex | None:
-    """The frames of a file that numbers them."""
-    parts = [
-        (int(part.name), part.frames) for part in given if part.name and part.name.isdigit() and part.frames is not None
-    ]
-    if len(parts) < len(given):
-        return None
-    videos = np.concatenate([np.full(len(frames), video, np.int64) for video, frames in parts])
-    return FrameIndex(videos, np.concatenate([frames for _, frames in parts]))

@@ -12,7 +12,13 @@ from registry.cli import options
 @click.command(short_help="Measure scores against labels: AP, AUC, macro AUC, EER, and more.")
 @click.argument("files", type=options.PATH, nargs=-1, required=True, metavar="FILE [FILE]")
 @click.option(
-    "--labels", type=options.PATH, required=True, metavar="PATH", help="CSV (Id,Label) or folder of N_label.mat."
+    "--labels", type=options.PATH, required=True, metavar="PATH", help="Labels in any form that `vad data` reads."
+)
+@click.option(
+    "--data",
+    type=options.PATH,
+    metavar="FOLDER",
+    help="The data set, where neither scores nor labels say how long each video is.",
 )
 @options.first_frame_option
 @click.option(

@@ -50,7 +50,7 @@ def read_video_scores(path: Path) -> list[VideoScores]:
     if path.suffix.lower() in _TEXTS and (values := _one_a_line(path)) is not None:
         return [VideoScores(None, None, values)]
     index, values = read_scores(path)
-    return [VideoScores(str(index.video[s.start]), index.frame[s], values[s]) for s in index.spans]
+    return [VideoScores(name, index.frame[s], values[s]) for name, s in zip(index.titles, index.spans, strict=True)]
 
 
 def read_arrays(path: Path) -> dict[str, NDArray[Any]]:

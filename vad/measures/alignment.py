@@ -29,11 +29,9 @@ class Spacing:
     every: int = 1
 
 
-def align(
-    given: Sequence[VideoScores], index: FrameIndex, names: Sequence[str], source: str, spacing: Spacing
-) -> Values:
+def align(given: Sequence[VideoScores], index: FrameIndex, source: str, spacing: Spacing) -> Values:
     """Put scores beside the frames of `index`, NaN where there is none. Raises InputError for frames and videos that have no label."""
-    spans = dict(zip(names, index.spans, strict=True))
+    spans = dict(zip(index.titles, index.spans, strict=True))
     named = _named(given, spans, source, spacing)
     values = np.full(len(index), np.nan)
     short: list[str] = []
@@ -70,16 +68,16 @@ def align(
     return values
 
 
-def require_scores(values: Values, index: FrameIndex, names: Sequence[str], source: str, labels: str) -> None:
+def require_scores(values: Values, index: FrameIndex, source: str, labels: str) -> None:
     """Raise InputError where a frame has no score; the message says which frames of which videos, and what can be done."""
     if len(missing := np.flatnonzero(np.isnan(values))):
-        some = ", ".join(FrameIndex(index.video[missing[:3]], index.frame[missing[:3]]).ids)
+        some = ", ".join(FrameIndex(index.video[missing[:3]], index.frame[missing[:3]], index.names).ids)
         count = f"{len(missing)} missing ({some}{', ...' if len(missing) > 3 else ''}) of {len(index)} frames"
-        gaps = "; ".join(missing_frames(values, index, names))
+        gaps = "; ".join(missing_frames(values, index))
         raise InputError(f"{source} does not fit {labels}: {count}: {gaps}; give a row for each, or {_WAYS}")
 
 
-def fill(values: Values, index: FrameIndex, names: Sequence[str], how: Missing) -> tuple[Values, Flags]:
+def fill(values: Values, index: FrameIndex, how: Missing) -> tuple[Values, Flags]:
     """Return scores without NaN, and which frames stay. Raises InputError for a video without any score, unless it is dropped."""
     keep = ~np.isnan(values)
     if how == "drop":
@@ -87,7 +85,7 @@ def fill(values: Values, index: FrameIndex, names: Sequence[str], how: Missing) 
             raise InputError("no labelled frame has a score")
         return values, keep
     filled = values.copy()
-    for name, span in zip(names, index.spans, strict=True):
+    for name, span in zip(index.titles, index.spans, strict=True):
         there = np.flatnonzero(keep[span])
         if not len(there):
             raise InputError(f"video {name} has no score at all; give its scores, or --missing drop")
@@ -104,10 +102,10 @@ def fill(values: Values, index: FrameIndex, names: Sequence[str], how: Missing) 
     return filled, np.ones(len(index), bool)
 
 
-def missing_frames(values: Values, index: FrameIndex, names: Sequence[str]) -> list[str]:
+def missing_frames(values: Values, index: FrameIndex) -> list[str]:
     """Say which frames of which videos have no score: videos that lack the same ones together."""
     groups: dict[str, list[str]] = defaultdict(list)
-    for name, span in zip(names, index.spans, strict=True):
+    for name, span in zip(index.titles, index.spans, strict=True):
         if (gap := np.isnan(values[span])).any():
             groups[_gap(gap, index.frame[span])].append(name)
     told = []

@@ -5,7 +5,6 @@ scikit-learn or a slow, obvious formula.
 """
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -76,16 +75,14 @@ class FrameMeasures:
     scenes: tuple[Part, ...]
 
 
-def measure_frames(scores: Values, labels: Flags, index: FrameIndex, names: Sequence[str]) -> FrameMeasures:
-    """Every measure of this module; `names` has one name for each of the index's videos. Raises InputError for labels of one kind."""
+def measure_frames(scores: Values, labels: Flags, index: FrameIndex) -> FrameMeasures:
+    """Every measure of this module. Raises InputError for labels of one kind."""
     if labels.all() or not labels.any():
         raise InputError("all labels are the same; these measures need normal and anomalous frames")
     pooled = curve(scores, labels)
-    videos = tuple(_part(name, scores[s], labels[s]) for name, s in zip(names, index.spans, strict=True))
+    videos = tuple(_part(name, scores[s], labels[s]) for name, s in zip(index.titles, index.spans, strict=True))
     macro = macro_auc(scores, labels, index)
-    return FrameMeasures(
-        macro, eer(pooled), best_f1(pooled), at_tpr(pooled), videos, _scenes(scores, labels, index, names)
-    )
+    return FrameMeasures(macro, eer(pooled), best_f1(pooled), at_tpr(pooled), videos, _scenes(scores, labels, index))
 
 
 def curve(scores: Values, labels: Flags) -> Curve:
@@ -171,9 +168,9 @@ def _part(name: str, scores: Values, labels: Flags) -> Part:
     return Part(name, len(labels), int(labels.sum()), average_precision(found), auc(found))
 
 
-def _scenes(scores: Values, labels: Flags, index: FrameIndex, names: Sequence[str]) -> tuple[Part, ...]:
+def _scenes(scores: Values, labels: Flags, index: FrameIndex) -> tuple[Part, ...]:
     frames: dict[str | None, list[slice]] = {}
-    for name, span in zip(names, index.spans, strict=True):
+    for name, span in zip(index.titles, index.spans, strict=True):
         frames.setdefault(scene_of(name), []).append(span)
     if None in frames or len(frames) < 2:
         return ()

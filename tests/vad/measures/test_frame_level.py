@@ -1,6 +1,7 @@
 """Each measure of frames against scikit-learn, a slow and obvious formula, or a case worked out by hand."""
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -26,7 +27,11 @@ NAMES = ("01_1", "01_2", "02_1", "02_2", "03_1")
 
 @pytest.fixture
 def index(index_of):
-    return index_of(*LENGTHS)
+    return named(index_of(*LENGTHS), NAMES)
+
+
+def named(index, names):
+    return replace(index, names={video: name for video, name in enumerate(names, 1) if not name.isdigit()})
 
 
 @pytest.fixture
@@ -45,7 +50,7 @@ def scores(request, index, labels):
 
 @pytest.fixture
 def found(scores, labels, index):
-    return measure_frames(scores, labels, index, NAMES)
+    return measure_frames(scores, labels, index)
 
 
 def test_macro_auc_leaves_out_videos_of_one_kind_and_counts_them(found, scores, labels, index):
@@ -66,14 +71,14 @@ def test_padded_macro_auc_appends_a_0_in_front_and_a_1_at_the_end_of_every_video
 
 def test_padding_by_hand(index_of):
     labels = np.array([True, False, False, False])
-    found = measure_frames(np.array([0.2, 0.8, 0.5, 0.5]), labels, index_of(2, 2), ("a", "b")).macro
+    found = measure_frames(np.array([0.2, 0.8, 0.5, 0.5]), labels, index_of(2, 2)).macro
     # The first video ranks its two frames the wrong way round: plain 0 of 1 pair. Padded, 3 of 4 pairs are right; the second video's
     # 1 is above all: 3 of 3.
     assert (found.plain, found.padded, found.videos, found.left_out) == (0, (3 / 4 + 1) / 2, 1, 1)
 
 
 def test_without_a_video_of_both_kinds_there_is_no_plain_macro_auc(index_of):
-    found = measure_frames(np.array([0.2, 0.8]), np.array([True, False]), index_of(1, 1), ("a", "b")).macro
+    found = measure_frames(np.array([0.2, 0.8]), np.array([True, False]), index_of(1, 1)).macro
     assert (found.plain, found.videos, found.left_out) == (None, 0, 2)
 
 
@@ -87,7 +92,7 @@ def test_eer_is_where_the_roc_curve_crosses_the_falling_diagonal(found, scores, 
 )
 def test_eer_by_hand(index_of, scores, expected):
     labels = np.array([False, False, True, True])
-    assert measure_frames(np.array(scores), labels, index_of(4), ("a",)).eer == expected
+    assert measure_frames(np.array(scores), labels, index_of(4)).eer == expected
 
 
 def test_best_f1_is_the_best_of_all_thresholds(found, scores, labels):
@@ -133,13 +138,13 @@ def test_the_scene_is_what_stands_before_the_first_line(name, scene):
 
 @pytest.mark.parametrize("names", [("1", "2", "3", "4", "5"), ("a_1", "a_2", "a_3", "a_4", "5"), ("a_1",) * 5])
 def test_scenes_are_told_only_where_every_name_has_one_and_they_differ(scores, labels, index, names):
-    assert measure_frames(scores, labels, index, names).scenes == ()
+    assert measure_frames(scores, labels, named(index, names)).scenes == ()
 
 
 @pytest.mark.parametrize("label", [False, True])
 def test_labels_of_one_kind_are_refused(index, refuses, label):
     with refuses("all labels are the same; these measures need normal and anomalous frames"):
-        measure_frames(np.arange(94.0), np.full(94, label), index, NAMES)
+        measure_frames(np.arange(94.0), np.full(94, label), index)
 
 
 def slow_false_alarms(scores, labels, index, threshold):
@@ -208,6 +213,6 @@ def test_a_hundred_thousand_frames_take_less_than_three_seconds():
     scores = generator.random(100_000) + 0.3 * labels
     started = time.process_time()
     measure(scores, labels, index)
-    measure_frames(scores, labels, index, [str(n) for n in range(1, 101)])
+    measure_frames(scores, labels, index)
     detection_delay(scores, labels, index, fps=25, an_hour=10)
     assert time.process_time() - started < 3
