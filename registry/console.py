@@ -5,9 +5,12 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, Self, SupportsFloat
+from typing import TYPE_CHECKING, Any, Self, SupportsFloat
 
 from tqdm import tqdm
+
+if TYPE_CHECKING:  # it would load NumPy
+    from vad.measures.metrics import Measured
 
 _BAR = "{desc:<26.26} {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt}{postfix}  {rate_noinv_fmt}  {remaining} left"
 _LINE_EVERY = 10.0
@@ -122,3 +125,19 @@ def duration(seconds: float) -> str:
 def plural(count: int, one: str) -> str:
     """Return how many of what: `1 run`, `2 runs`, `1,200 runs`."""
     return f"{count:,} {one}{'' if count == 1 else 'es' if one.endswith('s') else 's'}"
+
+
+def interval(m: "Measured") -> str:
+    """The interval, or a dash where there are too few videos for one."""
+    return f"{m.low:.4f} to {m.high:.4f}" if m.has_interval else "-"
+
+
+def measured_text(m: "Measured") -> str:
+    """Return AP with its interval, AUC and prevalence, a line each."""
+    return "\n".join(
+        [
+            f"AP          {m.ap:.4f}  (95 % interval {interval(m)}, bootstrap over {plural(m.videos, 'video')})",
+            f"AUC         {m.auc:.4f}",
+            f"prevalence  {m.prevalence:.4f}  ({m.frames:,} frames)",
+        ]
+    )

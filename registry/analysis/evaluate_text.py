@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 from registry.analysis.evaluate import Evaluated, Evaluation
 from registry.analysis.evaluate_regions import lines as places
-from registry.console import duration, plural, table
-from registry.runs.result import interval, measured_text
+from registry.console import duration, interval, measured_text, plural, table
 from vad.measures.frame_level import Part, Point
 
 _MOST = 30  # videos in the table

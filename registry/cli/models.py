@@ -40,8 +40,8 @@ def submit(normalization: Any, kaggle: str | None, message: str | None, **asked:
 
     Example: vad submit --model production --data avenue --out predictions.csv
     """
+    from registry.console import measured_text
     from registry.models import submission
-    from registry.runs.result import measured_text
 
     program = submission.require_kaggle() if kaggle else ""
     done = submission.submit(submission.Request(**asked), normalization, options.home())
