@@ -272,18 +272,115 @@ def test_masks_say_which_frames_there_are(folder):
     assert found["protocol"]["frames"] == "8 masks at the end of videos without a frame passed over"
 
 
+def test_videos_with_names_and_their_scenes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = ["01_0014", "01_0015", "02 Straße_3"]
+    generator = np.random.default_rng(2)
+    labels = {name: np.arange(20) % 7 < 3 for name in names}
+    scores = {name: generator.random(20) + labels[name] / 3 for name in names}
+    rows = [f"{name}_{frame},{int(label)}" for name in names for frame, label in enumerate(labels[name])]
+    Path("labels.csv").write_text("\n".join(["Id,Label", *rows]), encoding="utf-8")
+    np.savez("s.npz", **scores)
+    found = figures("s.npz")
+    assert [part["name"] for part in found["by_video"]] == names
+    assert [(part["name"], part["frames"]) for part in found["by_scene"]] == [("01", 40), ("02 Straße", 20)]
+    both = [np.concatenate([part[name] for name in names[:2]]) for part in (labels, scores)]
+    assert found["by_scene"][0]["auc"] == pytest.approx(roc_auc_score(*both), abs=1e-12)
+    assert "scene      frames" in done("s.npz")
+
+
+def _pickle(folder):
+    np.save("s.npy", np.array([[1.0], [2.0, 3.0]], object), allow_pickle=True)
+
+
+def _other_length(folder):
+    np.save("s.npy", np.append(folder.scores, 0.5))
+
+
+def _per_video(**changed):
+    def write(folder):
+        np.savez("s.npz", **({str(video): folder.of(video) for video in LENGTHS} | changed))
+
+    return write
+
+
+BAD = {
+    "pickle": ("s.npy", _pickle, "s.npy: it holds Python objects (a pickle), which could run any code and is never loaded"),
+    "too long": ("s.npy", _other_length, "s.npy is one list of 146 scores for 145 labelled frames of 4 videos; are the labels of another set?"),
+    "one video too long": ("s.npz", _per_video(**{"2": np.ones(31)}), "s.npz has 31 scores of video 2, which has 30 labelled frames; are the labels of another set?"),
+    "unknown video": ("s.npz", _per_video(**{"9": np.ones(3)}), "s.npz has a video '9', which has no labels; the labelled videos are 1, 2, 3, 4"),
+    "zeros that differ": ("s.npz", _per_video(**{"01": np.ones(40)}), "s.npz: '1' and '01' are both video 1; keep one"),
+    "nan": ("s.npz", _per_video(**{"3": np.full(50, np.nan)}), "s.npz: 3: score 0 (the first is 0) is nan; it must be finite"),
+    "text array": ("s.npz", _per_video(**{"3": np.array(["a"])}), "s.npz: 3 holds <U1, not numbers; give one score a frame"),
+    "matrix": ("s.npy", lambda f: np.save("s.npy", np.ones((5, 29))), "s.npy: s is an array of 5 x 29; give one score a frame, as (N,) or (1, N)"),
+    "empty": ("s.npz", lambda f: np.savez("s.npz"), "s.npz holds no array"),
+    "no zip": ("s.npz", lambda f: Path("s.npz").write_text("text"), "s.npz"),
+    "cut off": ("s.npy", lambda f: (np.save("s.npy", f.scores), Path("s.npy").write_bytes(Path("s.npy").read_bytes()[:-9])), "s.npy cannot be read as .npy"),
+    "text with a word": ("s.txt", lambda f: Path("s.txt").write_text("0.5\nhigh\n"), "s.txt, line 2: 'high' is no finite number; write one score a line"),
+    "mat of two": ("s.mat", lambda f: savemat("s.mat", {"a": f.scores, "b": f.scores}), "s.mat must hold one variable, numbers or a cell for each video; it holds a, b"),
+    "mat of nothing": ("s.mat", lambda f: Path("s.mat").write_text("text"), "s.mat cannot be read as .mat"),
+    "empty folder": ("s", lambda f: Path("s").mkdir(), "s holds no scores; give a CSV (Id,Predicted), .npy, .npz, .mat"),
+    "frames of another set": ("s.csv", lambda f: Path("s.csv").write_text("Id,Predicted\n1_0,0.1\n1_77,0.2\n"), "s.csv: 1 frame of video 1 has no label (1_77)"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_scores_that_do_not_fit_are_refused_by_file_video_and_fix(folder, case):
+    name, write, message = BAD[case]
+    write(folder)
+    before = set(Path().iterdir())
+    assert message in refused(name, "--plot", "curves.png")
+    assert set(Path().iterdir()) == before, "nothing is half written"
+
+
+def test_all_scored_frames_of_one_kind(folder):
+    folder.write("p.csv", "Predicted", folder.scores, ~folder.labels)
+    assert "p.csv: all frames that have a score are of one kind" in refused("p.csv", "--missing", "drop")
+
+
+def test_ten_thousand_videos(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    ids = [(video, frame) for video in range(1, 10_001) for frame in range(3)]
+    Path("labels.csv").write_text("Id,Label\n" + "".join(f"{v}_{f},{int(f == v % 4)}\n" for v, f in ids))
+    np.save("s.npy", np.random.default_rng(0).random(len(ids)))
+    text = done("s.npy")
+    assert "the 30 with the lowest AUC of 10,000; --json has all" in text
+    assert len(text.splitlines()) < 70
+
+
+def test_labels_without_frames_are_fitted_to_the_scores_or_the_data(folder):
+    np.save("truth.npy", folder.labels[None].astype(int))
+    np.save("s.npy", folder.scores)
+    np.savez("s.npz", **{str(video): folder.of(video) for video in LENGTHS})
+
+    def against(name):
+        return CliRunner().invoke(main, ["evaluate", name, "--labels", "truth.npy", "--json"], catch_exceptions=False)
+
+    expected = figures("p.csv")["ap"]
+    assert json.loads(against("p.csv").stdout)["ap"] == json.loads(against("s.npz").stdout)["ap"] == expected
+    assert "neither the scores nor truth.npy say where a video begins; give --data FOLDER" in against("s.npy").stderr
+
+
 @pytest.mark.skipif(not SHARED.is_dir(), reason="needs ../shared/data/ped2")
-def test_ped2_in_two_formats(tmp_path, monkeypatch):
+@pytest.mark.parametrize("labels", ["labels.csv", "ped2.mat", "frame_labels_ped2.npy", "UCSDped2.m", "masks"])
+def test_ped2_has_the_same_figures_by_each_form_of_its_labels(tmp_path, monkeypatch, labels):
     monkeypatch.chdir(tmp_path)
     rows = (SHARED / "labels.csv").read_text().split()[1:]
     scores = np.random.default_rng(0).random(len(rows)) + [0.3 * int(row[-1]) for row in rows]
     np.save("s.npy", scores)
     lines = [f"{row.partition(',')[0]},{value!r}" for row, value in zip(rows, scores.tolist(), strict=True)]
     Path("s.csv").write_text("\n".join(["Id,Predicted", *lines]))
-    found = [
-        CliRunner().invoke(main, ["evaluate", name, "--labels", str(SHARED / "labels.csv"), "--json"])
-        for name in ("s.npy", "s.csv")
-    ]
-    one, other = (json.loads(result.stdout) for result in found)
-    assert {**one, "file": ""} == {**other, "file": ""}
-    assert (one["frames"], one["videos"], one["macro_auc"]["left_out"]) == (2010, 12, 4)
+    truth = [int(row[-1]) for row in rows]
+    given = (
+        [("s.csv", []), ("s.npy", ["--data", str(SHARED)])]
+        if labels != "labels.csv"
+        else [("s.csv", []), ("s.npy", [])]
+    )
+    for name, more in given:
+        result = CliRunner().invoke(
+            main, ["evaluate", name, "--labels", str(SHARED / labels), *more, "--json"], catch_exceptions=False
+        )
+        assert result.exit_code == 0, result.output
+        found = json.loads(result.stdout)
+        assert found["auc"] == roc_auc_score(truth, scores)
+        assert (found["frames"], found["videos"], found["macro_auc"]["left_out"]) == (2010, 12, 4)

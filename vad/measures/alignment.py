@@ -44,9 +44,10 @@ def align(given: Sequence[VideoScores], index: FrameIndex, source: str, spacing:
             unknown = part.frames[frames[np.minimum(at, length - 1)] != part.frames]
             if len(unknown):
                 some = ", ".join(f"{name}_{frame}" for frame in unknown[:3]) + (", ..." if len(unknown) > 3 else "")
-                raise InputError(
-                    f"{source}: {len(unknown)} frames of video {name} have no label ({some}); are the labels of another set?"
+                count = (
+                    "1 frame of video {} has" if len(unknown) == 1 else f"{len(unknown):,} frames of video {{}} have"
                 )
+                raise InputError(f"{source}: {count.format(name)} no label ({some}); are the labels of another set?")
         elif len(part.values) > length:
             more = f"{source} has {len(part.values):,} scores of video {name}, which has {length:,} labelled frames"
             raise InputError(f"{more}; are the labels of another set?")
