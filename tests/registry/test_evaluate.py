@@ -242,7 +242,7 @@ def test_the_plot_is_drawn_for_one_file_and_two(folder):
     for files in (["p.csv"], ["p.csv", "b.csv"]):
         assert "wrote curves.png" in done(*files, "--plot", "curves.png")
         picture = cv2.imread("curves.png")
-        assert picture.shape[1] == 1800 and len(np.unique(picture.reshape(-1, 3), axis=0)) > 50
+        assert picture.shape[1] == 1800 and picture.std() > 20
     json.loads(done("p.csv", "--plot", "curves.png", "--json"))
 
 
