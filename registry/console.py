@@ -3,18 +3,30 @@
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Self, SupportsFloat
 
-from tqdm import tqdm
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.rule import Rule
+from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:  # it would load NumPy
     from vad.measures.metrics import Measured
 
-_BAR = "{desc:<26.26} {percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt}{postfix}  {rate_noinv_fmt}  {remaining} left"
+_COLUMNS = (
+    TextColumn("{task.description:<26.26} {task.percentage:>3.0f}%", markup=False),
+    BarColumn(bar_width=None),
+    TextColumn("{task.fields[note]}", markup=False),
+    TimeRemainingColumn(compact=True),
+)
 _LINE_EVERY = 10.0
-_quiet = False
+_DRAWN_EVERY = 0.1
+_quiet = _verbose = False
+_begun = time.perf_counter()
 
 
 def be_quiet(quiet: bool) -> None:
@@ -23,12 +35,74 @@ def be_quiet(quiet: bool) -> None:
     _quiet = quiet
 
 
+def be_verbose(verbose: bool) -> None:
+    """Write details, too, from now on, or no longer."""
+    global _verbose, _begun
+    _verbose, _begun = verbose, time.perf_counter()
+
+
 def say(text: str = "") -> None:
     """Write a message to standard error, so that standard output stays for results."""
     if _quiet:
         return
-    tqdm.write(text, file=sys.stderr)
-    sys.stderr.flush()
+    if _screen.progress.live.is_started:
+        _screen.progress.console.out(text, highlight=False)
+    else:
+        print(text, file=sys.stderr, flush=True)
+
+
+def detail(text: str) -> None:
+    """Write what only `-v` shows, with the seconds since the command began."""
+    if _verbose:
+        say(f"  [{time.perf_counter() - _begun:6.1f} s] {text}")
+
+
+class _Screen:
+    """The bars on a terminal, which is theirs while there is one; `expected` are the seconds of steps to come, by name."""
+
+    def __init__(self) -> None:
+        self.progress = Progress(*_COLUMNS, console=Console(stderr=True), transient=True, expand=True)
+        self.whole: TaskID | None = None
+        self.expected: dict[str, list[float]] = defaultdict(list)
+
+    def add(self, what: str, total: float) -> TaskID | None:
+        """Add a bar, where there is a terminal."""
+        if _quiet or not sys.stderr.isatty() or self.progress.console.is_dumb_terminal:
+            return None
+        task = self.progress.add_task(what, total=total, note="")
+        self.progress.start()
+        return task
+
+    def advance(self, task: TaskID | None, count: float, **more: Any) -> None:
+        if task is not None:
+            self.progress.update(task, advance=count, **more)
+
+    def remove(self, task: TaskID | None) -> None:
+        if task is not None:
+            self.progress.remove_task(task)
+            if not self.progress.tasks:
+                self.progress.stop()
+
+
+_screen = _Screen()
+
+
+@contextmanager
+def whole(what: str, steps: Iterable[tuple[str, float]]) -> Iterator[None]:
+    """Show a bar for all of `steps` above theirs: the names of their bars, and the seconds that each takes, roughly."""
+    steps = list(steps)
+    if not steps:  # as in one of several experiments, which have a bar for all
+        yield
+        return
+    for step, seconds in steps:
+        _screen.expected[step].append(seconds)
+    _screen.whole = _screen.add(what, sum(seconds for _, seconds in steps))
+    try:
+        yield
+    finally:
+        _screen.remove(_screen.whole)
+        _screen.whole = None
+        _screen.expected.clear()
 
 
 class Bar:
@@ -42,14 +116,13 @@ class Bar:
 
     def __enter__(self) -> Self:
         self._started = self._told = time.perf_counter()
-        look: dict[str, Any] = {"unit": f" {self._unit}", "bar_format": _BAR, "leave": False}
-        self._bar = tqdm(
-            total=self._total, desc=self._what, file=sys.stderr, disable=_quiet or not sys.stderr.isatty(), **look
-        )
+        self._task = _screen.add(self._what, self._total)
+        self._seconds = expected.pop(0) if (expected := _screen.expected.get(self._what)) else 0.0
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._bar.close()
+        _screen.remove(self._task)
+        self._advance_whole(self._total - self._done)  # where it stopped early
         if kind is None and self._done:
             seconds = time.perf_counter() - self._started
             self._say(f"{self._done:,} {self._unit} in {seconds:.1f} s, {self._rate():,.0f}/s{self._loss}")
@@ -60,16 +133,24 @@ class Bar:
     def _rate(self) -> float:
         return self._done / max(time.perf_counter() - self._started, 1e-9)
 
+    def _advance_whole(self, count: int) -> None:
+        _screen.advance(_screen.whole, self._seconds * count / max(1, self._total))
+
     def advance(self, count: int, loss: SupportsFloat | None = None) -> None:
         """Count what is done; a negative count is of what was lost and must be done again."""
         self._done += count
-        if not self._bar.disable:
+        self._advance_whole(count)
+        since = time.perf_counter() - self._told
+        if self._task is not None:
             # Reading a loss from a GPU waits for it; so only as often as the bar is drawn.
-            if loss is not None and time.time() - self._bar.last_print_t >= self._bar.mininterval:
-                self._bar.set_postfix_str(f"loss {float(loss):.5f}", refresh=False)
-            self._bar.update(count)
-        elif time.perf_counter() - self._told >= _LINE_EVERY:
-            self._told = time.perf_counter()
+            if since >= _DRAWN_EVERY:
+                self._told += since
+                shown = "" if loss is None else f"  loss {float(loss):.5f}"
+                note = f"{self._done:,}/{self._total:,} {self._unit}{shown}  {self._rate():,.0f}/s"
+                _screen.advance(self._task, 0, note=note)
+            _screen.advance(self._task, count)
+        elif since >= _LINE_EVERY:
+            self._told += since
             left = duration((self._total - self._done) / max(self._rate(), 1e-9))
             self._say(f"{self._done:,} of {self._total:,} {self._unit}, {left} left")
 
@@ -102,16 +183,27 @@ def libraries_silent() -> Iterator[None]:
             kept.close()
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[Any]], right: Sequence[int] = ()) -> str:
-    """Return rows in aligned columns; the columns in `right` are set flush right."""
-    cells = [[str(cell) for cell in row] for row in (header, *rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    rule = ["-" * width for width in widths]
-    lines = []
-    for row in (cells[0], rule, *cells[1:]):
-        parts = [c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))]
-        lines.append("  ".join(parts).rstrip())
-    return "\n".join(lines)
+def table(header: Sequence[str], rows: Sequence[Sequence[Any]], right: Sequence[int] = (), indent: int = 0) -> str:
+    """Return rows in aligned columns; the columns in `right` are set flush right. No line is wider than a terminal."""
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    columns = [[str(cell) for cell in column] for column in zip(header, *rows, strict=True)]
+    for place, column in enumerate(columns):
+        grid.add_column(no_wrap=place in right, overflow="fold")
+        if place in right:  # Rich would drop a space at the end, as behind a rank without a tie
+            columns[place] = [cell.rjust(max(map(len, column))) for cell in column]
+    first, *others = zip(*columns, strict=True)
+    grid.add_row(*map(Text, first), style="bold")
+    grid.add_row(*(Rule(characters="-", style="none") for _ in header))
+    for row in others:
+        grid.add_row(*map(Text, row))
+    terminal = Console()
+    if not sys.stdout.isatty():
+        terminal = Console(width=10_000, color_system=None)
+    elif indent:
+        terminal.width -= indent
+    with terminal.capture() as captured:
+        terminal.print(grid)
+    return "\n".join(line.rstrip() for line in captured.get().splitlines())
 
 
 def duration(seconds: float) -> str:
@@ -128,7 +220,7 @@ def plural(count: int, one: str) -> str:
 
 
 def interval(m: "Measured") -> str:
-    """The interval, or a dash where there are too few videos for one."""
+    """Return the interval, or a dash where there are too few videos for one."""
     return f"{m.low:.4f} to {m.high:.4f}" if m.has_interval else "-"
 
 

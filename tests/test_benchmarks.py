@@ -13,7 +13,7 @@ from benchmarks.report import as_markdown
 from benchmarks.side import compare
 
 PROJECT = Path(__file__).parents[1]
-OTHERS = "mlflow click yaml pydantic sklearn pandas matplotlib safetensors tqdm registry filelock h5py"
+OTHERS = "mlflow click yaml pydantic sklearn pandas matplotlib safetensors rich registry filelock h5py"
 BARE = f"""
 import runpy, sys
 sys.modules.update(dict.fromkeys("{OTHERS}".split()))

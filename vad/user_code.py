@@ -30,7 +30,7 @@ _MODULES = {
     "vad.repair": "base flips",
     "vad.scoring": "ensemble frame_scores pipeline reductions render steps",
     "vad.synthetic": "corruption painted street street_drawing street_figures street_scenes",
-    "vad.system": "files memory precision processes threads weights",
+    "vad.system": "devices files memory precision processes threads weights",
 }
 _PROJECT = {*_MODULES, *(f"{package}.{name}" for package, names in _MODULES.items() for name in names.split())}
 _LIBRARIES = tuple(os.path.realpath(sysconfig.get_path(key)) for key in ("stdlib", "platstdlib", "purelib", "platlib"))

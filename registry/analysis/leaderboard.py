@@ -16,7 +16,7 @@ from registry.store.tracking import Found, Tracking
 
 # The settings that are shown where runs differ in them.
 _PARAMS = ("model", "input", "members", "sizes", "repair", "loss", "epochs", "lr", "precision")
-_FLUSH_RIGHT = ("#", "AP", "proxy AP", "AUC", "train s", "frames/s", "MB")
+_FLUSH_RIGHT = ("#", "AP", "proxy AP", "AUC", "proxy AUC", "train s", "frames/s", "MB")
 _TIES = "=  a tie: its interval reaches the figure of the first of that rank; `vad compare A B` compares two runs pair by pair"
 
 
@@ -140,7 +140,7 @@ def _cells(row: Row) -> list[tuple[str, str]]:
         ("variant", row.variant),
         ("AP" if row.figure == "ap" else "proxy AP", _number(row.value)),
         ("95 % interval", "-" if row.low is None or row.high is None else f"{row.low:.4f} to {row.high:.4f}"),
-        ("AUC", _number(row.auc)),
+        ("AUC" if row.figure == "ap" else "proxy AUC", _number(row.auc)),
         ("reference AP", "-" if row.reference_ap is None else f"{row.reference_ap:.4f}{other}"),
         ("board", ", ".join(f"{score:.4f} {name}" for name, score in row.boards.items()) or "-"),
         ("train s", _number(row.train_seconds, ",.0f")),

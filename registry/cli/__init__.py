@@ -19,7 +19,7 @@ from registry import signals as stopping
 from registry.cli import analysis as insight
 from registry.cli import entries, models, store
 from registry.cli import evaluate as measuring
-from registry.cli.options import home
+from registry.cli.options import FOLDER, home
 from vad.errors import InputError
 from vad.system.files import abandon
 
@@ -118,19 +118,21 @@ def _our_fault(error: BaseException) -> str:
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="vad-registry")
-@click.option("-C", "--directory", type=click.Path(exists=True, file_okay=False), help="Work in this folder.")
-@click.option(
-    "--blocks", type=click.Path(exists=True, file_okay=False), help="Folder with blocks of your own. [blocks]"
-)
+@click.option("-C", "--directory", type=FOLDER, help="Work in this folder.")
+@click.option("--blocks", type=FOLDER, help="Folder with blocks of your own. [blocks]")
 @click.option("-q", "--quiet", is_flag=True, help="Print results and errors, no messages and no progress.")
+@click.option("-v", "--verbose", is_flag=True, help="Print also what is reused, when each step ended, and every retry.")
 @click.pass_context
-def main(context: click.Context, directory: str | None, blocks: str | None, quiet: bool) -> None:
+def main(context: click.Context, directory: str | None, blocks: str | None, quiet: bool, verbose: bool) -> None:
     """An experiment registry for video anomaly detection, tracked in MLflow."""
-    if quiet:
+    if quiet and verbose:
+        raise click.UsageError("-q prints less, -v prints more; give one of them")
+    if quiet or verbose:
         from registry import console
 
-        console.be_quiet(True)
-        context.call_on_close(lambda: console.be_quiet(False))
+        set_ = console.be_quiet if quiet else console.be_verbose
+        set_(True)
+        context.call_on_close(lambda: set_(False))
     if blocks:
         os.environ["VAD_BLOCKS"] = os.path.abspath(blocks)
         context.call_on_close(lambda: os.environ.pop("VAD_BLOCKS", None))

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from registry.cli import options
+from registry.cli import completion, options
 
 
 @click.command(short_help="List finished runs, best first.")
@@ -24,8 +24,8 @@ def leaderboard(everything: bool, form: str | None) -> None:
 
 
 @click.command(short_help="Compare two runs: settings, AP, videos.")
-@click.argument("a")
-@click.argument("b")
+@click.argument("a", shell_complete=completion.runs)
+@click.argument("b", shell_complete=completion.runs)
 @options.json_option
 def compare(a: str, b: str, as_json: bool) -> None:
     """Compare two runs: what differs, the difference in AP with its interval, the videos where it is won and lost.
@@ -66,8 +66,9 @@ def why(as_json: bool, **asked: Any) -> None:
 
 
 @click.command(short_help="Run a recorded run again and compare.")
-@click.argument("run")
+@click.argument("run", shell_complete=completion.runs)
 @options.data_option
+@options.device_option
 @options.json_option
 def reproduce(run: str, data: str | None, as_json: bool) -> None:
     """Run a recorded run again, from its artifacts alone, and compare weights, scores and predictions bit for bit.

@@ -65,20 +65,23 @@ def show(experiment: str, data: str | None, profile: str | None, overrides: tupl
 
 
 @click.command(short_help="Inspect a data folder before training on it.")
-@click.argument("data", type=options.PATH, required=False, metavar="[FOLDER]")
+@click.argument("folder", type=options.PATH, required=False, metavar="[FOLDER]")
+@options.data_option
 @options.labels_option
 @options.first_frame_option
 @options.json_option
-def data(data: str | None, labels: str | None, first_frame: int | None, as_json: bool) -> None:
+def data(folder: str | None, data: str | None, labels: str | None, first_frame: int | None, as_json: bool) -> None:
     """Inspect a data folder before training: videos, frames, gaps, sizes, unreadable files, likely flips.
 
-    Without a folder, the demo street is made and inspected.
+    Name it as FOLDER or by --data. Without either, the demo street is made and inspected.
     """
     from registry.console import libraries_silent
     from registry.data import inspection
 
+    if folder and data:
+        raise InputError(f"the data folder is named twice, {folder} and --data {data}; leave one out")
     with libraries_silent():
-        found = inspection.inspect(data, labels, options.home(), first_frame)
+        found = inspection.inspect(folder or data, labels, options.home(), first_frame)
     click.echo(inspection.as_json(found) if as_json else inspection.as_text(found))
     if found.faults:
         raise InputError("this data cannot be used as it is; see the faults above")
@@ -93,6 +96,7 @@ def data(data: str | None, labels: str | None, first_frame: int | None, as_json:
     "--profile", metavar="NAME", help="full: the entry's own values; demo: brief training. [demo without --data]"
 )
 @options.set_option
+@options.device_option
 @click.option("--force", is_flag=True, help="Train and score anew, whatever is there already.")
 @click.option(
     "--engine",

@@ -7,13 +7,14 @@ from typing import Any
 
 import click
 
-from registry.cli import options
+from registry.cli import completion, options
 from vad.errors import InputError
 
 _model_option = click.option(
     "--model",
     default="production",
     show_default=True,
+    shell_complete=completion.versions,
     help="Alias, version number, models:/ URI, or best: the best one made on DATA.",
 )
 
@@ -22,6 +23,7 @@ _model_option = click.option(
 @_model_option
 @options.data_option
 @options.first_frame_option
+@options.device_option
 @click.option("--out", type=options.PATH, metavar="FILE", help="Where to write. [submissions/<data>-v<version>.csv]")
 @click.option(
     "--normalization",
@@ -57,7 +59,14 @@ def submit(normalization: Any, kaggle: str | None, message: str | None, **asked:
 
 
 @click.command(short_help="Answer HTTP requests with scores.")
-@click.option("--model", default="production", show_default=True, help="Alias, version number or models:/ URI.")
+@click.option(
+    "--model",
+    default="production",
+    show_default=True,
+    shell_complete=completion.versions,
+    help="Alias, version number or models:/ URI.",
+)
+@options.device_option
 @click.option("--port", type=click.IntRange(1, 65535), help="[the first free one from 5001]")
 @options.writes
 def serve(model: str, port: int | None) -> None:
@@ -77,6 +86,7 @@ def serve(model: str, port: int | None) -> None:
 @_model_option
 @options.data_option
 @options.first_frame_option
+@options.device_option
 @click.option(
     "--out", type=options.PATH, metavar="FILE", help="Where to write, an .mp4. [renders/<data>-<video>-v<version>.mp4]"
 )
@@ -137,7 +147,7 @@ def explain(what: str, as_json: bool) -> None:
 
 
 @click.command(short_help="Make a version production by hand.")
-@click.argument("version")
+@click.argument("version", shell_complete=completion.versions)
 @options.writes
 def promote(version: str) -> None:
     """Make a version production, whatever the figures say; what was production becomes previous."""

@@ -8,25 +8,29 @@ from typing import Any
 
 import click
 
+from registry.cli import completion
+
+
+def expand(path: str) -> str:
+    """Put in the home directory for ~, and variables: a shell does neither in `--data=~/avenue`, nor make in DATA='$HOME/x'."""
+    return os.path.expanduser(os.path.expandvars(path))
+
 
 def home() -> Path:
     """Where memory maps, the demo street and half-done work lie."""
-    return Path(os.environ.get("VAD_HOME") or ".vad").expanduser()
+    return Path(expand(os.environ.get("VAD_HOME") or ".vad"))
 
 
-# The type of a path: a shell does not expand the ~ in `--data=~/avenue`, nor make that in DATA=~/avenue.
-PATH = os.path.expanduser
+class _Path(click.Path):
+    """A path, expanded; a shell completes it."""
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
+        return super().convert(expand(value), parameter, context)
 
 
-def experiment_names(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    """Complete the name of an experiment, for a shell."""
-    from registry.entries.loading import all_experiments
-
-    names = ["all", *(path.stem for path in all_experiments())]
-    return [name for name in names if name.startswith(incomplete)]
-
-
-EXPERIMENT: dict[str, Any] = {"type": PATH, "shell_complete": experiment_names}
+PATH = _Path(readable=False)  # what cannot be read is told where it is read
+FOLDER = _Path(exists=True, file_okay=False)
+EXPERIMENT: dict[str, Any] = {"type": PATH, "shell_complete": completion.experiments}
 
 
 def writes(command: Callable[..., None]) -> Callable[..., None]:
@@ -50,6 +54,21 @@ def share(text: str) -> float:
     return float(text)
 
 
+def _use_device(context: click.Context, parameter: click.Parameter, asked: str | None) -> None:
+    if asked:
+        from vad.system.devices import computing_on
+
+        context.with_resource(computing_on(asked))
+
+
+device_option = click.option(
+    "--device",
+    metavar="DEVICE",
+    envvar="VAD_DEVICE",
+    expose_value=False,
+    callback=_use_device,
+    help="Compute on cpu, cuda or cuda:N. [VAD_DEVICE, else cuda where there is a GPU]",
+)
 data_option = click.option(
     "--data", type=PATH, metavar="FOLDER", help="Folder with training_videos/ and testing_videos/."
 )

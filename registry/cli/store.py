@@ -4,14 +4,24 @@ from pathlib import Path
 
 import click
 
-from registry.cli import options
+from registry.cli import completion, options
 from vad.errors import InputError
 
 
 @click.command("export", short_help="Export a run or a model version into a folder.")
 @click.argument("folder", type=options.PATH)
-@click.option("--run", metavar="RUN_ID", help="A run: its id, or the first 8 or more digits of it.")
-@click.option("--model", metavar="MODEL", help="Alias, version number or models:/ URI. [production]")
+@click.option(
+    "--run",
+    metavar="RUN_ID",
+    shell_complete=completion.runs,
+    help="A run: its id, or the first 8 or more digits of it.",
+)
+@click.option(
+    "--model",
+    metavar="MODEL",
+    shell_complete=completion.versions,
+    help="Alias, version number or models:/ URI. [production]",
+)
 def export(folder: str, run: str | None, model: str | None) -> None:
     """Export a model version or a run into a new folder, with all that belongs to it, for another store.
 
@@ -69,7 +79,7 @@ def doctor(fix: bool, as_json: bool) -> None:
 
 
 @click.command(short_help="Free space: caches, and runs that you name.")
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=completion.runs)
 @click.option(
     "--runs", is_flag=True, help="Remove runs and versions instead of caches: those named, or all that are older."
 )

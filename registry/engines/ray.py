@@ -34,6 +34,7 @@ from vad.detectors.member import Member
 from vad.detectors.training.remote import Told, train_remotely
 from vad.detectors.training.trainer import so_far
 from vad.errors import InputError
+from vad.system.devices import VARIABLE
 from vad.system.files import replacing
 from vad.system.threads import limit
 
@@ -113,6 +114,8 @@ class RayEngine(Engine):
             signal.signal(signal.SIGTERM, on_stop)  # Ray's own would end this process on the spot
         nodes = _nodes()
         cpus, gpus = (sum(node.get(key, 0) for node in nodes) for key in ("CPU", "GPU"))
+        if os.environ.get(VARIABLE) == "cpu":
+            gpus = 0
         say(f"  Ray cluster: nodes {len(nodes)}, CPUs {cpus:g}, GPUs {gpus:g}")
         self._gpus = min(gpus, 1.0) if self._gpu_share is None else self._gpu_share
         if self._gpus > gpus:

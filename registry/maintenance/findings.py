@@ -10,10 +10,11 @@ from pathlib import Path
 from registry.maintenance import repair as mending
 from registry.models.history import DECIDING, FOLLOWED, order_of
 from registry.models.packaging import FACT, faults
-from registry.models.versions import DEMO, NAME, PRODUCTION, Version
+from registry.models.versions import ALL, DEMO, NAME, PRODUCTION, Version
 from registry.store.processes import ALIVE, process_gone
 from registry.store.processes import here as this_machine
-from registry.store.record import recorded
+from registry.store.record import TAG, recorded
+from registry.store.tags import stored
 from registry.store.tracking import Found, Tracking
 from vad.system.files import left_behind, sha256
 
@@ -127,7 +128,7 @@ def _altered(store: Store) -> Iterator[Finding]:
     for run in store.runs:
         known, place = recorded(run.tags), store.place(run.run_id)
         if run.status == "FINISHED" and run.tags["vad.kind"] in ("experiment", "member") and not known:
-            what = "has lost the record of its files (its tag vad.files)"
+            what = f"has lost the record of its files (its tag {stored(TAG)})"
             yield Finding(_named(run), what, "its experiment finds them anew")
         for path, digest in known.items() if place else ():
             if place and (place / path).is_file() and sha256(place / path) != digest:
@@ -135,7 +136,7 @@ def _altered(store: Store) -> Iterator[Finding]:
     for version in store.versions:
         where, place = version.uri, store.place(version.name)
         if FACT not in version.tags:
-            yield Finding(where, "has lost its facts (its tag `vad`)", "run its experiment again with FORCE=1")
+            yield Finding(where, f"has lost its facts (its tag {ALL})", "run its experiment again with FORCE=1")
         elif place is not None and place.is_dir():
             yield from (Finding(where, fault, _BRING_BACK) for fault in faults(place, version.tags[FACT]))
     yield from _alias(store)

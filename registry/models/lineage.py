@@ -12,6 +12,7 @@ import yaml
 from registry.console import table
 from registry.models.versions import Version, Versions
 from registry.store.record import TAG, Altered, recorded
+from registry.store.tags import stored
 from registry.store.tracking import Found, Tracking
 from vad.errors import InputError
 from vad.system.files import reading, sha256
@@ -73,13 +74,13 @@ def explain(what: str, home: Path) -> Lineage:
 def as_text(found: Lineage) -> str:
     """Return the chain for a terminal."""
     rows: list[tuple[str, str]] = []
+    width = max(len(link.what) for link in found.links)
     for link in found.links:
         rows += [("" if number else link.what, line) for number, line in enumerate(link.lines)]
         if link.what == "members" and found.members:
             header = ["", "run", "epoch", "loss", "trained for", "weights, SHA-256"]
             cells = [[m["name"], m["run"][:8], m["epoch"], m["loss"], m["entry"], m["weights"]] for m in found.members]
-            rows += [("", row) for row in table(header, cells, right=(2,)).splitlines()]
-    width = max(len(link.what) for link in found.links)
+            rows += [("", row) for row in table(header, cells, right=(2,), indent=width + 2).splitlines()]
     return "\n".join(f"{what:<{width}}  {line}" for what, line in rows)
 
 
@@ -186,7 +187,7 @@ class _Chain(Lineage):
     def _faults(self, run: Found) -> list[str]:
         """Return what of the files that a run logged is gone or was altered."""
         known = recorded(run.tags)
-        faults = [] if known else [f"run {run.run_id} has lost the record of its files (its tag {TAG})"]
+        faults = [] if known else [f"run {run.run_id} has lost the record of its files (its tag {stored(TAG)})"]
         for path in known:
             try:
                 faults += [] if self._tracking.fetch(run.run_id, path, self._home) else [f"{path} is gone"]

@@ -7,6 +7,7 @@ import tempfile
 import weakref
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import asdict
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -18,8 +19,9 @@ import torch
 from registry.servers import last_line
 from vad.blocks import sources
 from vad.data.frame_index import FrameIndex, Values
+from vad.data.frameset import Split
 from vad.errors import InputError
-from vad.frames.store import Advance, Frames
+from vad.frames.store import Advance, Frames, SplitSource, open_frames
 from vad.images.view import View
 from vad.scoring.ensemble import Normalization, read_views
 from vad.system.files import sha256
@@ -57,6 +59,14 @@ class ModelProcess:
     def views(self) -> list[View]:
         return list(dict.fromkeys(self.members.values()))
 
+    def decode(self, split: Split, folder: Path, advance: Advance | None = None) -> dict[View, Frames]:
+        """Decode as `Ensemble.decode` does: where the model has repairs, by its own code."""
+        if not any(view.repairs for view in self.members.values()):
+            return open_frames(SplitSource(split), self.views(), folder, advance)
+        videos = [asdict(video) for video in split.videos]
+        places = self._request({"decode": videos, "folder": str(folder.resolve())}, advance)
+        return {self.view(name): np.load(path, mmap_mode="r") for name, path in places.items()}
+
     def score(
         self,
         frames: Mapping[View, Frames],
@@ -77,10 +87,13 @@ class ModelProcess:
         np.save(self._work / "frame.npy", index.frame)
         stored = {view: self._file(view, values) for view, values in frames.items() if view in self.members.values()}
         files = {name: stored[view] for name, view in self.members.items() if view in stored}
-        with suppress(BrokenPipeError):  # `_answer` says why
-            self._connection.send_bytes(json.dumps({**request, "frames": files}).encode())
-        self._answer(advance)
+        self._request({**request, "frames": files}, advance)
         return np.asarray(np.load(self._work / "result.npy"))
+
+    def _request(self, request: dict[str, Any], advance: Advance | None) -> Any:
+        with suppress(BrokenPipeError):  # `_answer` says why
+            self._connection.send_bytes(json.dumps(request, default=str).encode())
+        return self._answer(advance)
 
     def _file(self, view: View, values: Frames) -> tuple[str, int, tuple[int, ...]]:
         """Return path, offset and shape of frames on disk; those that are a part of a file are copied."""

@@ -14,7 +14,6 @@ from typing import Any
 import mlflow
 import numpy as np
 import pandas as pd
-import torch
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from numpy.typing import NDArray
@@ -24,6 +23,7 @@ from vad.errors import InputError
 from vad.images.decode import decode_image
 from vad.images.view import View, look
 from vad.scoring import ensemble
+from vad.system.devices import device
 from vad.system.threads import available
 
 _COLUMNS = ["video", "frame", "image"]
@@ -42,7 +42,7 @@ class EnsembleModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
 
     def load_context(self, context: Any) -> None:
         self.ensemble = ensemble.load(Path(context.artifacts["ensemble"]))
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = device()
         self._pool = ThreadPoolExecutor(available(), thread_name_prefix="decode")
         # A network takes all cores; two at once would wait for each other in every layer.
         self._turn = Lock()

@@ -18,7 +18,7 @@ from registry.store.tracking import Tracking
 from vad.data.frame_index import number_of
 from vad.data.frameset import Split
 from vad.errors import InputError
-from vad.frames.store import Advance, SplitSource, open_frames
+from vad.frames.store import Advance, SplitSource
 from vad.images.decode import Image
 from vad.scoring.render import Scene, write_movie
 
@@ -56,7 +56,7 @@ def render(request: Request, video: str, fps: float, home: Path) -> Rendered:
     model = versions.load(version)
     ensemble = model.ensemble
     with Bar("decode test", len(test)) as bar:
-        whole = open_frames(SplitSource(test), ensemble.views(), home / "frames", bar.advance)
+        whole = ensemble.decode(test, home / "frames", bar.advance)
     frames = {view: values[span] for view, values in whole.items()}
     members = len(ensemble.members)
     with Bar(f"score, {plural(members, 'member')}", len(only) * members) as bar:

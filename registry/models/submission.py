@@ -13,7 +13,6 @@ from registry.provenance import provenance
 from registry.store.tracking import Tracking
 from vad.data.tables import Form, Table, read_scores, read_table, require_same_frames, write_scores
 from vad.errors import InputError
-from vad.frames.store import SplitSource, open_frames
 from vad.measures.metrics import Measured, measure
 from vad.scoring.ensemble import Normalization
 from vad.system.files import require_writable, sha256
@@ -62,11 +61,10 @@ def submit(request: Request, normalization: Normalization, home: Path) -> Submis
         say(f"  note: {note}")
     python_model = versions.load(version)
     ensemble, device = python_model.ensemble, python_model.device
-    source = SplitSource(dataset.frames.test)
-    with Bar("decode test", len(source)) as bar:
-        frames = open_frames(source, ensemble.views(), home / "frames", bar.advance)
-    networks = len(ensemble.members)
-    with Bar(f"score, {plural(networks, 'network')}", len(source) * networks) as bar:
+    test, members = dataset.frames.test, len(ensemble.members)
+    with Bar("decode test", len(test)) as bar:
+        frames = ensemble.decode(test, home / "frames", bar.advance)
+    with Bar(f"score, {plural(members, 'member')}", len(test) * members) as bar:
         scores = ensemble.score(frames, dataset.index, device, normalization, bar.advance)
     write_scores(path, dataset.index, scores, sample)
     if len(scores) > 1 and scores.min() == scores.max():

@@ -184,7 +184,7 @@ class Versions:
             known = f"aliases: {', '.join(names) or 'none'}; versions: {', '.join(numbers)}"
             raise InputError(f"{argument}={model}: {NAME} has no such alias or version ({known})")
         if FACT not in found.tags:
-            lost = f"{found.uri} has lost its facts (its tag `vad` is gone or was altered)"
+            lost = f"{found.uri} has lost its facts (its tag `{ALL}` is gone or was altered)"
             raise InputError(f"{lost}, and nothing of it can be checked; run its experiment again with FORCE=1")
         return self._decided(found) if _bare(model) == PRODUCTION else found
 
@@ -257,8 +257,8 @@ def _bare(model: str) -> str:
     return model.removeprefix(f"models:/{NAME}@").removeprefix(f"models:/{NAME}/")
 
 
-ALL = "vad"
-"""The tag that holds, as JSON, the facts that people do not look for: digests, places, ids."""
+ALL, _ALL_BEFORE = "mlflow.vad", "vad"
+"""The tag that holds, as JSON, the facts that people do not look for: digests, places, ids; and its name in earlier versions."""
 _APART = ("vad.decision",)  # set later, as tags of their own
 _SHOWN = ("reference_ap", "variant", "entry", "data_name", "profile")
 
@@ -269,14 +269,18 @@ def tags_of_version(facts: Mapping[str, str]) -> dict[str, str]:
     shown = {facts.get("vad.figure", "ap"): f"{float(facts['vad.value']):.4f} [{interval}]"}
     shown |= {key.removesuffix("_name"): facts.get(f"vad.{key}", "") for key in _SHOWN}
     packed = {key: value for key, value in facts.items() if key.startswith("vad.") and key not in _APART}
-    others = {key: value for key, value in facts.items() if not key.startswith("vad.") and key not in (*shown, ALL)}
+    others = {
+        key: value
+        for key, value in facts.items()
+        if not key.startswith("vad.") and key not in (*shown, ALL, _ALL_BEFORE)
+    }
     return {key: value for key, value in shown.items() if value} | others | {ALL: json.dumps(packed)}
 
 
 def facts_of_version(tags: Mapping[str, str]) -> dict[str, str]:
-    """Return all that is known of a version, by `vad.` names; the tags of one that was made before there was the tag `vad`."""
+    """Return all that is known of a version, by `vad.` names; the tags of one that was made before there was the tag."""
     try:
-        packed = dict(json.loads(tags.get(ALL, "{}")))
+        packed = dict(json.loads(tags.get(ALL) or tags.get(_ALL_BEFORE, "{}")))
     except (ValueError, TypeError):
         packed = {}
-    return {**packed, **{key: value for key, value in tags.items() if key != ALL}}
+    return {**packed, **{key: value for key, value in tags.items() if key not in (ALL, _ALL_BEFORE)}}

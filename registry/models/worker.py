@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import fields
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -79,6 +80,21 @@ def _score(model: Any, request: dict[str, Any], advance: Advance) -> Any:
     return ensemble.score(by_view, index, model.device, request["normalization"], advance)
 
 
+def _decode(model: Any, request: dict[str, Any], advance: Advance) -> dict[str, str]:
+    """Decode test frames, with the repairs of the model; return the file of each member's view."""
+    frameset, store = (importlib.import_module(f"vad.{name}") for name in ("data.frameset", "frames.store"))
+    known, videos = {field.name for field in fields(frameset.Video)}, []
+    for given in request["decode"]:
+        video = {key: value for key, value in given.items() if key in known}
+        images, movie = given["images"], given["movie"]
+        video |= {"images": images and tuple(map(Path, images)), "movie": movie and Path(movie)}
+        videos.append(frameset.Video(**{key: tuple(v) if isinstance(v, list) else v for key, v in video.items()}))
+    split, folder = frameset.Split("test", tuple(videos)), Path(request["folder"])
+    model.ensemble.decode(split, folder, advance)
+    source = store.SplitSource(split)
+    return {n: str(store.map_path(folder, source, model.ensemble.view(n))) for n in model.ensemble.members}
+
+
 def main() -> None:
     folder, connection = sys.argv[1], Connection(int(sys.argv[2]))
 
@@ -93,7 +109,11 @@ def main() -> None:
         tell("result", model.ensemble.variant_name)
         while True:
             request = json.loads(connection.recv_bytes())
-            np.save("result.npy", _score(model, request, partial(tell, "advance")))
+            advance = partial(tell, "advance")
+            if "decode" in request:
+                tell("result", _decode(model, request, advance))
+                continue
+            np.save("result.npy", _score(model, request, advance))
             tell("result", None)
     except EOFError:  # the process that asked has ended
         return

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from registry.console import Bar, plural
+from registry.console import Bar, detail, plural
 from registry.runs.context import RunContext, Subset
 from registry.runs.members import Members, TrainedMember
 from registry.runs.result import OVERVIEW, figure_name
@@ -82,6 +82,8 @@ def _scores(context: RunContext, members: Members, subset: Subset, session: Sess
         known = {
             score: values for score, values in stored.items() if values is not None and len(values) == len(subset.index)
         }
+        reused = f"{len(known)} of {plural(len(wanted), 'score')}"
+        detail(f"{name}: {reused} of the {subset.name} frames reused from run {trained.run_id}")
         if missing := [score for score in wanted if score not in known]:
             started = time.perf_counter()
             known |= _score(trained, missing, subset, session, leave_out=subset is context.normal)

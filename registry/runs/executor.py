@@ -3,14 +3,14 @@
 import time
 from collections.abc import Iterable, Sequence
 
-from registry.console import Bar, duration, say
+from registry.console import Bar, detail, duration, plural, say, whole
 from registry.models.versions import Versions
 from registry.runs.context import Request, RunContext, Subset, Timing, announce, prepare
 from registry.runs.evaluation import calibrated, evaluate, fuse, score_targets
 from registry.runs.records import log_members, log_results, open_run, register
 from registry.runs.result import Result, present, stored_result
 from registry.runs.session import Session, ended, open_session
-from registry.runs.training import estimated_seconds, look_up, train
+from registry.runs.training import estimated_steps, look_up, train
 from registry.store.tracking import Tracking
 from vad.frames.store import map_path, open_frames
 from vad.images.view import View
@@ -39,19 +39,26 @@ def execute(context: RunContext, session: Session, say_time: bool = False) -> Re
             return result
         members = look_up(context, session)
         missing = [name for name in context.plan.members if name not in members]
+        steps: dict[str, float] = {}
         if missing:
             if say_time:
-                seconds = duration(estimated_seconds(context, missing, session.device))
-                say(f"  about {seconds} of training and scoring on this machine")
+                steps = estimated_steps(context, missing, session.device)
+                say(f"  about {duration(sum(steps.values()))} of training and scoring on this machine")
             session.engine.start()
         decode([(context, missing)], session)
         with ended(open_run(context, session)) as log:
-            trained = calibrated(context, train(context, members, log, session), session)
-            targets, normal = score_targets(context, trained, session)
+            detail(f"run {log.run_id} opened in {session.tracking.shown}")
+            with whole(context.plan.name, steps.items()):
+                trained = calibrated(context, train(context, members, log, session), session)
+                targets, normal = score_targets(context, trained, session)
             evaluation = evaluate(context, fuse(context, targets, normal))
+            detail(f"{len(evaluation.sampled)} variants fused and measured")
             result = log_results(context, evaluation, trained, log, session)
             log_members(context, trained, targets[-1].members, log, session)
-            return register(context, evaluation, trained, result, log, session)
+            detail("figures, scores and pictures logged")
+            result = register(context, evaluation, trained, result, log, session)
+            detail(result.registered)
+            return result
 
 
 def finished(context: RunContext, tracking: Tracking) -> Result | None:
@@ -98,6 +105,9 @@ def _decode(parts: Iterable[tuple[Subset | None, RunContext, Sequence[str]]], se
         assert source is not None
         if all(map_path(folder, source, view).exists() for view in views):
             frames = open_frames(source, views, folder)
+            detail(
+                f"{subset.name}: {len(source):,} frames in {plural(len(views), 'view')} reused, as decoded before, from {folder}"
+            )
         else:
             with Bar(f"decode {subset.name}", len(source)) as bar:
                 frames = open_frames(source, views, folder, bar.advance)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 
-from registry.console import duration, interval, plural, say, table
+from registry.console import duration, interval, plural, say, table, whole
 from registry.data.datasets import open_frames_of
 from registry.entries.loading import all_experiments, experiments_folder
 from registry.runs.context import Request, RunContext, prepare, say_settings, told_labels
@@ -13,7 +13,7 @@ from registry.runs.executor import decode, execute, finished
 from registry.runs.records import open_run
 from registry.runs.result import Result, figure_name
 from registry.runs.session import Session, open_session
-from registry.runs.training import MemberTraining, estimated_seconds, train_all
+from registry.runs.training import MemberTraining, estimated_steps, train_all
 from registry.store.connection import explain
 from registry.store.retries import mendable
 from vad.errors import InputError
@@ -53,13 +53,14 @@ def run_queue(experiments: Sequence[str], request: Request) -> list[Ended]:
     contexts = _prepare_all(experiments, request)
     with open_session(contexts) as (session, contexts):
         queue = _plan(contexts, session)
-        _announce(queue, session)
+        steps = _announce(queue, session)
         decode([(planned.context, planned.trains) for planned in queue if planned.done is None], session)
         if any(planned.trains for planned in queue):
             session.engine.start()
-        if session.engine.parallel:
-            _train_ahead([planned for planned in queue if planned.trains], session)
-        return _work_off(queue, session)
+        with whole(plural(len(queue), "experiment"), steps):
+            if session.engine.parallel:
+                _train_ahead([planned for planned in queue if planned.trains], session)
+            return _work_off(queue, session)
 
 
 def _prepare_all(experiments: Sequence[str], request: Request) -> list[RunContext]:
@@ -97,8 +98,8 @@ def _plan(contexts: Sequence[RunContext], session: Session) -> list[_Planned]:
     return queue
 
 
-def _announce(queue: Sequence[_Planned], session: Session) -> None:
-    """Say what will be trained, what is reused and why, and how long it will take."""
+def _announce(queue: Sequence[_Planned], session: Session) -> list[tuple[str, float]]:
+    """Say what will be trained, what is reused and why, and how long it will take; return the steps and their seconds."""
     first = queue[0].context
     data, to_train = first.data, sum(len(planned.trains) for planned in queue)
     place = f"{data.name} ({data.place}), profile {first.loaded.profile}, {told_labels(data)}"
@@ -106,21 +107,24 @@ def _announce(queue: Sequence[_Planned], session: Session) -> None:
     say_settings(first)
     if to_train:
         say("timing a batch of each kind of network that is to be trained ...")
-    rows, total, reused = [], 0.0, 0
+    rows, reused = [], 0
+    steps: list[tuple[str, float]] = []
     for planned in queue:
-        seconds = estimated_seconds(planned.context, planned.trains, session.device)
+        its = estimated_steps(planned.context, planned.trains, session.device)
         trains = f"{len(planned.trains)} to train" if planned.trains else "nothing to train"
         origins = ", ".join(f"{count} {origin}" for origin, count in planned.reused.items())
-        time = duration(seconds) if planned.trains else ""
+        time = duration(sum(its.values())) if planned.trains else ""
         rows.append([planned.context.plan.name, "done already" if planned.done else trains, time, origins])
-        total += seconds
+        steps += its.items()
         reused += planned.reused.total()
     say(table(["experiment", "members", "time", "reused"], rows))
     if to_train:
+        total = sum(seconds for _, seconds in steps)
         say(
             f"{plural(to_train, 'member')} to train, {reused} reused; about {duration(total)} of training and scoring, "
             "less where it stops early. It can be stopped at any time; the same command resumes it."
         )
+    return steps
 
 
 def _train_ahead(queue: Sequence[_Planned], session: Session) -> None:

@@ -262,7 +262,12 @@ def register(
         outcome = "now production" if decision.promote else "not promoted"
         said = f"{name} {state} {version.uri}; {outcome}: {decision.reason}"
         number = version.number
-        log.tags({"vad.version": version.number, "vad.decision": decision.reason})
+        log.tags(
+            {
+                "vad.version": version.number,
+                "vad.decision": f"{'promoted' if decision.promote else 'refused'}: {decision.reason}",
+            }
+        )
     result = replace(result, version=number, registered=said)
     log.text(FILE, json.dumps(asdict(result), indent=2))
     return result

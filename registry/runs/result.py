@@ -102,7 +102,10 @@ def describe(entry: Entry, result: Result | None, log: RunLog, trained: bool = T
     """A run's description as Markdown: result, hypothesis, reference, the table of variants, the pictures; losses where members were `trained`."""
     lines = []
     if result is not None and (top := result.variants[result.best]):
-        lines += [f"**Result.** `{result.best}`: {figure_name(result.figure)} {_with_interval(top)}", ""]
+        # MLflow's UI folds a description after a few lines, and the table with it.
+        others = ", ".join(f"`{name}` {m.ap:.4f}" for name, m in [*result.variants.items()][1:3] if m)
+        then = f"; then {others}" if others else ""
+        lines += [f"**Result.** `{result.best}`: {figure_name(result.figure)} {_with_interval(top)}{then}", ""]
     lines += [f"**Hypothesis.** {entry.hypothesis}", ""]
     if entry.reference.ap is not None:
         lines += [f"**Reference.** {entry.reference.ap:.4f} AP ({entry.reference.source or 'source not named'})", ""]

@@ -12,7 +12,7 @@ import torch
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-from registry.console import Bar, say
+from registry.console import Bar, detail, say
 from registry.engines.base import Engine, open_engine
 from registry.runs.context import RunContext, Subset
 from registry.runs.members import MemberStore
@@ -24,6 +24,7 @@ from vad.frames.repaired import read_evidence
 from vad.frames.store import Frames, map_path
 from vad.images.view import View
 from vad.inputs import Samples
+from vad.system.devices import device
 from vad.system.files import replacing
 
 
@@ -98,11 +99,11 @@ def ended(log: RunLog) -> Iterator[RunLog]:
 def open_session(contexts: Sequence[RunContext]) -> Iterator[tuple[Session, list[RunContext]]]:
     """Engine and tracking store for the runs of one command, and the runs. However the block ends, none stays RUNNING."""
     request = contexts[0].request
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    engine = open_engine(request.engine, request.gpu_share, device)
+    engine = open_engine(request.engine, request.gpu_share, chosen := device())
+    detail(f"device {chosen}, engine {request.engine}")
     tracking = Tracking(new=True)
     store = MemberStore(tracking, request.home)
-    session = Session(tracking, store, engine, device, request.home)
+    session = Session(tracking, store, engine, chosen, request.home)
     digest = digest_of({"works": sorted(context.digest for context in contexts)})
     file = request.home / "forced" / digest[:24]
     mark = _force_mark(file) if request.force else ""

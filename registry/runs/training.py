@@ -227,13 +227,15 @@ class _Curve:
         self._sent |= {epoch.number for epoch in new}
 
 
-def estimated_seconds(context: RunContext, names: Iterable[str], device: torch.device) -> float:
-    """Seconds, roughly, of training these members for all epochs (early stopping may make it less) and scoring by them."""
-    total = 0.0
+def estimated_steps(context: RunContext, names: Iterable[str], device: torch.device) -> dict[str, float]:
+    """Seconds, roughly, of training these members for all epochs (or less, where it stops early) and scoring by them, by bar."""
+    steps: dict[str, float] = {}
     for member in (context.plan.members[name] for name in names):
         kind = member.kind_of_input()
         assert context.train is not None
         fitted = len(kind.reach(context.train.index, training=True))
         scored = sum(len(kind.reach(target.index)) for target in context.targets)
-        total += member.detector().seconds(fitted, scored, device)
-    return total
+        detector = member.detector()
+        steps[f"train {member.name}"] = detector.seconds(fitted, 0, device)
+        steps[f"score {member.name}"] = detector.seconds(0, scored, device)
+    return steps

@@ -24,10 +24,11 @@ import requests
 from mlflow.entities import LoggedModelOutput, Metric
 from mlflow.exceptions import MlflowException
 
-from registry.console import duration, say
+from registry.console import detail, duration, say
 from registry.signals import postpone_stop
 from registry.store.address import sqlite_path
 from registry.store.mlflow_private import reading
+from registry.store.tags import plain, stored
 from vad.errors import InputError
 
 PAGE = 1000  # the most metrics that MLflow takes at once
@@ -95,6 +96,9 @@ class Retries:
         spent = time.monotonic() - begun
         limit = self._limit if _waits.get() and not self._given_up else _UNTOLD_SECONDS
         reason = _reason(error)
+        detail(
+            f"{self._who} {reason}: attempt {attempts + 1} failed after {spent:.1f} s ({' '.join(str(error).split()):.200})"
+        )
         # An attempt may take long itself, as at a database that is locked.
         if spent >= min(limit, _UNTOLD_SECONDS):
             with self._lock:
@@ -149,7 +153,13 @@ class RetryingClient:
 
     def runs(self, experiment_ids: list[str], condition: str) -> Iterator[Any]:
         """Yield the runs for which a condition holds, newest first, a page whenever one is used up."""
-        return _pages(self._repeated("search_runs"), experiment_ids, condition, order_by=["start_time DESC"])
+        return map(
+            _named, _pages(self._repeated("search_runs"), experiment_ids, condition, order_by=["start_time DESC"])
+        )
+
+    def get_run(self, run_id: str) -> Any:
+        """Return a run, its tags by the program's names."""
+        return _named(self._repeated("get_run")(run_id))
 
     def log_points(self, run_id: str, points: Sequence[Any], model_id: str | None = None) -> None:
         """Log values (`key`, `value`, `timestamp` in ms, `step`) of a run, or of its logged model."""
@@ -164,9 +174,10 @@ class RetryingClient:
     def create_run(self, experiment_id: str, started: int | None, tags: dict[str, str], name: str) -> Any:
         """Make a run, once: a lost one is known by its moment and its tags."""
         moment = started or int(time.time() * 1000)
+        tags = {stored(name): value for name, value in tags.items()}
         query = [experiment_id], f"attributes.start_time = {moment}"
         lost = self._lost("search_runs", *query, matching=lambda run: tags.items() <= run.data.tags.items())
-        return self._retries(lambda: self._client.create_run(experiment_id, moment, tags, name), lost)
+        return _named(self._retries(lambda: self._client.create_run(experiment_id, moment, tags, name), lost))
 
     def create_logged_model(self, experiment_id: str, name: str, source_run_id: str, *more: Any, **named: Any) -> Any:
         """Make a logged model, once: a lost one is known by its run, and that nothing was done with it."""
@@ -207,6 +218,14 @@ class RetryingClient:
 
         if not self._retries(made):
             self._retries(lambda: self._client.log_outputs(run_id, [LoggedModelOutput(model_id, 0)]), made)
+
+
+def _named(run: Any) -> Any:
+    """Return a run with the program's names of its tags in the place of the store's."""
+    tags = plain(run.data.tags)
+    run.data.tags.clear()
+    run.data.tags.update(tags)
+    return run
 
 
 def _limit() -> float:

@@ -14,6 +14,7 @@ from registry.store.address import local_path
 from registry.store.processes import Lease
 from registry.store.record import as_tags, recorded
 from registry.store.retries import RetryingClient, impatient
+from registry.store.tags import stored
 from vad.system.files import sha256
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
@@ -45,7 +46,7 @@ class RunLog:
             self.run_id,
             metrics=[Metric(key, float(value), now, 0, model_id=model) for key, value in (metrics or {}).items()],
             params=[Param(key, value) for key, value in new.items()],
-            tags=[RunTag(key, str(value)[:8000]) for key, value in (tags or {}).items()],
+            tags=[RunTag(stored(key), str(value)[:8000]) for key, value in (tags or {}).items()],
         )
         self._params |= new
 

@@ -1,12 +1,12 @@
 """Runs in MLflow, found again by the digests in their tags: a parent run is an entry on some data, a child run a member."""
 
+import heapq
 import json
 import os
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,6 +23,7 @@ from registry.store.processes import ALIVE, Lease, now, process_gone, this_proce
 from registry.store.record import Altered, recorded
 from registry.store.retries import Retries, RetryingClient, Silent, equals, impatient
 from registry.store.runlog import RunLog
+from registry.store.tags import stored
 from vad.errors import InputError
 from vad.system.files import require_writable, sha256
 
@@ -122,7 +123,7 @@ class Tracking:
 
     def _open(self, run: Run) -> RunLog:
         # Not by the patient client: who renews a lease neither waits nor tells of an outage.
-        lease = Lease(lambda: mlflow.MlflowClient(self.uri).set_tag(run.info.run_id, ALIVE, now()))
+        lease = Lease(lambda: mlflow.MlflowClient(self.uri).set_tag(run.info.run_id, stored(ALIVE), now()))
         return RunLog(self.client, run, lease)
 
     def _take_up(self, run_id: str, tags: Mapping[str, Any]) -> bool:
@@ -216,12 +217,19 @@ class Tracking:
     ) -> list[Found]:
         """Return runs of a kind, newest first."""
         wanted = {"vad.kind": kind, **({"vad.digest": digest} if digest else {}), **(tags or {})}
-        query = " and ".join(equals(f"tags.`{key}`", value) for key, value in wanted.items())
+        # By the names of this version, and by those of earlier ones.
+        names = [{key: name(key) for key in wanted} for name in (stored, str)]
+        queries = {" and ".join(equals(f"tags.`{of[key]}`", value) for key, value in wanted.items()) for of in names}
 
         def search(ids: list[str]) -> list[Found]:
-            runs = self.client.runs(ids, query) if ids else iter(())
-            found = (r for r in runs if r.info.status in statuses and wanted.items() <= r.data.tags.items())
-            return [self._found(run) for run in islice(found, most)]
+            found: dict[str, Found] = {}
+            each = [self.client.runs(ids, query) for query in queries] if ids else []
+            for run in heapq.merge(*each, key=lambda run: run.info.start_time, reverse=True):
+                if run.info.status in statuses and wanted.items() <= run.data.tags.items():
+                    found.setdefault(run.info.run_id, self._found(run))
+                if len(found) == most:
+                    break
+            return list(found.values())
 
         known = [experiment_id] if experiment_id else list(self._experiments)
         found = search(known)

@@ -19,6 +19,7 @@ import pytest
 
 from registry.maintenance import doctor
 from registry.store.processes import ALIVE
+from registry.store.tags import stored
 from vad.system.processes import machine, own_mark
 
 GONE = f"4194304-1-{machine()}"  # no system gives a process this number
@@ -129,7 +130,7 @@ def test_runs_whose_process_is_gone_are_marked(workspace):
 
     log = tracking.open_run(run.experiment_id, "experiment", "d", "tiny", {})
     log.tags({"vad.host": "elsewhere"})
-    tracking.client.delete_tag(log.run_id, ALIVE)  # as earlier versions left it
+    tracking.client.delete_tag(log.run_id, stored(ALIVE))  # as earlier versions left it
     assert "sound: 1 run," in workspace.done("doctor")
     with closing(sqlite3.connect("mlflow.db")) as opened, opened:
         opened.execute("UPDATE runs SET start_time = start_time - 8 * 86400000")

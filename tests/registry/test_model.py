@@ -106,7 +106,7 @@ def test_rows_may_come_in_any_order_and_a_bad_one_is_named(finished, tmp_path):
 def test_frames_can_be_scored_without_a_table_and_by_their_own_percentiles(finished, tmp_path):
     model = Versions(finished.tracking()).load(Versions(finished.tracking()).resolve("production"))
     frames = read_frameset(finished.folder / "data", tmp_path)
-    maps = open_frames(SplitSource(frames.test), model.ensemble.sizes(), tmp_path / "maps")
+    maps = open_frames(SplitSource(frames.test), model.ensemble.views(), tmp_path / "maps")
     stored = model.ensemble.score(maps, frames.test.index, model.device)
     _, expected = _run_scores(finished, tmp_path)
     np.testing.assert_allclose(stored, expected, rtol=0, atol=1e-6)

@@ -173,8 +173,9 @@ def test_a_database_that_is_locked_is_waited_for(workspace):
     holder = sqlite3.connect("mlflow.db", check_same_thread=False)
     holder.execute("BEGIN EXCLUSIVE")
     threading.Timer(8, holder.rollback).start()  # longer than SQLite waits by itself
-    result = workspace.vad("leaderboard")
+    result = workspace.vad("-v", "leaderboard")
     assert result.exit_code == 0, result.output
+    assert "mlflow.db is locked by another program: attempt 1 failed after " in result.stderr
     assert "mlflow.db is locked by another program; waiting up to 10 min" in result.stderr
     assert "answers again, after " in result.stderr
 

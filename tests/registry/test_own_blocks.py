@@ -7,10 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import pytest
 
 DOCS = Path(__file__).parents[2] / "docs" / "extending.md"
-NET, STEP, LOSS = re.findall(r"```python\n(.*?)```", DOCS.read_text(), re.DOTALL)
+NET, STEP, LOSS, REPAIR = re.findall(r"```python\n(.*?)```", DOCS.read_text(), re.DOTALL)
 
 
 def vad(folder, *arguments, **environment):
@@ -27,20 +28,25 @@ def done(folder, *arguments, **environment):
 
 @pytest.fixture
 def project(workspace, edit):
-    """A project whose entry uses a network, a step and a loss of its own."""
+    """A project whose entry uses a network, a step, a loss and a repair of its own."""
     (workspace.folder / "blocks").mkdir()
     (workspace.folder / "blocks" / "my_net.py").write_text(NET)
     (workspace.folder / "blocks" / "hold.py").write_text(STEP)
     (workspace.folder / "blocks" / "charbonnier.py").write_text(LOSS)
+    (workspace.folder / "blocks" / "brighten.py").write_text(REPAIR)
+    dark = workspace.folder / "data" / "Dataset" / "testing_videos" / "03" / "frame_00002.jpg"
+    cv2.imwrite(str(dark), cv2.imread(str(dark)) // 2)
     (workspace.folder / "blocks" / "_scratch.py").write_text("this is no Python")
     edit("small: {model: fully_conv_ae, size: 32, output: tanh,", "small: {model: my_net, width: 4, size: 32,")
     edit("[{gaussian: 1}, {normalize: 100}]", "[{hold: 3}]")
     edit("loss: mse", "loss: charbonnier")
+    edit("name: tiny", "name: tiny\nrepair: brighten")
     return workspace.folder
 
 
 def test_they_train_register_and_score_where_the_folder_is_not(project):
-    done(project, "run", "tiny", "--data", "data")
+    ran = vad(project, "run", "tiny", "--data", "data")
+    assert ran.returncode == 0 and "repair brighten: 1 of 30 test frames" in ran.stderr, ran.stderr
     done(project, "submit", "--out", "before.csv")
     changed = NET.replace("relu()", "sigmoid()")
     (project / "blocks" / "my_net.py").write_text(changed)
@@ -69,7 +75,7 @@ def test_an_unknown_block_names_the_folder_that_was_searched(project, edit_entry
     for unknown in ('unknown model "my_nett"; did you mean "my_net"?', 'unknown error "largest"'):
         (line,) = [line for line in lines if unknown in line]
         assert (
-            "your own blocks were looked for in blocks/ (charbonnier.py, hold.py, my_net.py)" in line
+            "your own blocks were looked for in blocks/ (brighten.py, charbonnier.py, hold.py, my_net.py)" in line
             and "docs/extending.md" in line
         )
     shutil.move(project / "blocks", project / "elsewhere")

@@ -9,7 +9,7 @@ import pytest
 from registry.entries.loading import load_entry
 from registry.entries.plan import make_plan
 from vad.data.tables import read_scores
-from vad.scoring.pipeline import Stream, run_pipeline
+from vad.scoring.pipeline import Scored, Stream, run_pipeline
 
 FOLDER = Path(__file__).resolve().parents[3] / "shared" / "data" / "reference-scores"
 AP = {
@@ -61,7 +61,7 @@ def test_the_flow_experiments_fusions_follow_from_its_two_streams():
     index, rgb = read_scores(FOLDER / "rgb_only.csv")
     _, flow = read_scores(FOLDER / "flow_only.csv", index)
     streams = {name: Stream((), None, (), f"{name}.csv") for name in ("rgb", "flow")}
-    found = run_pipeline(streams, plan.variants, {}, {"rgb": rgb, "flow": flow}, index).variants
+    found = run_pipeline(streams, plan.variants, Scored(index, {}, {"rgb": rgb, "flow": flow})).variants
 
     expected = {"rgb_only": rgb, "flow_only": flow, "product_fusion": read_scores(FOLDER / "product_fusion.csv")[1]}
     mixes = {"max_fusion": np.maximum(rgb, flow)}

@@ -40,7 +40,7 @@ def test_the_video_holds_every_frame_with_its_error_its_score_and_a_moving_curso
     monkeypatch.setattr(Scene, "draw", noted)
     result = finished.vad("render", "01", "--data", "data", "--out", "seen.mp4", "--fps", "5")
     text = result.stdout
-    assert re.search(r"score, ([23]) networks +(\1)0 frames in ", result.stderr), "each scores all ten"
+    assert re.search(r"score, ([23]) members +(\1)0 frames in ", result.stderr), "each scores all ten"
     assert f"wrote seen.mp4: {N} frames, {SIZE[0]} x {SIZE[1]}, " in text
     assert "by model version 1, " in text
     frames = _read(Path("seen.mp4"))

@@ -44,6 +44,11 @@ def test_a_run_logs_parent_children_figures_and_files(finished, tmp_path):
     assert parent.tags["vad.variant_chosen_by"] == "ap on the labelled test frames"
     assert parent.tags["vad.reference_ap"] == "0.5000"
     assert parent.experiment.startswith("data ap ")
+    first = parent.tags["mlflow.note.content"].splitlines()[0]
+    best, other = sorted(("max", "small_only"), key=lambda name: -parent.metrics[f"ap.{name}"])
+    assert re.match(
+        rf"\*\*Result\.\*\* `{best}`: AP [01]\.\d+ \[.*\]; then `{other}` {parent.metrics[f'ap.{other}']:.4f}$", first
+    )
     assert "A red box does not belong here." in parent.tags["mlflow.note.content"]
 
     resolved = yaml.safe_load(tracking.fetch(parent.run_id, "resolved.yaml", tmp_path).read_text())
@@ -188,6 +193,7 @@ def test_without_labels_a_proxy_is_measured_and_never_called_ap(workspace):
     text = workspace.done("run", "tiny", "--data", "data", "--labels", "none")
     assert "proxy AP" in text
     assert "is not the AP of the test frames" in text
+    assert "  proxy AUC  " in workspace.done("leaderboard") and "  AUC  " not in workspace.done("leaderboard")
     (parent,) = _runs(workspace.tracking(), "experiment")
     assert "proxy_ap" in parent.metrics
     assert not [name for name in parent.metrics if name == "ap" or name.startswith("ap.")]

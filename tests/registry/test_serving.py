@@ -27,8 +27,10 @@ from registry.models.versions import Versions
 from tests.registry.conftest import LOOPBACK, listening
 from vad.catalog import Named
 from vad.data.tables import read_scores
-from vad.detectors.member import Member, Training
+from vad.detectors.member import Member
+from vad.detectors.training.recipe import Training
 from vad.errors import InputError
+from vad.images.view import square
 from vad.inputs import INPUTS
 from vad.scoring.ensemble import Ensemble, save
 from vad.scoring.pipeline import Stream, Variant
@@ -287,7 +289,7 @@ def test_python_gets_the_same_message(finished):
 
 def test_too_few_frames_for_a_model_that_looks_at_several(tmp_path):
     recipe = Training("mse", "adam", 1e-3, 0.0, None, 1, None, 0.0, "best", "fp32", 4)
-    member = Member("clips", "conv3d_ae", (("latent", 4),), INPUTS.named("clip", {"frames": 8}), 16, 1, recipe)
+    member = Member("clips", "conv3d_ae", (("latent", 4),), INPUTS.named("clip", {"frames": 8}), square(16), 1, recipe)
     weights = tmp_path / "weights.safetensors"
     save_tensors(weights, member.build().state_dict(), {})
     streams = {"clips": Stream(("clips-1",), Named("max"), ())}

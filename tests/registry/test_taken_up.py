@@ -16,6 +16,7 @@ from registry.runs import executor
 from registry.runs.members import MemberStore
 from registry.store import processes
 from registry.store.processes import ALIVE, LEASE, this_process
+from registry.store.tags import stored
 from registry.store.tracking import Tracking
 from vad.system.processes import machine, own_mark, started
 
@@ -160,7 +161,7 @@ def test_a_run_of_another_container_is_gone_when_its_lease_is_over(workspace, ag
     log.tags(HERE)
     log._lease.end()
     if age is None:  # as earlier versions left it
-        tracking.client.delete_tag(log.run_id, ALIVE)
+        tracking.client.delete_tag(log.run_id, stored(ALIVE))
     else:
         log.tags({ALIVE: time.time() - age})
     doctor = workspace.vad("doctor")
@@ -192,7 +193,7 @@ def test_a_lease_is_renewed_while_a_run_is_open_whatever_the_store_says(workspac
     log.tags({ALIVE: "0"})
     _until(lambda: tracking.get(log.run_id).tags[ALIVE] != "0")
     log.end("FINISHED")
-    assert not log._lease._thread.is_alive() and set(tried) == {ALIVE}
+    assert not log._lease._thread.is_alive() and set(tried) == {stored(ALIVE)}
 
 
 def test_a_store_that_hangs_holds_up_no_end(workspace, monkeypatch):

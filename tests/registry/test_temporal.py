@@ -75,7 +75,7 @@ def test_from_run_to_predictions_and_what_is_kept_for_the_next(temporal, tmp_pat
     shutil.copy(files["still-1"], files["flow-1"])
     known = json.loads(runs["flow-1"].tags["vad.files"])
     known["checkpoints/flow/seed-1/weights.safetensors"] = runs["still-1"].tags["vad.weights_sha256"]
-    workspace.tracking().client.set_tag(runs["flow-1"].run_id, "vad.files", json.dumps(known))
+    workspace.tracking().client.set_tag(runs["flow-1"].run_id, "mlflow.vad.files", json.dumps(known))
     shutil.rmtree(next(Path("mlartifacts").rglob(f"{runs['flow-1'].run_id}/**/scores")))
     message = workspace.refused("run", "temporal", "--data", "data", "--set", "members.flow.seeds=[1]")
     assert "weights do not fit the network" in message

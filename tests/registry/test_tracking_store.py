@@ -155,7 +155,7 @@ def test_who_only_looks_needs_nothing_that_can_be_written(trained):
     shutil.rmtree(".vad/index", ignore_errors=True)
     with closing(sqlite3.connect("mlflow.db")) as opened, opened:  # what can only be looked at stays as it is
         opened.execute("UPDATE runs SET status = 'RUNNING' WHERE name = 'small-1'")
-        opened.execute("UPDATE tags SET value = 0 WHERE key = 'vad.pid'")
+        opened.execute("UPDATE tags SET value = 0 WHERE key = 'mlflow.vad.pid'")
     with read_only(trained.folder):
         assert not os.access("mlflow.db", os.W_OK)
         for command in LOOKING:

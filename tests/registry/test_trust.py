@@ -6,7 +6,7 @@ import re
 import shutil
 from pathlib import Path
 
-from registry.models.versions import NAME, Versions
+from registry.models.versions import ALL, NAME, Versions
 from registry.store.tracking import Tracking
 
 
@@ -152,13 +152,15 @@ def test_a_version_without_its_facts_is_refused(trained):
     client = Tracking().client
     append(next(Path("mlartifacts").rglob("m-*/artifacts/code/vad/data/frame_index.py")))
     for change in (
-        lambda: client.set_model_version_tag(NAME, "1", "vad", "{not json"),
-        lambda: client.delete_model_version_tag(NAME, "1", "vad"),
+        lambda: client.set_model_version_tag(NAME, "1", ALL, "{not json"),
+        lambda: client.delete_model_version_tag(NAME, "1", ALL),
     ):
         change()
         for command in (["submit", "--data", "data"], ["serve"], ["export", "parcel", "--model", "1"]):
             message = trained.refused(*command)
-            assert message.startswith("Error: models:/vad-ensemble/1 has lost its facts (its tag `vad` is gone or was")
+            assert message.startswith(
+                "Error: models:/vad-ensemble/1 has lost its facts (its tag `mlflow.vad` is gone or was"
+            )
             assert "FORCE=1" in message
         assert "has lost its facts" in trained.vad("doctor").stdout
 
@@ -167,8 +169,8 @@ def test_a_run_without_the_record_of_its_files_is_not_reused(trained):
     client = Tracking().client
     for kind in ("experiment", "member"):
         for run in Tracking().find(kind):
-            client.delete_tag(run.run_id, "vad.files")
-    assert "has lost the record of its files (its tag vad.files)" in trained.vad("doctor").stdout
+            client.delete_tag(run.run_id, "mlflow.vad.files")
+    assert "has lost the record of its files (its tag mlflow.vad.files)" in trained.vad("doctor").stdout
     result = trained.vad("run", "tiny", "--data", "data")
     assert result.exit_code == 0, result.output
     assert result.stderr.count("  train ") == 3

@@ -19,7 +19,7 @@ FOLDER = "VAD_BLOCKS"  # the environment variable with the folder; by default it
 
 def load_project() -> None:
     """Import the blocks of the project that a command works in. Raises InputError as `load` does, and for a folder that is not there."""
-    folder = Path(os.environ.get(FOLDER) or "blocks").resolve()
+    folder = Path(os.path.expandvars(os.environ.get(FOLDER) or "blocks")).expanduser().resolve()
     if folder.is_dir():
         if str(folder) not in __path__:
             __path__.append(str(folder))

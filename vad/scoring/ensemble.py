@@ -18,12 +18,13 @@ import torch
 from vad.blocks import load as load_blocks
 from vad.catalog import Named
 from vad.data.frame_index import FrameIndex, Values
+from vad.data.frameset import Split
 from vad.detectors.member import SCORING_CODE, Member, digest_of, named_code
 from vad.detectors.training.recipe import Training
 from vad.errors import InputError
-from vad.frames.store import Frames
+from vad.frames.store import Advance, Frames, SplitSource, open_frames
 from vad.images.view import View, from_plain
-from vad.repair import REPAIRS, FittedRepair, from_arrays, to_arrays
+from vad.repair import FittedRepair, from_arrays, to_arrays
 from vad.scoring.frame_scores import Calibration, Explained, Way, explain, score
 from vad.scoring.pipeline import Fitted, Scored, Stream, Variant, code_of_steps, run_pipeline
 from vad.scoring.reductions import FrameScore, MapScore
@@ -59,6 +60,10 @@ class Ensemble:
         return sorted(
             {self.view(name) for name in self.members}, key=lambda view: (view.height * view.width, view.label)
         )
+
+    def decode(self, split: Split, folder: Path, advance: Advance | None = None) -> dict[View, Frames]:
+        """Return the frames of a split, repaired, in each of `views`: from the store in this folder, or decoded into it."""
+        return open_frames(SplitSource(split), self.views(), folder, advance)
 
     def score(
         self,
@@ -184,7 +189,7 @@ def load(folder: Path) -> Ensemble:
 def read_views(folder: Path) -> dict[str, View]:
     """Return how each member of a saved ensemble sees test frames; older models have squares in colour alone.
 
-    Raises InputError for a repair that this program does not know.
+    Its repairs need not be known here: such frames are decoded by the model's own code.
     """
     content = json.loads((folder / "ensemble.json").read_text())
     repairs = _repairs(folder, content)
@@ -195,10 +200,7 @@ def read_views(folder: Path) -> dict[str, View]:
 
 
 def _repairs(folder: Path, content: Mapping[str, Any]) -> tuple[FittedRepair, ...]:
-    named = [_named(value) for value in content.get("repairs", [])]
-    for repair in named:
-        REPAIRS[repair.name]
-    if not named:
+    if not (named := [_named(value) for value in content.get("repairs", [])]):
         return ()
     arrays = {key: tensor.numpy() for key, tensor in load_tensors(folder / "repairs.safetensors")[0].items()}
     return from_arrays(named, arrays)
