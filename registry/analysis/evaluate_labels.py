@@ -1,6 +1,7 @@
 """Which frames are labelled, for scores that come without a data set: by the labels themselves, by the scores, or by `--data`."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +43,9 @@ def labelled_frames(
     if form is avenue:
         return _from_masks(place, _scored(given), memory, first_frame)
     if form is table:
+        if (scored := _scored(given)) is not None:
+            with suppress(InputError):  # most files score every labelled frame, and the labels are read but once
+                return Labelled(scored, read_labels(place, scored, memory, first_frame))
         index = read_table(place, "Label").index
     elif form is None:
         index = FrameIndex(np.zeros(1, np.int64), np.zeros(1, np.int64))  # `read_labels` says what is wrong

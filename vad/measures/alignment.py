@@ -47,7 +47,10 @@ def align(given: Sequence[VideoScores], index: FrameIndex, source: str, spacing:
                 count = (
                     "1 frame of video {} has" if len(unknown) == 1 else f"{len(unknown):,} frames of video {{}} have"
                 )
-                raise InputError(f"{source}: {count.format(name)} no label ({some}); are the labels of another set?")
+                shifted = [by for by in (-1, 1) if np.isin(part.frames + by, frames).all()]
+                fix = {-1: "subtract 1 from its numbers", 1: "add 1 to its numbers"}
+                hint = f"is it shifted by one? Then {fix[shifted[0]]}" if shifted else "are the labels of another set?"
+                raise InputError(f"{source}: {count.format(name)} no label ({some}); {hint}")
         elif len(part.values) > length:
             more = f"{source} has {len(part.values):,} scores of video {name}, which has {length:,} labelled frames"
             raise InputError(f"{more}; are the labels of another set?")
