@@ -18,7 +18,7 @@ _MODULES = {
     "vad.blocks": "",
     "vad.data": "frame_index frameset layouts names scores tables",
     "vad.data.datasets": "base clips common halves nwpu shanghaitech street_scene ubnormal ucsd",
-    "vad.data.labels": "annotations arrays avenue base find intervals mask_images matlab table tracks",
+    "vad.data.labels": "annotations arrays avenue base find intervals known mask_images matlab table tracks",
     "vad.detectors": "base member",
     "vad.detectors.banks": "base nearest_cells",
     "vad.detectors.networks": "base conv3d_ae conv_ae convlstm detector errors fully_conv_ae halving unet_ae",

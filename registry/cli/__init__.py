@@ -25,7 +25,7 @@ from vad.system.files import abandon
 
 _SECTIONS: dict[str, tuple[click.Command, ...]] = {
     "Run": (entries.run,),
-    "Before a run": (entries.check, entries.show, entries.data, insight.why),
+    "Before a run": (entries.check, entries.show, entries.data, entries.convert, insight.why),
     "Runs side by side": (insight.leaderboard, insight.compare, insight.reproduce, insight.journey, insight.ui),
     "From the registered model": (models.submit, models.serve, models.render),
     "Predictions": (measuring.evaluate, models.record, models.explain),

@@ -104,7 +104,8 @@ def labels_of(frames: FrameSet, labels: str | None, home: Path, first_frame: int
     sizes = {video.id: video.size for video in frames.test.videos if video.size is not None}
     known = read_labels(found, frames.test.index, memory, first_frame, movies, sizes)
     others = [] if labels else [path for path in other_labels(frames.root, frames.home) if path != found]
-    note = f"{found} counts; LABELS=path takes {', '.join(str(path) for path in others[:4])}"
+    here = ", ".join(str(path.relative_to(frames.root)) for path in others[:4])
+    note = f"other labels lie here, too: {here} (LABELS=path takes one of them)"
     return replace(known, notes=(*known.notes, *([note] if others else [])))
 
 

@@ -121,7 +121,7 @@ def test_a_movie_in_both_halves_is_told(workspace, picture, save_movie):
 def test_videos_may_have_any_name(workspace):
     (TRAIN / "02").rename(TRAIN / "normal_02")
     report = workspace.done("data", "data").splitlines()
-    assert [line.split()[:3] for line in report[4:6]] == [["train", "1", "10"], ["train", "normal_02", "10"]]
+    assert [line.split()[:3] for line in report[5:7]] == [["train", "1", "10"], ["train", "normal_02", "10"]]
 
 
 def test_labels_beside_the_videos_are_found(workspace):

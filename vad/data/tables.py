@@ -23,6 +23,7 @@ from vad.system.files import replacing, require_plain
 _ID = re.compile(rf"([^\x00-\x1f\x7f]*[^\s])_(\d{{1,{DIGITS}}})", re.ASCII)
 _NUMBER = re.compile(r"[-+]?((\d+\.?\d*|\.\d+)(e[-+]?\d+)?|nan|inf|infinity)", re.ASCII | re.IGNORECASE)
 _DELIMITERS = ",;\t"
+_USAGE = "usage"  # of a row on Kaggle's board, public or private
 _LONGEST = 10_000  # characters of a line
 
 
@@ -49,7 +50,8 @@ def read_table(path: Path, column: str, ids_alone: bool = False) -> Table:
     """Read a CSV of frame ids (`{video}_{frame}`) and one number each, in any order.
 
     The header is `Id` and `column` (for `Predicted`, any second name), or `video`, `frame` and it, in any case; a nameless first
-    column (pandas' index) is left out. With `ids_alone` the second column may hold anything, and the numbers are 0. Raises InputError.
+    column (pandas' index) is left out, and so is a last `Usage`, of Kaggle's solution files. With `ids_alone` the second column
+    may hold anything, and the numbers are 0. Raises InputError.
     """
     numbers: list[float] = []
     spelt: list[str] = []
@@ -70,6 +72,7 @@ def read_table(path: Path, column: str, ids_alone: bool = False) -> Table:
                 if len(cells) != len(names):
                     wanted = f"there must be {len(names)}: {', '.join(names)}"
                     raise InputError(f"{where}: {len(cells)} columns, but {wanted}")
+                cells = cells[:-1] if names[-1].casefold() == _USAGE else cells
                 cells = ["_".join(cells[:-1]), cells[-1]]
                 match = _ID.fullmatch(cells[0])
                 if not match or (match[1].isascii() and match[1].isdigit() and number_of(match[1]) is None):
@@ -92,7 +95,7 @@ def read_table(path: Path, column: str, ids_alone: bool = False) -> Table:
     if not numbers:
         raise InputError(f"{path} has no rows below its header")
     index, order = FrameIndex.named(*zip(*lines, strict=True))
-    form = Form(delimiter, (names[0], names[-1]), tuple(spelt))
+    form = Form(delimiter, (names[0], names[-2 if names[-1].casefold() == _USAGE else -1]), tuple(spelt))
     return Table(index, np.asarray(numbers, np.float64)[order], form, order)
 
 
@@ -130,9 +133,11 @@ def _header(line: str, path: Path, column: str, apart: bool) -> tuple[str, list[
         cells = [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter), [])]
         skip = int(len(cells) > 2 and (not cells[0] or cells[0].startswith("Unnamed:")))  # pandas' index
         names = cells[skip:]
-        wanted = column == "Predicted" or (names[-1:] and names[-1].casefold() == column.casefold())
+        behind = 1 if len(names) > 2 and names[-1].casefold() == _USAGE else 0
+        own = names[: len(names) - behind]
+        wanted = column == "Predicted" or (own[-1:] and own[-1].casefold() == column.casefold())
         known = [["id"], ["video", "frame"]] if apart else [["id"]]
-        if [name.casefold() for name in names[:-1]] in known and names[-1] and wanted:
+        if [name.casefold() for name in own[:-1]] in known and own[-1] and wanted:
             return delimiter, names, skip
     example = "3_12,1" if column == "Label" else "3_12,0.5"
     header = f"'Id,{column}', with rows such as {example}, or 'video,frame,{column}'"

@@ -156,6 +156,13 @@ def test_labels_may_be_words(tmp_path):
     assert read_table(tmp_path / "l.csv", "Label").values.tolist() == [1, 0, 1]
 
 
+def test_kaggles_solution_file_is_a_table_of_labels(tmp_path):
+    """Its last column says which board a row is of; spaces behind commas do not matter."""
+    (tmp_path / "l.csv").write_text("ID, Label, Usage\n1_0, False, Public\n1_1, True, Private\n")
+    table = read_table(tmp_path / "l.csv", "Label")
+    assert (table.index.ids, table.values.tolist(), table.form.names) == (["1_0", "1_1"], [0, 1], ("ID", "Label"))
+
+
 def test_a_sample_gives_header_ids_and_order(tmp_path):
     (tmp_path / "sample.csv").write_text("ID;Label\n02_0001;0\n01_0003;0\n01_0001;0\n")
     sample = read_table(tmp_path / "sample.csv", "Predicted")

@@ -11,10 +11,21 @@ from vad.data.labels.annotations import read_annotations
 from vad.data.labels.avenue import MASKS
 from vad.data.labels.base import Asked, Form, Paths
 from vad.data.labels.find import DEMO_MARKER, find_labels, other_labels
+from vad.data.labels.known import extent, version_of
 from vad.errors import InputError
 from vad.images.digest_cache import DigestCache, Size
 
-__all__ = ["DEMO_MARKER", "FORMS", "MASKS", "find_labels", "other_labels", "read_annotations", "read_labels"]
+__all__ = [
+    "DEMO_MARKER",
+    "FORMS",
+    "MASKS",
+    "extent",
+    "find_labels",
+    "other_labels",
+    "read_annotations",
+    "read_labels",
+    "version_of",
+]
 
 # The first that takes a file or folder reads it; a file that none of the others takes is a CSV.
 FORMS: tuple[Form, ...] = (avenue, arrays, intervals, mask_images, tracks, annotations, table)
@@ -40,9 +51,7 @@ def read_labels(
     if form is None:
         raise InputError(f"LABELS={path} holds no {_FOLDERS}")
     found = form.read(Asked(path, index, memory, first_frame, movies or {}, sizes or {}))
-    labels = Labels(
-        found.values, str(path), first_frame if path.is_dir() or first_frame else None, found.notes, form.NAME
-    )
+    labels = Labels(found.values, str(path), None if form is table else first_frame, found.notes, form.NAME)
     if labels.values.all() or not labels.values.any():
         one = f"{path}: all {len(index):,} test frames are {'anomalous' if labels.values.any() else 'normal'}"
         fix = "mend the labels, or do without them (LABELS=none: a run then reports a proxy AP)"

@@ -136,7 +136,7 @@ def _whole(path: Path) -> Iterator[None]:
         with reading(path):
             yield
     except ValueError as error:
-        if "pickle" in str(error):
+        if "pickle" in str(error) or "Python objects" in str(error):
             raise InputError(refused) from None
         raise InputError(f"{path} is no file of arrays that can be read: {error}") from None
     except (EOFError, KeyError, zipfile.BadZipFile, MemoryError, TypeError, SyntaxError) as error:
