@@ -46,7 +46,7 @@ BAD = {
     "cut off": ("s.npy", lambda f: (np.save("s.npy", f.scores), Path("s.npy").write_bytes(Path("s.npy").read_bytes()[:-9])), "s.npy cannot be read as .npy"),
     "text with a word": ("s.txt", lambda f: Path("s.txt").write_text("0.5\nhigh\n"), "s.txt, line 2: 'high' is no finite number; write one score a line"),
     "mat of two": ("s.mat", lambda f: savemat("s.mat", {"a": f.scores, "b": f.scores}), "s.mat must hold one variable, numbers or a cell for each video; it holds a, b"),
-    "mat of nothing": ("s.mat", lambda f: Path("s.mat").write_text("text"), "s.mat cannot be read as .mat"),
+    "mat of nothing": ("s.mat", lambda f: Path("s.mat").write_text("text"), "s.mat is no MATLAB file (version 5 to 7) that can be read: its header is none; save it with -v7"),
     "empty folder": ("s", lambda f: Path("s").mkdir(), "s holds no scores; give a CSV (Id,Predicted), .npy, .npz, .mat"),
     "shifted by one": ("s.csv", lambda f: Path("s.csv").write_text("Id,Predicted\n" + "".join(f"{v}_{n + 1},0.5\n" for v in LENGTHS for n in range(LENGTHS[v]))), "s.csv: 1 frame of video 1 has no label (1_40); is it shifted by one? Then subtract 1 from its numbers"),
     "frames of another set": ("s.csv", lambda f: Path("s.csv").write_text("Id,Predicted\n1_0,0.1\n1_77,0.2\n"), "s.csv: 1 frame of video 1 has no label (1_77)"),

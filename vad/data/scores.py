@@ -2,8 +2,12 @@
 
 import math
 import re
+import struct
+import tokenize
+import warnings
 import zipfile
-from collections.abc import Iterable, Mapping
+import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vad.data.frame_index import Values
+from vad.data.labels.matlab import numbers_in
 from vad.data.tables import read_scores
 from vad.errors import InputError
 from vad.system.files import names_in, reading, require_plain
@@ -21,6 +26,9 @@ _ARRAYS = (".npy", ".npz", ".mat")
 _TEXTS = (".txt", ".csv")
 _UNNAMED = re.compile(r"arr_\d+")
 _DIGITS = re.compile(r"\d+")
+# What NumPy and the libraries below it raise for a damaged file.
+_DAMAGED: tuple[type[Exception], ...] = (ValueError, EOFError, KeyError, TypeError, OSError, RuntimeError, MemoryError)
+_DAMAGED += (SyntaxError, tokenize.TokenError, struct.error, zlib.error, zipfile.BadZipFile)
 _LAST_NUMBER = re.compile(r"(\d+)\D*\Z")
 
 
@@ -58,13 +66,13 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     try:
         if path.suffix.lower() == ".mat":
             return _from_matlab(path)
-        with reading(path):
+        with warnings.catch_warnings():  # of headers that are none
+            warnings.simplefilter("ignore")
             opened = np.load(path, allow_pickle=False)
-        if isinstance(opened, np.ndarray):
-            return {path.stem: opened}
-        with opened:
-            arrays = {name: opened[name] for name in opened.files}
-    except (ValueError, EOFError, KeyError, zipfile.BadZipFile, NotImplementedError, MemoryError) as error:
+            arrays = {path.stem: opened} if isinstance(opened, np.ndarray) else {n: opened[n] for n in opened.files}
+    except FileNotFoundError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from None
+    except _DAMAGED as error:
         if "pickle" in str(error).casefold():
             why = "it holds Python objects (a pickle), which could run any code and is never loaded"
             fix = "save numbers: numpy.savez(file, **{name: scores}) for several videos, numpy.save for one"
@@ -165,21 +173,9 @@ def _number(text: str) -> float | None:
 
 
 def _from_matlab(path: Path) -> dict[str, NDArray[Any]]:
-    from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
-
-    try:
-        with reading(path):
-            held: Mapping[str, Any] = loadmat(path)
-    except NotImplementedError:
-        raise InputError(f"{path} is of MATLAB 7.3 (HDF5); save it again with '-v7', or as .npz") from None
-    except (MatReadError, TypeError, IndexError, OSError) as error:
-        raise InputError(f"{path} cannot be read as .mat: {error}; write it again") from None
-    variables = {name: array for name, array in held.items() if not name.startswith("__")}
+    variables = numbers_in(path)
     if len(variables) != 1:
         found = ", ".join(variables) or "none"
         raise InputError(f"{path} must hold one variable, numbers or a cell for each video; it holds {found}")
-    ((name, array),) = variables.items()
-    if isinstance(array, np.ndarray) and array.dtype == object:
-        return {f"arr_{at}": np.asarray(cell) for at, cell in enumerate(array.ravel())}
-    return {name: np.asarray(array)}
+    ((name, arrays),) = variables.items()
+    return {name: arrays[0]} if len(arrays) == 1 else {f"arr_{at}": array for at, array in enumerate(arrays)}

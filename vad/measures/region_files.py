@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vad.data.labels.matlab import masks_in
 from vad.data.scores import read_arrays
 from vad.errors import InputError
 from vad.measures.regions import Truth, boxes_of, tracks_by_overlap
@@ -105,7 +106,7 @@ def _from_images(files: list[Path]) -> Masks:
 
 
 def _from_array(path: Path) -> Masks:
-    arrays = list(read_arrays(path).values())
+    arrays = masks_in(path) if path.suffix == ".mat" else list(read_arrays(path).values())
     if len({array.shape for array in arrays}) > 1:
         raise InputError(f"{path} holds masks of several sizes; all of a video must have one size")
     array = np.stack(arrays) if path.suffix == ".mat" else arrays[0]
