@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from registry.analysis.evaluate_labels import labelled_frames
+from registry.analysis.evaluate_labels import Labelled, labelled_frames
 from registry.analysis.evaluate_regions import Localization, localize
 from registry.analysis.evaluate_regions import as_json as places_as_json
 from registry.console import plural
 from vad.data.frame_index import Flags, FrameIndex, Values
-from vad.data.frameset import Labels
 from vad.data.scores import read_video_scores
 from vad.errors import InputError
 from vad.measures.alignment import Missing, Spacing, align, fill, missing_frames, require_scores
@@ -81,31 +80,23 @@ def evaluate(request: Request, home: Path) -> Evaluated:
     given = [read_video_scores(Path(file)) for file in request.files]
     place = Path(request.labels)
     known = labelled_frames(place, given[0], request.data, request.first_frame, home)
-    index, labels, dropped = known.index, known.labels, known.note
-    names = index.titles
-    lengths = {name: span.stop - span.start for name, span in zip(names, index.spans, strict=True)}
+    lengths = {name: span.stop - span.start for name, span in zip(known.index.titles, known.index.spans, strict=True)}
     aligned, notes = [], []
-    keep = np.ones(len(index), bool)
+    keep = np.ones(len(known.index), bool)
     for file, videos in zip(request.files, given, strict=True):
-        values = align(videos, index, file, Spacing(request.offset, request.every))
-        gaps = missing_frames(values, index)
-        if request.missing is None:
-            require_scores(values, index, file, f"the labels in {place}")
-            notes.append(dropped or "no frame lacks a score")
-        else:
-            count = int(np.isnan(values).sum())
-            values, stay = fill(values, index, request.missing)
-            keep &= stay
-            what = f"{plural(count, 'frame')} without a score ({'; '.join(gaps)}) {_WORDS[request.missing]}"
-            notes.append(f"{request.missing}: {what}" if gaps else dropped or "no frame lacks a score")
+        values = align(videos, known.index, file, Spacing(request.offset, request.every))
+        values, stay, note = _complete(values, known, request, file)
+        keep &= stay
         aligned.append(values)
-    index, truth = FrameIndex(index.video[keep], index.frame[keep], index.names), labels.values[keep]
+        notes.append(note)
+    index = FrameIndex(known.index.video[keep], known.index.frame[keep], known.index.names)
+    truth = known.labels.values[keep]
     if truth.all() or not truth.any():
         raise InputError(
             f"{request.files[0]}: all frames that have a score are of one kind, but AP needs normal and anomalous ones"
         )
     pairs = [
-        _measured(request, file, values[keep], truth, (index, labels, note))
+        _measured(request, file, values[keep], truth, (index, {**known.words(), "frames": note}))
         for file, values, note in zip(request.files, aligned, notes, strict=True)
     ]
     found = difference(pairs[1][1], pairs[0][1]) if len(pairs) > 1 else None
@@ -122,6 +113,18 @@ def as_json(found: Evaluated) -> dict[str, Any]:
         protocol = sides[0]["protocol"] | found.places.protocol
         return sides[0] | places_as_json(found.places) | {"protocol": protocol}
     return {"a": sides[0], "b": sides[1], "difference": asdict(found.difference)}
+
+
+def _complete(values: Values, known: Labelled, request: Request, file: str) -> tuple[Values, Flags, str]:
+    """Scores without gaps, which frames stay, and the protocol's words on it."""
+    gaps = missing_frames(values, known.index)
+    if request.missing is None:
+        require_scores(values, known.index, file, f"the labels in {request.labels}")
+    if request.missing is None or not gaps:
+        return values, np.ones(len(values), bool), known.note or "no frame lacks a score"
+    filled, stay = fill(values, known.index, request.missing)
+    what = f"{plural(int(np.isnan(values).sum()), 'frame')} without a score ({'; '.join(gaps)})"
+    return filled, stay, f"{request.missing}: {what} {_WORDS[request.missing]}"
 
 
 def _require_maps(request: Request) -> None:
@@ -149,18 +152,17 @@ def _side(side: Evaluation, found: Evaluated) -> dict[str, Any]:
 
 
 def _measured(
-    request: Request, file: str, scores: Values, truth: Flags, known: tuple[FrameIndex, Labels, str]
+    request: Request, file: str, scores: Values, truth: Flags, known: tuple[FrameIndex, dict[str, str]]
 ) -> tuple[Evaluation, Sampled]:
-    index, labels, note = known
+    index, words = known
     sampled = sample(scores, truth, index)
     frames = measure_frames(scores, truth, index)
     delay = detection_delay(scores, truth, index, request.fps, request.false_alarms)
-    protocol = _protocol(labels, frames, sampled.measured, note)
+    protocol = words | _protocol(frames, sampled.measured)
     return Evaluation(file, sampled.measured, frames, delay, protocol, index, truth, scores), sampled
 
 
-def _protocol(labels: Labels, frames: FrameMeasures, measured: Measured, note: str) -> dict[str, str]:
-    count, anomalous = len(labels.values), int(labels.values.sum())
+def _protocol(frames: FrameMeasures, measured: Measured) -> dict[str, str]:
     macro = frames.macro
     scaled = (
         "all scores are scaled to 0 to 1 together first, as some lie outside"
@@ -168,8 +170,6 @@ def _protocol(labels: Labels, frames: FrameMeasures, measured: Measured, note: s
         else "scores lie in 0 to 1 and stay"
     )
     return {
-        "labels": f"{labels.source}: {count:,} frames, {anomalous:,} anomalous ({anomalous / count:.2%}), digest {labels.digest[:12]}",
-        "frames": note,
         "pooling": "AP, AUC, EER, F1 and FPR are micro: all frames of all videos in one ranking; ties count half in AUC",
         "macro": f"mean AUC of videos; plain leaves out {plural(macro.left_out, 'video')} of one kind; padded gives every video a "
         f"normal frame with score 0 in front and an anomalous frame with score 1 at its end ({scaled})",

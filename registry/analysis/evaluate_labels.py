@@ -11,6 +11,7 @@ from registry.console import plural
 from vad.data.frame_index import FrameIndex
 from vad.data.frameset import Labels
 from vad.data.labels import FORMS, avenue, read_labels, table
+from vad.data.labels.known import version_of
 from vad.data.labels.matlab import anomalous_frames
 from vad.data.scores import VideoScores
 from vad.data.tables import read_table
@@ -26,6 +27,14 @@ class Labelled:
     index: FrameIndex
     labels: Labels
     note: str = ""
+
+    def words(self) -> dict[str, str]:
+        """Say which labels these are, for the protocol."""
+        labels, count, anomalous = self.labels, len(self.labels.values), int(self.labels.values.sum())
+        frames = f"{count:,} frames, {anomalous:,} anomalous ({anomalous / count:.2%}), digest {labels.digest[:12]}"
+        version = version_of(labels, self.index)
+        said = {"labels": f"{labels.source}: {frames}" + (f"; {version}" if version else "")}
+        return said | ({"notes": "; ".join(labels.notes)} if labels.notes else {})
 
 
 def labelled_frames(

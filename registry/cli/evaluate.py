@@ -32,7 +32,9 @@ from registry.cli import options
     metavar="N",
     help="Frames of a video before its first score, where the file is a list without frame numbers.",
 )
-@click.option("--every", type=click.IntRange(1), default=1, show_default=True, help="Score one in N frames, likewise.")
+@click.option(
+    "--every", type=click.IntRange(1), default=1, show_default=True, help="The file scores one in N frames, likewise."
+)
 @click.option(
     "--fps", type=click.FloatRange(0, min_open=True), default=25.0, show_default=True, help="Frames a second."
 )

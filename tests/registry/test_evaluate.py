@@ -282,3 +282,7 @@ def test_ped2_has_the_same_figures_by_each_form_of_its_labels(tmp_path, monkeypa
         found = json.loads(result.stdout)
         assert found["auc"] == roc_auc_score(truth, scores)
         assert (found["frames"], found["videos"], found["macro_auc"]["left_out"]) == (2010, 12, 4)
+        assert (
+            "1,648 anomalous (81.99%), digest eb278004866f; the published labels of UCSD Ped2"
+            in found["protocol"]["labels"]
+        )

@@ -123,6 +123,13 @@ def test_videos_without_masks_are_left_out_and_that_is_said(folder):
     assert "1 video with masks (12 frames); 1 without left out" in found["protocol"]["maps"]
 
 
+def test_frames_beside_the_masks_are_no_masks(folder):
+    frames = Path("masks/Test001")
+    frames.mkdir()
+    cv2.imwrite(str(frames / "001.png"), np.full((16, 24), 200, np.uint8))
+    assert figures()["rbdc"] == 1
+
+
 def test_a_map_for_too_few_frames_or_none_at_all(folder):
     folder.save_maps(folder.masks, **{"02": folder.masks["02"][1:].astype(float)})
     assert "video 2 has 11 maps, but 12 labelled frames; give a map for each frame" in refused()

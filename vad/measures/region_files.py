@@ -68,10 +68,11 @@ def open_masks(folder: Path) -> dict[str, Callable[[], Masks]]:
     if not folder.is_dir():
         raise InputError(f"--masks {folder} is no folder; give {_MASK_FORMS}")
     found: dict[str, Callable[[], Masks]] = {}
-    for name in names_in(folder):
+    names = [name for name in names_in(folder) if not name.startswith(".")]
+    if marked := [name for name in names if name.endswith("_gt")]:  # as UCSD is published: beside them lie the clips
+        names = marked
+    for name in names:
         path = folder / name
-        if name.startswith("."):
-            continue
         if path.is_dir() and (
             images := [n for n in names_in(path) if Path(n).suffix.lower() in _IMAGES and n[0] != "."]
         ):
