@@ -53,7 +53,7 @@ from registry.cli import options
     "--tracks",
     type=options.PATH,
     metavar="FOLDER",
-    help="NAME.txt for each video: track, frame, left, top, right, bottom. [regions of masks that overlap]",
+    help="NAME.txt for each video: track, frame, left, top, right, bottom; or `values`: those of masks are tracks. [by overlap]",
 )
 @click.option("--plot", type=options.PATH, metavar="FILE", help="Draw curves and videos, a .png.")
 @options.json_option

@@ -92,11 +92,27 @@ def test_tracks_of_files_take_the_place_of_overlap(folder):
     Path("tracks/02.txt").write_text("\n".join(stand))
     found = figures("--tracks", "tracks")
     assert (found["rbdc"], found["tbdc"], found["region_curve"]["tracks"]) == (1, 1, 2)
-    assert found["protocol"]["tracks"].startswith("2 tracks: those of tracks;")
+    assert found["protocol"]["tracks"].startswith("2 tracks: those of the files;")
     maps = {"01": 0 * folder.masks["01"], "02": folder.masks["02"]}
     folder.save_maps(maps)
     found = figures("--tracks", "tracks")
     assert (found["rbdc"], found["tbdc"]) == (0.4, 0.5)
+
+
+def test_the_values_of_masks_are_tracks_where_asked(folder):
+    masks = {video: masks.astype(np.uint8) for video, masks in folder.masks.items()}
+    masks["01"] *= 3
+    masks["02"][:, 9:14, 15:22] *= 7
+    masks["02"][9, 0:2, 0:2] = 7  # the track returns, where overlap would begin another
+    folder.masks = masks
+    Path("arrays").mkdir()
+    for video in masks:
+        np.save(f"arrays/{video}.npy", masks[video])
+    folder.save_maps({"01": masks["01"] * 0, "02": masks["02"] == 7})
+    found = figures("--masks", "arrays", "--tracks", "values")
+    assert (found["region_curve"]["regions"], found["region_curve"]["tracks"]) == (11, 3)
+    assert (found["rbdc"], found["tbdc"]) == (pytest.approx(3 / 11), pytest.approx(1 / 3))
+    assert found["protocol"]["tracks"].startswith("3 tracks: the values of masks;")
 
 
 def test_masks_as_arrays_and_as_avenues_files_are_the_same(folder):
@@ -120,7 +136,7 @@ def test_videos_without_masks_are_left_out_and_that_is_said(folder):
         image.unlink()
     found = figures()
     assert found["region_curve"]["regions"] == 6
-    assert "1 video with masks (12 frames); 1 without left out" in found["protocol"]["maps"]
+    assert "1 video, 12 frames; 1 labelled videos without masks left out" in found["protocol"]["maps"]
 
 
 def test_frames_beside_the_masks_are_no_masks(folder):
@@ -132,7 +148,10 @@ def test_frames_beside_the_masks_are_no_masks(folder):
 
 def test_a_map_for_too_few_frames_or_none_at_all(folder):
     folder.save_maps(folder.masks, **{"02": folder.masks["02"][1:].astype(float)})
-    assert "video 2 has 11 maps, but 12 labelled frames; give a map for each frame" in refused()
+    assert (
+        "video 2 has 11 maps, but 12 labelled frames; give one for each frame, or are these maps of another set?"
+        in refused()
+    )
     np.savez("maps.npz", **{"1": folder.masks["01"].astype(float)})
     assert "--maps maps.npz has no maps of video 2, which has masks" in refused()
     folder.save_maps(folder.masks, **{"7": folder.masks["02"].astype(float)})
@@ -149,7 +168,10 @@ def test_masks_of_another_size_or_number(folder):
     cv2.imwrite("masks/Test001_gt/frame5.png", np.zeros((8, 8), np.uint8))
     assert "frame5.png is a mask of 8 x 8, but frame1.png is one of 24 x 16" in refused()
     Path("masks/Test001_gt/frame5.png").unlink()
-    assert "video 1 has 11 masks, but 12 labelled frames; are the masks of another set?" in refused()
+    assert (
+        "video 1 has 11 masks, but 12 labelled frames; give one for each frame, or are these masks of another set?"
+        in refused()
+    )
     Path("masks/Test001_gt/frame5.png").write_text("text")
     assert "frame5.png is no image that can be read; restore it" in refused()
     assert "--masks nowhere is no folder" in refused("--masks", "nowhere")

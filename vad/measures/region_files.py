@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,6 +17,7 @@ from vad.measures.regions import Truth, boxes_of, tracks_by_overlap
 from vad.system.files import names_in, reading
 
 Masks = NDArray[np.bool_]
+Painted = NDArray[Any]  # masks before it is asked what is not 0
 Maps = NDArray[np.floating]
 _IMAGES = (".png", ".bmp", ".tif", ".tiff", ".jpg", ".jpeg")
 _NUMBER = re.compile(r"\d+")
@@ -63,11 +65,11 @@ def _maps(path: Path, name: str, video: str) -> Maps:
     return maps
 
 
-def open_masks(folder: Path) -> dict[str, Callable[[], Masks]]:
+def open_masks(folder: Path) -> dict[str, Callable[[], Painted]]:
     """The masks of each video that has any; what is not 0 is anomalous. Raises InputError where there are none."""
     if not folder.is_dir():
         raise InputError(f"--masks {folder} is no folder; give {_MASK_FORMS}")
-    found: dict[str, Callable[[], Masks]] = {}
+    found: dict[str, Callable[[], Painted]] = {}
     names = [name for name in names_in(folder) if not name.startswith(".")]
     if marked := [name for name in names if name.endswith("_gt")]:  # as UCSD is published: beside them lie the clips
         names = marked
@@ -89,12 +91,12 @@ def _natural(name: str) -> list[int]:
     return [int(number) for number in _NUMBER.findall(Path(name).stem)[-1:]]
 
 
-def _from_images(files: list[Path]) -> Masks:
-    masks: list[Masks] = []
+def _from_images(files: list[Path]) -> Painted:
+    masks: list[Painted] = []
     for file in files:
         with reading(file):
             data = np.frombuffer(file.read_bytes(), np.uint8)
-        image = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE) if len(data) else None
+        image = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH) if len(data) else None
         if image is None:
             raise InputError(f"{file} is no image that can be read; restore it")
         if masks and image.shape != masks[0].shape:
@@ -102,25 +104,42 @@ def _from_images(files: list[Path]) -> Masks:
             raise InputError(
                 f"{file} is a mask of {wrong}, but {files[0].name} is one of {right}; all of a video must have one size"
             )
-        masks.append(image > (127 if file.suffix.lower() in (".jpg", ".jpeg") else 0))
+        lossy = file.suffix.lower() in (".jpg", ".jpeg")
+        masks.append(np.where(image > 127, image, 0) if lossy else image)
     return np.stack(masks)
 
 
-def _from_array(path: Path) -> Masks:
+def _from_array(path: Path) -> Painted:
     arrays = masks_in(path) if path.suffix == ".mat" else list(read_arrays(path).values())
     if len({array.shape for array in arrays}) > 1:
         raise InputError(f"{path} holds masks of several sizes; all of a video must have one size")
     array = np.stack(arrays) if path.suffix == ".mat" else arrays[0]
     if array.ndim != 3 or array.dtype.kind not in "buif" or not array.size:
         raise InputError(f"{path} is {array.dtype} of {' x '.join(map(str, array.shape))}; give masks of (N, H, W)")
-    masks: Masks = array != 0
-    return masks
+    return array
 
 
 def truth_of(masks: Masks) -> Truth:
     """The regions of masks, linked to tracks by overlap from frame to frame."""
     boxes = tuple(boxes_of(mask) for mask in masks)
     return Truth(boxes, tracks_by_overlap(boxes))
+
+
+def truth_of_values(painted: Painted) -> Truth:
+    """The regions of masks whose value is the track, as UBnormal's: all pixels of a value are one region."""
+    boxes, tracks = [], []
+    ids: dict[Any, int] = {}
+    for mask in painted:
+        values = [value for value in np.unique(mask).tolist() if value]
+        boxes.append(np.asarray([_box(mask == value) for value in values], np.float64).reshape(-1, 4))
+        tracks.append(np.asarray([ids.setdefault(value, len(ids)) for value in values], np.int64))
+    return Truth(tuple(boxes), tuple(tracks))
+
+
+def _box(mask: Masks) -> list[float]:
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    high, wide = mask.shape
+    return [columns[0] / wide, rows[0] / high, (columns[-1] + 1) / wide, (rows[-1] + 1) / high]
 
 
 def read_tracks(path: Path) -> dict[str, NDArray[np.float64]]:
