@@ -13,7 +13,7 @@ from vad.data.datasets.base import Half, Layout
 from vad.data.datasets.halves import TEST, TRAIN, find_halves
 from vad.data.frame_index import DIGITS, natural, number_of, numbered
 from vad.data.frameset import FrameSet, Split, Video
-from vad.data.names import IMAGES, MOVIES, is_label, is_litter, is_movie, some
+from vad.data.names import IMAGES, MOVIES, is_image, is_label, is_litter, is_movie, some
 from vad.errors import InputError
 from vad.images.decode import count_movie_frames
 from vad.images.digest_cache import DigestCache, Size, image_size, movie_size
@@ -162,6 +162,8 @@ class _Reading:
             elif (known := frames.setdefault(int(match[1]), folder / file)) != folder / file:
                 self._fault(f"{known} and {folder / file} have one frame number, {int(match[1])}; remove one")
         if not frames and named:
+            if any(map(is_image, others)):
+                self.notes.append(f"{folder}: no frames: {_reason(folder, others)}")
             return None
         if not frames:
             self._fault(f"{folder} is named as a video and holds no frame: {_reason(folder, others)}")

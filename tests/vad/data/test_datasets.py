@@ -75,6 +75,31 @@ def test_clips_and_movies_of_any_names_are_videos(tmp_path, clip, save_movie, pi
     ]
 
 
+def test_images_that_are_no_frames_are_told(tmp_path, clip, save, picture, opened):
+    clip(tmp_path / "train" / "walk", [1])
+    clip(tmp_path / "test" / "gate", [1])
+    save(tmp_path / "test" / "yard" / "first.jpg", picture())
+    frames, _, _ = opened(tmp_path)
+    told = f"{tmp_path / 'test' / 'yard'}: no frames: first.jpg; a frame's name must end with its number of at most 9 digits"
+    assert any(note.startswith(told) for note in frames.notes)
+    assert [video.title for video in frames.test.videos] == ["gate"]
+
+
+def test_of_frames_and_movies_the_frames_count(tmp_path, clip, save_movie, picture, opened):
+    for half in ("training", "testing"):
+        clip(tmp_path / half / "frames" / "01_001", range(3))
+        save_movie(tmp_path / half / "videos" / "01_001.avi", [picture(i) for i in range(3)])
+    frames, _, _ = opened(tmp_path)
+    assert frames.notes[0] == f"{tmp_path / 'training'}: frames/ counts, not videos/"
+    assert frames.test.videos[0].movie is None
+
+
+def test_a_folder_of_frames_beside_numbered_clips_hides_none(tmp_path, clip, dataset, opened):
+    root = dataset(tmp_path / "data")
+    clip(root / "testing_videos" / "frames" / "x", [0])
+    assert opened(root)[0].test.index.ids == ["1_0", "1_1", "1_2", "1_3", "1_4"]
+
+
 def test_other_names_of_the_same_frames_are_other_frames(tmp_path, clip, opened):
     clip(tmp_path / "a" / "train" / "x", [0])
     clip(tmp_path / "a" / "test" / "y", [0, 1])

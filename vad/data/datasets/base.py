@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from vad.data.datasets.halves import find_halves
+from vad.data.frame_index import number_of
 from vad.data.names import is_litter, is_movie
 from vad.system.files import names_in
 
@@ -84,6 +85,8 @@ def before_underscore(name: str) -> str:
 def _inner(half: Path) -> Path:
     """Return the folder of a half's videos: `frames/`, else `videos/`, where such a folder holds folders or movies."""
     inside = {name.casefold(): half / name for name in names_in(half)}
+    if any(number_of(name) is not None or is_movie(name) for name in inside):
+        return half  # it has clips of its own
     for name in ("frames", "videos"):
         folder = inside.get(name)
         if (
