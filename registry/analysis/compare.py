@@ -5,8 +5,7 @@ from pathlib import Path
 
 from registry.analysis.changes import FEW, as_lines, changes, identity_of, run_changes
 from registry.analysis.choose import choose_run
-from registry.console import plural, table
-from registry.runs.result import interval
+from registry.console import interval, plural, table
 from registry.store.score_table import ScoreTable, judged_table, same_judge
 from registry.store.tracking import Tracking
 from vad.data.frame_index import Values
@@ -33,7 +32,7 @@ class Side:
 class VideoShare:
     """One video: AP of each side where it has both kinds of frames. The shares of all videos add up to the difference."""
 
-    video: int
+    video: int | str
     frames: int
     anomalous: int
     a: float | None
@@ -128,6 +127,7 @@ def _videos(scores: ScoreTable, a: Values, b: Values) -> list[VideoShare]:
         inside = labels[span]
         mixed = inside.any() and not inside.all()
         own = [float(average_precision_score(inside, values[span])) if mixed else None for values in (a, b)]
-        video, share = int(scores.index.video[span.start]), float(gained[span].sum())
+        id = int(scores.index.video[span.start])
+        video, share = scores.index.names.get(id, id), float(gained[span].sum())
         shares.append(VideoShare(video, len(inside), int(inside.sum()), own[0], own[1], share))
     return shares

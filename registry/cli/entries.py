@@ -71,7 +71,7 @@ def show(experiment: str, data: str | None, profile: str | None, overrides: tupl
 @options.first_frame_option
 @options.json_option
 def data(folder: str | None, data: str | None, labels: str | None, first_frame: int | None, as_json: bool) -> None:
-    """Inspect a data folder before training: videos, frames, gaps, sizes, unreadable files, likely flips.
+    """Inspect a data folder before training: videos, frames, gaps, sizes, unreadable files, likely flips, labels.
 
     Name it as FOLDER or by --data. Without either, the demo street is made and inspected.
     """
@@ -85,6 +85,44 @@ def data(folder: str | None, data: str | None, labels: str | None, first_frame: 
     click.echo(inspection.as_json(found) if as_json else inspection.as_text(found))
     if found.faults:
         raise InputError("this data cannot be used as it is; see the faults above")
+
+
+@click.command(short_help="Write a data set in the competition's form.")
+@click.argument("data", type=options.PATH, metavar="DATA")
+@click.argument("out", type=options.PATH, metavar="OUT")
+@options.labels_option
+@options.first_frame_option
+@click.option(
+    "--format",
+    "ending",
+    type=click.Choice(["jpg", "png"]),
+    default="jpg",
+    show_default=True,
+    help="Images of this kind are copied, others are written anew: png keeps every bit.",
+)
+def convert(data: str, out: str, labels: str | None, first_frame: int | None, ending: str) -> None:
+    """Write a data set that is read here, UCSD or ShanghaiTech as published for example, in the competition's form.
+
+    OUT gets training_videos/NN/frame_XXXXX.jpg, testing_videos/, labels.csv, and videos.csv with the names of videos that have some.
+
+    Example: vad convert UCSDped2 ped2
+    """
+    from pathlib import Path
+
+    from registry.console import libraries_silent, plural
+    from registry.data.conversion import convert
+    from registry.data.datasets import open_frames_of
+
+    with libraries_silent():
+        dataset = open_frames_of(data, labels, options.home(), first_frame)
+        done = convert(dataset, Path(out), ending)
+    for note in dataset.notes:
+        click.echo(f"note: {note}", err=True)
+    anew = f", {done.frames - done.copied:,} of them written anew as {ending}" if done.copied < done.frames else ""
+    names = "; videos.csv has their names" if done.named else ""
+    click.echo(
+        f"{done.path}: {plural(done.frames, 'frame')}{anew}, {'with' if done.labelled else 'without'} labels{names}"
+    )
 
 
 @click.command()

@@ -70,10 +70,13 @@ device_option = click.option(
     help="Compute on cpu, cuda or cuda:N. [VAD_DEVICE, else cuda where there is a GPU]",
 )
 data_option = click.option(
-    "--data", type=PATH, metavar="FOLDER", help="Folder with training_videos/ and testing_videos/."
+    "--data",
+    type=PATH,
+    metavar="FOLDER",
+    help="Folder with training_videos/ and testing_videos/, or a published data set.",
 )
 labels_option = click.option(
-    "--labels", type=PATH, metavar="PATH", help="CSV (Id,Label), folder of N_label.mat, or `none`."
+    "--labels", type=PATH, metavar="PATH", help="CSV (Id,Label), masks, .npy, .mat, .m (see docs/data.md), or `none`."
 )
 first_frame_option = click.option(
     "--first-frame",

@@ -9,7 +9,7 @@ from registry.console import libraries_silent
 from registry.entries.plan import Plan
 from vad.data.frame_index import FrameIndex, Values
 from vad.data.frameset import FrameSet, Labels
-from vad.data.labels import find_labels, read_labels
+from vad.data.labels import find_labels, other_labels, read_labels
 from vad.data.layouts import read_frameset
 from vad.data.tables import read_scores
 from vad.detectors.member import digest_of
@@ -93,7 +93,7 @@ def labels_of(frames: FrameSet, labels: str | None, home: Path, first_frame: int
     if labels == NO_LABELS:
         return None
     if labels is None:
-        found = find_labels(frames.root, frames.home)
+        found = find_labels(frames.root, frames.home, frames.own_labels)
     else:  # a path as seen from the working folder, else from the data's
         places = [Path(labels), *(folder / labels for folder in (frames.root, frames.home or frames.root))]
         found = next(filter(os.path.exists, places), places[0])
@@ -101,7 +101,12 @@ def labels_of(frames: FrameSet, labels: str | None, home: Path, first_frame: int
         return None
     memory = DigestCache(home / "index" / f"labels-{digest_of({'path': str(found.resolve())})[:16]}.json")
     movies = {video.id: video.movie for video in frames.test.videos if video.movie is not None}
-    return read_labels(found, frames.test.index, memory, first_frame, movies)
+    sizes = {video.id: video.size for video in frames.test.videos if video.size is not None}
+    known = read_labels(found, frames.test.index, memory, first_frame, movies, sizes)
+    others = [] if labels else [path for path in other_labels(frames.root, frames.home) if path != found]
+    here = ", ".join(str(path.relative_to(frames.root)) for path in others[:4])
+    note = f"other labels lie here, too: {here} (LABELS=path takes one of them)"
+    return replace(known, notes=(*known.notes, *([note] if others else [])))
 
 
 def open_scores_of(plan: Plan, labels: str | None, home: Path, first_frame: int | None = None) -> Dataset:

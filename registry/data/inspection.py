@@ -2,25 +2,31 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from registry.console import Bar, plural, table
 from registry.data.datasets import DEMO, labels_of
-from vad.data.frameset import Labels
+from vad.data.frameset import FrameSet, Labels, Split
+from vad.data.labels import extent, version_of
 from vad.data.layouts import read_frameset
 from vad.errors import InputError
-from vad.frames.inspection import Fault, Report, inspect_frames
+from vad.frames.inspection import Fault, Report, SplitReport, VideoReport, inspect_frames
 from vad.synthetic.street import make_street
-from vad.system.files import names_in
+from vad.system.files import names_in, replacing
 
 _FEW = 8
+_MOST_ROWS = 100  # of a split
+_VERSION = 1  # of what is remembered of a data set
 
 
 @dataclass(frozen=True)
 class Inspection:
     """What was found in a data set: `faults` are what keeps a run from using it."""
 
+    frames: FrameSet
     report: Report
     labels: Labels | None
     faults: list[str]
@@ -30,8 +36,7 @@ def inspect(data: str | None, labels: str | None, home: Path, first_frame: int |
     """Read every frame and the labels of a data set, or of the demo street."""
     root, name = (make_street(home / DEMO), DEMO) if data is None else (Path(data), None)
     frames = read_frameset(root, home / "index", name, strict=False)
-    with Bar("inspect", len(frames.train) + len(frames.test)) as bar:
-        report = inspect_frames(frames, bar.advance)
+    report = _looked_at(frames, home / "index")
     known, faults = None, list(report.faults)
     try:
         known = labels_of(frames, labels, home, first_frame)
@@ -39,19 +44,22 @@ def inspect(data: str | None, labels: str | None, home: Path, first_frame: int |
         faults.append(str(error))
     faults += _by_folder(report.unreadable)
     faults += [
-        f"{report.root}: video {video.id} has frames of {len(video.sizes)} sizes ({', '.join(map(_size, video.sizes))})"
+        f"{report.root}: video {video.name} has frames of {len(video.sizes)} sizes ({', '.join(map(_size, video.sizes))})"
         for video in report.videos
         if len(video.sizes) > 1
     ]
-    return Inspection(report, known, list(dict.fromkeys(faults)))
+    return Inspection(frames, report, known, list(dict.fromkeys(faults)))
 
 
 def as_text(found: Inspection) -> str:
     """Return the inspection as a person reads it."""
-    lines, known, faults = _text(found.report), found.labels, found.faults
+    lines, known, faults = _text(found), found.labels, found.faults
     if known:
         share = f"{known.values.sum():,} of {len(known.values):,} test frames anomalous ({known.values.mean():.2%})"
-        lines += [f"labels: {known.source}: {share}", *(f"note: {note}" for note in known.notes)]
+        lines += [f"labels: {known.source}: {share}", f"  read as {known.form}; digest {known.digest[:12]}"]
+        if version := version_of(known, found.frames.test.index):
+            lines.append(f"  {version}")
+        lines += [f"note: {note}" for note in known.notes]
     elif not faults:
         tables = [
             name for name in names_in(Path(found.report.root)) if name.lower().endswith((".csv", ".csv.gz", ".csv.zip"))
@@ -65,12 +73,24 @@ def as_text(found: Inspection) -> str:
 
 def as_json(found: Inspection) -> str:
     """Return the inspection for programs: every video with its frame numbers, sizes and faults."""
-    report, known = found.report, found.labels
+    report, known, index = found.report, found.labels, found.frames.test.index
     videos = [{"split": s.name, **asdict(video)} for s in (report.train, report.test) for video in s.videos]
-    anomalous = (
-        {"source": known.source, "frames": len(known.values), "anomalous": int(known.values.sum())} if known else None
-    )
-    about = {"name": report.name, "root": report.root, "faults": found.faults, "notes": report.notes}
+    scenes = [video.scene for split in (found.frames.train, found.frames.test) for video in split.videos]
+    for video, scene in zip(videos, scenes, strict=True):
+        video["scene"] = scene
+    anomalous: dict[str, Any] | None = None
+    if known:
+        anomalous = {
+            "source": known.source,
+            "form": known.form,
+            "digest": known.digest,
+            "version": version_of(known, index),
+        }
+        anomalous |= {"frames": len(known.values), "anomalous": int(known.values.sum()), "notes": known.notes}
+        for at, video in enumerate(videos[len(report.train.videos) :]):
+            video["anomalous"] = extent(known, index, at)
+    about = {"name": report.name, "root": report.root, "layout": found.frames.layout}
+    about |= {"faults": found.faults, "notes": report.notes}
     return json.dumps({**about, "labels": anomalous, "videos": videos}, indent=2, default=str)
 
 
@@ -85,19 +105,66 @@ def _by_folder(faults: Sequence[Fault]) -> Iterator[str]:
         yield line if len(same) == 1 else f"{folder}: {len(same):,} files as this one: {line}"
 
 
-def _text(report: Report) -> list[str]:
-    lines = [f"{report.name} ({report.root})", ""]
-    rows = []
+def _looked_at(frames: FrameSet, folder: Path) -> Report:
+    """Decode every frame, or take what was found before in the same frames, where all could be read."""
+    digests = [content for split in (frames.train, frames.test) for v in split.videos for content in v.contents]
+    path = folder / f"inspection-{frames.digest[:24]}-{_VERSION}.json"
+    splits: tuple[Split, Split] = (frames.train, frames.test)
+    if all(digests):
+        with suppress(OSError, ValueError, TypeError, KeyError):
+            known = json.loads(path.read_text())
+            train, test = (SplitReport(s.name, tuple(map(_video, known[s.name]))) for s in splits)
+            if [v.name for v in (*train.videos, *test.videos)] == [v.title for s in splits for v in s.videos]:
+                return Report(frames.name, frames.root, train, test, frames.notes, frames.faults)
+    with Bar("inspect", len(frames.train) + len(frames.test)) as bar:
+        report = inspect_frames(frames, bar.advance)
+    if all(digests) and not report.unreadable:
+        with suppress(InputError, OSError), replacing(path) as temporary:  # else it is looked at anew the next time
+            temporary.write_text(
+                json.dumps({s.name: [asdict(v) for v in s.videos] for s in (report.train, report.test)})
+            )
+    return report
+
+
+def _video(known: dict[str, Any]) -> VideoReport:
+    """A video's report out of JSON."""
+    fields: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in known.items()}
+    made = VideoReport(**fields)
+    return replace(made, sizes=tuple((int(width), int(height)) for width, height in made.sizes))
+
+
+def _text(found: Inspection) -> list[str]:
+    report, known, index = found.report, found.labels, found.frames.test.index
+    lines = [f"{report.name} ({report.root})", f"read as {found.frames.layout}", ""]
+    rows, told = [], list[str]()
     for split in (report.train, report.test):
-        for v in split.videos:
+        left_out = 0
+        for at, v in enumerate(split.videos):
+            if at >= _MOST_ROWS and not (v.missing or v.unreadable or v.upside_down or len(v.sizes) > 1):
+                left_out += 1
+                continue
             numbers = f"{v.first} to {v.last}" if v.first is not None else "-"
             sizes = ", ".join(map(_size, v.sizes)) or "-"
             upside_down = _some(v.upside_down) if split.name == "test" else "-"
-            rows.append([split.name, v.id, v.frames, numbers, _some(v.missing), sizes, len(v.unreadable), upside_down])
+            row = [split.name, v.name, v.frames, numbers, _some(v.missing), sizes, len(v.unreadable), upside_down]
+            anomalous = extent(known, index, at) if known and split.name == "test" else None
+            share = (
+                f"{anomalous[0]:,} ({anomalous[1]} to {anomalous[2]})"
+                if anomalous
+                else "-"
+                if split.name == "train"
+                else "0"
+            )
+            rows.append([*row, *([share] if known else [])])
+        if left_out:
+            told.append(f"{split.name}: {left_out:,} more videos without gaps or faults; --json has all")
     header = ["split", "video", "frames", "numbers", "missing", "size", "unreadable", "upside down"]
-    lines += [table(header, rows, right=(1, 2, 6)), ""]
+    header += ["anomalous (first to last)"] if known else []
+    lines += [table(header, rows, right=(1, 2, 6)), *told, ""]
     for split in (report.train, report.test):
-        lines.append(f"{split.name}: {plural(len(split.videos), 'video')}, {plural(split.frames, 'frame')}")
+        scenes = {v.scene for s in (found.frames.train, found.frames.test) if s.name == split.name for v in s.videos}
+        cameras = f", {plural(len(scenes), 'scene')}" if all(scenes) else ""
+        lines.append(f"{split.name}: {plural(len(split.videos), 'video')}, {plural(split.frames, 'frame')}{cameras}")
     flipped = sum(len(video.upside_down) for video in report.test.videos)
     turned = "; entries with `repair: flips` turn them back" if flipped else ""
     lines.append(f"upside down: {flipped:,} test frames ({flipped / max(report.test.frames, 1):.1%}){turned}")

@@ -15,6 +15,7 @@ from registry.models.submission import Request, model_and_data, require_data_of,
 from registry.models.versions import Version, Versions
 from registry.models.worker import write_maps
 from registry.store.tracking import Tracking
+from vad.data.frame_index import number_of
 from vad.data.frameset import Split
 from vad.errors import InputError
 from vad.frames.store import Advance, SplitSource
@@ -46,7 +47,7 @@ def render(request: Request, video: str, fps: float, home: Path) -> Rendered:
     test = dataset.frames.test
     place = _place(test, video)
     span, only = test.index.spans[place], Split("test", (test.videos[place],))
-    path = Path(request.out or f"renders/{dataset.name}-{only.videos[0].id}-v{version.number}.mp4")
+    path = Path(request.out or f"renders/{dataset.name}-{only.videos[0].title}-v{version.number}.mp4")
     if path.suffix != ".mp4":
         raise InputError(f"OUT={path} must end with .mp4")
     require_file(path)
@@ -76,7 +77,7 @@ def render(request: Request, video: str, fps: float, home: Path) -> Rendered:
         if not known.all():
             say(f"  {np.sum(~known)} frames have no heat map: {name} does not score them")
         labels = dataset.labels.values[span] if dataset.labels else None
-        names = [f"video {only.videos[0].id}   frame {frame}" for frame in only.index.frame]
+        names = [f"video {only.videos[0].title}   frame {frame}" for frame in only.index.frame]
         made_by = f"model v{version.number}, {ensemble.variant_name}"
         scene = Scene(next(_originals(only)).shape, scores, labels, names, made_by, hottest or 1.0)
         maps = (found[n].astype(np.float32) if known[n] else None for n in range(len(only)))
@@ -86,11 +87,12 @@ def render(request: Request, video: str, fps: float, home: Path) -> Rendered:
 
 
 def _place(test: Split, video: str) -> int:
-    """Return which of the videos has this id, with or without zeros in front. Raises InputError that names those there are."""
-    ids = [known.id for known in test.videos]
-    if not (video.isascii() and video.isdigit() and int(video) in ids):
-        raise InputError(f"VIDEO={video} is no test video; there are {', '.join(map(str, ids))}")
-    return ids.index(int(video))
+    """Return which of the videos has this name, a number with or without zeros in front. Raises InputError that names those there are."""
+    titles, number = [known.title for known in test.videos], number_of(video)
+    wanted = video if number is None else str(number)
+    if wanted not in titles:
+        raise InputError(f"VIDEO={video} is no test video; there are {', '.join(titles)}")
+    return titles.index(wanted)
 
 
 def _originals(split: Split) -> Iterator[Image]:

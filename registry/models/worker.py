@@ -71,8 +71,8 @@ def _named(name: str, *modules: str) -> Any:
 
 def _score(model: Any, request: dict[str, Any], advance: Advance) -> Any:
     usable = np.load("usable.npy")
-    given = (np.load("video.npy"), np.load("frame.npy"), *([usable] if len(usable) else []))
-    index = _named("FrameIndex", "vad.data.frame_index", "vad.scores")(*given)
+    frames_of = _named("FrameIndex", "vad.data.frame_index", "vad.scores")
+    index = frames_of(np.load("video.npy"), np.load("frame.npy"), **({"usable": usable} if len(usable) else {}))
     frames = {n: np.memmap(path, np.uint8, "r", at, tuple(shape)) for n, (path, at, shape) in request["frames"].items()}
     ensemble, name = model.ensemble, request["member"]
     if name:

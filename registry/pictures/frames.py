@@ -110,7 +110,7 @@ def _timeline(
             _shade(axes, x, labels[piece])
     axes.set_xlim(frames[0] - 0.5, frames[-1] + 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    axes.set_title(f"video {index.video[span.start]}")
+    axes.set_title(f"video {index.title(index.video[span.start])}")
     axes.grid(axis="y")
 
 
@@ -137,7 +137,7 @@ def overview(path: Path, index: FrameIndex, scores: Values, variant: str, labels
             _shade(axes, np.arange(len(labels)) + 0.5, labels)
             handles.append(Patch(**_SHADE, label="labelled anomalous"))
         shown = index.spans if len(index.spans) <= _MOST_NAMES else []
-        axes.set_xticks([(s.start + s.stop) / 2 for s in shown], [str(index.video[s.start]) for s in shown])
+        axes.set_xticks([(s.start + s.stop) / 2 for s in shown], [index.title(index.video[s.start]) for s in shown])
         axes.tick_params(axis="x", length=0)
         figure.legend(handles=handles, loc="outside upper left", ncols=2, columnspacing=1.6)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from registry.provenance import checkout
 from registry.runs.context import RunContext
+from vad.data.frame_index import natural
 from vad.data.frameset import Split
 from vad.detectors.member import SCORING_CODE, TRAINING_CODE
 from vad.images.decode import RESIZE_FILTER
@@ -53,7 +54,7 @@ def changed_frames(before: Mapping[str, Any], now: Mapping[str, Any], split: str
     """Which frames of a split are new, gone or have other contents; a line for each video."""
     old, new = (side.get("videos", {}).get(split, {}) for side in (before, now))
     lines = []
-    for video in sorted({*old, *new}, key=int):
+    for video in sorted({*old, *new}, key=natural):
         if video not in old or video not in new:
             lines.append(f"video {video} is {'new' if video in new else 'gone'}")
         elif old[video] != new[video]:
@@ -78,7 +79,7 @@ def changed_code(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]
 def videos_of(split: Split) -> dict[str, dict[str, str]]:
     """Frame numbers and contents of each video, as a run records them."""
     return {
-        str(video.id): {
+        video.title: {
             "numbers": _ranges(video.numbers),
             "contents": "".join(content[:_SHORT] for content in video.contents),
         }

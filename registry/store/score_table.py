@@ -12,7 +12,7 @@ from vad.data.frame_index import FrameIndex, Values
 from vad.errors import InputError
 
 TEST, PROXY = "scores.csv", "proxy_scores.csv"  # of the test frames; of painted ones, where there are no labels
-_VIDEO, _FRAME, _LABEL = "video", "frame", "label"
+_VIDEO, _NAME, _FRAME, _LABEL = "video", "name", "frame", "label"
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +26,10 @@ class ScoreTable:
 
 def write_table(path: Path, table: ScoreTable) -> None:
     """Write the table as CSV, every digit kept."""
-    columns = {_VIDEO: table.index.video, _FRAME: table.index.frame}
+    index = table.index
+    lengths = [span.stop - span.start for span in index.spans]
+    videos = {_NAME: np.repeat(index.titles, lengths)} if index.names else {_VIDEO: index.video}
+    columns = {**videos, _FRAME: index.frame}
     columns |= {} if table.labels is None else {_LABEL: table.labels.astype(int)}
     pd.DataFrame(columns | table.variants).to_csv(path, index=False, lineterminator="\n")
 
@@ -35,11 +38,16 @@ def read_table(path: Path) -> ScoreTable:
     """Read what `write_table` wrote. Raises InputError for a file that is none of those."""
     try:
         rows = pd.read_csv(path, header=None, dtype=str, na_filter=False)
-        columns = dict(zip(rows.iloc[0], rows[1:].to_numpy(np.float64).T, strict=True))
-        if len(columns) < rows.shape[1] or not all(np.isfinite(column).all() for column in columns.values()):
+        named = rows.iat[0, 0] == _NAME
+        numbers = rows.iloc[:, 1:] if named else rows
+        columns = dict(zip(numbers.iloc[0], numbers[1:].to_numpy(np.float64).T, strict=True))
+        if len(columns) < numbers.shape[1] or not all(np.isfinite(column).all() for column in columns.values()):
             raise ValueError("a column is there twice, or has what is no finite number")
-        video, frame = (_whole_numbers(columns.pop(key), 10**9) for key in (_VIDEO, _FRAME))
-        index, order = FrameIndex.sorted(video.tolist(), frame.tolist())
+        frame = _whole_numbers(columns.pop(_FRAME), 10**9).tolist()
+        if named:
+            index, order = FrameIndex.named(rows[0].tolist()[1:], frame)
+        else:
+            index, order = FrameIndex.sorted(_whole_numbers(columns.pop(_VIDEO), 10**9).tolist(), frame)
         if len(set(index.ids)) < len(order) or (np.diff(order) < 0).any():
             raise ValueError("its frames are not in order, or there twice")
         labels = _whole_numbers(columns.pop(_LABEL), 2).astype(bool) if _LABEL in columns else None

@@ -31,7 +31,7 @@ CASES = {
     ),
     "no frames": (
         lambda: [_drop(path) for path in Path("data/Dataset/training_videos").iterdir()],
-        "data/Dataset/training_videos holds no frames; expected NN/frame_XXXXX.jpg or NN.avi in it, where NN is a number",
+        "data/Dataset/training_videos holds no frames; expected NAME/frame_XXXXX.jpg or NAME.avi in it",
     ),
     "zero bytes": (lambda: FRAME.write_bytes(b""), f"{FRAME} is empty (0 bytes); restore or remove it"),
     "truncated": (

@@ -6,6 +6,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
+
+from vad.data.frameset import Labels
+from vad.data.labels import version_of
+
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "ped2"
 
 
 def test_a_data_set_is_reported_and_the_decoder_says_nothing(workspace):
@@ -46,3 +52,60 @@ def test_a_damaged_movie_is_told_in_our_words_alone(workspace):
     assert done.returncode == 2
     (said,) = done.stderr.splitlines()
     assert said.startswith("Error: data/Dataset/training_videos/03.mp4 gave ")
+
+
+def test_the_same_frames_are_looked_at_once(workspace):
+    """The second report is the first one, without decoding; a frame that changed is looked at again."""
+    first = workspace.vad("data", "data")
+    second = workspace.vad("data", "data")
+    assert "inspect" in first.stderr
+    assert "inspect" not in second.stderr
+    assert first.stdout == second.stdout
+    path = Path("data/Dataset/testing_videos/01/frame_00000.jpg")
+    path.write_bytes(cv2.imencode(".jpg", np.zeros((24, 32, 3), np.uint8))[1].tobytes())
+    third = workspace.vad("data", "data")
+    assert "video 1 has frames of 2 sizes" in third.output
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="Ped2 is not here (shared/data/ped2)")
+@pytest.mark.parametrize("labels", ["labels.csv", "ped2.mat", "UCSDped2.m", "frame_labels_ped2.npy", "masks"])
+def test_ped2_is_known_by_each_form_of_its_labels(workspace, labels):
+    report = workspace.done("data", str(SHARED), "--labels", labels).splitlines()
+    assert "read as the field's common form, training/frames/NAME and testing/frames/NAME" in report
+    assert "  the published labels of UCSD Ped2" in report
+    rows = {line.split()[1]: line.split("  ")[-1].strip() for line in report if line.startswith("test ")}
+    assert (rows["1"], rows["3"], rows["12"]) == ("120 (60 to 179)", "146 (0 to 145)", "93 (87 to 179)")
+
+
+def test_avenues_two_versions_of_labels_are_told_apart(index_of):
+    lengths = (
+        1439,
+        1211,
+        923,
+        947,
+        1007,
+        1283,
+        605,
+        36,
+        1175,
+        841,
+        472,
+        1271,
+        549,
+        507,
+        1001,
+        740,
+        426,
+        294,
+        248,
+        273,
+        76,
+    )
+    index = index_of(*lengths)
+    masks = Labels(np.arange(len(index)) < 3820, "masks")
+    assert version_of(masks, index) == "CUHK Avenue, the authors' masks (3,820 anomalous frames)"
+    other = Labels(np.arange(len(index)) < 3821, "intervals")
+    assert version_of(other, index).startswith(
+        "CUHK Avenue, but not the authors' masks: here 3,821 frames are anomalous, 0 of them in clip 18; "
+    )
+    assert version_of(masks, index_of(*lengths[1:], 1439)) is None

@@ -16,13 +16,14 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from vad.data.frame_index import FrameIndex, Values
+from vad.data.frame_index import DIGITS, FrameIndex, Values, number_of
 from vad.errors import InputError
 from vad.system.files import replacing, require_plain
 
-_ID = re.compile(r"(\d{1,9})_(\d{1,9})", re.ASCII)
+_ID = re.compile(rf"([^\x00-\x1f\x7f]*[^\s])_(\d{{1,{DIGITS}}})", re.ASCII)
 _NUMBER = re.compile(r"[-+]?((\d+\.?\d*|\.\d+)(e[-+]?\d+)?|nan|inf|infinity)", re.ASCII | re.IGNORECASE)
 _DELIMITERS = ",;\t"
+_USAGE = "usage"  # of a row on Kaggle's board, public or private
 _LONGEST = 10_000  # characters of a line
 
 
@@ -49,11 +50,12 @@ def read_table(path: Path, column: str, ids_alone: bool = False) -> Table:
     """Read a CSV of frame ids (`{video}_{frame}`) and one number each, in any order.
 
     The header is `Id` and `column` (for `Predicted`, any second name), or `video`, `frame` and it, in any case; a nameless first
-    column (pandas' index) is left out. With `ids_alone` the second column may hold anything, and the numbers are 0. Raises InputError.
+    column (pandas' index) is left out, and so is a last `Usage`, of Kaggle's solution files. With `ids_alone` the second column
+    may hold anything, and the numbers are 0. Raises InputError.
     """
     numbers: list[float] = []
     spelt: list[str] = []
-    lines: dict[tuple[int, int], int] = {}
+    lines: dict[tuple[str, int], int] = {}
     try:
         with _open(path) as file:
             numbered = _lines(file, path)
@@ -70,10 +72,13 @@ def read_table(path: Path, column: str, ids_alone: bool = False) -> Table:
                 if len(cells) != len(names):
                     wanted = f"there must be {len(names)}: {', '.join(names)}"
                     raise InputError(f"{where}: {len(cells)} columns, but {wanted}")
+                cells = cells[:-1] if names[-1].casefold() == _USAGE else cells
                 cells = ["_".join(cells[:-1]), cells[-1]]
-                if not (match := _ID.fullmatch(cells[0])):
+                match = _ID.fullmatch(cells[0])
+                if not match or (match[1].isascii() and match[1].isdigit() and number_of(match[1]) is None):
                     raise InputError(f"{where}: {cells[0]!r:.60} is no frame id; write video_frame, as in 3_120")
-                frame = (int(match[1]), int(match[2]))
+                number = number_of(match[1])
+                frame = (match[1] if number is None else str(number), int(match[2]))
                 if frame in lines:
                     raise InputError(f"{where}: {cells[0]} is there twice; the first is in line {lines[frame]}")
                 lines[frame] = rows.line_num + first
@@ -89,8 +94,8 @@ def read_table(path: Path, column: str, ids_alone: bool = False) -> Table:
         raise InputError(f"{path} is no CSV text file: {error}") from None
     if not numbers:
         raise InputError(f"{path} has no rows below its header")
-    index, order = FrameIndex.sorted(*zip(*lines, strict=True))
-    form = Form(delimiter, (names[0], names[-1]), tuple(spelt))
+    index, order = FrameIndex.named(*zip(*lines, strict=True))
+    form = Form(delimiter, (names[0], names[-2 if names[-1].casefold() == _USAGE else -1]), tuple(spelt))
     return Table(index, np.asarray(numbers, np.float64)[order], form, order)
 
 
@@ -128,9 +133,11 @@ def _header(line: str, path: Path, column: str, apart: bool) -> tuple[str, list[
         cells = [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter), [])]
         skip = int(len(cells) > 2 and (not cells[0] or cells[0].startswith("Unnamed:")))  # pandas' index
         names = cells[skip:]
-        wanted = column == "Predicted" or (names[-1:] and names[-1].casefold() == column.casefold())
+        behind = 1 if len(names) > 2 and names[-1].casefold() == _USAGE else 0
+        own = names[: len(names) - behind]
+        wanted = column == "Predicted" or (own[-1:] and own[-1].casefold() == column.casefold())
         known = [["id"], ["video", "frame"]] if apart else [["id"]]
-        if [name.casefold() for name in names[:-1]] in known and names[-1] and wanted:
+        if [name.casefold() for name in own[:-1]] in known and own[-1] and wanted:
             return delimiter, names, skip
     example = "3_12,1" if column == "Label" else "3_12,0.5"
     header = f"'Id,{column}', with rows such as {example}, or 'video,frame,{column}'"
@@ -184,5 +191,6 @@ def write_scores(path: Path, index: FrameIndex, values: Values, sample: Table | 
     form, ordered = (sample.form, values[np.argsort(sample.order)]) if sample else (Form(), values)
     rows = zip(form.ids or index.ids, ordered.tolist(), strict=True)
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file, delimiter=form.delimiter, lineterminator="\n").writerow(form.names)
-        file.writelines(f"{name}{form.delimiter}{value!r}\n" for name, value in rows)
+        table = csv.writer(file, delimiter=form.delimiter, lineterminator="\n")
+        table.writerow(form.names)
+        table.writerows((name, repr(value)) for name, value in rows)

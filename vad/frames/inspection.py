@@ -44,6 +44,7 @@ class VideoReport:
     sizes: tuple[Size, ...]
     unreadable: tuple[Fault, ...]
     upside_down: tuple[int, ...]
+    name: str  # by which people know it
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ def _report(video: Video, looks: list[_Look | Fault], flips: State | None) -> Vi
     if flips is not None and seen:
         evidence = Flips().evidence(np.stack([look.sketch for look in seen]), flips)
         upside_down = tuple(look.number for look, found in zip(seen, evidence, strict=True) if found > 0)
-    return VideoReport(video.id, len(numbers), first, last, missing, sizes, unreadable, upside_down)
+    return VideoReport(video.id, len(numbers), first, last, missing, sizes, unreadable, upside_down, video.title)
 
 
 def _look_at(video: Video, start: int) -> Iterator[_Look | Fault]:

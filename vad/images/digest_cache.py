@@ -39,6 +39,10 @@ class DigestCache:
         """`find(path)`, a JSON value, or what it was before if the file has not changed since."""
         return self._each(fact, [path], find)[0]
 
+    def remember_each(self, fact: str, paths: Sequence[Path], find: Callable[[Path], Any]) -> list[Any]:
+        """As `remember`, of many files at once."""
+        return self._each(fact, paths, find)
+
     def _each(self, fact: str, paths: Iterable[Path], find: Callable[[Path], Any]) -> list[Any]:
         wanted = {f"{fact} {path}": (path, _status(path)) for path in paths}
         unknown = {key: item for key, item in wanted.items() if self._known.get(key, [None])[0] != item[1]}

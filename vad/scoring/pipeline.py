@@ -220,7 +220,7 @@ def _require_scores(rows: _Rows, place: str) -> None:
     length, where = span.stop - span.start, f'stream "{place.removeprefix("streams/")}"'
     if missing[span].all():
         raise InputError(
-            f"{where}: video {index.video[first]} has {length} frame{'s' if length > 1 else ''}, too few for what its members look at "
+            f"{where}: video {index.title(index.video[first])} has {length} frame{'s' if length > 1 else ''}, too few for what its members look at "
             "at once (with break_at_gaps, too few without a gap); leave the video out, or begin the steps with {fill: 0}"
         )
     who, whose = (f"and {count - 1:,} more have", "their") if count > 1 else ("has", "its")

@@ -92,7 +92,9 @@ def test_masks_that_changed_are_read_again(tmp_path, read, save_masks):
 
 def test_a_folder_without_masks_is_refused(tmp_path, read, refuses):
     (tmp_path / "masks").mkdir()
-    with refuses(f"LABELS={tmp_path / 'masks'} holds no N_label.mat"):
+    with refuses(
+        f"LABELS={tmp_path / 'masks'} holds no N_label.mat, nor NAME.npy, NAME_gt/ with mask images, NAME_gt.txt or NAME_tracks.txt"
+    ):
         read(tmp_path / "masks")
 
 
@@ -263,3 +265,27 @@ def test_the_digest_follows_the_labels(tmp_path, read):
         path.write_text(f"Id,Label\n12_2,{last}\n1_1,0\n1_2,1\n1_5,1\n12_0,0\n")
         digests.append(read(path).digest)
     assert digests[0] == digests[2] != digests[1]
+
+
+def test_two_label_files_of_equal_standing_are_both_named(tmp_path, refuses):
+    """A CSV that is called labels.csv counts before them, and a published layout's own labels do."""
+    np.save(tmp_path / "frame_labels_set.npy", np.zeros((1, 3)))
+    np.save(tmp_path / "gt.npy", np.zeros(3))
+    first, second = tmp_path / "frame_labels_set.npy", tmp_path / "gt.npy"
+    with refuses(f"any of {first}, {second} could be the labels; name one with LABELS=, or keep only it"):
+        find_labels(tmp_path)
+    assert find_labels(tmp_path, own=second) == second
+    (tmp_path / "labels.csv").write_text("")
+    assert find_labels(tmp_path, own=second) == tmp_path / "labels.csv"
+
+
+@pytest.mark.parametrize("name", ["features.npy", "model.npz", "readme.txt", "results.mat", "demo.m", "masks"])
+def test_what_is_no_label_file_is_passed_over(tmp_path, name):
+    path = tmp_path / name
+    if name == "results.mat":
+        savemat(path, {"auc": np.zeros(3)})
+    elif name == "masks":
+        path.mkdir()
+    else:
+        path.write_text("x = 1")
+    assert find_labels(tmp_path) is None

@@ -52,7 +52,7 @@ def test_the_authors_layout_of_movies_is_read_and_counted(tmp_path, picture, sav
 
 
 IMAGES = "jpg, jpeg, png, bmp, tif, tiff, webp"
-VIDEOS = "a video is a folder of frames whose name is a number, such as 01, or a movie such as 01.avi (avi, mp4, mov, mkv, webm, m4v, mpg, ts)"
+VIDEOS = "a video is a folder of frames, such as 01, or a movie such as 01.avi (avi, mp4, mov, mkv, webm, m4v, mpg, ts)"
 NAMES = "a frame's name must end with its number of at most 9 digits, as frame_00012.jpg"
 
 
@@ -253,7 +253,7 @@ def test_a_half_without_frames_is_refused(tmp_path, dataset, read, refuses, half
     root = dataset(tmp_path / "data")
     for video in (root / half).iterdir():
         shutil.rmtree(video)
-    with refuses(f"{root / half} holds no frames; expected NN/frame_XXXXX.jpg or NN.avi in it, where NN is a number"):
+    with refuses(f"{root / half} holds no frames; expected NAME/frame_XXXXX.jpg or NAME.avi in it"):
         read(root)
 
 

@@ -156,6 +156,13 @@ def test_labels_may_be_words(tmp_path):
     assert read_table(tmp_path / "l.csv", "Label").values.tolist() == [1, 0, 1]
 
 
+def test_kaggles_solution_file_is_a_table_of_labels(tmp_path):
+    """Its last column says which board a row is of; spaces behind commas do not matter."""
+    (tmp_path / "l.csv").write_text("ID, Label, Usage\n1_0, False, Public\n1_1, True, Private\n")
+    table = read_table(tmp_path / "l.csv", "Label")
+    assert (table.index.ids, table.values.tolist(), table.form.names) == (["1_0", "1_1"], [0, 1], ("ID", "Label"))
+
+
 def test_a_sample_gives_header_ids_and_order(tmp_path):
     (tmp_path / "sample.csv").write_text("ID;Label\n02_0001;0\n01_0003;0\n01_0001;0\n")
     sample = read_table(tmp_path / "sample.csv", "Predicted")
@@ -215,3 +222,26 @@ def test_sorting_frames_gives_the_permutation():
     index, order = FrameIndex.sorted([2, 1, 2], [5, 9, 4])
     assert index.ids == ["1_9", "2_4", "2_5"]
     assert order.tolist() == [1, 2, 0]
+
+
+def test_videos_with_names_keep_them_in_ids_and_files(tmp_path):
+    """The order is that of a person, and a file gives back every name."""
+    index, order = FrameIndex.named(["clip 10", "clip 2", "01_0014", "clip 2"], [0, 7, 3, 1])
+    assert index.ids == ["01_0014_3", "clip 2_1", "clip 2_7", "clip 10_0"]
+    assert order.tolist() == [2, 3, 1, 0]
+    write_scores(tmp_path / "s.csv", index, np.arange(4.0))
+    again, values = read_scores(tmp_path / "s.csv", index)
+    assert again == index
+    assert values.tolist() == [0, 1, 2, 3]
+
+
+def test_numbers_keep_their_ids_beside_names(tmp_path):
+    index, _ = FrameIndex.named(["park", "12", "3", "gate"], [0, 0, 0, 0])
+    assert index.video.tolist() == [3, 12, 13, 14]
+    assert index.titles == ("3", "12", "gate", "park")
+
+
+def test_the_same_ids_under_other_names_are_other_frames():
+    one, other = (FrameIndex.named(names, [0, 0])[0] for names in (["a", "b"], ["a", "c"]))
+    assert one != other
+    assert one.digest != other.digest

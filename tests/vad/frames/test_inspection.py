@@ -143,7 +143,7 @@ def test_notes_and_faults_of_the_folders_are_passed_on(tmp_path, dataset, save, 
     save(folder / "frame_3.png", picture())
     report = look(root)
     assert report.notes == (
-        f"{root / 'testing_videos'}: passed over list.txt; a video is a folder of frames whose name is a number, such as 01, "
+        f"{root / 'testing_videos'}: passed over list.txt; a video is a folder of frames, such as 01, "
         "or a movie such as 01.avi (avi, mp4, mov, mkv, webm, m4v, mpg, ts)",
     )
     assert report.faults == (

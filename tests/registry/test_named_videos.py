@@ -1,0 +1,62 @@
+"""Videos with names of their own, from `vad data` to the rendered video: a person sees the name everywhere, and so does a file."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+NAMES = {"01": "gate morning", "02": "yard_2", "03": "yard_10"}
+TEST, TRAIN = Path("data/Dataset/testing_videos"), Path("data/Dataset/training_videos")
+
+
+@pytest.fixture
+def named(workspace):
+    """The workspace's data under names, with its labels."""
+    for number, name in NAMES.items():
+        (TEST / number).rename(TEST / name)
+    (TRAIN / "02").rename(TRAIN / "calm street")
+    rows = list(csv.reader(Path("data/labels.csv").read_text().splitlines()))
+    ids = [f"{NAMES[video.zfill(2)]}_{frame}" for video, frame in (row[0].split("_") for row in rows[1:])]
+    lines = [f"{id},{row[1]}" for id, row in zip(ids, rows[1:], strict=True)]
+    Path("data/labels.csv").write_text("\n".join(["Id,Label", *lines]) + "\n")
+    return workspace
+
+
+def test_a_run_on_named_videos_shows_their_names_to_the_end(named):
+    said = named.done("run", "tiny", "--data", "data")
+    assert "AP" in said
+    out = named.done("submit", "--model", "v1", "--data", "data", "--out", "p.csv")
+    rows = list(csv.reader(Path("p.csv").read_text().splitlines()))
+    assert [row[0] for row in rows[1::10]] == ["gate morning_0", "yard_2_0", "yard_10_0"], out
+    assert "AP" in named.done("evaluate", "p.csv", "--labels", "data/labels.csv")
+    (table,) = (path for path in Path("mlartifacts").rglob("scores.csv"))
+    assert table.read_text().splitlines()[1].startswith("gate morning,0,")
+    assert "yard_10" in named.done("compare", "v1", "v1")
+    named.done("render", "gate morning", "--data", "data", "--out", "seen.mp4")
+    assert Path("seen.mp4").stat().st_size > 0
+    known = "gate morning, yard_2, yard_10"
+    assert f"VIDEO=gate is no test video; there are {known}" in named.refused("render", "gate", "--data", "data")
+
+
+def test_scores_of_other_names_are_refused_by_name(named):
+    lines = [f"{name}_{frame},0.{frame}" for name in ("gate morning", "yard_2", "roof") for frame in range(10)]
+    Path("p.csv").write_text("Id,Predicted\n" + "\n".join(lines) + "\n")
+    said = named.refused("evaluate", "p.csv", "--labels", "data/labels.csv")
+    assert (
+        "10 missing (yard_10_0, yard_10_1, yard_10_2, ...) and 10 too many (roof_0, roof_1, roof_2, ...)"
+        in " ".join(said.split())
+    )
+
+
+def test_the_inspection_shows_names_and_first_and_last_anomalous_frames(named):
+    lines = [line.split("  ") for line in named.done("data", "data").splitlines()]
+    cells = [[cell.strip() for cell in line if cell.strip()] for line in lines]
+    shown = {line[1]: line[-1] for line in cells if line[:1] == ["test"]}
+    assert shown == {"gate morning": "4 (3 to 6)", "yard_2": "5 (3 to 7)", "yard_10": "0"}
+    videos = json.loads(named.done("data", "data", "--json"))["videos"]
+    assert [(video["name"], video["anomalous"]) for video in videos[2:]] == [
+        ("gate morning", [4, 3, 6]),
+        ("yard_2", [5, 3, 7]),
+        ("yard_10", None),
+    ]

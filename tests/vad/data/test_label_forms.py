@@ -1,0 +1,244 @@
+"""Forms of labels one by one, and what is wrong with a file told in one line that names the file, the video and the fix."""
+
+import pickle
+
+import numpy as np
+import pytest
+from scipy.io import savemat
+
+from vad.data.frame_index import FrameIndex
+from vad.data.labels import read_annotations, read_labels
+from vad.errors import InputError
+from vad.images.digest_cache import DigestCache
+
+TEXT = "0110011"
+
+
+@pytest.fixture
+def index():
+    """Two videos, of four and of three frames, numbered from 0."""
+    return FrameIndex.named(["gate"] * 4 + ["yard"] * 3, [0, 1, 2, 3, 0, 1, 2])[0]
+
+
+@pytest.fixture
+def read(tmp_path, index):
+    def asked(path, frames=index, **options):
+        labels = read_labels(path, frames, DigestCache(tmp_path / "memory.json"), **options)
+        return "".join(map(str, labels.values.astype(int)))
+
+    return asked
+
+
+@pytest.fixture
+def mat(tmp_path):
+    def write(*intervals):
+        cells = np.empty((1, len(intervals)), object)
+        for at, pairs in enumerate(intervals):
+            cells[0, at] = np.array(pairs, np.uint16).reshape(-1, 2).T
+        savemat(tmp_path / "set.mat", {"gt": cells})
+        return tmp_path / "set.mat"
+
+    return write
+
+
+@pytest.mark.parametrize("shape", [(7,), (1, 7), (7, 1)])
+@pytest.mark.parametrize("kind", [np.uint8, bool, np.float64])
+def test_one_array_for_all_videos(tmp_path, read, shape, kind):
+    values = np.array(list(map(int, TEXT))).astype(kind).reshape(shape)
+    np.save(tmp_path / "labels.npy", values)
+    np.savez(tmp_path / "labels.npz", values)
+    assert read(tmp_path / "labels.npy") == read(tmp_path / "labels.npz") == TEXT
+
+
+@pytest.mark.parametrize("lines", ["0\n1\n1\n0\n0\n1\n1\n", "False\nTrue\n True\nFalse\n0.0\n1.0\n\n1"])
+def test_one_value_a_line(tmp_path, read, refuses, lines):
+    path = tmp_path / "labels.txt"
+    path.write_text(lines)
+    assert read(path) == TEXT
+    path.write_text("0\n1\nyes\n")
+    with refuses(f"{path}, line 3: 'yes' is no label; write 0 (normal) or 1 (anomalous)"):
+        read(path)
+
+
+def test_one_file_for_each_video(tmp_path, read, refuses):
+    folder = tmp_path / "gt"
+    folder.mkdir()
+    np.save(folder / "gate.npy", [0, 1, 1, 0])
+    with refuses(
+        f"{folder} has no labels of test video yard (NAME.npy), but of others; add them, or name labels of all with LABELS="
+    ):
+        read(folder)
+    np.save(folder / "yard.npy", [0, 1, 1])
+    assert read(folder) == TEXT
+    np.save(folder / "yard.npy", [0, 1, 1, 1])
+    where = f"{folder / 'yard.npy'} has 4 labels, but test video yard has 3 frames (0 to 2)"
+    with refuses(f"{where}; these are labels of another set, or frames are missing"):
+        read(folder)
+
+
+def test_labels_of_another_set_are_refused(tmp_path, read, refuses, mat):
+    rest = "these are labels of another set, or frames are missing"
+    np.save(tmp_path / "a.npy", np.zeros((1, 9)))
+    with refuses(f"{tmp_path / 'a.npy'} has 9 labels, but there are 7 test frames (gate: 4, yard: 3); {rest}"):
+        read(tmp_path / "a.npy")
+    path = mat([[1, 2]], [], [[1, 1]])
+    with refuses(f"{path} has labels of 3 videos, but there are 2 test videos; {rest}"):
+        read(path)
+    path = mat([[1, 2]], [[2, 9]])
+    with refuses(
+        f"{path}, entry 2: the labels of video yard end at frame 9, but the video at 3 (counted from 1); {rest}"
+    ):
+        read(path)
+
+
+def test_intervals_count_from_one_and_hold_both_ends(read, mat):
+    assert read(mat([[2, 3]], [[2, 3]])) == TEXT
+    assert read(mat([[1, 1], [4, 4]], [])) == "1001000"
+
+
+def test_labels_that_may_be_shifted_by_one_are_told(tmp_path, index, mat):
+    path = mat([[2, 3]], [[2, 4]])
+    labels = read_labels(path, index, DigestCache(tmp_path / "memory.json"))
+    told = f"{path}, entry 2: the labels of video yard end at frame 4, but the video at 3 (counted from 1)"
+    assert labels.notes == (f"{told}; are they shifted by one?",)
+    path = mat([[0, 3]], [[1, 3]])
+    with pytest.raises(InputError, match=r"0 to 3 is no interval of frames counted from 1, of test video gate"):
+        read_labels(path, index, DigestCache(tmp_path / "memory.json"))
+
+
+def test_a_matlab_file_without_intervals_is_refused(tmp_path, read, refuses):
+    savemat(tmp_path / "set.mat", {"other": np.zeros(3)})
+    with refuses(
+        f"{tmp_path / 'set.mat'} has no variable gt; a cell array is read with 2 x K intervals for each video"
+    ):
+        read(tmp_path / "set.mat")
+    (tmp_path / "set.m").write_text("TestVideoFile = {};\n")
+    with refuses(f"{tmp_path / 'set.m'} has no line such as TestVideoFile{{end+1}}.gt_frame = [61:180];"):
+        read(tmp_path / "set.m")
+    (tmp_path / "set.m").write_text("TestVideoFile{end+1}.gt_frame = [one:two];")
+    with refuses(f"{tmp_path / 'set.m'}, entry 1: 'one:two' is no list of frames, such as 5:90, 140:200"):
+        read(tmp_path / "set.m")
+
+
+@pytest.mark.parametrize("name", ["gt_label.json", "labels.npy", "gate.npz"])
+def test_a_pickle_is_refused_whatever_its_name(tmp_path, read, refuses, name):
+    """It is not opened: a pickle that would leave a file behind leaves none."""
+    made = tmp_path / "made.txt"
+
+    class Harm:
+        def __reduce__(self):
+            return (open, (str(made), "w"))
+
+    path = tmp_path / name
+    objects = np.array([np.zeros(4), Harm()], object)
+    if name.endswith(".json"):
+        path.write_bytes(pickle.dumps({"gate": Harm()}))
+    elif name.endswith(".npy"):
+        np.save(path, objects, allow_pickle=True)
+    else:
+        np.savez(path, objects)
+    convert = "np.save a plain array of 0 and 1 for each video, NAME.npy, in a folder"
+    with refuses(f"{path} is a Python pickle, which can run code when it is read, so it is not; {convert}"):
+        read(path)
+    assert not made.exists()
+
+
+@pytest.mark.parametrize(
+    ("values", "fault"),
+    [
+        (np.full(7, 0.5), "label 1 is 0.5; labels are 0 or 1 (are these scores?)"),
+        (np.array([0, 1, 2, 0, 0, 0, 0]), "label 3 is 2; labels are 0 or 1 (are these scores?)"),
+        (np.full(7, np.nan), "label 1 is nan; labels are 0 or 1 (are these scores?)"),
+    ],
+)
+def test_values_that_are_no_labels_are_refused(tmp_path, read, refuses, values, fault):
+    np.save(tmp_path / "a.npy", values)
+    with refuses(f"{tmp_path / 'a.npy'}: {fault}"):
+        read(tmp_path / "a.npy")
+
+
+def test_an_array_of_another_shape_or_kind_is_refused(tmp_path, read, refuses):
+    path = tmp_path / "a.npy"
+    np.save(path, np.zeros((2, 7)))
+    with refuses(f"{path} has the shape (2, 7); labels are (N,) or (1, N), or masks (N, H, W)"):
+        read(path)
+    np.save(path, np.array(["0", "1"]))
+    with refuses(f"{path} holds <U1, but labels are numbers, 0 (normal) or 1 (anomalous)"):
+        read(path)
+    path.write_bytes(b"\x93NUMPY\x01\x00v")
+    with pytest.raises(InputError, match=r"a\.npy is no file of arrays that can be read"):
+        read(path)
+
+
+@pytest.fixture
+def masks(tmp_path, save):
+    """Mask images as UCSD has them: numbered from 1, one pixel set where the frame is anomalous."""
+
+    def write(size=(16, 12), first=1):
+        for name, text in (("gate_gt", TEXT[:4]), ("yard_gt", TEXT[4:])):
+            for number, label in enumerate(text, first):
+                mask = np.zeros((size[1], size[0], 3), np.uint8)
+                mask[3, 4] = 255 * int(label)
+                save(tmp_path / "masks" / name / f"frame{number:03d}.png", mask)
+        return tmp_path / "masks"
+
+    return write
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_mask_images_count_from_zero_or_one(read, masks, index, first):
+    assert read(masks(first=first)) == TEXT
+    from_one = FrameIndex(index.video, index.frame + 1, index.names)
+    assert read(masks(first=first), from_one) == TEXT
+
+
+def test_masks_of_another_size_are_refused(read, refuses, masks):
+    path = masks((12, 16)) / "gate_gt" / "frame001.png"
+    with refuses(
+        f"{path} is 12 x 16, but the frames of test video gate are 16 x 12; masks and frames must have one size"
+    ):
+        read(masks((12, 16)), sizes={1: (16, 12), 2: (16, 12)})
+
+
+def test_a_mask_that_is_missing_is_named(read, refuses, masks):
+    folder = masks() / "yard_gt"
+    (folder / "frame003.png").unlink()
+    there = f"{folder} has 2 masks (1 to 2), but test video yard has 3 frames (0 to 2)"
+    with refuses(f"{there}: no mask 3; restore them"):
+        read(folder.parent)
+
+
+def test_tracks_of_unknown_videos_are_told_and_others_refused(tmp_path, index, read, refuses):
+    folder = tmp_path / "boxes"
+    folder.mkdir()
+    (folder / "gate_gt.txt").write_text("001.jpg 0 1 1 4 4\n002.jpg 0 1 1 4 4\n")
+    (folder / "yard_gt.txt").write_text("001.jpg 0 1 1 4 4\n002.jpg 0 1 1 4 4\n")
+    (folder / "roof_gt.txt").write_text("001.jpg 0 1 1 4 4\n")
+    labels = read_labels(folder, index, DigestCache(tmp_path / "memory.json"))
+    assert labels.notes == (f"{folder}: there is no test video for roof",)
+    assert read(folder) == TEXT
+    (folder / "yard_gt.txt").write_text("009.jpg 0 1 1 4 4\n")
+    with refuses(
+        f"{folder / 'yard_gt.txt'} labels frame 9, but test video yard ends at 2; these are labels of another set, or frames are missing"
+    ):
+        read(folder)
+    (folder / "yard_gt.txt").write_text("a box\n")
+    with refuses(f"{folder / 'yard_gt.txt'}, line 1: 'a box' is no box; a line is `012.jpg track x y w h`"):
+        read(folder)
+
+
+def test_annotations_of_ucf_crime_and_xd_violence(tmp_path, read, refuses):
+    """Labels alone, for `vad evaluate`: intervals by the name of a video, both ends included."""
+    crime, violence = tmp_path / "Temporal_Anomaly_Annotation.txt", tmp_path / "annotations.txt"
+    crime.write_text("gate.mp4  Abuse  2  3  -1  -1\nyard.mp4  Normal  -1  -1  -1  -1\n")
+    violence.write_text("v=38GQ9L2meyE__#1_label_B6-0-0 2 3 9 12\nv=x__#1_label_A\n")
+    assert read_annotations(crime) == {"gate": ((2, 3),), "yard": ()}
+    assert read_annotations(violence) == {"v=38GQ9L2meyE__#1_label_B6-0-0": ((2, 3), (9, 12)), "v=x__#1_label_A": ()}
+    assert read(crime) == "0110000"
+    crime.write_text("gate.mp4  Abuse  2  3  -1  -1\nyard.mp4 Normal 3\n")
+    forms = "`NAME.mp4 Class first last -1 -1` (UCF-Crime) or `NAME_label_... first last` (XD-Violence)"
+    with refuses(f"{crime}, line 2: 'yard.mp4 Normal 3' is no annotation; a line is {forms}"):
+        read_annotations(crime)
+    crime.write_text("gate.mp4  Abuse  2  3  -1  -1\ngate.mp4  Abuse  2  3  -1  -1\n")
+    with refuses(f"{crime}, line 2: gate is there twice; remove one"):
+        read_annotations(crime)

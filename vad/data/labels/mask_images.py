@@ -1,0 +1,80 @@
+"""Labels as pixel masks, an image for each frame: `Test001_gt/001.bmp` as UCSD publishes them. A frame with a pixel above 0 is anomalous."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from vad.data.frame_index import DIGITS
+from vad.data.labels.base import Asked, Clip, Found, by_name
+from vad.data.names import IMAGES, is_image, is_litter, some
+from vad.errors import InputError
+from vad.images.decode import read_image
+from vad.system.files import names_in
+
+NAME = "mask images"
+_NUMBER = re.compile(rf"(?:.*\D)?0*(\d{{1,{DIGITS}}})\.(?:{'|'.join(IMAGES)})", re.IGNORECASE)
+_ENDING = "_gt"
+_FOLDER = re.compile(r"mask|gt|ground|label", re.IGNORECASE)
+
+
+def takes(path: Path) -> bool:
+    """Take a folder with folders of images that are called NAME_gt, or that is itself called masks, or ground truth."""
+    return bool(mask_folders(path))
+
+
+def mask_folders(path: Path) -> dict[str, Path]:
+    """The folders of masks at `path`, by name."""
+    if not path.is_dir():
+        return {}
+    folders = {name: path / name for name in names_in(path) if not is_litter(name) and (path / name).is_dir()}
+    called = {name: folder for name, folder in folders.items() if name.casefold().endswith(_ENDING)}
+    if not called and not _FOLDER.search(path.name):  # these may be the clips themselves
+        return {}
+    return {name: f for name, f in (called or folders).items() if any(map(is_image, names_in(f)))}
+
+
+def read(asked: Asked) -> Found:
+    """Read whether each frame's mask has a pixel above 0: masks and frames may be numbered from 0 or from 1, each on its own."""
+    folders = mask_folders(asked.path)
+    whose, notes = by_name(asked, folders, "NAME_gt/ with an image for each frame")
+    numbered = {clip: _numbered(folders[name]) for clip, name in whose.items()}
+    first = int(not any(0 in masks for masks in numbered.values()))
+    values = np.zeros(len(asked.index), bool)
+    for clip, masks in numbered.items():
+        places = asked.places(clip) + first
+        if lacking := [number for number in places.tolist() if number not in masks]:
+            there = f"{folders[whose[clip]]} has {len(masks):,} masks ({min(masks)} to {max(masks)})"
+            frames = f"test video {clip.title} has {len(places):,} frames ({clip.numbers[0]} to {clip.numbers[-1]})"
+            raise InputError(f"{there}, but {frames}: no mask {some(list(map(str, lacking)))}; restore them")
+        values[clip.span] = _anomalous(asked, clip, [masks[number] for number in places.tolist()])
+    asked.memory.save()
+    return Found(values, notes)
+
+
+def _anomalous(asked: Asked, clip: Clip, paths: list[Path]) -> list[bool]:
+    found = asked.memory.remember_each("mask", paths, _look)
+    size = asked.sizes.get(clip.id)
+    for path, (_, width, height) in zip(paths, found, strict=True):
+        if size is not None and (width, height) != tuple(size):
+            frames = f"the frames of test video {clip.title} are {size[0]} x {size[1]}"
+            raise InputError(f"{path} is {width} x {height}, but {frames}; masks and frames must have one size")
+    return [bool(anomalous) for anomalous, _, _ in found]
+
+
+def _look(path: Path) -> tuple[int, int, int]:
+    """Whether a mask has a pixel above 0, its width and its height."""
+    image = read_image(path)
+    return int(image.any()), image.shape[1], image.shape[0]
+
+
+def _numbered(folder: Path) -> dict[int, Path]:
+    """The masks of a folder by number. Raises InputError where two have one."""
+    masks: dict[int, Path] = {}
+    for name in names_in(folder):
+        match = None if is_litter(name) else _NUMBER.fullmatch(name)
+        if match and masks.setdefault(int(match[1]), folder / name) != folder / name:
+            raise InputError(f"{masks[int(match[1])]} and {folder / name} are both mask {int(match[1])}; remove one")
+    if not masks:
+        raise InputError(f"{folder} holds no mask whose name ends with its number, as 001.bmp")
+    return masks

@@ -1,0 +1,98 @@
+"""Labels as tracks: Street Scene's `Test001_gt.txt` (a box a line), UBnormal's `*_tracks.txt` (track, first and last frame)."""
+
+from pathlib import Path
+
+import numpy as np
+
+from vad.data.labels.base import Asked, Clip, Found, by_name
+from vad.data.names import is_litter
+from vad.errors import InputError
+from vad.system.files import names_in, reading
+
+NAME = "tracks"
+_BOXES, _TRACKS = "_gt.txt", "_tracks.txt"
+
+
+def takes(path: Path) -> bool:
+    """Take a folder in which such lists lie, at most two folders deep."""
+    return path.is_dir() and bool(_lists(path))
+
+
+def read(asked: Asked) -> Found:
+    """Read which frames a box or a track lies in. A video that is called `normal_` needs no list."""
+    lists = _lists(asked.path)
+    normal = {clip.title for clip in asked.clips if clip.title.casefold().startswith("normal_")}
+    whose, notes = by_name(asked, [*lists, *(normal - lists.keys())], f"NAME{_BOXES} or NAME{_TRACKS}")
+    values = np.zeros(len(asked.index), bool)
+    told = (
+        list(notes) if any(path.name.endswith(_BOXES) for path in lists.values()) else []
+    )  # validation lies beside test
+    for clip, name in whose.items():
+        if path := lists.get(name):
+            boxes = path.name.endswith(_BOXES)
+            frames = _frames_of_boxes(path) if boxes else _frames_of_tracks(path)
+            values[clip.span] = np.isin(clip.numbers, frames)
+            told += _beyond(clip, path, frames)
+    return Found(values, tuple(told))
+
+
+def _beyond(clip: Clip, path: Path, frames: list[int]) -> list[str]:
+    """A note on labels behind a video's end. Raises InputError for more than a few."""
+    last, most = int(clip.numbers[-1]), max(frames, default=0)
+    if most <= last:
+        return []
+    note = f"{path} labels frame {most}, but test video {clip.title} ends at {last}"
+    if most > last + 1:
+        raise InputError(f"{note}; these are labels of another set, or frames are missing")
+    return [f"{note}; are they shifted by one?"]
+
+
+def _lists(folder: Path) -> dict[str, Path]:
+    """The lists below a folder by the name of their video."""
+    found: dict[str, Path] = {}
+    waiting = [(folder, 0)]
+    while waiting:
+        here, depth = waiting.pop()
+        for name in names_in(here):
+            path = here / name
+            ending = next((e for e in (_BOXES, _TRACKS) if name.casefold().endswith(e)), None)
+            if is_litter(name):
+                continue
+            if ending:
+                found[name[: -len(ending)]] = path
+            elif depth < 2 and "." not in name and path.is_dir():
+                waiting.append((path, depth + 1))
+    return found
+
+
+def _rows(path: Path) -> list[tuple[int, list[str]]]:
+    with reading(path):
+        lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+    return [(at, line.replace(",", " ").split()) for at, line in enumerate(lines, 1) if line.strip()]
+
+
+def _frames_of_boxes(path: Path) -> list[int]:
+    """The numbers of the frames of boxes: a line is `Test001/012.jpg track x y w h`, or begins with the frame's number."""
+    frames = []
+    for at, cells in _rows(path):
+        name = Path(cells[0].replace("\\", "/")).stem
+        digits = name[len(name.rstrip("0123456789")) :]
+        if not digits or len(cells) < 2:
+            raise InputError(f"{path}, line {at}: {' '.join(cells)!r:.60} is no box; a line is `012.jpg track x y w h`")
+        frames.append(int(digits))
+    return frames
+
+
+def _frames_of_tracks(path: Path) -> list[int]:
+    """The frames of tracks, counted from 0: a line is `track, first, last`, the last included."""
+    frames: list[int] = []
+    for at, cells in _rows(path):
+        try:
+            _, begin, end = (int(float(cell)) for cell in cells)
+            if not 0 <= begin <= end <= 10**7:
+                raise ValueError
+        except (ValueError, OverflowError):
+            line = ", ".join(cells)
+            raise InputError(f"{path}, line {at}: {line!r:.60} is no track; a line is `track, first, last`") from None
+        frames += range(begin, end + 1)
+    return frames

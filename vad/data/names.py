@@ -1,0 +1,37 @@
+"""What files and folders are by their names."""
+
+from collections.abc import Collection
+
+IMAGES = ("jpg", "jpeg", "png", "bmp", "tif", "tiff", "webp")
+MOVIES = ("avi", "mp4", "mov", "mkv", "webm", "m4v", "mpg", "ts")
+# What Windows, network disks and archives made on a Mac leave everywhere, beside all that begins with a dot.
+_LITTER = {"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "@eadir", "lost+found"}
+# Labels that data sets keep beside their clips, or in them.
+_LABELS = ("_gt", "_gt.txt", "_annotations", "_tracks.txt", ".m", ".mat", ".npy", ".npz")
+_FEW = 3
+
+
+def is_litter(name: str) -> bool:
+    """Whether a file or folder is one that systems leave behind, or hidden; nobody means it as data."""
+    return name.startswith(".") or name.casefold() in _LITTER
+
+
+def is_label(name: str) -> bool:
+    """Whether a file or folder holds the labels of the clip beside it, as `Test001_gt` does."""
+    return name.casefold().endswith(_LABELS)
+
+
+def is_movie(name: str) -> bool:
+    """Whether a file is a movie."""
+    return name.rpartition(".")[2].lower() in MOVIES and not is_litter(name)
+
+
+def is_image(name: str) -> bool:
+    """Whether a file is an image."""
+    return name.rpartition(".")[2].lower() in IMAGES and not is_litter(name)
+
+
+def some(names: Collection[str], separator: str = ", ") -> str:
+    """The first few of these, and how many more there are."""
+    shown = separator.join(list(names)[:_FEW])
+    return shown if len(names) <= _FEW else f"{shown} and {len(names) - _FEW:,} more"
