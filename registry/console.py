@@ -6,13 +6,16 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, Self, SupportsFloat
+from typing import TYPE_CHECKING, Any, Self, SupportsFloat
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
+
+if TYPE_CHECKING:  # it would load NumPy
+    from vad.measures.metrics import Measured
 
 _COLUMNS = (
     TextColumn("{task.description:<26.26} {task.percentage:>3.0f}%", markup=False),
@@ -214,3 +217,19 @@ def duration(seconds: float) -> str:
 def plural(count: int, one: str) -> str:
     """Return how many of what: `1 run`, `2 runs`, `1,200 runs`."""
     return f"{count:,} {one}{'' if count == 1 else 'es' if one.endswith('s') else 's'}"
+
+
+def interval(m: "Measured") -> str:
+    """Return the interval, or a dash where there are too few videos for one."""
+    return f"{m.low:.4f} to {m.high:.4f}" if m.has_interval else "-"
+
+
+def measured_text(m: "Measured") -> str:
+    """Return AP with its interval, AUC and prevalence, a line each."""
+    return "\n".join(
+        [
+            f"AP          {m.ap:.4f}  (95 % interval {interval(m)}, bootstrap over {plural(m.videos, 'video')})",
+            f"AUC         {m.auc:.4f}",
+            f"prevalence  {m.prevalence:.4f}  ({m.frames:,} frames)",
+        ]
+    )

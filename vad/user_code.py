@@ -16,7 +16,7 @@ _ROOT = Path(__file__).resolve().parent
 _MODULES = {
     "vad": "catalog errors user_code",
     "vad.blocks": "",
-    "vad.data": "frame_index frameset layouts names tables",
+    "vad.data": "frame_index frameset layouts names scores tables",
     "vad.data.datasets": "base clips common halves nwpu shanghaitech street_scene ubnormal ucsd",
     "vad.data.labels": "annotations arrays avenue base find intervals known mask_images matlab table tracks",
     "vad.detectors": "base member",
@@ -26,7 +26,7 @@ _MODULES = {
     "vad.frames": "inspection repaired store",
     "vad.images": "decode digest_cache similarity view",
     "vad.inputs": "base computed device_cache flow flow_cells frames shape",
-    "vad.measures": "metrics",
+    "vad.measures": "alignment delay frame_level metrics pixels region_files regions",
     "vad.repair": "base flips",
     "vad.scoring": "ensemble frame_scores pipeline reductions render steps",
     "vad.synthetic": "corruption painted street street_drawing street_figures street_scenes",

@@ -5,8 +5,7 @@ from pathlib import Path
 
 from registry.analysis.changes import FEW, as_lines, changes, identity_of, run_changes
 from registry.analysis.choose import choose_run
-from registry.console import plural, table
-from registry.runs.result import interval
+from registry.console import interval, plural, table
 from registry.store.score_table import ScoreTable, judged_table, same_judge
 from registry.store.tracking import Tracking
 from vad.data.frame_index import Values

@@ -18,6 +18,7 @@ import click
 from registry import signals as stopping
 from registry.cli import analysis as insight
 from registry.cli import entries, models, store
+from registry.cli import evaluate as measuring
 from registry.cli.options import FOLDER, home
 from vad.errors import InputError
 from vad.system.files import abandon
@@ -27,7 +28,7 @@ _SECTIONS: dict[str, tuple[click.Command, ...]] = {
     "Before a run": (entries.check, entries.show, entries.data, entries.convert, insight.why),
     "Runs side by side": (insight.leaderboard, insight.compare, insight.reproduce, insight.journey, insight.ui),
     "From the registered model": (models.submit, models.serve, models.render),
-    "Predictions": (models.evaluate, models.record, models.explain),
+    "Predictions": (measuring.evaluate, models.record, models.explain),
     "Which version is production": (models.promote, models.rollback, models.history),
     "The store": (store.export, store.import_, store.doctor, store.gc),
 }

@@ -42,8 +42,8 @@ def submit(normalization: Any, kaggle: str | None, message: str | None, **asked:
 
     Example: vad submit --model production --data avenue --out predictions.csv
     """
+    from registry.console import measured_text
     from registry.models import submission
-    from registry.runs.result import measured_text
 
     program = submission.require_kaggle() if kaggle else ""
     done = submission.submit(submission.Request(**asked), normalization, options.home())
@@ -108,25 +108,6 @@ def render(video: str, fps: int, **asked: Any) -> None:
     width, height = done.size
     click.echo(f"wrote {done.path}: {done.frames:,} frames, {width} x {height}, {done.codec} ({where})")
     click.echo(f"by model version {done.version.number}, {done.variant}; the heat map is the error of {done.member}")
-
-
-@click.command(short_help="Measure a predictions file: AP, AUC, prevalence.")
-@click.argument("file", type=options.PATH)
-@click.option(
-    "--labels", type=options.PATH, required=True, metavar="PATH", help="CSV (Id,Label) or folder of N_label.mat."
-)
-@options.first_frame_option
-@options.json_option
-def evaluate(file: str, labels: str, first_frame: int | None, as_json: bool) -> None:
-    """Measure a predictions file: AP with interval, AUC, prevalence.
-
-    Example: vad evaluate predictions.csv --labels labels.csv
-    """
-    from registry.models import submission
-    from registry.runs.result import measured_text
-
-    measured = submission.evaluate(Path(file), labels, options.home(), first_frame)
-    click.echo(json.dumps(asdict(measured), indent=2) if as_json else measured_text(measured))
 
 
 @click.command(short_help="Record a board's score on its run and version.")

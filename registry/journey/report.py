@@ -7,9 +7,8 @@ from pathlib import Path
 from textwrap import fill
 from typing import Any, get_args
 
-from registry.console import plural, table
+from registry.console import interval, plural, table
 from registry.journey.retrace import Journey, Row, Verdict
-from registry.runs.result import interval
 from vad.measures.metrics import Difference
 from vad.system.files import replacing
 

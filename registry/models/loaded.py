@@ -7,7 +7,7 @@ import tempfile
 import weakref
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -59,13 +59,17 @@ class ModelProcess:
     def views(self) -> list[View]:
         return list(dict.fromkeys(self.members.values()))
 
-    def decode(self, split: Split, folder: Path, advance: Advance | None = None) -> dict[View, Frames]:
+    def decode(
+        self, split: Split, folder: Path, advance: Advance | None = None
+    ) -> tuple[dict[View, Frames], FrameIndex]:
         """Decode as `Ensemble.decode` does: where the model has repairs, by its own code."""
         if not any(view.repairs for view in self.members.values()):
-            return open_frames(SplitSource(split), self.views(), folder, advance)
+            return open_frames(SplitSource(split), self.views(), folder, advance), split.index
         videos = [asdict(video) for video in split.videos]
         places = self._request({"decode": videos, "folder": str(folder.resolve())}, advance)
-        return {self.view(name): np.load(path, mmap_mode="r") for name, path in places.items()}
+        usable = np.load(self._work / "usable.npy")
+        frames = {self.view(name): np.load(path, mmap_mode="r") for name, path in places.items()}
+        return frames, replace(split.index, usable=usable if len(usable) else None)
 
     def score(
         self,
@@ -85,6 +89,7 @@ class ModelProcess:
     def _ask(self, frames: Mapping[View, Frames], index: FrameIndex, advance: Advance | None, **request: Any) -> Values:
         np.save(self._work / "video.npy", index.video)
         np.save(self._work / "frame.npy", index.frame)
+        np.save(self._work / "usable.npy", [] if index.usable is None else index.usable)
         stored = {view: self._file(view, values) for view, values in frames.items() if view in self.members.values()}
         files = {name: stored[view] for name, view in self.members.items() if view in stored}
         self._request({**request, "frames": files}, advance)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from vad.data.frame_index import FrameIndex
 from vad.errors import InputError
+from vad.frames.repaired import usable
 from vad.images.decode import decode_image
 from vad.images.view import View, look
 from vad.scoring import ensemble
@@ -73,21 +74,25 @@ class EnsembleModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
             repeated = np.flatnonzero((np.diff(index.video) == 0) & (np.diff(index.frame) == 0))
             if len(repeated):
                 raise InputError(f"row {order[repeated[0] + 1]}: frame {index.ids[repeated[0]]} is there twice")
-            frames = self._decoded(table["image"].tolist(), index, order)
+            frames, index = self._decoded(table["image"].tolist(), index, order)
             with self._turn:
                 scores[order] = self.ensemble.score(frames, index, self.device, normalization)
         return pd.DataFrame({"video": video, "frame": frame, "score": scores})
 
-    def _decoded(self, images: list[Any], index: FrameIndex, order: NDArray[np.intp]) -> dict[View, NDArray[np.uint8]]:
-        """Return every image, repaired, in every view of the ensemble, in the order of the index."""
+    def _decoded(
+        self, images: list[Any], index: FrameIndex, order: NDArray[np.intp]
+    ) -> tuple[dict[View, NDArray[np.uint8]], FrameIndex]:
+        """Return every image, repaired, in every view of the ensemble, in the order of the index, and which are usable."""
         views = self.ensemble.views()
 
-        def see(row: int, video: int, frame: int) -> list[NDArray[np.uint8]]:
+        def see(row: int, video: int, frame: int) -> list[tuple[NDArray[np.uint8], list[float]]]:
             where = f"row {row} (video {video}, frame {frame})"
-            return [seen for seen, _ in look(decode_image(_encoded(images[row], where), where), views)]
+            return look(decode_image(_encoded(images[row], where), where), views)
 
         rows = list(self._pool.map(see, order.tolist(), index.video.tolist(), index.frame.tolist()))
-        return {view: np.stack([row[i] for row in rows]) for i, view in enumerate(views)}
+        frames = {view: np.stack([row[i][0] for row in rows]) for i, view in enumerate(views)}
+        evidence = np.asarray([row[0][1] for row in rows], np.float32)
+        return frames, usable(index, evidence, self.ensemble.repairs)
 
 
 def _numbers(column: "pd.Series[Any]") -> NDArray[np.int64]:

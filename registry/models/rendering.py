@@ -3,7 +3,7 @@
 import math
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,20 +56,21 @@ def render(request: Request, video: str, fps: float, home: Path) -> Rendered:
     model = versions.load(version)
     ensemble = model.ensemble
     with Bar("decode test", len(test)) as bar:
-        whole = ensemble.decode(test, home / "frames", bar.advance)
+        whole, index = ensemble.decode(test, home / "frames", bar.advance)
     frames = {view: values[span] for view, values in whole.items()}
+    index = replace(only.index, usable=None if index.usable is None else index.usable[span])
     members = len(ensemble.members)
     with Bar(f"score, {plural(members, 'member')}", len(only) * members) as bar:
-        scores = ensemble.score(frames, only.index, model.device, advance=bar.advance)
+        scores = ensemble.score(frames, index, model.device, advance=bar.advance)
     name = max(ensemble.members, key=lambda name: math.prod(ensemble.view(name).shape))
     seen = frames[ensemble.view(name)]
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "maps.npy"
         with Bar(f"maps of {name}", len(only)) as bar:
             if isinstance(ensemble, ModelProcess):
-                peaks = ensemble.write_maps(name, seen, only.index, file, bar.advance)
+                peaks = ensemble.write_maps(name, seen, index, file, bar.advance)
             else:
-                peaks = write_maps(model, name, seen, only.index, file, bar.advance)
+                peaks = write_maps(model, name, seen, index, file, bar.advance)
         known = ~np.isnan(peaks)
         hottest = float(np.quantile(peaks[known], _WITHIN)) if known.any() else 0.0
         found = np.load(file, mmap_mode="r") if known.any() else peaks

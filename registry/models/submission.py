@@ -11,10 +11,8 @@ from registry.data.datasets import DEMO, Dataset, first_frame_of, open_frames_of
 from registry.models.versions import PRODUCTION, Version, Versions
 from registry.provenance import provenance
 from registry.store.tracking import Tracking
-from vad.data.labels import read_labels
 from vad.data.tables import Form, Table, read_scores, read_table, require_same_frames, write_scores
 from vad.errors import InputError
-from vad.images.digest_cache import DigestCache
 from vad.measures.metrics import Measured, measure
 from vad.scoring.ensemble import Normalization
 from vad.system.files import require_writable, sha256
@@ -65,9 +63,9 @@ def submit(request: Request, normalization: Normalization, home: Path) -> Submis
     ensemble, device = python_model.ensemble, python_model.device
     test, members = dataset.frames.test, len(ensemble.members)
     with Bar("decode test", len(test)) as bar:
-        frames = ensemble.decode(test, home / "frames", bar.advance)
+        frames, index = ensemble.decode(test, home / "frames", bar.advance)
     with Bar(f"score, {plural(members, 'member')}", len(test) * members) as bar:
-        scores = ensemble.score(frames, dataset.index, device, normalization, bar.advance)
+        scores = ensemble.score(frames, index, device, normalization, bar.advance)
     write_scores(path, dataset.index, scores, sample)
     if len(scores) > 1 and scores.min() == scores.max():
         nothing = f"all {len(scores):,} scores are {scores[0]:g}, so they rank nothing"
@@ -79,18 +77,6 @@ def submit(request: Request, normalization: Normalization, home: Path) -> Submis
     with tracking.ending_runs():
         run_id = _record(tracking, version, path, tags)
     return Submission(path, digest, len(scores), version, measured, run_id)
-
-
-def evaluate(file: Path, labels: str, home: Path, first_frame: int | None = None) -> Measured:
-    """Measure a predictions file against labels. Raises InputError where the two do not fit."""
-    if labels == "none":
-        raise InputError("LABELS=none: evaluate needs labels; give a CSV (Id,Label) or a folder of N_label.mat")
-    index, values = read_scores(file)
-    place = Path(labels)
-    if place.is_file():  # what is asked is whether the scores are those of the labelled frames, not the reverse
-        require_same_frames(index, read_table(place, "Label").index, str(file), f"the labels in {place}")
-    known = read_labels(place, index, DigestCache(home / "index" / "labels-evaluate.json"), first_frame)
-    return measure(values, known.values, index)
 
 
 def model_and_data(request: Request, versions: Versions, home: Path) -> tuple[Version, Dataset]:

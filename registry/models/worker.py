@@ -70,7 +70,9 @@ def _named(name: str, *modules: str) -> Any:
 
 
 def _score(model: Any, request: dict[str, Any], advance: Advance) -> Any:
-    index = _named("FrameIndex", "vad.data.frame_index", "vad.scores")(np.load("video.npy"), np.load("frame.npy"))
+    usable = np.load("usable.npy")
+    frames_of = _named("FrameIndex", "vad.data.frame_index", "vad.scores")
+    index = frames_of(np.load("video.npy"), np.load("frame.npy"), **({"usable": usable} if len(usable) else {}))
     frames = {n: np.memmap(path, np.uint8, "r", at, tuple(shape)) for n, (path, at, shape) in request["frames"].items()}
     ensemble, name = model.ensemble, request["member"]
     if name:
@@ -90,7 +92,8 @@ def _decode(model: Any, request: dict[str, Any], advance: Advance) -> dict[str, 
         video |= {"images": images and tuple(map(Path, images)), "movie": movie and Path(movie)}
         videos.append(frameset.Video(**{key: tuple(v) if isinstance(v, list) else v for key, v in video.items()}))
     split, folder = frameset.Split("test", tuple(videos)), Path(request["folder"])
-    model.ensemble.decode(split, folder, advance)
+    _, index = model.ensemble.decode(split, folder, advance)
+    np.save("usable.npy", [] if index.usable is None else index.usable)
     source = store.SplitSource(split)
     return {n: str(store.map_path(folder, source, model.ensemble.view(n))) for n in model.ensemble.members}
 

@@ -13,8 +13,8 @@ from registry.runs.session import Session, ended, open_session
 from registry.runs.training import estimated_steps, look_up, train
 from registry.store.tracking import Tracking
 from vad.frames.store import map_path, open_frames
-from vad.images.view import View
-from vad.repair import SKETCH
+from vad.images.view import Sketch, View
+from vad.repair import sketches_of
 
 
 def run(request: Request) -> Result:
@@ -91,14 +91,14 @@ def decode(runs: Iterable[tuple[RunContext, Sequence[str]]], session: Session) -
 
 def _decode(parts: Iterable[tuple[Subset | None, RunContext, Sequence[str]]], session: Session) -> None:
     """Decode subsets of frames in the views of these members of a run."""
-    wanted: dict[str, tuple[Subset, Timing, set[View]]] = {}
+    wanted: dict[str, tuple[Subset, Timing, set[Sketch]]] = {}
     for subset, context, names in parts:
-        views = {context.plan.members[name].view for name in names}
+        views: set[Sketch] = {context.plan.members[name].view for name in names}
         if subset is context.train and context.plan.repair:
-            views.add(SKETCH)
+            views.update(sketches_of(context.plan.repair))
         if subset is not None and views:
             found = wanted.setdefault(subset.digest, (subset, context.timing, set()))[-1]
-            found.update(subset.view(view) for view in views)
+            found.update(subset.view(view) if isinstance(view, View) else view for view in views)
     folder = session.home / "frames"
     for subset, timing, views in wanted.values():
         source, started = subset.source, time.perf_counter()

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 
-from registry.console import duration, plural, say, table, whole
+from registry.console import duration, interval, plural, say, table, whole
 from registry.data.datasets import open_frames_of
 from registry.entries.loading import all_experiments, experiments_folder
 from registry.runs.context import Request, RunContext, prepare, say_settings, told_labels
 from registry.runs.executor import decode, execute, finished
 from registry.runs.records import open_run
-from registry.runs.result import Result, figure_name, interval
+from registry.runs.result import Result, figure_name
 from registry.runs.session import Session, open_session
 from registry.runs.training import MemberTraining, estimated_steps, train_all
 from registry.store.connection import explain

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
 
-from registry.console import plural, table
+from registry.console import interval, plural, table
 from registry.entries.entry import Entry
 from registry.models.versions import Versions
 from registry.store.record import Altered
@@ -91,21 +91,6 @@ def as_text(result: Result) -> str:
     if result.version is not None:
         parts += [f"       {f'make submit MODEL=v{result.version}':<32} predictions by this run's model"]
     return "\n".join(parts)
-
-
-def interval(m: Measured) -> str:
-    """The interval, or a dash where there are too few videos for one."""
-    return f"{m.low:.4f} to {m.high:.4f}" if m.has_interval else "-"
-
-
-def measured_text(m: Measured) -> str:
-    return "\n".join(
-        [
-            f"AP          {m.ap:.4f}  (95 % interval {interval(m)}, bootstrap over {plural(m.videos, 'video')})",
-            f"AUC         {m.auc:.4f}",
-            f"prevalence  {m.prevalence:.4f}  ({m.frames:,} frames)",
-        ]
-    )
 
 
 def figure_name(figure: str, name: str = "AP") -> str:

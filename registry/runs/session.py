@@ -20,9 +20,9 @@ from registry.signals import was_stopped
 from registry.store.runlog import RunLog
 from registry.store.tracking import Tracking
 from vad.detectors.member import Member, digest_of
-from vad.frames.repaired import read_evidence
+from vad.frames.repaired import read_evidence, usable
 from vad.frames.store import Frames, map_path
-from vad.images.view import View
+from vad.images.view import Sketch
 from vad.inputs import Samples
 from vad.system.devices import device
 from vad.system.files import replacing
@@ -41,7 +41,7 @@ class Session:
     engine: Engine
     device: torch.device
     home: Path
-    maps: dict[tuple[str, View], Frames] = field(default_factory=dict)
+    maps: dict[tuple[str, Sketch], Frames] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
 
     @contextmanager
@@ -75,9 +75,13 @@ class Session:
         """A member's samples of these frames. Those that are slow to make are made once, and kept beside the frames."""
         view = subset.view(member.view)
         frames = self.maps[subset.digest, view]
-        samples = member.kind_of_input().samples(frames, subset.index, self.device, training=training)
+        index = subset.index
+        assert subset.source is not None
+        if subset.repairs is not None:
+            evidence = read_evidence(subset.source, view, self.home / "frames")
+            index = usable(index, evidence, subset.repairs.fitted)
+        samples = member.kind_of_input().samples(frames, index, self.device, training=training)
         if samples.slow:
-            assert subset.source is not None
             place = map_path(self.home / "frames", subset.source, view).with_suffix("")
             with Bar(f"{member.input.name}", len(samples)) as bar:
                 samples.keep(place, bar.advance)

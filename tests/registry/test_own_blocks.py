@@ -80,7 +80,7 @@ def test_an_unknown_block_names_the_folder_that_was_searched(project, edit_entry
         )
     shutil.move(project / "blocks", project / "elsewhere")
     assert (
-        "were looked for in elsewhere/ (charbonnier.py, hold.py, my_net.py)"
+        "were looked for in elsewhere/ (brighten.py, charbonnier.py, hold.py, my_net.py)"
         in vad(project, "check", "tiny", VAD_BLOCKS="elsewhere").stderr
     )
 

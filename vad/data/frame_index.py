@@ -40,11 +40,13 @@ class FrameIndex:
     """Which frames, in order: video ids and frame numbers, both int64 of shape (N,), sorted by (video, frame).
 
     `names` are those of the videos whose name is no number, by id.
+    `usable`, bool (N,), says which of them members may look at; without it all. The others get no score of their own.
     """
 
     video: NDArray[np.int64]
     frame: NDArray[np.int64]
     names: Mapping[int, str] = field(default_factory=dict)
+    usable: Flags | None = None
 
     def __len__(self) -> int:
         return len(self.video)

@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -11,8 +12,10 @@ from numpy.typing import NDArray
 from vad.catalog import Named
 from vad.data.frame_index import FrameIndex
 from vad.frames.store import SplitSource, evidence_path, map_path, open_frames
-from vad.images.view import View
-from vad.repair import SKETCH, FittedRepair, fit
+from vad.images.view import Sketch, View
+from vad.repair import FittedRepair, fit, sketches_of
+
+_FEWEST = 0.2
 
 
 class TrainRepairs:
@@ -24,8 +27,13 @@ class TrainRepairs:
     @cached_property
     def fitted(self) -> tuple[FittedRepair, ...]:
         """The repairs with their states; sketches of the train frames are decoded if they are not there."""
-        sketches = open_frames(self._source, [SKETCH], self._folder)[SKETCH]
-        return fit(self._repairs, sketches, self._index)
+        frames = open_frames(self._source, self.sketches, self._folder)
+        return fit(self._repairs, [frames[sketch] for sketch in self.sketches], self._index)
+
+    @property
+    def sketches(self) -> list[Sketch]:
+        """What the repairs see of train frames."""
+        return sketches_of(self._repairs)
 
     def view(self, view: View) -> View:
         """Return the view of test frames that these repairs were applied to."""
@@ -35,6 +43,21 @@ class TrainRepairs:
 def read_evidence(source: SplitSource, view: View, folder: Path) -> NDArray[np.float32]:
     """Return what the repairs of a view found in each frame, (N, repairs): above 0 where a frame was repaired."""
     return np.asarray(np.load(evidence_path(map_path(folder, source, view))), np.float32)
+
+
+def usable(index: FrameIndex, evidence: NDArray[np.float32], repairs: Sequence[FittedRepair]) -> FrameIndex:
+    """Return the index with the frames that members may look at: without those that repairs drop.
+
+    In a video where fewer than a fifth would be left, all are.
+    """
+    dropping = [number for number, repair in enumerate(repairs) if repair.drops]
+    if not dropping:
+        return index
+    good = np.asarray(~(evidence[:, dropping] > 0).any(1))
+    for span in index.spans:
+        if good[span].mean() < _FEWEST:
+            good[span] = True
+    return replace(index, usable=good)
 
 
 def write_findings(

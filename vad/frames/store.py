@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 from vad.data.frameset import Split, Video
 from vad.errors import InputError
 from vad.images.decode import RESIZE_FILTER, Image, decoding_pool, read_image, read_movie
-from vad.images.view import View, look
+from vad.images.view import Sketch, look
 from vad.system.files import replacing
 
 Frames = NDArray[np.uint8]
 Advance = Callable[[int], None]
+_Sketch = TypeVar("_Sketch", bound=Sketch)
 Task = Callable[[], Iterator[tuple[int, Image]]]
 _CHUNK = 8  # small enough that cores end together, large enough that nothing is lost between two
 
@@ -83,7 +84,7 @@ def read_whole_movie(video: Video, start: int) -> Iterator[tuple[int, Image]]:
         raise InputError(f"{video.movie} gave {found} frames of {len(video.numbers)} this time; it may be damaged")
 
 
-def map_path(folder: Path, source: SplitSource, view: View) -> Path:
+def map_path(folder: Path, source: SplitSource, view: Sketch) -> Path:
     return folder / f"{source.digest[:24]}-{view.label}-{RESIZE_FILTER}.npy"
 
 
@@ -93,8 +94,8 @@ def evidence_path(frames: Path) -> Path:
 
 
 def open_frames(
-    source: SplitSource, views: Iterable[View], folder: Path, advance: Advance | None = None
-) -> dict[View, Frames]:
+    source: SplitSource, views: Iterable[_Sketch], folder: Path, advance: Advance | None = None
+) -> dict[_Sketch, Frames]:
     """Return the source's frames in each view, as read-only memory maps; decode what is missing.
 
     `advance` is told how many frames were decoded, as they are. Raises InputError for a frame that cannot be decoded.
@@ -120,14 +121,14 @@ def open_frames(
     return {view: np.load(path, mmap_mode="r") for view, path in paths.items()}
 
 
-def _is_whole(path: Path, count: int, view: View) -> bool:
+def _is_whole(path: Path, count: int, view: Sketch) -> bool:
     whole = holds(path, (count, *view.shape), np.uint8)
     return whole and (not view.repairs or holds(evidence_path(path), (count, len(view.repairs)), np.float32))
 
 
 def _fill(
-    source: SplitSource, files: Mapping[View, BinaryIO], advance: Advance | None
-) -> dict[View, NDArray[np.float32]]:
+    source: SplitSource, files: Mapping[_Sketch, BinaryIO], advance: Advance | None
+) -> dict[_Sketch, NDArray[np.float32]]:
     """Write each frame to its place in the file of each view, and return the evidence of repairs.
 
     A map of the file would cost a page fault for every 4 KiB.

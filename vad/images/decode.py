@@ -11,7 +11,6 @@ import cv2
 import numpy as np
 import PIL.Image
 import simplejpeg
-import torch
 from numpy.typing import NDArray
 
 from vad.errors import InputError
@@ -178,6 +177,8 @@ def resize(image: Image, height: int, width: int) -> Image:
     """Squeeze an image, (H, W, 3) or (H, W), to height and width by antialiased bilinear filtering, within one grey level of PIL's BILINEAR."""
     if image.shape[:2] == (height, width):
         return image
+    import torch  # commands that resize nothing start a second earlier without it
+
     grey = image.ndim == 2
     # The batch comes before the permutation: only then does the kernel see that colours lie last, and leaves them there.
     planes = torch.from_numpy(image[..., None] if grey else image)[None].permute(0, 3, 1, 2)

@@ -27,6 +27,25 @@ class FrameRepair(Protocol):
         """Return the repaired image, or the image itself, and the evidence: above 0 where it was repaired."""
 
 
+class Sketch(Protocol):
+    """What is kept of a frame: an array of bytes of one shape, known by one word. A `View` is one."""
+
+    @property
+    def label(self) -> str:
+        """One word, fit for a file's name."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the array."""
+
+    @property
+    def repairs(self) -> tuple[FrameRepair, ...]:
+        """What is repaired first."""
+
+    def see(self, image: Image) -> NDArray[np.uint8]:
+        """Return the array of an RGB image, repaired already."""
+
+
 @dataclass(frozen=True)
 class View:
     """What a detector sees of a frame: `region` (left, top, right, bottom, in shares of the frame), then colour, then size.
@@ -91,7 +110,7 @@ def sides(size: int, keep_aspect: bool, frame: tuple[int, int]) -> tuple[int, in
     return height, width
 
 
-def look(image: Image, views: Sequence[View]) -> list[tuple[NDArray[np.uint8], list[float]]]:
+def look(image: Image, views: Sequence[Sketch]) -> list[tuple[NDArray[np.uint8], list[float]]]:
     """Repair an RGB image and return it in each view, with the evidence of each repair. The one way from files to detectors."""
     done: dict[tuple[FrameRepair, ...], tuple[Image, list[float]]] = {}
     for view in views:

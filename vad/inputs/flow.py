@@ -10,7 +10,7 @@ from vad.data.frame_index import FrameIndex
 from vad.frames.store import Frames
 from vad.inputs.base import INPUTS, Input
 from vad.inputs.computed import ComputedSamples
-from vad.inputs.shape import Shape, Window, firsts
+from vad.inputs.shape import Shape, Window, runs
 
 # Pixels at which flow is cut off; it becomes 1.
 REACH = 20.0
@@ -36,8 +36,9 @@ class FlowSamples(ComputedSamples):
 
     def __init__(self, frames: Frames, index: FrameIndex, device: torch.device, window: Window, training: bool):
         super().__init__(frames, index, device, window, training)
-        self._first = np.zeros(len(index), bool)
-        self._first[firsts(index, window.break_at_gaps)] = True
+        self._before = np.full(len(index), -1)
+        for run in runs(index, window.break_at_gaps):
+            self._before[run[1:]] = run[:-1]
         self._joined = "gaps" if window.break_at_gaps else "joined"
 
     def name(self) -> str:
@@ -47,9 +48,10 @@ class FlowSamples(ComputedSamples):
         return (*self.frames.shape[1:3], 2)
 
     def compute(self, sample: int) -> Flow:
-        if self._first[sample]:
+        position = self.windows[sample, 0]
+        if (before := self._before[position]) < 0:
             return np.zeros(self.shape(), np.float32)
-        return farneback(self.frames[sample - 1], self.frames[sample])
+        return farneback(self.frames[before], self.frames[position])
 
     def picture(self, values: Tensor) -> Tensor:
         """Direction as hue, distance as brightness."""

@@ -1,7 +1,6 @@
 """The shape of a sample, and the windows of consecutive frames of one video that samples are cut from."""
 
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -72,15 +71,14 @@ class Window:
         return windows(index, self.length, self.stride if training else 1, self.break_at_gaps)
 
 
-def runs(index: FrameIndex, break_at_gaps: bool) -> list[slice]:
-    """Where frames follow one another: whole videos, or with `break_at_gaps` their parts without a missing number."""
-    if not break_at_gaps:
-        return list(index.spans)
-    found = []
+def runs(index: FrameIndex, break_at_gaps: bool) -> list[Positions]:
+    """Usable frames that follow one another, as positions: whole videos, or with `break_at_gaps` their parts without a missing number."""
+    found: list[Positions] = []
     for span in index.spans:
-        breaks = span.start + 1 + np.flatnonzero(np.diff(index.frame[span]) != 1)
-        edges = [span.start, *breaks.tolist(), span.stop]
-        found += [slice(a, b) for a, b in pairwise(edges)]
+        run = np.arange(span.start, span.stop)
+        if index.usable is not None:
+            run = run[index.usable[span]]
+        found += np.split(run, 1 + np.flatnonzero(np.diff(index.frame[run]) != 1)) if break_at_gaps else [run]
     return found
 
 
@@ -89,11 +87,6 @@ def windows(index: FrameIndex, length: int, stride: int = 1, break_at_gaps: bool
 
     A run that is shorter than a window has none.
     """
-    starts = [np.arange(run.start, run.stop - length + 1, stride) for run in runs(index, break_at_gaps)]
-    first = np.concatenate([np.zeros(0, np.intp), *starts]).astype(np.intp)
-    return first[:, None] + np.arange(length)
-
-
-def firsts(index: FrameIndex, break_at_gaps: bool) -> Positions:
-    """The first frame of each run, (R,)."""
-    return np.asarray([run.start for run in runs(index, break_at_gaps)], np.intp)
+    long_enough = [run for run in runs(index, break_at_gaps) if len(run) >= length]
+    found = [np.lib.stride_tricks.sliding_window_view(run, length)[::stride] for run in long_enough]
+    return np.concatenate([np.zeros((0, length), np.intp), *found]).astype(np.intp)

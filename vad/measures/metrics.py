@@ -14,6 +14,7 @@ CONFIDENCE = 0.95
 BOOTSTRAP_SEED = 20260101
 _ENDS = ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2)
 LEAST_VIDEOS = 3  # of fewer, whole videos drawn again give a handful of values, and no interval
+_MOST_CELLS = 1_000_000  # of thresholds by draws that are counted at once
 _DIGITS = 12  # two APs that differ by less differ by rounding
 
 
@@ -143,21 +144,36 @@ def precision_band(
 
 
 def _draws(scores: Values, labels: Flags, index: FrameIndex) -> Iterator[tuple[Values, Values]]:
-    """`RESAMPLES` draws of whole videos: at each threshold, the highest first, the hits so far and the precision.
+    """`RESAMPLES` draws of whole videos: the hits so far and the precision, at each threshold with a hit, the highest first.
 
     A draw without an anomaly is drawn again.
     """
+    from scipy.sparse import csr_array
+
     order = np.argsort(-scores, kind="stable")
     video = np.repeat(np.arange(len(index.spans)), [span.stop - span.start for span in index.spans])[order]
-    positive = labels[order]
+    positive = np.flatnonzero(labels[order])
     ends = np.flatnonzero(np.diff(scores[order], append=np.nan) != 0)
+    ends = ends[np.unique(np.searchsorted(ends, positive))]  # at the others neither AP nor recall changes
+    # How many frames of each video a threshold adds, so that many draws are counted at once.
+    step = np.searchsorted(ends, np.arange(ends[-1] + 1))
+    shape = (len(ends), len(index.spans))
+    seen = csr_array((np.ones(len(step)), (step, video[: len(step)])), shape)
+    hits = csr_array((np.ones(len(positive)), (step[positive], video[positive])), shape)
     anomalous = np.asarray([labels[span].any() for span in index.spans])
     generator = np.random.default_rng(BOOTSTRAP_SEED)
-    for _ in range(RESAMPLES):
-        counts = np.zeros(len(index.spans))
-        while not counts[anomalous].any():
-            counts = np.bincount(generator.integers(0, len(counts), len(counts)), minlength=len(counts)).astype(float)
-        weights = counts[video]
-        hits = np.cumsum(weights * positive)[ends]
-        seen = np.cumsum(weights)[ends]
-        yield hits, np.divide(hits, seen, out=np.zeros_like(hits), where=seen > 0)
+    at_once = max(1, _MOST_CELLS // len(ends))
+    for start in range(0, RESAMPLES, at_once):
+        drawn = [_counts(generator, anomalous) for _ in range(min(at_once, RESAMPLES - start))]
+        weights = np.stack(drawn, axis=1)
+        found, counted = (np.ascontiguousarray(np.cumsum(part @ weights, axis=0).T) for part in (hits, seen))
+        precision = np.divide(found, counted, out=np.zeros_like(found), where=counted > 0)
+        yield from zip(found, precision, strict=True)
+
+
+def _counts(generator: np.random.Generator, anomalous: Flags) -> Values:
+    """How often each video is drawn."""
+    counts = np.zeros(len(anomalous))
+    while not counts[anomalous].any():
+        counts = np.bincount(generator.integers(0, len(counts), len(counts)), minlength=len(counts)).astype(float)
+    return counts

@@ -1,9 +1,9 @@
 """What all repairs have in common: fitted on train frames, applied to test frames one by one."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,21 +11,28 @@ from numpy.typing import NDArray
 from vad.catalog import Catalog, Named
 from vad.data.frame_index import FrameIndex
 from vad.images.decode import Image
-from vad.images.view import View
+from vad.images.view import Sketch, View
 
 State = dict[str, NDArray[Any]]
 SKETCH = View(32, 32, "grey")
-"""What repairs see of train frames: small, so that fitting costs a moment and hides nothing that a repair looks for."""
+"""What most repairs see of train frames: small, so that fitting costs a moment."""
 
 
-class Repair(Protocol):
+class Repair:
     """A kind of repair. What it takes from train frames is its state; a frame's repair depends on that and the frame alone."""
 
+    sketch: ClassVar[Sketch] = SKETCH
+    """What `fit` is given of each train frame."""
+    drops: ClassVar[bool] = False
+    """Whether members must not look at the frames that it finds; these get the scores of frames near them, by the step `fill`."""
+
     def fit(self, sketches: NDArray[np.uint8], index: FrameIndex) -> State:
-        """Return the state for train frames given as sketches, uint8 (N, 32, 32)."""
+        """Return the state for train frames given as sketches, uint8 (N, ...)."""
+        raise NotImplementedError
 
     def apply(self, image: Image, state: Mapping[str, NDArray[Any]]) -> tuple[Image, float]:
-        """Return a test frame repaired, or as it is, and the evidence, which is above 0 where it was repaired."""
+        """Return a test frame repaired, or as it is, and the evidence, which is above 0 where it was repaired or is to be dropped."""
+        raise NotImplementedError
 
 
 REPAIRS: Catalog[Callable[..., Repair]] = Catalog("repair")
@@ -43,6 +50,10 @@ class FittedRepair:
     def label(self) -> str:
         return f"{self.named.name}_{self.digest[:12]}"
 
+    @property
+    def drops(self) -> bool:
+        return bool(REPAIRS.make(self.named).drops)
+
     def apply(self, image: Image) -> tuple[Image, float]:
         repair: Repair = REPAIRS.make(self.named)
         return repair.apply(image, self.state)
@@ -57,9 +68,15 @@ def fitted(named: Named, state: State) -> FittedRepair:
     return FittedRepair(named, digest.hexdigest(), state)
 
 
-def fit(repairs: Iterable[Named], sketches: NDArray[np.uint8], index: FrameIndex) -> tuple[FittedRepair, ...]:
-    """Fit repairs on train frames, which need none."""
-    return tuple(fitted(named, REPAIRS.make(named).fit(sketches, index)) for named in repairs)
+def fit(repairs: Sequence[Named], sketches: Sequence[NDArray[np.uint8]], index: FrameIndex) -> tuple[FittedRepair, ...]:
+    """Fit repairs on sketches of train frames, those of each repair, which need no repair."""
+    pairs = zip(repairs, sketches, strict=True)
+    return tuple(fitted(named, REPAIRS.make(named).fit(seen, index)) for named, seen in pairs)
+
+
+def sketches_of(repairs: Sequence[Named]) -> list[Sketch]:
+    """Return what each repair sees of train frames."""
+    return [REPAIRS.make(named).sketch for named in repairs]
 
 
 def to_arrays(repairs: Sequence[FittedRepair]) -> State:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from vad.data.frame_index import FrameIndex
 from vad.images.decode import Image
-from vad.repair.base import REPAIRS, SKETCH, State
+from vad.repair.base import REPAIRS, SKETCH, Repair, State
 
 # How much better the mirror image must correlate, and how well. A frame that is dark, covered or of another scene is left alone.
 _MARGIN, _FITS = 0.1, 0.5
@@ -17,7 +17,7 @@ _SAME_SCENE, _MOST_SCENES, _OF_FRAMES = 0.9, 64, 101
 _UNCLEAR = 0.1  # the share of train frames that may fail the test
 
 
-class Flips:
+class Flips(Repair):
     """Compares a frame, and its mirror image, with the median train frame of each scene, by correlation of small grey images."""
 
     def fit(self, sketches: NDArray[np.uint8], index: FrameIndex) -> State:

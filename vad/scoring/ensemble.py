@@ -22,9 +22,10 @@ from vad.data.frameset import Split
 from vad.detectors.member import SCORING_CODE, Member, digest_of, named_code
 from vad.detectors.training.recipe import Training
 from vad.errors import InputError
+from vad.frames.repaired import read_evidence, usable
 from vad.frames.store import Advance, Frames, SplitSource, open_frames
 from vad.images.view import View, from_plain
-from vad.repair import FittedRepair, from_arrays, to_arrays
+from vad.repair import REPAIRS, FittedRepair, from_arrays, to_arrays
 from vad.scoring.frame_scores import Calibration, Explained, Way, explain, score
 from vad.scoring.pipeline import Fitted, Scored, Stream, Variant, code_of_steps, run_pipeline
 from vad.scoring.reductions import FrameScore, MapScore
@@ -61,9 +62,15 @@ class Ensemble:
             {self.view(name) for name in self.members}, key=lambda view: (view.height * view.width, view.label)
         )
 
-    def decode(self, split: Split, folder: Path, advance: Advance | None = None) -> dict[View, Frames]:
-        """Return the frames of a split, repaired, in each of `views`: from the store in this folder, or decoded into it."""
-        return open_frames(SplitSource(split), self.views(), folder, advance)
+    def decode(
+        self, split: Split, folder: Path, advance: Advance | None = None
+    ) -> tuple[dict[View, Frames], FrameIndex]:
+        """Return the frames of a split, repaired, in each of `views`, and their index: from the store in this folder, or decoded into it."""
+        source, views = SplitSource(split), self.views()
+        frames = open_frames(source, views, folder, advance)
+        if not self.repairs:
+            return frames, split.index
+        return frames, usable(split.index, read_evidence(source, views[0], folder), self.repairs)
 
     def score(
         self,
@@ -177,13 +184,14 @@ def load(folder: Path) -> Ensemble:
     }
     fitted = {key: tensor.numpy() for key, tensor in tensors["fitted"].items()}
     weights = {name: folder / "weights" / f"{name}.safetensors" for name in members}
+    repairs = _repairs(folder, content)
+    for repair in repairs:
+        REPAIRS[repair.named.name]
     calibration: dict[str, dict[str, torch.Tensor]] = {}
     for key, values in tensors.get("calibration", {}).items():
         member, _, kind = key.partition("/")
         calibration.setdefault(member, {})[kind] = values
-    return Ensemble(
-        members, weights, streams, variant_name, variant, fitted, _repairs(folder, content), dict(calibration)
-    )
+    return Ensemble(members, weights, streams, variant_name, variant, fitted, repairs, dict(calibration))
 
 
 def read_views(folder: Path) -> dict[str, View]:

@@ -225,6 +225,6 @@ def _require_scores(rows: _Rows, place: str) -> None:
         )
     who, whose = (f"and {count - 1:,} more have", "their") if count > 1 else ("has", "its")
     raise InputError(
-        f"{where}: frame {index.ids[first]} {who} no score, as {whose} members need the frames before; begin the "
+        f"{where}: frame {index.ids[first]} {who} no score, as {whose} members need the frames before or a repair leaves it out; begin the "
         "steps with {fill: nearest} or {fill: 0}"
     )

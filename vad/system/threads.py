@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import torch
-
 _PROC, _CGROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 
 
@@ -19,6 +17,8 @@ def available() -> int:
 
 def limit() -> int:
     """Keep PyTorch to the processors that this process may use, unless `OMP_NUM_THREADS` is set; on how many threads it computes."""
+    import torch  # only where it computes: it takes a second to load
+
     if not os.environ.get("OMP_NUM_THREADS") and torch.get_num_threads() > available():
         torch.set_num_threads(available())
     return torch.get_num_threads()
@@ -27,6 +27,8 @@ def limit() -> int:
 @contextmanager
 def using(count: int) -> Iterator[None]:
     """Compute on so many threads of the processor, in this thread of Python."""
+    import torch
+
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

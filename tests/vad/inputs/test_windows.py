@@ -1,5 +1,6 @@
 """Windows against a loop that looks at every place where one could begin."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 
 from vad.data.frame_index import FrameIndex
 from vad.inputs import INPUTS, windows
-from vad.inputs.shape import firsts
+from vad.inputs.shape import runs
 
 
 @pytest.fixture
@@ -60,7 +61,17 @@ def test_videos_shorter_than_a_window_have_none(index):
 
 @pytest.mark.parametrize(("break_at_gaps", "expected"), [(False, [0, 10, 12]), (True, [0, 3, 6, 10, 12])])
 def test_the_first_frame_of_each_run(index, break_at_gaps, expected):
-    assert firsts(index, break_at_gaps).tolist() == expected
+    assert [int(run[0]) for run in runs(index, break_at_gaps)] == expected
+
+
+def test_windows_lead_across_frames_that_must_not_be_looked_at(index):
+    usable = np.ones(len(index), bool)
+    usable[[1, 4]] = False
+    seen = replace(index, usable=usable)
+    kept = [row for row in windows(seen, 2).tolist() if row[1] < 10]
+    assert kept == [[0, 2], [2, 3], [3, 5], [5, 6], [6, 7], [7, 8], [8, 9]]
+    assert not {1, 4} & set(windows(seen, 1).ravel().tolist())
+    assert {1, 4} <= set(windows(index, 1).ravel().tolist())
 
 
 @pytest.mark.parametrize(

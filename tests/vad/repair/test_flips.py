@@ -28,7 +28,7 @@ def fitted_on(*videos):
     sketches = np.stack([SKETCH.see(image) for video in videos for image in video])
     numbers = np.concatenate([np.arange(len(video)) for video in videos])
     index = FrameIndex(np.repeat(np.arange(1, len(videos) + 1), [len(video) for video in videos]), numbers)
-    (repair,) = fit(FLIPS, sketches, index)
+    (repair,) = fit(FLIPS, [sketches], index)
     return repair
 
 

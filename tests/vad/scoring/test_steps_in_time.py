@@ -167,7 +167,7 @@ def outcome_of(scores, steps, index):
 @pytest.mark.parametrize("steps", [[], [SMOOTH], [Named("rank")], [Named("mean")], [SMOOTH, NEAREST]])
 def test_first_frames_without_a_score_are_refused_where_nothing_fills_them(index_of, refuses, steps):
     with refuses(
-        'stream "s": frame 1_0 and 2 more have no score, as their members need the frames before; '
+        'stream "s": frame 1_0 and 2 more have no score, as their members need the frames before or a repair leaves it out; '
         "begin the steps with {fill: nearest} or {fill: 0}"
     ):
         outcome_of([NAN, NAN, 3, 4, NAN, 6, 7], steps, index_of(4, 3))
@@ -188,7 +188,7 @@ def test_a_video_without_any_score_is_refused_unless_a_number_fills_it(index_of,
 
 def test_one_frame_without_a_score_is_named(index_of, refuses):
     with refuses(
-        'stream "s": frame 1_0 has no score, as its members need the frames before; '
+        'stream "s": frame 1_0 has no score, as its members need the frames before or a repair leaves it out; '
         "begin the steps with {fill: nearest} or {fill: 0}"
     ):
         outcome_of([NAN, 2, 3], [], index_of(3))

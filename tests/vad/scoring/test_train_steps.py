@@ -173,7 +173,7 @@ def test_a_train_video_that_is_too_short_for_a_member_is_passed_over(test, train
 def test_train_frames_without_a_score_are_refused_where_nothing_fills_them(index_of, train, refuses):
     test = Scored(index_of(5), {("a", TOP): np.arange(1.0, 6)})
     with refuses(
-        'stream "s": frame 1_0 and 1 more have no score, as their members need the frames before; begin the '
+        'stream "s": frame 1_0 and 1 more have no score, as their members need the frames before or a repair leaves it out; begin the '
         "steps with {fill: nearest} or {fill: 0}"
     ):
         run_pipeline(stream_of([QUANTILE]), {}, test, train)

@@ -7,7 +7,7 @@ import io
 import math
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -43,6 +43,46 @@ def anomalous_frames(path: Path) -> list[int]:
 def interval_lists(path: Path) -> list[list[list[int]]] | None:
     """First and last anomalous frame of each interval, counted from 1, for each video; None without a variable `gt`."""
     return _cells(path, INTERVALS, _intervals)
+
+
+def masks_in(path: Path) -> list[NDArray[Any]]:
+    """The masks themselves, one a frame. Raises InputError as `anomalous_frames`."""
+    found = _cells(path, VARIABLE, _matrix)
+    if found is None:
+        raise InputError(f"{path} has no variable {VARIABLE}")
+    return found
+
+
+def numbers_in(path: Path) -> dict[str, list[NDArray[Any]]]:
+    """Each variable of numbers, as a list of one matrix, or of one for each cell of a cell array. Raises InputError.
+
+    Files of version 7.3 are none of these.
+    """
+    found = {}
+    try:
+        with reading(path):
+            require_plain(path)
+            with path.open("rb") as file:
+                for reader, held, sides, name in _variables(file, path.stat().st_size):
+                    if held == _CELL:
+                        found[name] = [reader.cell(_matrix) for _ in range(math.prod(sides))]
+                    elif held in _NUMBERS:
+                        found[name] = [_matrix(reader.numbers(), sides[0])]
+                        if found[name][0].size != math.prod(sides):
+                            raise ValueError(f"{name} has {found[name][0].size:,} of {math.prod(sides):,} numbers")
+                    else:
+                        continue
+                    if reader.stream is not file:
+                        reader.to_the_end()
+    except (ValueError, KeyError, IndexError, struct.error, zlib.error) as error:
+        raise InputError(
+            f"{path} is no MATLAB file (version 5 to 7) that can be read: {error}; save it with -v7"
+        ) from None
+    return found
+
+
+def _matrix(values: NDArray[Any], rows: int) -> NDArray[Any]:
+    return values.reshape(-1, rows).T if rows else values
 
 
 def _cells(path: Path, variable: str, take: _Take) -> list[Any] | None:
@@ -102,6 +142,11 @@ class _Reader:
         data = data or self.take(size + -size % 8)[:size]
         return np.frombuffer(data, self._order + _TYPES[kind])
 
+    def to_the_end(self) -> None:
+        """Read what is left: compressed data has a checksum at its end."""
+        while self.stream.read(2**20):
+            pass
+
     def matrix(self) -> tuple[int, list[int], str]:
         """What a matrix begins with: its class, its sides, its name."""
         flags, dimensions, name = self.numbers(), self.numbers(), self.numbers()
@@ -140,6 +185,18 @@ def _intervals(values: NDArray[Any], rows: int) -> list[list[int]]:
 
 def _search(file: IO[bytes], length: int, variable: str, take: _Take) -> list[Any] | None:
     """The variable's cells, taken; None where it is not there."""
+    for reader, held, sides, name in _variables(file, length):
+        if name == variable:
+            if held != _CELL:
+                raise ValueError(f"{variable} is no cell array")
+            found = [reader.cell(take) for _ in range(math.prod(sides))]
+            reader.to_the_end()
+            return found
+    return None
+
+
+def _variables(file: IO[bytes], length: int) -> Iterator[tuple[_Reader, int, list[int], str]]:
+    """Each variable's reader, behind its class, sides and name."""
     order = {b"IM": "<", b"MI": ">"}.get(file.read(_HEADER)[-2:])
     if order is None:
         raise ValueError("its header is none")
@@ -152,16 +209,9 @@ def _search(file: IO[bytes], length: int, variable: str, take: _Take) -> list[An
         if kind == _COMPRESSED:
             reader = _Reader(io.BufferedReader(_Inflated(file.read(size))), order)
             kind, size, _ = reader.tag()
-        held, sides, name = reader.matrix() if kind == _MATRIX and size else (0, [0], "")
-        if name == variable:
-            if held != _CELL:
-                raise ValueError(f"{variable} is no cell array")
-            found = [reader.cell(take) for _ in range(math.prod(sides))]
-            while reader.stream.read(2**20):  # to the end, where compressed data has a checksum
-                pass
-            return found
+        if kind == _MATRIX and size:
+            yield reader, *reader.matrix()
         file.seek(after)
-    return None
 
 
 def _from_hdf5(path: Path, variable: str, take: _Take) -> list[Any] | None:

@@ -1,0 +1,179 @@
+"""Anybody's scores against labels: every measure, and the protocol by which it was measured."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from registry.analysis.evaluate_labels import Labelled, labelled_frames
+from registry.analysis.evaluate_regions import Localization, localize
+from registry.analysis.evaluate_regions import as_json as places_as_json
+from registry.console import plural
+from vad.data.frame_index import Flags, FrameIndex, Values
+from vad.data.scores import read_video_scores
+from vad.errors import InputError
+from vad.measures.alignment import Missing, Spacing, align, fill, missing_frames, require_scores
+from vad.measures.delay import Delay, detection_delay
+from vad.measures.frame_level import FrameMeasures, measure_frames
+from vad.measures.metrics import RESAMPLES, Difference, Measured, Sampled, difference, sample
+
+_WORDS = {
+    "edge": "take the score of the nearest frame of their video",
+    "drop": "are left out of every figure",
+    "interpolate": "take scores between those of their neighbours",
+}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be measured, named as the options of `vad evaluate`."""
+
+    files: tuple[str, ...]
+    labels: str
+    data: str | None = None
+    first_frame: int | None = None
+    missing: Missing | None = None
+    offset: int | None = None
+    every: int = 1
+    fps: float = 25.0
+    false_alarms: float = 10.0
+    maps: str | None = None
+    masks: str | None = None
+    tracks: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What was found of one file. `index`, `labels` and `scores` are of the frames that were measured."""
+
+    file: str
+    measured: Measured
+    frames: FrameMeasures
+    delay: Delay
+    protocol: dict[str, str]
+    index: FrameIndex
+    labels: Flags
+    scores: Values
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluated:
+    """One evaluation, or two of the same frames with the AP of the second less that of the first."""
+
+    files: tuple[Evaluation, ...]
+    difference: Difference | None
+    fps: float
+    false_alarms: float
+    places: Localization | None = None
+
+
+def evaluate(request: Request, home: Path) -> Evaluated:
+    """Measure one file of scores, or two and their difference. Raises InputError where scores and labels do not fit."""
+    if request.labels == "none":
+        raise InputError(
+            "LABELS=none: evaluate needs labels; give a CSV (Id,Label), or any other labels that `vad data` reads"
+        )
+    if len(request.files) > 2:
+        raise InputError(f"{len(request.files)} files of scores: give one, or two to compare")
+    _require_maps(request)
+    given = [read_video_scores(Path(file)) for file in request.files]
+    place = Path(request.labels)
+    known = labelled_frames(place, given[0], request.data, request.first_frame, home)
+    lengths = {name: span.stop - span.start for name, span in zip(known.index.titles, known.index.spans, strict=True)}
+    aligned, notes = [], []
+    keep = np.ones(len(known.index), bool)
+    for file, videos in zip(request.files, given, strict=True):
+        values = align(videos, known.index, file, Spacing(request.offset, request.every))
+        values, stay, note = _complete(values, known, request, file)
+        keep &= stay
+        aligned.append(values)
+        notes.append(note)
+    index = FrameIndex(known.index.video[keep], known.index.frame[keep], known.index.names)
+    truth = known.labels.values[keep]
+    if truth.all() or not truth.any():
+        raise InputError(
+            f"{request.files[0]}: all frames that have a score are of one kind, but AP needs normal and anomalous ones"
+        )
+    pairs = [
+        _measured(request, file, values[keep], truth, (index, {**known.words(), "frames": note}))
+        for file, values, note in zip(request.files, aligned, notes, strict=True)
+    ]
+    found = difference(pairs[1][1], pairs[0][1]) if len(pairs) > 1 else None
+    places = localize(request.maps, request.masks, request.tracks, lengths) if request.maps and request.masks else None
+    return Evaluated(tuple(evaluation for evaluation, _ in pairs), found, request.fps, request.false_alarms, places)
+
+
+def as_json(found: Evaluated) -> dict[str, Any]:
+    """The figures as JSON: of one file, or of `a` and `b` with the `difference` b less a."""
+    sides = [_side(side, found) for side in found.files]
+    if found.difference is None:
+        if found.places is None:
+            return sides[0]
+        protocol = sides[0]["protocol"] | found.places.protocol
+        return sides[0] | places_as_json(found.places) | {"protocol": protocol}
+    return {"a": sides[0], "b": sides[1], "difference": asdict(found.difference)}
+
+
+def _complete(values: Values, known: Labelled, request: Request, file: str) -> tuple[Values, Flags, str]:
+    """Scores without gaps, which frames stay, and the protocol's words on it."""
+    gaps = missing_frames(values, known.index)
+    if request.missing is None:
+        require_scores(values, known.index, file, f"the labels in {request.labels}")
+    if request.missing is None or not gaps:
+        return values, np.ones(len(values), bool), known.note or "no frame lacks a score"
+    filled, stay = fill(values, known.index, request.missing)
+    what = f"{plural(int(np.isnan(values).sum()), 'frame')} without a score ({'; '.join(gaps)})"
+    return filled, stay, f"{request.missing}: {what} {_WORDS[request.missing]}"
+
+
+def _require_maps(request: Request) -> None:
+    """Raise InputError where maps, masks and tracks are not given together."""
+    if bool(request.maps) != bool(request.masks) or (request.tracks and not request.maps):
+        raise InputError("RBDC, TBDC and pixel AUC need both --maps and --masks; --tracks goes with them")
+    if request.maps and len(request.files) > 1:
+        raise InputError("--maps belongs to one file of scores; give one FILE")
+
+
+def _side(side: Evaluation, found: Evaluated) -> dict[str, Any]:
+    delay = asdict(side.delay) | {"fps": found.fps, "allowed_an_hour": found.false_alarms}
+    return {
+        **asdict(side.measured),
+        "macro_auc": asdict(side.frames.macro),
+        "eer": side.frames.eer,
+        "best_f1": asdict(side.frames.best_f1),
+        "fpr_at_95_tpr": asdict(side.frames.at_tpr),
+        "detection_delay": delay,
+        "by_video": [asdict(part) for part in side.frames.videos],
+        "by_scene": [asdict(part) for part in side.frames.scenes],
+        "protocol": side.protocol,
+        "file": side.file,
+    }
+
+
+def _measured(
+    request: Request, file: str, scores: Values, truth: Flags, known: tuple[FrameIndex, dict[str, str]]
+) -> tuple[Evaluation, Sampled]:
+    index, words = known
+    sampled = sample(scores, truth, index)
+    frames = measure_frames(scores, truth, index)
+    delay = detection_delay(scores, truth, index, request.fps, request.false_alarms)
+    protocol = words | _protocol(frames, sampled.measured)
+    return Evaluation(file, sampled.measured, frames, delay, protocol, index, truth, scores), sampled
+
+
+def _protocol(frames: FrameMeasures, measured: Measured) -> dict[str, str]:
+    macro = frames.macro
+    scaled = (
+        "all scores are scaled to 0 to 1 together first, as some lie outside"
+        if macro.scaled
+        else "scores lie in 0 to 1 and stay"
+    )
+    return {
+        "pooling": "AP, AUC, EER, F1 and FPR are micro: all frames of all videos in one ranking; ties count half in AUC",
+        "macro": f"mean AUC of videos; plain leaves out {plural(macro.left_out, 'video')} of one kind; padded gives every video a "
+        f"normal frame with score 0 in front and an anomalous frame with score 1 at its end ({scaled})",
+        "smoothing": "none: scores are measured as they stand in the file",
+        "statistics": "no figure normalises scores by video or set; the thresholds of F1 and FPR are chosen on these labels",
+        "interval": f"95 %, bootstrap over {plural(measured.videos, 'whole video')}, {RESAMPLES:,} draws from a fixed seed",
+    }

@@ -1,0 +1,113 @@
+"""Which frames are labelled, for scores that come without a data set: by the labels themselves, by the scores, or by `--data`."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from registry.console import plural
+from vad.data.frame_index import FrameIndex
+from vad.data.frameset import Labels
+from vad.data.labels import FORMS, avenue, read_labels, table
+from vad.data.labels.known import version_of
+from vad.data.labels.matlab import anomalous_frames
+from vad.data.scores import VideoScores
+from vad.data.tables import read_table
+from vad.errors import InputError
+from vad.images.decode import FEWER_AT_THE_END
+from vad.images.digest_cache import DigestCache
+
+
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """The labelled frames and their labels; `note` tells of masks at the end of videos that have no frame."""
+
+    index: FrameIndex
+    labels: Labels
+    note: str = ""
+
+    def words(self) -> dict[str, str]:
+        """Say which labels these are, for the protocol."""
+        labels, count, anomalous = self.labels, len(self.labels.values), int(self.labels.values.sum())
+        frames = f"{count:,} frames, {anomalous:,} anomalous ({anomalous / count:.2%}), digest {labels.digest[:12]}"
+        version = version_of(labels, self.index)
+        said = {"labels": f"{labels.source}: {frames}" + (f"; {version}" if version else "")}
+        return said | ({"notes": "; ".join(labels.notes)} if labels.notes else {})
+
+
+def labelled_frames(
+    place: Path, given: Sequence[VideoScores], data: str | None, first_frame: int | None, home: Path
+) -> Labelled:
+    """Read labels. Those that do not name each frame are read for the frames of `data`, or those of the scores. Raises InputError."""
+    if data is not None:
+        from registry.data.datasets import open_frames_of  # it would load PyTorch and MLflow
+
+        dataset = open_frames_of(data, str(place), home, first_frame)
+        assert dataset.labels is not None
+        return Labelled(dataset.index, dataset.labels)
+    memory = DigestCache(home / "index" / "labels-evaluate.json")
+    form = next((form for form in FORMS if place.exists() and form.takes(place)), None)
+    if form is avenue:
+        return _from_masks(place, _scored(given), memory, first_frame)
+    if form is table:
+        if (scored := _scored(given)) is not None:
+            with suppress(InputError):  # most files score every labelled frame, and the labels are read but once
+                return Labelled(scored, read_labels(place, scored, memory, first_frame))
+        index = read_table(place, "Label").index
+    elif form is None:
+        index = FrameIndex(np.zeros(1, np.int64), np.zeros(1, np.int64))  # `read_labels` says what is wrong
+    elif (scored := _scored(given)) is None:
+        why = f"neither the scores nor {place} say where a video begins"
+        raise InputError(
+            f"{why}; give --data FOLDER, the data set, or scores with one array a video (.npz by name, or a folder)"
+        )
+    else:
+        index = scored
+    try:
+        return Labelled(index, read_labels(place, index, memory, first_frame))
+    except InputError as error:
+        hint = (
+            ""
+            if form in (table, None)
+            else " (the frames are those of the scores; if these lack some, give --data FOLDER)"
+        )
+        raise InputError(f"{error}{hint}") from None
+
+
+def _from_masks(place: Path, scored: FrameIndex | None, memory: DigestCache, first_frame: int | None) -> Labelled:
+    """Avenue's masks: one for each frame. A movie's last frames may not be decodable, so up to two at its end may lack a score."""
+    if scored is not None:
+        read_labels(place, scored, memory, first_frame)  # says what is wrong with the numbers of frames, if anything is
+    masks = {int(path.name.partition("_")[0]): path for path in place.rglob("*_label.mat")}
+    videos, frames, passed_over = [], [], 0
+    for video, path in sorted(masks.items()):
+        numbers = np.arange(len(memory.remember("anomalous", path, anomalous_frames))) + (first_frame or 0)
+        if scored is not None and len(last := scored.frame[scored.video == video]):
+            cut = int(last[-1]) + 1 - int(numbers[0])
+            if len(numbers) - FEWER_AT_THE_END <= cut < len(numbers):
+                passed_over += len(numbers) - cut
+                numbers = numbers[:cut]
+            if not first_frame and last[0] == 1:  # frames from 1 and masks from 0: mask 0 has no frame
+                numbers = numbers[1:]
+        videos.append(np.full(len(numbers), video, np.int64))
+        frames.append(numbers.astype(np.int64))
+    if not masks:
+        raise InputError(f"LABELS={place} holds no N_label.mat")
+    index = FrameIndex(np.concatenate(videos), np.concatenate(frames))
+    note = f"{plural(passed_over, 'mask')} at the end of videos without a frame passed over" if passed_over else ""
+    return Labelled(index, read_labels(place, index, memory, first_frame), note)
+
+
+def _scored(given: Sequence[VideoScores]) -> FrameIndex | None:
+    """The frames of the scores: by their numbers, else from 0 in each video that is named; None where no video is."""
+    titles: list[str] = []
+    numbers: list[int] = []
+    for part in given:
+        if part.name is None:
+            return None
+        frames = range(len(part.values)) if part.frames is None else part.frames.tolist()
+        titles += [part.name] * len(frames)
+        numbers += frames
+    return FrameIndex.named(titles, numbers)[0]

@@ -1,0 +1,181 @@
+"""Scores of frames in the formats people have: our CSV, NumPy's .npy and .npz, MATLAB's .mat, text with one value a line, folders of these."""
+
+import math
+import re
+import struct
+import tokenize
+import warnings
+import zipfile
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vad.data.frame_index import Values
+from vad.data.labels.matlab import numbers_in
+from vad.data.tables import read_scores
+from vad.errors import InputError
+from vad.system.files import names_in, reading, require_plain
+
+FORMATS = "a CSV (Id,Predicted), .npy, .npz, .mat, text with one value a line, or a folder of one such file a video"
+_ARRAYS = (".npy", ".npz", ".mat")
+_TEXTS = (".txt", ".csv")
+_UNNAMED = re.compile(r"arr_\d+")
+_DIGITS = re.compile(r"\d+")
+# What NumPy and the libraries below it raise for a damaged file.
+_DAMAGED: tuple[type[Exception], ...] = (ValueError, EOFError, KeyError, TypeError, OSError, RuntimeError, MemoryError)
+_DAMAGED += (SyntaxError, tokenize.TokenError, struct.error, zlib.error, zipfile.BadZipFile)
+_LAST_NUMBER = re.compile(r"(\d+)\D*\Z")
+
+
+@dataclass(frozen=True)
+class VideoScores:
+    """What a file says of one video, or, with no `name`, of the only one or of all, one after another.
+
+    `frames` are the numbers of the frames, ascending; None where the file has only an order.
+    """
+
+    name: str | None
+    frames: NDArray[np.int64] | None
+    values: Values
+
+
+def read_video_scores(path: Path) -> list[VideoScores]:
+    """Read a file or folder of scores. Raises InputError for what is none, for pickles, and for scores that are not finite."""
+    with reading(path):
+        require_plain(path)
+        if path.is_dir():
+            return _from_folder(path)
+    if path.suffix.lower() in _ARRAYS:
+        arrays = [(name, _sequence(array, f"{path}: {name}")) for name, array in read_arrays(path).items()]
+        if len(arrays) == 1 and (path.suffix.lower() == ".npy" or not _LAST_NUMBER.search(arrays[0][0])):
+            return [VideoScores(None, None, arrays[0][1])]
+        return [VideoScores(None if _UNNAMED.fullmatch(name) else name, None, values) for name, values in arrays]
+    if path.suffix.lower() in _TEXTS and (values := _one_a_line(path)) is not None:
+        return [VideoScores(None, None, values)]
+    index, values = read_scores(path)
+    return [VideoScores(name, index.frame[s], values[s]) for name, s in zip(index.titles, index.spans, strict=True)]
+
+
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Read the arrays of a .npy, .npz or .mat file by name, never a pickle. A cell array of MATLAB gives one for each cell."""
+    try:
+        if path.suffix.lower() == ".mat":
+            return _from_matlab(path)
+        with warnings.catch_warnings():  # of headers that are none
+            warnings.simplefilter("ignore")
+            opened = np.load(path, allow_pickle=False)
+            arrays = {path.stem: opened} if isinstance(opened, np.ndarray) else {n: opened[n] for n in opened.files}
+    except FileNotFoundError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from None
+    except _DAMAGED as error:
+        if "pickle" in str(error).casefold():
+            why = "it holds Python objects (a pickle), which could run any code and is never loaded"
+            fix = "save numbers: numpy.savez(file, **{name: scores}) for several videos, numpy.save for one"
+            raise InputError(f"{path}: {why}; {fix}") from None
+        raise InputError(f"{path} cannot be read as {path.suffix.lower()}: {error}; write it again") from None
+    if not arrays:
+        raise InputError(f"{path} holds no array")
+    return arrays
+
+
+def match_videos(given: Iterable[str], known: Iterable[str], source: str) -> dict[str, str]:
+    """Find for each given name the known video: the same name, the same number (`01` and `1`), or the number at its end (`Test001`).
+
+    Raises InputError for a video that is unknown, and for two names of one.
+    """
+    names = list(known)
+    numbered: dict[int, list[str]] = {}
+    for name in names:
+        if number := _LAST_NUMBER.search(name):
+            numbered.setdefault(int(number[1]), []).append(name)
+    found: dict[str, str] = {}
+    taken: dict[str, str] = {}
+    for name in given:
+        number = _LAST_NUMBER.search(name)
+        same = numbered.get(int(number[1]), []) if number else []
+        video = name if name in names else same[0] if len(same) == 1 and _plain(name, same[0]) else None
+        if video is None:
+            there = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+            raise InputError(f"{source} has a video {name!r:.60}, which has no labels; the labelled videos are {there}")
+        if video in taken:
+            raise InputError(f"{source}: {taken[video]!r:.60} and {name!r:.60} are both video {video}; keep one")
+        found[name] = video
+        taken[video] = name
+    return found
+
+
+def _plain(name: str, other: str) -> bool:
+    """Whether one of two names is a number alone, so that its number decides."""
+    return bool(_DIGITS.fullmatch(name) or _DIGITS.fullmatch(other))
+
+
+def _from_folder(folder: Path) -> list[VideoScores]:
+    files = [
+        folder / n for n in names_in(folder) if not n.startswith(".") and Path(n).suffix.lower() in _ARRAYS + _TEXTS
+    ]
+    found = []
+    for file in files:
+        parts = read_video_scores(file)
+        if len(parts) != 1 or parts[0].frames is not None:
+            raise InputError(
+                f"{file} must hold the scores of one video, one value a frame; {folder} has a file a video"
+            )
+        found.append(VideoScores(file.stem, None, parts[0].values))
+    if not found:
+        raise InputError(f"{folder} holds no scores; give {FORMATS}")
+    return found
+
+
+def _sequence(array: NDArray[Any], where: str) -> Values:
+    """One number a frame, of shape (N,), (1, N) or (N, 1)."""
+    if array.dtype.kind not in "uif":
+        raise InputError(f"{where} holds {array.dtype}, not numbers; give one score a frame")
+    if max(array.shape, default=0) != array.size or array.ndim not in (1, 2):
+        shape = " x ".join(map(str, array.shape)) or "one number"
+        raise InputError(f"{where} is an array of {shape}; give one score a frame, as (N,) or (1, N)")
+    values = array.ravel().astype(np.float64)
+    if not len(values):
+        raise InputError(f"{where} holds no score")
+    if len(bad := np.flatnonzero(~np.isfinite(values))):
+        raise InputError(f"{where}: score {bad[0]} (the first is 0) is {values[bad[0]]}; it must be finite")
+    return values
+
+
+def _one_a_line(path: Path) -> Values | None:
+    """The numbers of a text file; None where its first line is none."""
+    with reading(path), path.open("rb") as file:
+        try:
+            first = file.readline(100).decode("utf-8-sig").strip()
+        except UnicodeDecodeError:
+            return None
+    if _number(first) is None:
+        return None
+    lines = path.read_text("utf-8-sig", errors="replace").splitlines()
+    numbers = []
+    for at, line in enumerate(lines, 1):
+        if text := line.strip():
+            if (value := _number(text)) is None or not math.isfinite(value):
+                raise InputError(f"{path}, line {at}: {text!r:.60} is no finite number; write one score a line")
+            numbers.append(value)
+    return np.asarray(numbers, np.float64)
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _from_matlab(path: Path) -> dict[str, NDArray[Any]]:
+    variables = numbers_in(path)
+    if len(variables) != 1:
+        found = ", ".join(variables) or "none"
+        raise InputError(f"{path} must hold one variable, numbers or a cell for each video; it holds {found}")
+    ((name, arrays),) = variables.items()
+    return {name: arrays[0]} if len(arrays) == 1 else {f"arr_{at}": array for at, array in enumerate(arrays)}

@@ -1,0 +1,154 @@
+"""RBDC and TBDC: whether anomalous regions, and tracks of them, are found in anomaly maps, and at how many false regions a frame.
+
+Definitions: Ramachandra and Jones, Street Scene: A new dataset and evaluation protocol for video anomaly detection, WACV 2020.
+A region is a bounding box (left, top, right, bottom) in shares of the frame's width and height, so that maps and masks may differ in size.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vad.data.frame_index import Values
+
+LEAST_IOU = 0.1  # of a detected region with a true one, for either to count as found
+LEAST_OF_A_TRACK = 0.1  # of a track's regions
+THRESHOLDS = 128
+Boxes = NDArray[np.float64]
+Maps = NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The true regions of one video: for each frame its boxes (K, 4), and the track that each belongs to (K,)."""
+
+    boxes: tuple[Boxes, ...]
+    tracks: tuple[NDArray[np.int64], ...]
+
+
+@dataclass(frozen=True)
+class Regions:
+    """Both areas under the curve, and the curve: at each threshold the false regions a frame and the rates of regions and tracks found."""
+
+    rbdc: float
+    tbdc: float
+    regions: int
+    tracks: int
+    frames: int
+    false_a_frame: tuple[float, ...]
+    region_rate: tuple[float, ...]
+    track_rate: tuple[float, ...]
+
+
+def boxes_of(mask: NDArray[np.bool_]) -> Boxes:
+    """The bounding boxes of a mask's connected components; pixels that touch at a corner are connected."""
+    _, _, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
+    left, top, width, height = stats[1:, :4].T.astype(np.float64)
+    high, wide = mask.shape
+    return np.stack([left / wide, top / high, (left + width) / wide, (top + height) / high], axis=1)
+
+
+def overlaps(one: Boxes, other: Boxes) -> Values:
+    """Intersection over union of each box with each other box, of shape (len(one), len(other))."""
+    low = np.maximum(one[:, None, :2], other[None, :, :2])
+    high = np.minimum(one[:, None, 2:], other[None, :, 2:])
+    shared = np.prod(np.maximum(high - low, 0), axis=2)
+    areas = [np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) for boxes in (one, other)]
+    union = areas[0][:, None] + areas[1][None] - shared
+    ratio: Values = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    return ratio
+
+
+def tracks_by_overlap(boxes: Sequence[Boxes]) -> tuple[NDArray[np.int64], ...]:
+    """Link regions of one video to tracks: the pairs of two frames that overlap most go first; a region without a partner begins a track."""
+    tracks: list[NDArray[np.int64]] = []
+    started = 0
+    before = np.zeros((0, 4))
+    for current in boxes:
+        found = np.full(len(current), -1, np.int64)
+        shared = overlaps(before, current)
+        while shared.size and shared.max() > 0:
+            old, new = np.unravel_index(int(shared.argmax()), shared.shape)
+            found[new] = tracks[-1][old]
+            shared[old, :] = shared[:, new] = 0
+        fresh = np.flatnonzero(found < 0)
+        found[fresh] = started + np.arange(len(fresh))
+        started += len(fresh)
+        tracks.append(found)
+        before = current
+    return tuple(tracks)
+
+
+def thresholds_of(videos: Sequence[Callable[[], Maps]], most: int = THRESHOLDS) -> Values:
+    """At most `most` thresholds, the highest first: every value where there are few, else quantiles, half of them of the frames' highest values.
+
+    The lowest value is none: at it all is one region, in every frame.
+    """
+    peaks, pixels = [], []
+    for load in videos:
+        maps = load()
+        peaks.append(maps.reshape(len(maps), -1).max(axis=1))
+        flat = maps.ravel()
+        pixels.append(
+            flat if len(videos) * flat.size < 2_000_000 else flat[:: 1 + len(videos) * flat.size // 2_000_000]
+        )
+        pixels.append(np.array([flat.min()]))
+    pooled = np.concatenate(pixels).astype(np.float64)
+    values = np.unique(np.concatenate([pooled, *peaks]))[1:]
+    if len(values) > most:
+        shares = np.concatenate([[0.0], 1 - np.geomspace(1e-6, 1, most // 2 - 1)])
+        tops = np.quantile(np.concatenate(peaks), np.linspace(0, 1, most - most // 2))
+        chosen = np.concatenate([tops, np.quantile(pooled, shares)])
+        values = np.unique(chosen[chosen > values[0]])
+    return values[::-1]
+
+
+def region_measures(
+    videos: Sequence[Callable[[], Maps]], truths: Sequence[Truth], progress: Callable[[int], None] = lambda _: None
+) -> Regions:
+    """RBDC and TBDC of anomaly maps, one (N, h, w) a video, against the regions of its N frames. `progress` is told of frames done."""
+    thresholds = thresholds_of(videos)
+    regions = sum(len(boxes) for truth in truths for boxes in truth.boxes)
+    lengths = [np.bincount(np.concatenate([*truth.tracks, np.zeros(0, np.int64)])) for truth in truths]
+    tracks = sum(int((length > 0).sum()) for length in lengths)
+    false, found, followed = (np.zeros(len(thresholds)) for _ in range(3))
+    frames = 0
+    for load, truth, length in zip(videos, truths, lengths, strict=True):
+        hits = np.zeros((len(thresholds), len(length)))
+        for frame, boxes, track in zip(load(), truth.boxes, truth.tracks, strict=True):
+            peak = frame.max()
+            for at in range(int(np.searchsorted(-thresholds, -peak)), len(thresholds)):
+                matched = overlaps(boxes_of(frame >= thresholds[at]), boxes) >= LEAST_IOU
+                false[at] += (~matched.any(axis=1)).sum()
+                seen = matched.any(axis=0)
+                found[at] += seen.sum()
+                np.add.at(hits[at], track[seen], 1)
+            frames += 1
+            progress(1)
+        followed += (hits[:, length > 0] >= LEAST_OF_A_TRACK * length[length > 0] - 1e-9).sum(axis=1)
+    a_frame, region_rate, track_rate = false / max(frames, 1), found / max(regions, 1), followed / max(tracks, 1)
+    return Regions(
+        area_up_to_one(a_frame, region_rate),
+        area_up_to_one(a_frame, track_rate),
+        regions,
+        tracks,
+        frames,
+        *(tuple(map(float, values)) for values in (a_frame, region_rate, track_rate)),
+    )
+
+
+def area_up_to_one(false: Values, rate: Values) -> float:
+    """The area under the best rate that is reached with at most so many false regions a frame, from 0 to 1 of them.
+
+    Straight lines join the points, from (0, 0); behind the last point the rate stays.
+    """
+    order = np.lexsort((rate, false))
+    x = np.concatenate([[0.0], false[order]])
+    y = np.maximum.accumulate(np.concatenate([[0.0], rate[order]]))
+    inside = int(np.searchsorted(x, 1.0, side="right"))
+    end = y[inside - 1]
+    if inside < len(x):
+        end += (y[inside] - end) * (1 - x[inside - 1]) / (x[inside] - x[inside - 1])
+    return float(np.trapezoid(np.append(y[:inside], end), np.append(x[:inside], 1.0)))
