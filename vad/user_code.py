@@ -27,7 +27,7 @@ _MODULES = {
     "vad.images": "decode digest_cache similarity view",
     "vad.inputs": "base computed device_cache flow flow_cells frames shape",
     "vad.measures": "alignment delay frame_level metrics pixels region_files regions",
-    "vad.repair": "base flips",
+    "vad.repair": "base flips noise",
     "vad.scoring": "ensemble frame_scores pipeline reductions render steps",
     "vad.synthetic": "corruption painted street street_drawing street_figures street_scenes",
     "vad.system": "devices files memory precision processes threads weights",
