@@ -43,10 +43,10 @@ def for_scoring(trained: Wish, device: torch.device) -> Precision:
     """The format in which the network was trained, but fp32 where the device only emulates bf16; that is logged once."""
     if trained != "bf16" or computes_in_bf16(device):
         return for_training(trained, device)
-    # By `python -m benchmarks.precision --sizes 64 128`.
+    # By `python -m benchmarks.precision --sizes 64 128 256`.
     _warn_once(
         "trained in bf16, which this processor only emulates, so scored in fp32: "
-        "on the demo street at 64 and 128 px a frame's score differs by up to 0.004, AP by 0.005"
+        "on the demo street at 64 to 256 px a frame's score differs by up to 0.004, AP by 0.005"
     )
     return "fp32"
 

@@ -1,0 +1,89 @@
+"""Every experiment of phase 6 on data sets of yours, and on the same under the competition's corruption.
+
+    .venv/bin/python -m benchmarks.detectors FOLDER [FOLDER ...] [--labels PATH] [--entries phase6_fused phase6_flow_bank]
+        [--set KEY=VALUE ...] [--clean]
+
+Prints a table in Markdown: for each data set and variant AP, its interval, AUC, and the seconds of the whole run. Each data set is also corrupted by the project's own law with a fixed seed (`--clean` leaves that out): a
+detector is worth what it keeps under noise. Frames that are flipped or noisy already stay so. Everything is run in a new store.
+"""
+
+import argparse
+import os
+import subprocess
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks import ceilings
+from registry.data.conversion import convert
+from registry.data.datasets import Dataset, open_frames_of
+from registry.runs.context import Request
+from registry.runs.executor import run
+from vad.data.layouts import TEST
+from vad.images.decode import read_image
+from vad.synthetic.corruption import as_jpeg, corrupt, draw_kinds
+from vad.system.threads import available
+
+_SEED = 7
+_ENTRIES = ("phase6_fused", "phase6_flow_bank")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folders", nargs="+")
+    parser.add_argument("--labels")
+    parser.add_argument("--entries", nargs="+", default=_ENTRIES)
+    parser.add_argument("--set", nargs="+", default=(), dest="overrides")
+    parser.add_argument("--clean", action="store_true")
+    given = parser.parse_args()
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout
+    print(f"{ceilings.machine()}, commit {commit.strip() or 'unknown'}\n")
+    print("| data | entry | variant | AP | 95 % interval | AUC | seconds |\n|---|---|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as work:
+        os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{work}/mlflow.db"
+        home, folders = Path(work) / ".vad", [(folder, given.labels) for folder in given.folders]
+        if not given.clean:
+            folders += [(str(_corrupted(folder, given.labels, Path(work))), None) for folder in given.folders]
+        for folder, labels in folders:
+            for entry in given.entries:
+                request = Request(entry, folder, labels, "full", tuple(given.overrides), home=home)
+                for row in _rows(request):
+                    print(row, flush=True)
+
+
+def _corrupted(folder: str, labels: str | None, work: Path) -> Path:
+    """Write the data set in the competition's form, its test frames corrupted by the law; return its folder."""
+    dataset: Dataset = open_frames_of(folder, labels, work / ".vad")
+    out = convert(dataset, work / f"{dataset.name}-corrupted", "jpg").path
+    generator = np.random.default_rng(_SEED)
+    frames = sorted((out / TEST).rglob("*.jpg"))
+    draws = zip(frames, draw_kinds(len(frames), generator), generator.integers(0, 2**31, len(frames)), strict=True)
+
+    def damage(draw: tuple[Path, str, int]) -> None:
+        path, kind, seed = draw
+        if kind != "clean":
+            path.write_bytes(as_jpeg(corrupt(read_image(path), kind, np.random.default_rng(seed))))  # type: ignore[arg-type]
+
+    with ThreadPoolExecutor(available()) as pool:
+        list(pool.map(damage, draws))
+    return out
+
+
+def _rows(request: Request) -> list[str]:
+    started = time.perf_counter()
+    result = run(request)
+    seconds = time.perf_counter() - started
+    rows = []
+    for variant, measured in result.variants.items():
+        if measured is not None:
+            interval = f"{measured.low:.3f} to {measured.high:.3f}" if measured.has_interval else "-"
+            figures = f"{measured.ap:.4f} | {interval} | {measured.auc:.4f} | {seconds:.0f}"
+            rows.append(f"| {result.data} | {request.experiment} | {variant} | {figures} |")
+    return rows
+
+
+if __name__ == "__main__":
+    main()
