@@ -24,7 +24,7 @@ from vad.detectors.training.trainer import train
 from vad.images.decode import RESIZE_FILTER, resize
 from vad.images.view import square
 from vad.inputs import INPUTS
-from vad.repair import REPAIRS, SKETCH, fit
+from vad.repair import REPAIRS, fit
 from vad.scoring.frame_scores import Way, score
 from vad.scoring.reductions import REDUCTIONS
 from vad.scoring.steps import FITS, STEPS, TRAIN_FITS
@@ -81,7 +81,8 @@ def of_bank(name: str) -> object:
 def of_repair(name: str) -> object:
     """Train frames of a shaded ground; a test frame as it is, and its mirror image."""
     frames = FRAMES.transpose(0, 2, 1, 3) // 2 + 3 * np.arange(32, dtype=np.uint8)[:, None, None]
-    (repair,) = fit([REPAIRS.named(name, {})], np.stack([SKETCH.see(frame) for frame in frames]), INDEX)
+    sketch = REPAIRS[name]().sketch
+    (repair,) = fit([REPAIRS.named(name, {})], [np.stack([sketch.see(frame) for frame in frames])], INDEX)
     found = [repair.apply(image) for image in (frames[3], np.ascontiguousarray(frames[3][::-1]))]
     return np.concatenate([np.append(image.ravel(), evidence) for image, evidence in found])
 

@@ -221,9 +221,8 @@ def test_a_repair_that_this_program_does_not_know_is_refused(repaired, tmp_path,
     with refuses('unknown repair "flop"; did you mean "flips"? (known: flips, noise)'):
         load(tmp_path / "saved")
     # Its own code may know it, and decodes for it.
-    assert [repair.named.name for view in read_views(tmp_path / "saved").values() for repair in view.repairs] == [
-        "flop"
-    ]
+    views = read_views(tmp_path / "saved").values()
+    assert {repair.named.name for view in views for repair in view.repairs} == {"flop"}
 
 
 def test_an_ensemble_without_what_is_new_keeps_the_identity_of_the_first_models():
