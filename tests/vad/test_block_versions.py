@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from vad.catalog import Catalog, Named
 from vad.data.frame_index import FrameIndex
-from vad.detectors.banks import BANKS, Kept
+from vad.detectors.banks import BANKS
 from vad.detectors.member import SCORING_CODE, TRAINING_CODE
 from vad.detectors.networks import ERRORS, INITS, NETWORKS, NetworkScorer, build
 from vad.detectors.training.losses import LOSSES
@@ -75,7 +75,7 @@ def of_bank(name: str) -> object:
     """Distances of some cells from a bank of others."""
     cells = torch.rand(12, 5, 4, 6, generator=torch.Generator().manual_seed(4))
     bank = BANKS[name](**BANKS.bind(name, {}))
-    return bank.distances(cells[8:], Kept(cells[bank.keep(cells[:8])]), None)
+    return bank.distances(cells[8:], bank.prepare(cells[bank.keep(cells[:8])]), None)
 
 
 def of_repair(name: str) -> object:

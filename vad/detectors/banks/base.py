@@ -26,13 +26,6 @@ _PASS, NEAR = 64, 15
 _FITTING, _SEARCHING = 0.004, 0.006
 
 
-@dataclass(frozen=True)
-class Kept:
-    """Train samples, (N, C, h, w), on the device that computes."""
-
-    cells: Tensor
-
-
 class Bank(Protocol):
     """A kind of bank, with its options."""
 
@@ -42,7 +35,10 @@ class Bank(Protocol):
     def keep(self, cells: Tensor) -> Tensor:
         """Return which of these train samples, (N, C, h, w), to keep: their numbers, ascending."""
 
-    def distances(self, cells: Tensor, kept: Kept, left_out: Tensor | None) -> Tensor:
+    def prepare(self, cells: Tensor) -> Any:
+        """Return what `distances` needs of the kept samples, (N, C, h, w), on the device that computes: once for all passes."""
+
+    def distances(self, cells: Tensor, prepared: Any, left_out: Tensor | None) -> Tensor:
         """Return the distance of each cell of test samples, (B, C, h, w), from the bank: float32 (B, h, w).
 
         `left_out`, bool (B, N), says which train samples each must not be compared with.
@@ -110,7 +106,7 @@ class BankScorer:
     def __init__(self, bank: Bank, state: State, device: torch.device, leave_out: bool):
         limit()
         self._bank, self._leave_out = bank, leave_out
-        self._kept = Kept(state["cells"].to(device).float())
+        self._prepared = bank.prepare(state["cells"].to(device).float())
         self._video, self._frame = state["video"], state["frame"]
 
     def pass_size(self, samples: Samples) -> int:
@@ -119,7 +115,7 @@ class BankScorer:
     def run(self, samples: Samples, which: Positions) -> Output:
         cells = samples.batch(which).given
         left_out = self._near(samples, which).to(cells.device) if self._leave_out else None
-        return _Distances(samples, samples.scored[which, -1], self._bank.distances(cells, self._kept, left_out))
+        return _Distances(samples, samples.scored[which, -1], self._bank.distances(cells, self._prepared, left_out))
 
     def _near(self, samples: Samples, which: Positions) -> Tensor:
         """Which kept samples are of the same video and at most `NEAR` frames away, (B, N)."""

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from vad.catalog import Count, Whole
-from vad.detectors.banks.base import BANKS, Kept
+from vad.detectors.banks.base import BANKS
 from vad.images.decode import decoding_pool
 
 
@@ -19,12 +19,15 @@ class NearestCells:
     def keep(self, cells: Tensor) -> Tensor:
         return torch.arange(0, len(cells), self._stride)
 
-    def distances(self, cells: Tensor, kept: Kept, left_out: Tensor | None) -> Tensor:
+    def prepare(self, cells: Tensor) -> tuple[Tensor, Tensor]:
+        # Places first, so that what is compared lies together: (h, w, C, N), and the squared length of each cell.
+        known = cells.permute(2, 3, 1, 0).contiguous()
+        return known, known.square().sum(2, keepdim=True)
+
+    def distances(self, cells: Tensor, prepared: tuple[Tensor, Tensor], left_out: Tensor | None) -> Tensor:
+        known, lengths = prepared
         rows, columns = cells.shape[2:]
-        # Places first, so that what is compared lies together: (h, w, B, C) and (h, w, C, N).
         asked = cells.permute(2, 3, 0, 1).contiguous()
-        known = kept.cells.permute(2, 3, 1, 0).contiguous()
-        lengths = known.square().sum(2, keepdim=True)
 
         def around(place: int, end: int) -> slice:
             return slice(max(0, place - self._reach), min(end, place + self._reach + 1))

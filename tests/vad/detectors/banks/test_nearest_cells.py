@@ -7,7 +7,7 @@ import torch
 
 from vad.catalog import Named
 from vad.data.frame_index import FrameIndex
-from vad.detectors.banks import BANKS, Kept
+from vad.detectors.banks import BANKS
 from vad.detectors.base import Listener
 from vad.detectors.member import Member
 from vad.images.view import View
@@ -48,7 +48,8 @@ def slow_distances(asked, kept, reach, left_out=None):
 
 def distances(asked, kept, reach, left_out=None):
     wanted = None if left_out is None else torch.from_numpy(left_out)
-    return bank(reach=reach).distances(torch.from_numpy(asked), Kept(torch.from_numpy(kept)), wanted)
+    made = bank(reach=reach)
+    return made.distances(torch.from_numpy(asked), made.prepare(torch.from_numpy(kept)), wanted)
 
 
 @pytest.mark.parametrize("reach", [0, 1, 2, 9])
