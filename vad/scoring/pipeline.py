@@ -5,7 +5,7 @@ A stream is one score a frame, made from members or read from a predictions file
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Self
+from typing import Literal
 
 import numpy as np
 
@@ -93,22 +93,23 @@ def run_pipeline(
     stream_scores: dict[str, Values] = {}
     normal_scores: dict[str, Values] = {}
     for name, stream in streams.items():
-        rows.start(_rows_of(stream, name, scored))
-        if normal and not stream.file and train:
-            normal.start(_rows_of(stream, name, train))
-        _apply(stream.steps, f"streams/{name}", rows, None if stream.file else normal)
+        rows.values = _rows_of(stream, name, scored)
+        beside = None  # the same stream on train frames, where its members scored them
+        if normal and train and stream.error and all((m, stream.error) in train.members for m in stream.members):
+            beside, normal.values = normal, _rows_of(stream, name, train)
+        _apply(stream.steps, f"streams/{name}", rows, beside)
         if len(rows.values) != 1:
             raise InputError(f'stream "{name}" has {len(rows.values)} members and no step that combines them')
         stream_scores[name] = rows.values[0]
-        if normal and not stream.file:
-            normal_scores[name] = normal.values[0]
+        if beside:
+            normal_scores[name] = beside.values[0]
     results = {}
     for name, variant in variants.items():
-        rows.start(fuse(variant, [stream_scores[stream] for stream in variant.streams])[None])
-        known = normal_scores.keys() >= set(variant.streams)
-        if normal and known:
-            normal.start(fuse(variant, [normal_scores[stream] for stream in variant.streams])[None])
-        _apply(variant.steps, f"variants/{name}", rows, normal if known else None)
+        rows.values = fuse(variant, [stream_scores[stream] for stream in variant.streams])[None]
+        beside = None
+        if normal and normal_scores.keys() >= set(variant.streams):
+            beside, normal.values = normal, fuse(variant, [normal_scores[stream] for stream in variant.streams])[None]
+        _apply(variant.steps, f"variants/{name}", rows, beside)
         results[name] = rows.values[0]
     return Outcome(results, stream_scores, taken)
 
@@ -168,10 +169,6 @@ class _Rows:
     def __init__(self, index: FrameIndex, taken: Fitted, stored: bool):
         self.index, self.taken, self.stored = index, taken, stored
         self.values: Values
-
-    def start(self, values: Values) -> Self:
-        self.values = values
-        return self
 
     def step(self, step: Named, key: str, fitted: Values | None) -> None:
         """Apply a step; one that looks at these frames takes what it needs from them, if it is not stored."""

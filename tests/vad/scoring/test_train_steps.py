@@ -221,3 +221,11 @@ def test_what_looks_at_test_frames_is_told_from_what_looks_at_train_frames():
     assert [v.looks_at_train(STREAMS) for v in (VARIANTS["v"], rank)] == [True, True]
     assert not rank.looks_at_train(plain) and not Variant("single", ("top",)).transductive(plain)
     assert Variant("single", ("top",), (), (ZSCORE,)).looks_at_train(plain)
+
+
+def test_streams_that_no_step_measures_by_train_frames_need_no_scores_of_them(test, train):
+    streams = {**stream_of([NEAREST, QUANTILE]), "other": Stream(("b",), PEAK, (NEAREST,))}
+    variants = {"v": Variant("single", ("s",)), "w": Variant("single", ("other",))}
+    only = Scored(train.index, {("a", TOP): train.members["a", TOP]})
+    found, whole = (run_pipeline(streams, variants, test, some).variants for some in (only, train))
+    assert all(np.array_equal(found[name], whole[name]) for name in variants)
