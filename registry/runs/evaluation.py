@@ -76,7 +76,8 @@ def _scores(context: RunContext, members: Members, subset: Subset, session: Sess
     """Return the scores of these frames by member and score."""
     found: dict[tuple[str, FrameScore], Values] = {}
     for name, trained in members.items():
-        wanted = context.plan.scores(name, of_train=subset is context.normal)
+        if not (wanted := context.plan.scores(name, of_train=subset is context.normal)):
+            continue
         seen = context.scores_digest(name, subset)
         stored = {score: session.store.scores(trained, seen, score) for score in wanted}
         known = {
