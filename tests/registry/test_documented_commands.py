@@ -2,9 +2,11 @@
 
 import shlex
 import shutil
+from pathlib import Path
 
 from tests.test_docs import dry_run, shown_commands
 
+ROOT = Path(__file__).parents[2]
 # Those that stay until Ctrl-C, ask the network, or want another machine.
 NOT_HERE = {"serve", "ui", "reproduce"}
 # The tests' tiny networks in the place of the experiment that the pages name.
@@ -29,6 +31,7 @@ def test_the_commands_of_the_pages_work_in_their_order(workspace, tmp_path):
     tiny = (workspace.folder / "experiments" / "tiny.yaml").read_text()
     entry = tiny.replace("name: tiny", f"name: {ENTRY}").replace("small_only:", "equal:")
     (workspace.folder / "experiments" / f"{ENTRY}.yaml").write_text(entry)
+    shutil.copy(ROOT / "experiments" / "phase6_fused.yaml", workspace.folder / "experiments")
     labels = (workspace.folder / "data" / "labels.csv").read_text().replace("\n3_", "\n8_")
     (workspace.folder / "labels.csv").write_text(labels)
     shutil.move("data", "avenue")
