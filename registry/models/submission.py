@@ -92,7 +92,7 @@ def model_and_data(request: Request, versions: Versions, home: Path) -> tuple[Ve
     version = versions.resolve(request.model)
     tags = version.tags
     place, labels = tags.get("vad.data", ""), tags.get("vad.labels", "none")
-    if request.data is not None:
+    if request.data is not None and Path(request.data).resolve() != Path(place):  # else with the run's labels
         return version, open_frames_of(request.data, None, home, request.first_frame)
     if tags.get("vad.data_name") == DEMO:
         return version, open_frames_of(None, None, home)
