@@ -107,7 +107,9 @@ def render(video: str, fps: int, **asked: Any) -> None:
     where = "plays in browsers" if done.codec in IN_BROWSERS else "browsers cannot play it; use a video player"
     width, height = done.size
     click.echo(f"wrote {done.path}: {done.frames:,} frames, {width} x {height}, {done.codec} ({where})")
-    click.echo(f"by model version {done.version.number}, {done.variant}; the heat map is the anomaly map of {done.member}")
+    click.echo(
+        f"by model version {done.version.number}, {done.variant}; the heat map is the anomaly map of {done.member}"
+    )
 
 
 @click.command(short_help="Record a board's score on its run and version.")

@@ -71,10 +71,9 @@ def _model(name: str) -> str:
 
 
 def _region(sides: list[float]) -> list[float]:
-    left, top, right, bottom = sides
-    if left >= right or top >= bottom:
+    if len(sides) != 4 or sides[2] - sides[0] < _LEAST_SHARE or sides[3] - sides[1] < _LEAST_SHARE:
         raise ValueError(
-            "must be left, top, right, bottom in shares of the frame, as in `[0, 0.5, 1, 1]` for its lower half"
+            f"must be left, top, right, bottom in shares of the frame, each side at least {_LEAST_SHARE:g} of it, as in `[0, 0.5, 1, 1]` for its lower half"
         )
     return sides
 
@@ -97,10 +96,16 @@ def _each_once(values: list[Any]) -> list[Any]:
     return values
 
 
+def _repairs_once(repairs: list[Named]) -> list[Named]:
+    _each_once([repair.name for repair in repairs])
+    return repairs
+
+
 def _listed(value: Any) -> Any:
     return value if isinstance(value, list) else [value]
 
 
+_LEAST_SHARE = 0.02  # of a frame's side, that a region shows
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_]*$", max_length=60)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -149,7 +154,7 @@ class Group(_Strict):
     input: Annotated[Named, PlainValidator(lambda spec: _block(spec, INPUTS))] = INPUTS.named("rgb", {})
     size: Annotated[int, Field(ge=8, le=2048)]
     aspect: Literal["square", "keep"] = "square"
-    region: Annotated[list[Probability], Field(min_length=4, max_length=4), AfterValidator(_region)] | None = None
+    region: Annotated[list[Probability], AfterValidator(_region)] | None = None
     batch_size: Annotated[int, Field(ge=1)] | None = None
     seeds: Seeds | None = None
     init: Annotated[Named, PlainValidator(lambda spec: _block(spec, INITS))] | None = None
@@ -230,7 +235,9 @@ class Entry(_Strict):
     reference: Reference = Reference()
     holdout: Literal["auto"] | Annotated[float, Field(ge=0, le=0.5)] = "auto"
     repair: Annotated[
-        list[Annotated[Named, PlainValidator(lambda spec: _block(spec, REPAIRS))]], BeforeValidator(_listed)
+        list[Annotated[Named, PlainValidator(lambda spec: _block(spec, REPAIRS))]],
+        BeforeValidator(_listed),
+        AfterValidator(_repairs_once),
     ] = []
     members: dict[Name, Group] = {}
     train: TrainSpec = TrainSpec()

@@ -134,9 +134,7 @@ def findings(context: RunContext, evaluation: Evaluation, place: str) -> tuple[s
     top = first.measured
     figure, videos = f"{figure_name(context.data.figure)} {top.ap:.4f}", plural(top.videos, "video")
     if not top.has_interval:
-        chance = (
-            f"{videos} give no interval, so nothing shows whether that is better than chance ({top.prevalence:.4f})"
-        )
+        chance = f"{videos} give{'s' if top.videos == 1 else ''} no interval, so nothing shows whether that is better than chance ({top.prevalence:.4f})"
     elif top.low > top.prevalence:
         chance = f"better than chance ({top.prevalence:.4f}), as even the low end of the interval lies above it"
     else:

@@ -12,6 +12,7 @@ from registry.runs.result import Result, present, stored_result
 from registry.runs.session import Session, ended, open_session
 from registry.runs.training import estimated_steps, look_up, train
 from registry.store.tracking import Tracking
+from vad.frames.repaired import usable
 from vad.frames.store import map_path, open_frames
 from vad.images.view import Sketch, View
 from vad.repair import sketches_of
@@ -85,8 +86,12 @@ def decode(runs: Iterable[tuple[RunContext, Sequence[str]]], session: Session) -
     _decode([(target, c, list(c.plan.members)) for c, _ in queue for target in c.targets], session)
     for context, _ in queue:
         if (evidence := session.repair_evidence(context)) is not None:
+            seen = usable(context.data.index, evidence, context.repairs).usable
             for repair, found in zip(context.repairs, (evidence > 0).sum(0), strict=True):
-                say(f"  repair {repair.named.name}: {found:,} of {len(evidence):,} test frames of {context.data.name}")
+                told = f"{found:,} of {len(evidence):,} test frames of {context.data.name}"
+                if repair.drops and seen is not None and (~seen).sum() != found:
+                    told += f", of which {(~seen).sum():,} are left out: in some videos too few would be left"
+                say(f"  repair {repair.named.name}: {told}")
 
 
 def _decode(parts: Iterable[tuple[Subset | None, RunContext, Sequence[str]]], session: Session) -> None:

@@ -166,7 +166,9 @@ def test_the_number_of_the_first_frame_goes_with_run_and_model(workspace):
     assert "done already" in workspace.vad("run", "tiny", "--data", "data", "--first-frame", "1").output
 
     measured = workspace.done("submit", "--out", "predictions.csv").splitlines()[-1]
-    assert measured in workspace.done("submit", "--data", "data"), "the folder of the run: its labels and its first frame"
+    assert measured in workspace.done("submit", "--data", "data"), (
+        "the folder of the run: its labels and its first frame"
+    )
     assert measured in workspace.done("submit", "--data", "data", "--first-frame", "1")
     assert message in workspace.refused("evaluate", "predictions.csv", "--labels", str(masks))
     assert measured in workspace.done("evaluate", "predictions.csv", "--labels", str(masks), "--first-frame", "1")

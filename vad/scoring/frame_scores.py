@@ -84,8 +84,9 @@ def calibrate(
     for kind, (first, second) in sums.items():
         mean = first / total
         deviation = (second / total - mean.square()).clamp(min=0).sqrt()
-        floor = (_LEAST * deviation.mean()).clamp(min=torch.finfo(torch.float32).tiny)
-        calibration[kind] = torch.stack([mean, deviation.clamp(min=floor)]).float().cpu()
+        least = _LEAST * deviation.mean()
+        floor = torch.where(least > 0, least, torch.ones_like(least))  # a map that never varies is not scaled
+        calibration[kind] = torch.stack([mean, torch.maximum(deviation, floor)]).float().cpu()
     return calibration
 
 

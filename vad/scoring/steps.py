@@ -19,7 +19,8 @@ Spans = Sequence[slice]
 _Scope = Literal["all", "video"]
 _Percentile = Annotated[float, Within(above=0, high=100)]
 _Share = Annotated[float, Within(above=0, high=1)]
-_TINY = 1e-12
+# Of scores of train frames: the least that has a logarithm of its own, and the least deviation, of logarithms and as a share.
+_TINY, _LEAST_LOG, _LEAST_SHARE = 1e-6, 0.05, 0.01
 _Sigma = Annotated[float, Within(low=0.01, high=10_000)]
 _Window = Annotated[int, Within(low=3, odd=True)]
 STEPS: Catalog[Callable[..., Values]] = Catalog("step")
@@ -85,15 +86,18 @@ FITS["rank"] = lambda values: np.sort(values, axis=1)
 def train_quantile(values: Values, videos: Spans, fitted: Values, *, quantile: _Share = 0.99) -> Values:
     """Divide by this quantile of the scores of train frames, so that 1 is as far as normal frames go.
 
-    No statistic of test frames: a frame alone scores as among the others. Train frames of the held-out part are taken, or all
-    where nothing is held out.
+    No statistic of test frames: a video alone scores as among the others. Train frames of the held-out part are taken, or all
+    where nothing is held out. Where the quantile is 0, as in footage without any movement, scores stay as they are.
     """
     return values / fitted
 
 
-TRAIN_FITS["train_quantile"] = lambda values, quantile=0.99: np.maximum(np.quantile(values, quantile, axis=1), _TINY)[
-    :, None
-]
+def _quantile(values: Values, quantile: float = 0.99) -> Values:
+    found = np.quantile(values, quantile, axis=1)[:, None]
+    return np.where(found > 0, found, 1.0)
+
+
+TRAIN_FITS["train_quantile"] = _quantile
 
 
 @STEPS.register("train_zscore", version=1)
@@ -111,7 +115,9 @@ def _logarithm(values: Values, wanted: bool) -> Values:
 
 def _mean_and_deviation(values: Values, log: bool = True) -> Values:
     values = _logarithm(values, log)
-    return np.stack([values.mean(1), np.maximum(values.std(1), _TINY)], 1)
+    # Scores that do not differ, as in footage without any movement, would make a scale of nothing.
+    deviation = np.maximum(values.std(1), _LEAST_LOG if log else _LEAST_SHARE * np.abs(values.mean(1)))
+    return np.stack([values.mean(1), np.where(deviation > 0, deviation, 1.0)], 1)
 
 
 TRAIN_FITS["train_zscore"] = _mean_and_deviation

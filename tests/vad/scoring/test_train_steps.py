@@ -229,3 +229,15 @@ def test_streams_that_no_step_measures_by_train_frames_need_no_scores_of_them(te
     only = Scored(train.index, {("a", TOP): train.members["a", TOP]})
     found, whole = (run_pipeline(streams, variants, test, some).variants for some in (only, train))
     assert all(np.array_equal(found[name], whole[name]) for name in variants)
+
+
+@pytest.mark.parametrize("step", [QUANTILE, ZSCORE, PLAIN])
+def test_train_scores_that_do_not_differ_make_no_giants(index_of, step):
+    """As in footage in which nothing moves: 0 everywhere."""
+    index, scores = index_of(12), np.linspace(1, 900, 12)
+    still = Scored(index_of(30), {("a", TOP): np.zeros(30)})
+    found = run_pipeline(
+        stream_of([step]), {"v": Variant("single", ("s",))}, Scored(index, {("a", TOP): scores}), still
+    )
+    values = found.variants["v"]
+    assert np.abs(values).max() < 1000 and np.all(np.diff(values) > 0)

@@ -63,7 +63,7 @@ class BankDetector:
         shape = self._member.shape()
         if shape.kind != self._bank.takes:
             raise InputError(
-                f'model "{self._member.model}" takes {self._bank.takes}, but the input makes {shape.kind}s; choose another '
+                f'model "{self._member.model}" takes {self._bank.takes}, but the input makes {shape.kind.removesuffix("s")}s; choose another '
                 "input, such as flow_cells"
             )
         if not shape.height or not shape.width:

@@ -37,7 +37,9 @@ def build(name: str, shape: Shape, options: Mapping[str, Any], seed: int, init: 
     bound = NETWORKS.bind(name, options)
     takes, multiple = getattr(NETWORKS[name], "takes", "frame"), getattr(NETWORKS[name], "multiple", 1)
     if takes != shape.kind:
-        raise InputError(f'model "{name}" takes {takes}s, but the input makes {shape.kind}s; choose another input')
+        raise InputError(
+            f'model "{name}" takes {takes}s, but the input makes {shape.kind.removesuffix("s")}s; choose another input'
+        )
     if shape.size < multiple or shape.size % multiple:
         raise InputError(f'model "{name}" needs a size that is a multiple of {multiple}, not {shape.size}')
     # The seed is the process's: of two threads that build, one waits.
