@@ -1,4 +1,4 @@
-"""A model that an earlier version of this project registered scores as it did there."""
+"""A model that an earlier version of this project registered scores as it did there. That version needs tqdm, for its progress bars."""
 
 import io
 import os
