@@ -3,7 +3,7 @@
 python -m benchmarks.kills [--kills 40] [--seed 1] [--signal KILL|TERM|INT] [--json]
 
 In each folder the command is killed again and again until it has been through; then all must be as if it had never been
-killed: scores to the last bit, runs, models, files. With TERM and INT it must end by itself, soon, and say so.
+killed: scores to the last bit, runs, models, files. With TERM and INT it must end soon, without SIGKILL, and say so.
 """
 
 import argparse

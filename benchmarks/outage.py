@@ -1,4 +1,4 @@
-"""A tracking server that dies in the middle of a run and comes back: what goes on meanwhile, and what is lost (nothing).
+"""A tracking server that dies in the middle of a run and comes back: what continues meanwhile, and what is lost (nothing).
 
 python -m benchmarks.outage [--seconds 60]
 

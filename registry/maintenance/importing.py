@@ -99,7 +99,7 @@ class _Import:
             self._new[record.run_id] = run_id
 
     def _fill(self, record: RunRecord) -> None:
-        """Log all that a record holds; what is there already stays or is written over."""
+        """Log all that a record holds; what was logged before stays or is overwritten."""
         run_id = self._ids[record.run_id]
         own = (*_HERE, PARENT, _VERSION)
         tags = {key: value for key, value in record.tags.items() if key not in own and not is_record(key)}

@@ -78,7 +78,7 @@ def _videos(axes: Axes, found: Evaluated) -> None:
     axes.axhline(0.5, **CHANCE)
     axes.grid(axis="y")
     out = f"; {left_out} with one kind of frames left out" if left_out else ""
-    axes.set_title(f"{plural(len(names), 'video')}, each by itself; dotted, macro AUC{out}")
+    axes.set_title(f"AUC per video, {plural(len(names), 'video')}; dotted: macro AUC{out}")
     width = 0.8 / len(found.files)
     for at, (side, colour) in enumerate(zip(found.files, _COLOURS, strict=False)):
         values = [part.auc for part in side.frames.videos if part.auc is not None]

@@ -22,7 +22,7 @@ DESCRIPTION = "mlflow.note.content"  # Markdown that MLflow's UI shows above a r
 
 
 class RunLog:
-    """One open run. Everything is sent in batches; the status is true when the process ends by itself."""
+    """One open run. Everything is sent in batches; the status is true when the process ends without being killed."""
 
     def __init__(self, client: RetryingClient, run: Run, lease: Lease | None = None):
         self._client = client

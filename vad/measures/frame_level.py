@@ -1,4 +1,4 @@
-"""Measures of frames beside pooled AP and AUC: macro AUC, EER, thresholds, and each video and scene by itself.
+"""Frame-level measures beyond pooled AP and AUC: macro AUC, EER, thresholds, AP and AUC per video and per scene.
 
 A frame is alarmed where its score is the threshold or higher. `tests/vad/measures/test_frame_level.py` holds each measure against
 scikit-learn or a slow, obvious formula.
@@ -27,7 +27,7 @@ class Curve(NamedTuple):
 
 @dataclass(frozen=True)
 class Macro:
-    """AUC of each video by itself, averaged; `plain` is None where no video has both kinds of frames.
+    """Mean of the per-video AUCs; `plain` is None where no video has both normal and anomalous frames.
 
     `plain` leaves out videos of one kind (`left_out` of them). `padded` leaves out none: as is the field's habit, each video gets a
     normal frame with score 0 in front and an anomalous one with score 1 at its end. Where scores lie outside 0 to 1, all of them are
@@ -108,7 +108,7 @@ def average_precision(found: Curve) -> float:
 
 
 def macro_auc(scores: Values, labels: Flags, index: FrameIndex) -> Macro:
-    """AUC of each video by itself, averaged, plain and padded."""
+    """Return the mean of the per-video AUCs, plain and padded."""
     low, high = float(scores.min()), float(scores.max())
     scaled = low < 0 or high > 1
     unit = (scores - low) / ((high - low) or 1.0) if scaled else scores

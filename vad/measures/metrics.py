@@ -130,7 +130,7 @@ def precision_band(
     """Recall, and between which precisions the middle 95 % of the bootstrap's draws lie there, each of shape (points,).
 
     The draws are those of `bootstrap_ap`. Recall goes from 0 to 1 in even steps; a draw's precision at a recall is
-    that of the highest threshold to reach it, as AP counts it. The band holds for each recall by itself, not for
+    that of the highest threshold to reach it, as AP counts it. The band holds for each recall separately, not for
     the whole curve at once (a percentile bootstrap: Efron and Tibshirani, 1993, chapter 13).
     """
     recall = np.linspace(0.0, 1.0, points)
