@@ -48,10 +48,8 @@ def declared_variant(entry: Entry) -> str | None:
     return next((name for name, ap in stated.items() if ap == entry.reference.ap and name in entry.variants), None)
 
 
-def find_cells(
-    suite: Suite, sets: Sequence[Dataset], tracking: Tracking, home: Path, under_way: str | None = None
-) -> Cells:
-    """Find the run of each entry on each data set. Trains nothing; `under_way` is a run that counts though it has not ended.
+def find_cells(suite: Suite, sets: Sequence[Dataset], tracking: Tracking, home: Path, under_way: bool = False) -> Cells:
+    """Find the run of each entry on each data set. Trains nothing. With `under_way`, runs count as soon as they have scores.
 
     Raises InputError with the faults of all entries.
     """
@@ -63,8 +61,7 @@ def find_cells(
             faults.append(str(error))
     if faults:
         raise InputError("\n".join(faults))
-    runs = tracking.find("experiment", statuses=("FINISHED", "RUNNING"))
-    runs = [run for run in runs if run.status == "FINISHED" or run.run_id == under_way]
+    runs = tracking.find("experiment", statuses=("FINISHED", "RUNNING") if under_way else ("FINISHED",))
     found = []
     for given, one in zip(suite.entries, loaded, strict=True):
         for source, data in zip(suite.sources, sets, strict=True):
@@ -76,8 +73,8 @@ def find_cells(
 def entries_run(suite: Suite, sets: Iterable[Dataset], tracking: Tracking) -> tuple[str, ...]:
     """The entries that have a finished run on one of these data sets under the suite's profile and overrides."""
     protocols = {data.protocol() for data in sets}
-    runs = tracking.find("experiment", tags={"vad.profile": suite.profile})
-    fitting = [run for run in runs if run.tags.get("vad.protocol") in protocols and _fits(run, suite.overrides)]
+    runs = tracking.find("experiment")
+    fitting = [run for run in runs if run.tags.get("vad.protocol") in protocols and fits(run, suite)]
     return tuple(sorted({run.tags.get("vad.entry", run.name) for run in fitting}))
 
 
@@ -124,10 +121,11 @@ def _why_none(loaded: Loaded, data: Dataset, runs: Sequence[Found]) -> str:
     return f"run {near.run_id[:8]} was made {other}"
 
 
-def _fits(run: Found, overrides: Sequence[str]) -> bool:
-    """Whether a run has these overrides, but for those that set an entry's key to the value that it has."""
+def fits(run: Found, suite: Suite) -> bool:
+    """Whether a run has a suite's profile and overrides, but for those that set an entry's key to the value that it has."""
     of_run = run.tags.get("vad.set", "")
-    return " ".join(override for override in overrides if override in of_run) == of_run
+    overrides = " ".join(override for override in suite.overrides if override in of_run)
+    return (run.tags.get("vad.profile"), of_run) == (suite.profile, overrides)
 
 
 def _command(entry: str, suite: Suite, source: Source) -> str:

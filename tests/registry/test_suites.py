@@ -196,3 +196,42 @@ def test_a_suite_with_a_fault_is_refused_with_its_line(two, command, old, new, s
 )  # fmt: skip
 def test_options_that_contradict_a_suite_are_refused(two, arguments, said):
     assert said in two.refused(*arguments)
+
+
+RULE = "same_data: true\nmin_gain: 0.0\nconfidence: 0.5\nsuite: {file: suite.yaml, worst: 0.85}\n"
+
+
+def test_promotion_asks_for_the_worst_case_of_a_suite(two):
+    (two.folder / "promotion.yaml").write_text(RULE)
+    text = two.done("run", "tiny", "--data", "data")
+    assert "not promoted: tiny has no figure on second of suite two; to run: vad run tiny --suite suite.yaml" in text
+    assert "there is no production model" in two.done("history")
+
+    two.done("run", "tiny", "--data", "data", "--set", "train.epochs=1")
+    assert "was made with another profile or other overrides than suite two has" in two.done("history")
+
+    right = (two.folder / "other" / "labels.csv").read_text()
+    wrong = re.sub(r"(?<=,)[01]$", lambda label: str(1 - int(label[0])), right, flags=re.MULTILINE)
+    (two.folder / "other" / "labels.csv").write_text(wrong)
+    two.done("run", "tiny", "--data", "other")
+    said = re.search(
+        r"its worst case in suite two is auc (0\.\d{4}) on second, and 0\.85 is asked", two.done("history")
+    )
+    assert said and float(said[1]) < 0.5
+
+    (two.folder / "other" / "labels.csv").write_text(right)
+    assert "now production: there was no production model" in two.done("run", "tiny", "--data", "other")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("suite.yaml", "gone.yaml", "cannot read gone.yaml"),
+        ("worst: 0.85", "worst: 85", "line 4: suite.worst: input should be less than or equal to 1"),
+        ("worst: 0.85", "least: 0.85", "line 4: suite.least: unknown key (known: file, worst)"),
+    ],
+)
+def test_a_rule_on_a_suite_with_a_fault_is_refused_before_the_work(two, old, new, said):
+    (two.folder / "promotion.yaml").write_text(RULE.replace(old, new))
+    assert said in two.refused("run", "tiny", "--data", "data")
+    assert not two.runs("experiment")
