@@ -39,9 +39,9 @@ class Cells:
 
 
 def declared_variant(entry: Entry) -> str | None:
-    """The variant that an entry says to be its own: by `choose`, as the only one, or as that of the reference's figure."""
-    if chosen := getattr(entry, "choose", None):
-        return str(chosen)
+    """The variant that an entry names before anything is measured: by `choose`, as the only one, or as that of the reference's figure."""
+    if entry.choose in entry.variants:
+        return entry.choose
     if len(entry.variants) == 1:
         return next(iter(entry.variants))
     stated = entry.reference.variants

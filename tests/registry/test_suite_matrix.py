@@ -154,16 +154,19 @@ def test_runs_that_were_judged_by_other_labels_never_share_a_column():
 
 
 @pytest.mark.parametrize(
-    ("reference", "variants", "expected"),
+    ("reference", "variants", "choose", "expected"),
     [
-        ({}, ["only"], "only"),
-        ({}, ["x", "y"], None),
-        ({"ap": 0.6, "variants": {"x": 0.5, "y": 0.6}}, ["x", "y"], "y"),
-        ({"ap": 0.6, "variants": {"gone": 0.6}}, ["x", "y"], None),
+        ({}, ["only"], "best", "only"),
+        ({}, ["x", "y"], "best", None),
+        ({}, ["x", "y"], "proxy", None),
+        ({}, ["x", "y"], "x", "x"),
+        ({"ap": 0.6, "variants": {"x": 0.5, "y": 0.6}}, ["x", "y"], "best", "y"),
+        ({"ap": 0.6, "variants": {"x": 0.5, "y": 0.6}}, ["x", "y"], "x", "x"),
+        ({"ap": 0.6, "variants": {"gone": 0.6}}, ["x", "y"], "best", None),
     ],
 )
-def test_the_variant_that_an_entry_declares(reference, variants, expected):
+def test_the_variant_that_an_entry_declares(reference, variants, choose, expected):
     streams = {"s": {"scores": "file.csv"}}
-    about = {"name": "e", "hypothesis": "", "reference": reference, "streams": streams}
+    about = {"name": "e", "hypothesis": "", "reference": reference, "streams": streams, "choose": choose}
     entry = Entry.model_validate({**about, "variants": {name: {"stream": "s"} for name in variants}})
     assert declared_variant(entry) == expected
