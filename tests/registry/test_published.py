@@ -31,7 +31,7 @@ def test_the_page_is_made_by_the_product_and_past_an_entry_that_fails(workspace,
     assert "| `gone` | failed: unknown experiment" in text
     assert "30 test frames, 3 videos, 30% of the frames anomalous" in text and "commit " in text
     assert "Not run for this page: `phase1_convae_mean`" in text
-    assert "beside the best of ours: `tiny`, max, which no test label chose" in text
+    assert "beside the best of ours: `tiny`, max, which the experiment names before it is measured" in text
 
 
 def test_scaling_by_video_and_the_frames_of_whole_windows():
