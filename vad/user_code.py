@@ -26,7 +26,7 @@ _MODULES = {
     "vad.frames": "inspection repaired store",
     "vad.images": "decode digest_cache similarity view",
     "vad.inputs": "base cells computed device_cache flow flow_cells frames shape",
-    "vad.measures": "alignment delay frame_level metrics pixels region_files regions",
+    "vad.measures": "alignment delay frame_level metrics pixels region_files regions resampling",
     "vad.repair": "base flips noise",
     "vad.scoring": "ensemble frame_scores pipeline reductions render steps",
     "vad.synthetic": "corruption painted street street_drawing street_figures street_scenes",
