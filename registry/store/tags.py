@@ -8,7 +8,18 @@ from collections.abc import Mapping
 SHOWN = frozenset(
     f"vad.{name}"
     for name in (
-        *("kind", "entry", "set", "data", "labels", "variant_chosen_by", "machine", "version", "decision"),
+        *(
+            "kind",
+            "entry",
+            "set",
+            "data",
+            "labels",
+            "variant_chosen_by",
+            "machine",
+            "version",
+            "decision",
+            "pretrained",
+        ),
         *("imported_from", "diverged", "reason", "file", "kaggle", "kaggle_reply", "kaggle_accepted"),
     )
 )
