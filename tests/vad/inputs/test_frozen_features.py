@@ -96,9 +96,8 @@ def test_cells_are_those_that_fit_whole(index_of, view):
 @needs_features
 def test_distances_of_features_are_exact(index_of):
     """In float32 sums of whole numbers below 2^24 are: the same bits on every processor, in whatever company."""
-    frames = np.stack(
-        [np.zeros((64, 64, 3)), np.full((64, 64, 3), 255), np.indices((64, 64)).sum(0)[..., None] % 2 * [255] * 3]
-    )
+    checks = np.indices((64, 64)).sum(0)[..., None] % 2 * np.full(3, 255)
+    frames = np.stack([np.zeros((64, 64, 3)), np.full((64, 64, 3), 255), checks])
     for block in (4, 7, 10, 14):
         found = features_of(frames.astype(np.uint8), index_of(3), block=block)
         assert 4 * float(found.square().sum(1).max()) < 2**24
