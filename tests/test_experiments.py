@@ -49,7 +49,7 @@ ALL_PARAMETERS = (
     | {"phase6_flow_bank": {"flow": 0}, "phase6_fused": {"flow": 0, "ground": 0, "small": 5_842_307}}
     | {"phase6_residual_bank": dict.fromkeys(("background", "nearest", "edges", "changes", "coarse"), 0)}
     | {"phase6_clip_ae": {"clip": 3_927_523, "frame": 5_842_307, "flow": 5_841_282}}
-    | {"phase6_features": {"looks": 0, "flow": 0}}
+    | {"phase6_features": {"features": 0, "flow": 0}}
 )
 VARIANTS = {
     "phase1_convae_mean": ["mean"],
@@ -95,7 +95,7 @@ ALL_VARIANTS = (
     | {"phase6_fused": ["fused", "mean", "max", "ranks", "noisy_or", "moves", "stands", "looks"]}
     | {"phase6_residual_bank": ["mean", "background", "nearest", "edges", "changes", "coarse"]}
     | {"phase6_clip_ae": ["all", "clip_mean", "clip_patch", "clip_top", "frame_mean", "flow_patch", "flow_top"]}
-    | {"phase6_features": ["features", "with_flow"]}
+    | {"phase6_features": ["with_flow", "features"]}
 )
 
 
