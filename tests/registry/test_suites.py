@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from registry.store import ui
 from tests.registry.conftest import TINY, paint_dataset
 
 SUITE = """\
@@ -88,7 +89,11 @@ def test_a_suite_is_one_queue_and_ends_with_its_matrix(two):
     for row in rows:
         assert now[row["entry"]].metrics["ap.second"] == float(row["second"])
         assert len(row["first run"]) == 32
-    assert "| entry |" in two.tracking().client.get_experiment(now["tiny"].experiment_id).tags["mlflow.note.content"]
+    kept = two.tracking().client.get_experiment(now["tiny"].experiment_id).tags
+    view = json.loads(json.loads(kept[ui.TAG])["state"])
+    assert "metrics.`ap.second`" in view["selectedColumns"] and view["orderByKey"] == "metrics.`worst`"
+    assert "| entry |" in kept["mlflow.note.content"]
+    assert list(ui.leaderboards(two.tracking(), "http://there"))[-1] == "suite: two"
     assert "tiny" in two.done("leaderboard", "--all"), "suites are no runs of the leaderboard"
     assert "suite: " not in two.done("leaderboard")
 
