@@ -148,6 +148,8 @@ def test_a_data_set_that_cannot_be_decoded_does_not_stop_the_others(half):
     assert re.search(r"^wider +other +failed .*frame_00004\.jpg", result.stdout, re.MULTILINE)
     assert re.search(r"^wider +data +\S+ +\d\.\d{4}", result.stdout, re.MULTILINE)
     assert "1 of 2 experiments failed" in result.stdout and "wider on other: not run yet" in result.stdout
+    again = half.vad("run", "wider", "--data", "other", "--data", "data")
+    assert again.exit_code == 1 and re.search(r"^wider +data .* done already$", again.stdout, re.MULTILINE)
 
 
 def test_paths_are_relative_to_the_file_and_the_matrix_is_drawn(half, monkeypatch, tmp_path):
