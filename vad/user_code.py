@@ -21,7 +21,7 @@ _MODULES = {
     "vad.data.labels": "annotations arrays avenue base find intervals known mask_images matlab table tracks",
     "vad.detectors": "base member",
     "vad.detectors.banks": "base nearest_cells",
-    "vad.detectors.networks": "base conv3d_ae conv_ae convlstm detector errors fully_conv_ae halving unet_ae",
+    "vad.detectors.networks": "base conv3d_ae conv_ae convlstm detector fully_conv_ae halving reconstruction_errors unet_ae",
     "vad.detectors.training": "losses optimizers recipe remote train_step trainer",
     "vad.frames": "inspection repaired store",
     "vad.images": "decode digest_cache similarity view",

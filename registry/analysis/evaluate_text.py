@@ -11,7 +11,7 @@ _MOST = 30  # videos in the table
 
 
 def as_text(found: Evaluated) -> str:
-    """All figures for a terminal: of one file, or of two side by side with their difference."""
+    """All metrics for a terminal: of one file, or of two side by side with their difference."""
     if found.difference is None:
         return "\n".join(_one(found.files[0], found))
     return "\n".join(_two(found))
@@ -97,8 +97,8 @@ def _two(found: Evaluated) -> list[str]:
     for letter, side in zip("AB", found.files, strict=True):
         m, f = side.measured, side.frames
         macro = "-" if f.macro.plain is None else f"{f.macro.plain:.4f}"
-        figures = [f"{v:.4f}" for v in (m.auc, f.macro.padded, f.eer, f.best_f1.f1, f.at_tpr.fpr)]
-        rows.append([letter, side.file, f"{m.ap:.4f}", interval(m), figures[0], macro, *figures[1:]])
+        metrics = [f"{v:.4f}" for v in (m.auc, f.macro.padded, f.eer, f.best_f1.f1, f.at_tpr.fpr)]
+        rows.append([letter, side.file, f"{m.ap:.4f}", interval(m), metrics[0], macro, *metrics[1:]])
     header = ["", "file", "AP", "95 % interval", "AUC", "macro AUC", "padded", "EER", "best F1", "FPR95"]
     d = found.difference
     if d.has_interval:

@@ -95,7 +95,7 @@ def reproduce(run: str, data: str | None, as_json: bool) -> None:
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="The runs with these overrides.")
 @click.option("--out", type=options.PATH, metavar="FOLDER", help="Where Markdown and picture go. [journey/<data>]")
 def journey(out: str | None, **asked: Any) -> None:
-    """Set the reference's tables beside what was measured on this data, and judge its claims.
+    """Set the reference's tables beside what was measured on this data, and say which of its claims hold.
 
     Trains nothing: it compares the newest finished run of each experiment.
 

@@ -87,7 +87,7 @@ class RunContext:
 
     `targets` are the frames that every member scores: the test frames and, where these have no labels, held-out frames with painted anomalies.
     `normal` are train frames that fitted members look at once more where scores are calibrated: those held out, else all.
-    `judge` are the labels of the last target. `files` are the scores of streams that read a file, `file_digests` those
+    `labels` are the labels of the last target. `files` are the scores of streams that read a file, `file_digests` those
     files' SHA-256. `force_mark` is the id of the forced command, which reruns everything.
     """
 
@@ -98,7 +98,7 @@ class RunContext:
     train: Subset | None
     normal: Subset | None
     targets: tuple[Subset, ...]
-    judge: Labels | None
+    labels: Labels | None
     files: dict[str, Values]
     file_digests: dict[str, str]
     force_mark: str = ""
@@ -109,7 +109,7 @@ class RunContext:
         return self.train.digest if self.train else ""
 
     @property
-    def judged(self) -> Subset:
+    def labelled(self) -> Subset:
         """The target whose labels decide: the test frames, or the painted ones where the test has no labels."""
         return self.targets[-1]
 
@@ -166,17 +166,17 @@ def prepare(request: Request, data: Dataset | None = None) -> RunContext:
         test = Subset("test", data.index, None)
         return RunContext(request, loaded, plan, data, None, None, (test,), data.labels, files, file_digests)
 
-    judge = data.labels
+    labels = data.labels
     train, held = _hold_out(plan, data.frames.train)
     source = SplitSource(train)
     repairs = TrainRepairs(plan.repair, source, train.index, request.home / "frames") if plan.repair else None
     targets = [Subset("test", data.index, SplitSource(data.frames.test), repairs)]
-    if judge is None and held is not None:
+    if labels is None and held is not None:
         from vad.synthetic.painted import PaintedSource
 
         painted = PaintedSource(held, PROXY_SEED)
         targets.append(Subset("proxy", painted.index, painted, repairs))
-        judge = Labels(painted.labels, "painted anomalies")
+        labels = Labels(painted.labels, "painted anomalies")
         data = replace(data, proxy=painted.digest)
         try:
             rehearse(plan, painted.index)
@@ -185,7 +185,7 @@ def prepare(request: Request, data: Dataset | None = None) -> RunContext:
     _require_samples(plan, train.index)
     subset = Subset("train", train.index, source)
     normal = subset if held is None else Subset("held-out", held.index, SplitSource(held))
-    return RunContext(request, loaded, plan, data, subset, normal, tuple(targets), judge, files, file_digests)
+    return RunContext(request, loaded, plan, data, subset, normal, tuple(targets), labels, files, file_digests)
 
 
 def _hold_out(plan: Plan, split: Split) -> tuple[Split, Split | None]:
@@ -224,7 +224,7 @@ def announce(context: RunContext) -> None:
     say(f"{context.plan.name} on {data.name} ({data.place}), profile {loaded.profile}")
     if loaded.profile != "full":
         say(
-            "  This profile shortens the training: use it to try things out; its figures say nothing about real footage."
+            "  This profile shortens the training: use it to try things out; its metrics say nothing about real footage."
         )
     say_settings(context)
     if context.train is not None:
@@ -241,4 +241,4 @@ def say_settings(context: RunContext) -> None:
 
 
 def told_labels(data: Dataset) -> str:
-    return f"labels from {data.labels.source}" if data.labels else "no labels: figures are proxies (see docs/data.md)"
+    return f"labels from {data.labels.source}" if data.labels else "no labels: metrics are proxies (see docs/data.md)"

@@ -11,7 +11,7 @@ import numpy as np
 from registry.console import Bar, detail, plural
 from registry.runs.context import RunContext, Subset
 from registry.runs.members import Members, TrainedMember
-from registry.runs.result import OVERVIEW, figure_name
+from registry.runs.result import OVERVIEW, metric_name
 from registry.runs.session import Session
 from vad.data.frame_index import Values
 from vad.measures.metrics import Measured, Sampled, difference, sample
@@ -40,8 +40,8 @@ class Evaluation:
         return self.outcomes[0]
 
     @property
-    def judged(self) -> Outcome:
-        """The scores of `RunContext.judged`."""
+    def labelled(self) -> Outcome:
+        """The scores of `RunContext.labelled`."""
         return self.outcomes[-1]
 
 
@@ -116,23 +116,23 @@ def fuse(context: RunContext, targets: Sequence[Scored], train: Scored | None) -
 
 
 def evaluate(context: RunContext, outcomes: Sequence[Outcome]) -> Evaluation:
-    """Measure every variant that the judge has labels for, and put the best first."""
+    """Measure every variant where there are labels, and put the best first."""
     sampled: dict[str, Sampled | None] = dict.fromkeys(context.plan.variants)
-    if context.judge is not None:
-        labels, index = context.judge.values, context.judged.index
+    if context.labels is not None:
+        labels, index = context.labels.values, context.labelled.index
         sampled |= {name: sample(scores, labels, index) for name, scores in outcomes[-1].variants.items()}
     order = sorted(sampled, key=lambda name: -(found.measured.ap if (found := sampled[name]) else -1.0))
     return Evaluation(outcomes, {name: sampled[name] for name in order})
 
 
 def findings(context: RunContext, evaluation: Evaluation, place: str) -> tuple[str, ...]:
-    """Return what a run whose files are at `place` shows, a sentence a line; nothing where there are no labels to judge by."""
-    best, judge = evaluation.best, context.judge
+    """Return what a run whose files are at `place` shows, a sentence a line; nothing where there are no labels."""
+    best, labels = evaluation.best, context.labels
     (first, second, *_) = (*evaluation.sampled.values(), None)
-    if first is None or judge is None:
+    if first is None or labels is None:
         return ()
     top = first.measured
-    figure, videos = f"{figure_name(context.data.figure)} {top.ap:.4f}", plural(top.videos, "video")
+    metric, videos = f"{metric_name(context.data.metric)} {top.ap:.4f}", plural(top.videos, "video")
     if not top.has_interval:
         chance = f"{videos} give{'s' if top.videos == 1 else ''} no interval, so nothing shows whether that is better than chance ({top.prevalence:.4f})"
     elif top.low > top.prevalence:
@@ -141,16 +141,16 @@ def findings(context: RunContext, evaluation: Evaluation, place: str) -> tuple[s
         chance = (
             f"not shown to be better than chance ({top.prevalence:.4f}), as the low end of the interval is not above it"
         )
-    lines = [f"found  {best} is best with {figure}: {chance}"]
+    lines = [f"found  {best} is best with {metric}: {chance}"]
     if second and top.has_interval:
         follower, gain = list(evaluation.sampled)[1], difference(first, second)
         apart = "tell the two apart" if gain.low > 0 else "do not tell the two apart"
         lines.append(
             f"       {follower} follows, {gain.ap:.4f} lower [{gain.low:.4f}, {gain.high:.4f}]: {videos} {apart}"
         )
-    values, index = evaluation.judged.variants[best], context.judged.index
-    alarm = int(np.argmax(np.where(judge.values, -np.inf, values)))
-    miss = int(np.argmin(np.where(judge.values, values, np.inf)))
+    values, index = evaluation.labelled.variants[best], context.labelled.index
+    alarm = int(np.argmax(np.where(labels.values, -np.inf, values)))
+    miss = int(np.argmin(np.where(labels.values, values, np.inf)))
     if values[miss] > values[alarm]:
         lines.append("worst  none: every anomalous frame scores above every normal one")
     else:
@@ -166,7 +166,7 @@ _WORST = 8
 def write_pictures(
     context: RunContext, evaluation: Evaluation, members: Members, session: Session, folder: Path
 ) -> None:
-    """Draw scores, figures and losses, and the frames that the best variant got most wrong."""
+    """Draw scores, metrics and losses, and the frames that the best variant got most wrong."""
     from registry import pictures
 
     folder.mkdir()
@@ -174,12 +174,12 @@ def write_pictures(
     labels = data.labels.values if data.labels else None
     pictures.timelines(folder / "timelines.png", data.index, scores, best, labels)
     measured = {name: m for name, m in evaluation.measured.items() if m is not None}
-    if context.judge is not None and measured:
-        judged, index = evaluation.judged.variants[best], context.judged.index
+    if context.labels is not None and measured:
+        values, index = evaluation.labelled.variants[best], context.labelled.index
         path = folder / "precision_recall.png"
-        pictures.precision_recall(path, judged, context.judge.values, index, measured[best])
+        pictures.precision_recall(path, values, context.labels.values, index, measured[best])
         reference = dict(context.loaded.entry.reference.variants)
-        pictures.variant_bars(folder / "variants.png", measured, best, reference, figure_name(data.figure))
+        pictures.variant_bars(folder / "variants.png", measured, best, reference, metric_name(data.metric))
     if curves := {name: member.epochs for name, member in members.items() if member.epochs}:
         kept = {name: members[name].epoch or 0 for name in curves}
         pictures.loss_curves(folder / "losses.png", curves, kept)

@@ -216,10 +216,10 @@ def test_the_rule(low, high, better, no_better, videos):
     # 1001 draws, so that the quantiles fall on draws and not between two
     journey.results |= {"a:x": result([low] * 100 + [high] * 901), "a:y": result([0.0] * 1001)}
     for words, expected in (({"better": "a:x"}, better), ({"no_better": "a:x"}, no_better)):
-        verdict, found = journey.judge(Claim(claim="", **words, than="a:y"))
+        verdict, found = journey.verdict(Claim(claim="", **words, than="a:y"))
         assert (found.low, found.high, found.ap) == (low, high, low)
         assert verdict == (expected if videos > 1 else "undecided")
-    assert journey.judge(Claim(claim="", better="a:x", than="a:z")) == ("not run", None)
+    assert journey.verdict(Claim(claim="", better="a:x", than="a:z")) == ("not run", None)
 
 
 def test_one_video_decides_nothing(street):

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from vad.catalog import Named
 from vad.detectors.base import Listener, Output, Scorer, State, Trained
 from vad.detectors.networks.base import fold_batch_norm, parameter_count, place
-from vad.detectors.networks.errors import ERRORS, MAPS
+from vad.detectors.networks.reconstruction_errors import ERRORS, MAPS
 from vad.errors import InputError
 from vad.inputs import Batch, Positions, Samples, fold_frames
 from vad.system.memory import keep_freed_memory
