@@ -5,7 +5,7 @@ from pathlib import Path
 
 from registry.analysis.changes import FEW, as_lines, changes, identity_of, run_changes
 from registry.analysis.choose import choose_run
-from registry.console import interval, plural, table
+from registry.console import difference_text, interval, table
 from registry.store.score_table import ScoreTable, labelled_table, same_labels
 from registry.store.tracking import Tracking
 from vad.data.frame_index import Values
@@ -103,17 +103,8 @@ def as_text(found: Comparison) -> str:
         for v in sorted(found.videos, key=lambda v: -v.share)
     ]
     header = ["video", "frames", "anomalous", f"{name} of A", f"{name} of B", "share of the difference"]
-    verdict = f"B less A  {_verdict(found.difference, name)}"
+    verdict = f"B less A  {difference_text(found.difference, name)}"
     return "\n".join([*parts, verdict, "", table(header, body, right=range(6)), "", *_SHARE])
-
-
-def _verdict(found: Difference, name: str) -> str:
-    if not found.has_interval:
-        return f"{found.ap:+.4f} {name}; {plural(found.videos, 'video')}, too few for an interval: nothing shows whether that is chance"
-    judged = "B is better" if found.low > 0 else "A is better" if found.high < 0 else "undecided"
-    within = f"{CONFIDENCE:.0%} interval {found.low:+.4f} to {found.high:+.4f}"
-    draws = f"paired bootstrap over {found.videos} videos, B ahead in {found.better:.0%} of the draws"
-    return f"{found.ap:+.4f} {name}, {within} ({draws}): {judged}"
 
 
 def _videos(scores: ScoreTable, a: Values, b: Values) -> list[VideoShare]:

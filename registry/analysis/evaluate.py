@@ -20,7 +20,7 @@ from vad.measures.metrics import RESAMPLES, Difference, Measured, Sampled, diffe
 
 _WORDS = {
     "edge": "take the score of the nearest frame of their video",
-    "drop": "are left out of every figure",
+    "drop": "are left out of every metric",
     "interpolate": "take scores between those of their neighbours",
 }
 

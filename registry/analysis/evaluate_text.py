@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from registry.analysis.evaluate import Evaluated, Evaluation
 from registry.analysis.evaluate_regions import lines as places
-from registry.console import duration, interval, measured_text, plural, table
+from registry.console import difference_text, duration, interval, measured_text, plural, table
 from vad.measures.frame_level import Part, Point
 
 _MOST = 30  # videos in the table
@@ -100,13 +100,12 @@ def _two(found: Evaluated) -> list[str]:
         metrics = [f"{v:.4f}" for v in (m.auc, f.macro.padded, f.eer, f.best_f1.f1, f.at_tpr.fpr)]
         rows.append([letter, side.file, f"{m.ap:.4f}", interval(m), metrics[0], macro, *metrics[1:]])
     header = ["", "file", "AP", "95 % interval", "AUC", "macro AUC", "padded", "EER", "best F1", "FPR95"]
-    d = found.difference
-    if d.has_interval:
-        judged = "B is better" if d.low > 0 else "A is better" if d.high < 0 else "undecided"
-        how = f"paired bootstrap over {d.videos} videos, B ahead in {d.better:.0%} of the draws"
-        verdict = f"{d.ap:+.4f} AP, 95 % interval {d.low:+.4f} to {d.high:+.4f} ({how}): {judged}"
-    else:
-        verdict = f"{d.ap:+.4f} AP; {plural(d.videos, 'video')}, too few for an interval: nothing shows whether that is chance"
     a, b = found.files
-    lines = [table(header, rows, right=(2, *range(4, 10))), "", f"B less A  {verdict}", "", *_protocol(a.protocol)]
+    lines = [
+        table(header, rows, right=(2, *range(4, 10))),
+        "",
+        f"B less A  {difference_text(found.difference)}",
+        "",
+        *_protocol(a.protocol),
+    ]
     return lines + ([f"  frames of B {b.protocol['frames']}"] if a.protocol["frames"] != b.protocol["frames"] else [])

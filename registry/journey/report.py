@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from textwrap import fill
 from typing import Any, get_args
@@ -59,6 +59,44 @@ def as_markdown(journey: Journey) -> str:
     if journey.missing:
         lines += ["## Not run yet", "", f"    {journey.command(*journey.missing)}", ""]
     return "\n".join(lines)
+
+
+def as_json(journey: Journey) -> dict[str, Any]:
+    """The same as plain values."""
+    profile, overrides = journey.settings
+    about, reference = journey.about, journey.reference
+    rows = []
+    for one in reference.tables:
+        for row in one.rows:
+            result = journey.results.get(row.variant)
+            found = journey.difference(row.variant, reference.baseline)
+            rows.append(
+                {
+                    "table": one.title,
+                    **row.model_dump(),
+                    "measured": result and asdict(result.sampled.measured),
+                    "vs_baseline": found and asdict(found),
+                    "run_id": result and result.run_id,
+                }
+            )
+    claims = []
+    for claim in reference.claims:
+        verdict, found = journey.verdict(claim)
+        claims.append({**claim.model_dump(), "verdict": verdict, "difference": found and asdict(found)})
+    return {
+        "data": journey.name,
+        "frames": about.frames,
+        "videos": about.videos,
+        "prevalence": about.prevalence,
+        "profile": profile,
+        "set": overrides,
+        "reference": reference.source,
+        "baseline": reference.baseline,
+        "rows": rows,
+        "claims": claims,
+        "notes": journey.notes,
+        "not_run": journey.missing,
+    }
 
 
 def write(journey: Journey, folder: Path) -> list[Path]:

@@ -1,5 +1,6 @@
 """The journey: the reference's tables beside finished runs, and which of its claims hold, by the intervals."""
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -130,6 +131,23 @@ def test_markdown_and_picture_say_the_same_and_are_named(street):
     assert picture.min() < 100
     street.done("journey", "--data", "data", "--out", "elsewhere")
     assert Path("elsewhere/journey.png").read_bytes() == Path("journey/data/journey.png").read_bytes()
+
+
+def test_json_has_what_the_tables_say(street):
+    street.done("run", "files", "--data", "data")
+    text = street.done("journey", "--data", "data")
+    found = json.loads(street.vad("journey", "--data", "data", "--json").stdout)
+    assert (found["data"], found["frames"], found["videos"], found["profile"]) == ("data", 30, 3, "full")
+    assert found["not_run"] == ["other"] and found["baseline"] == "files:first"
+    rows = {row["approach"]: row for row in found["rows"]}
+    wrong = rows["all wrong"]
+    assert (wrong["ap"], wrong["table"], wrong["why"]) == ([0.2, 0.25], "What was tried", "it is the wrong way round")
+    assert f"{wrong['measured']['ap']:.4f}" == cells(text, "all wrong")[4]
+    assert cells(text, "all wrong")[6].startswith(f"{wrong['vs_baseline']['ap']:+.4f}")
+    assert wrong["run_id"] == street.tracking().find("experiment")[0].run_id
+    assert rows["never run"]["measured"] is rows["never run"]["run_id"] is None
+    assert {claim["claim"]: claim["verdict"] for claim in found["claims"]}["wrong is right"] == "does not hold"
+    assert Path("journey/data/journey.md").is_file()
 
 
 def test_a_folder_that_cannot_be_written_is_the_users_mistake(street):
