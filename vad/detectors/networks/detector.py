@@ -106,7 +106,7 @@ class NetworkDetector:
         from vad.detectors.training.trainer import train
 
         member = self._member
-        return train(member.build(), samples, member.recipe, member.seed or 0, device, **vars(listener))
+        return train(member.build(), samples, member.recipe, member.seed or 0, device, listener)
 
     def scorer(self, state: State, source: str, device: torch.device, *, leave_out: bool = False) -> Scorer:
         network = self._member.build()
