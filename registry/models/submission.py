@@ -7,7 +7,7 @@ from pathlib import Path
 from subprocess import DEVNULL
 
 from registry.console import Bar, plural, say
-from registry.data.datasets import DEMO, Dataset, first_frame_of, open_frames_of
+from registry.data.datasets import DEMO, NO_LABELS, Dataset, first_frame_of, open_frames_of
 from registry.models.versions import PRODUCTION, Version, Versions
 from registry.provenance import provenance
 from registry.store.tracking import Tracking
@@ -82,7 +82,7 @@ def submit(request: Request, normalization: Normalization, home: Path) -> Submis
 def model_and_data(request: Request, versions: Versions, home: Path) -> tuple[Version, Dataset]:
     """Return the version that is asked for and the data to score, by default those that it was made on. Raises InputError."""
     if request.model == BEST:
-        dataset = open_frames_of(request.data, None, home, request.first_frame)
+        dataset = _open(request, home)
         best = versions.best_on(dataset.test_digest, dataset.protocol())
         if best is None:
             none = f"no registered version was made on {dataset.place}"
@@ -93,7 +93,7 @@ def model_and_data(request: Request, versions: Versions, home: Path) -> tuple[Ve
     tags = version.tags
     place, labels = tags.get("vad.data", ""), tags.get("vad.labels", "none")
     if request.data is not None and Path(request.data).resolve() != Path(place):  # else with the run's labels
-        return version, open_frames_of(request.data, None, home, request.first_frame)
+        return version, _open(request, home)
     if tags.get("vad.data_name") == DEMO:
         return version, open_frames_of(None, None, home)
     if not place or not Path(place).exists():
@@ -101,6 +101,16 @@ def model_and_data(request: Request, versions: Versions, home: Path) -> tuple[Ve
         raise InputError(f"{made_on} is not here; give DATA=folder")
     first_frame = first_frame_of(tags) if request.first_frame is None else request.first_frame
     return version, open_frames_of(place, labels if Path(labels).exists() else "none", home, first_frame)
+
+
+def _open(request: Request, home: Path) -> Dataset:
+    """Return the data with the labels that lie there; only AP needs them, so labels that cannot be used are left out."""
+    try:
+        return open_frames_of(request.data, None, home, request.first_frame)
+    except InputError as error:
+        dataset = open_frames_of(request.data, NO_LABELS, home)  # raises what is wrong with frames
+        say(f"  note: scored without labels, so there is no AP: {error}")
+        return dataset
 
 
 def require_data_of(version: Version, model: str, dataset: Dataset, versions: Versions) -> list[str]:

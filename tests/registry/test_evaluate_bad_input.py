@@ -62,6 +62,20 @@ def test_scores_that_do_not_fit_are_refused_by_file_video_and_fix(folder, case):
     assert set(Path().iterdir()) == before, "nothing is half written"
 
 
+@pytest.mark.parametrize("name", ["curves.jpg", "curves", "curves.png.svg"])
+def test_a_picture_that_is_no_png_is_refused_before_the_work(folder, name):
+    assert f"--plot {name}: pictures are written as PNG; name a file that ends with .png" in refused(
+        "p.csv", "--plot", name
+    )
+    assert not Path(name).exists()
+
+
+@pytest.mark.parametrize("option", ["--every", "--offset"])
+def test_frames_with_numbers_are_not_counted_again(folder, option):
+    said = "p.csv has the number of each frame, so --offset and --every do not apply; leave them out"
+    assert said in refused("p.csv", option, "2")
+
+
 def test_all_scored_frames_of_one_kind(folder):
     folder.write("p.csv", "Predicted", folder.scores, ~folder.labels)
     assert "p.csv: all frames that have a score are of one kind" in refused("p.csv", "--missing", "drop")

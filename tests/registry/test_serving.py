@@ -299,7 +299,10 @@ def test_too_few_frames_for_a_model_that_looks_at_several(tmp_path):
     model.load_context(SimpleNamespace(artifacts={"ensemble": str(tmp_path / "ensemble")}))
     table = pd.DataFrame([[video, n, JPEG] for video, count in ((1, 8), (2, 7)) for n in range(count)], columns=COLUMNS)
     assert np.isfinite(model.predict(None, table[table.video == 1])["score"]).all()
-    with pytest.raises(mlflow.exceptions.MlflowException, match="video 2 has 7 frames, too few") as caught:
+    with pytest.raises(
+        mlflow.exceptions.MlflowException,
+        match=r"frame 2_0 has no score: this model looks at several frames of a video at once \(video 2 has 7\).*; give more frames",
+    ) as caught:
         model.predict(None, table)
     assert caught.value.get_http_status_code() == 400
 
