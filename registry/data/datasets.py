@@ -131,7 +131,9 @@ def read_files(plan: Plan, index: FrameIndex) -> tuple[dict[str, Values], dict[s
         if stream.file is not None:
             path = Path(stream.file)
             if not os.path.isfile(path):  # False, too, for what can be no path
-                raise InputError(f"{plan.name}: streams.{name}.scores: there is no file {path}")
+                raise InputError(
+                    f"{plan.where('streams', name, 'scores')}: streams.{name}.scores: there is no file {path}"
+                )
             _, values[name] = read_scores(path, index)
             digests[name] = sha256(path)
     return values, digests

@@ -93,10 +93,11 @@ def _save(folder: Path, model: Any, run_id: str, ensemble: "Ensemble", tags: Map
 
 
 def _signature() -> ModelSignature:
-    # Of any type: the server would cut 8.5 to 8 and drop what is not base64 before the model could name the row.
+    # Of any type: a video has a number or a name, and the server would cut 8.5 to 8 and drop what is not base64 before
+    # the model could name the row.
     return ModelSignature(
         Schema([ColSpec(AnyType(), name) for name in ("video", "frame", "image")]),
-        Schema([ColSpec(DataType.long, "video"), ColSpec(DataType.long, "frame"), ColSpec(DataType.double, "score")]),
+        Schema([ColSpec(AnyType(), "video"), ColSpec(DataType.long, "frame"), ColSpec(DataType.double, "score")]),
         ParamSchema([ParamSpec("normalization", DataType.string, "stored")]),
     )
 

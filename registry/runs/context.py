@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-from registry.console import say
+from registry.console import plural, say
 from registry.data.datasets import Dataset, open_frames_of, open_scores_of, read_files
 from registry.entries.loading import Loaded, default_profile, load_entry
 from registry.entries.plan import Plan, make_plan, rehearse
@@ -19,6 +19,7 @@ from vad.images.view import View
 from vad.repair import FittedRepair
 
 PROXY_SEED = 20260101
+_LEAST_HELD_OUT = 2  # one to paint an anomaly into, and one without
 
 
 @dataclass(frozen=True)
@@ -194,10 +195,10 @@ def _hold_out(plan: Plan, split: Split) -> tuple[Split, Split | None]:
         return split, None
     seen = {v.id: slice(0, len(v.numbers) - round(len(v.numbers) * plan.holdout)) for v in split.videos}
     held = split.slice({video: slice(part.stop, None) for video, part in seen.items()})
-    if not held.videos:
-        longest = max(len(video.numbers) for video in split.videos)
+    if (count := sum(len(video.numbers) for video in held.videos)) < _LEAST_HELD_OUT:
+        kept = f"{plan.holdout:g} of the train videos ({len(split):,} frames) is {plural(count, 'frame')}"
         raise InputError(
-            f"{plan.name}: holdout: {plan.holdout:g} of a train video of {longest} frames is no frame; choose a larger one"
+            f"{plan.where('holdout')}: holdout: {kept}, but at least {_LEAST_HELD_OUT} are needed; choose a larger one"
         )
     return split.slice(seen), held
 
@@ -209,13 +210,13 @@ def _require_samples(plan: Plan, index: FrameIndex) -> None:
         if not count:
             longest = max((span.stop - span.start for span in index.spans), default=0)
             raise InputError(
-                f"{plan.name}: members.{member.group}: input {member.input.name} finds no sample in the train videos, whose "
+                f"{plan.where('members', member.group)}: members.{member.group}: input {member.input.name} finds no sample in the train videos, whose "
                 f"longest has {longest} frames; it needs longer ones (with break_at_gaps, longer without a gap) or an input that looks at fewer"
             )
         try:
             member.detector().require_samples(count)
         except InputError as error:
-            raise InputError(f"{plan.name}: members.{member.group}.{error}") from None
+            raise InputError(f"{plan.where('members', member.group)}: members.{member.group}.{error}") from None
 
 
 def announce(context: RunContext) -> None:

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vad.data.labels.mask_images import mask_folders
 from vad.data.labels.matlab import masks_in
 from vad.data.scores import read_arrays
 from vad.errors import InputError
@@ -70,16 +71,14 @@ def open_masks(folder: Path) -> dict[str, Callable[[], Painted]]:
     if not folder.is_dir():
         raise InputError(f"--masks {folder} is no folder; give {_MASK_FORMS}")
     found: dict[str, Callable[[], Painted]] = {}
-    names = [name for name in names_in(folder) if not name.startswith(".")]
-    if marked := [name for name in names if name.endswith("_gt")]:  # as UCSD is published: beside them lie the clips
-        names = marked
-    for name in names:
-        path = folder / name
+    paths = [folder / name for name in names_in(folder) if not name.startswith(".")]
+    for path in mask_folders(folder).values() or paths:
+        name = path.name
         if path.is_dir() and (
             images := [n for n in names_in(path) if Path(n).suffix.lower() in _IMAGES and n[0] != "."]
         ):
             files = [path / n for n in sorted(images, key=_natural)]
-            found[name.removesuffix("_gt")] = partial(_from_images, files)
+            found[name.removesuffix("_gt").removesuffix("_annotations")] = partial(_from_images, files)
         elif name.endswith(".npy") or name.endswith("_label.mat"):
             found[path.stem.removesuffix("_label")] = partial(_from_array, path)
     if not found:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vad.data.labels.base import Asked, Clip, Found, by_name
+from vad.data.labels.base import NORMAL, Asked, Clip, Found, by_name
 from vad.data.names import is_litter
 from vad.errors import InputError
 from vad.system.files import names_in, reading
@@ -21,7 +21,7 @@ def takes(path: Path) -> bool:
 def read(asked: Asked) -> Found:
     """Read which frames a box or a track lies in. A video that is called `normal_` needs no list."""
     lists = _lists(asked.path)
-    normal = {clip.title for clip in asked.clips if clip.title.casefold().startswith("normal_")}
+    normal = {clip.title for clip in asked.clips if clip.title.casefold().startswith(NORMAL)}
     whose, notes = by_name(asked, [*lists, *(normal - lists.keys())], f"NAME{_BOXES} or NAME{_TRACKS}")
     values = np.zeros(len(asked.index), bool)
     told = (
