@@ -3,8 +3,10 @@
     .venv/bin/python -m benchmarks.detectors FOLDER [FOLDER ...] [--labels PATH] [--entries phase6_fused phase6_flow_bank]
         [--set KEY=VALUE ...] [--clean]
 
-Prints a table in Markdown: for each data set and variant AP, its interval, AUC, and the seconds of the whole run. Each data set is also corrupted by the project's own law with a fixed seed (`--clean` leaves that out): a
-detector is worth what it keeps under noise. Frames that are flipped or noisy already stay so. Everything is run in a new store.
+Prints a table in Markdown: for each data set and variant AP, its interval and AUC, the one that the entry registers marked by *; for
+each entry the seconds of the whole run, the milliseconds of processors for each frame, and the MB of all members. Each data set is
+also corrupted by the project's own law with a fixed seed (`--clean` leaves that out): a detector is worth what it keeps under noise.
+Frames that are flipped or noisy already stay so. Everything is run in a new store.
 """
 
 import argparse
@@ -22,13 +24,14 @@ from registry.data.conversion import convert
 from registry.data.datasets import Dataset, open_frames_of
 from registry.runs.context import Request
 from registry.runs.executor import run
+from registry.store.tracking import Tracking
 from vad.data.layouts import TEST
 from vad.images.decode import read_image
 from vad.synthetic.corruption import as_jpeg, corrupt, draw_kinds
 from vad.system.threads import available
 
 _SEED = 7
-_ENTRIES = ("phase6_fused", "phase6_flow_bank")
+_ENTRIES = ("phase6_fused", "phase6_flow_bank", "phase6_residual_bank", "phase6_clip_ae")
 
 
 def main() -> None:
@@ -41,7 +44,9 @@ def main() -> None:
     given = parser.parse_args()
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout
     print(f"{ceilings.machine()}, commit {commit.strip() or 'unknown'}\n")
-    print("| data | entry | variant | AP | 95 % interval | AUC | seconds |\n|---|---|---|---|---|---|---|")
+    print(
+        "| data | entry | variant | AP | 95 % interval | AUC | s | CPU ms a frame | MB |\n|---|---|---|---|---|---|---|---|---|"
+    )
     with tempfile.TemporaryDirectory() as work:
         os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{work}/mlflow.db"
         home, folders = Path(work) / ".vad", [(folder, given.labels) for folder in given.folders]
@@ -73,15 +78,20 @@ def _corrupted(folder: str, labels: str | None, work: Path) -> Path:
 
 
 def _rows(request: Request) -> list[str]:
-    started = time.perf_counter()
+    started, busy = time.perf_counter(), time.process_time()
     result = run(request)
-    seconds = time.perf_counter() - started
+    seconds, busy = time.perf_counter() - started, time.process_time() - busy
+    frames = open_frames_of(request.data, request.labels, request.home).frames
+    a_frame = 1000 * busy / (len(frames.train) + len(frames.test)) if frames else 0.0
+    megabytes = Tracking().get(result.run_id).metrics.get("megabytes", 0.0)
+    costs = f"{seconds:.0f} | {a_frame:.1f} | {megabytes:.1f}"
     rows = []
     for variant, measured in result.variants.items():
         if measured is not None:
             interval = f"{measured.low:.3f} to {measured.high:.3f}" if measured.has_interval else "-"
-            figures = f"{measured.ap:.4f} | {interval} | {measured.auc:.4f} | {seconds:.0f}"
-            rows.append(f"| {result.data} | {request.experiment} | {variant} | {figures} |")
+            name = f"{variant} *" if variant == result.best else variant
+            figures = f"{measured.ap:.4f} | {interval} | {measured.auc:.4f} | {costs}"
+            rows.append(f"| {result.data} | {request.experiment} | {name} | {figures} |")
     return rows
 
 

@@ -26,6 +26,7 @@ from vad.inputs import INPUTS, Samples
 from vad.inputs.shape import Shape
 from vad.scoring.frame_scores import Way, score
 from vad.synthetic.street import make_street
+from vad.system.devices import device
 from vad.system.precision import Wish
 
 # Size, latent, batch of phase 5's three scales.
@@ -34,10 +35,6 @@ SIZES = [size for size, _, _ in SCALES]
 VIEWS = [square(size) for size in SIZES]
 SEEDS = (42, 123)
 _MAX = Named("max")
-
-
-def device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def recipe(batch_size: int, epochs: int = 1) -> Training:

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:  # it would load NumPy
+    from vad.data.frame_index import Values
     from vad.measures.metrics import Difference, Measured
 
 _COLUMNS = (
@@ -242,3 +243,9 @@ def difference_text(found: "Difference", metric: str = "AP") -> str:
     verdict = "B is better" if found.low > 0 else "A is better" if found.high < 0 else "undecided"
     how = f"paired bootstrap over {found.videos} videos, B ahead in {found.better:.0%} of the draws"
     return f"{found.ap:+.4f} {metric}, 95 % interval {found.low:+.4f} to {found.high:+.4f} ({how}): {verdict}"
+
+
+def rank_nothing(scores: "Values") -> str:
+    """Return what is wrong with scores that are all equal; nothing of others."""
+    equal = len(scores) > 1 and scores.min() == scores.max()
+    return f"all {len(scores):,} scores are {scores[0]:g}, so they rank nothing" if equal else ""

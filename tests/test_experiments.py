@@ -45,7 +45,9 @@ REPAIRED = {"phase3_optical_flow_repaired": "phase3_optical_flow", "phase5_multi
 ALL_PARAMETERS = (
     PARAMETERS
     | {name: PARAMETERS[origin] for name, origin in REPAIRED.items()}
-    | {"phase6_flow_bank": {"flow": 0}, "phase6_fused": {"flow": 0, "small": 5_842_307}}
+    | {"phase6_flow_bank": {"flow": 0}, "phase6_fused": {"flow": 0, "ground": 0, "small": 5_842_307}}
+    | {"phase6_residual_bank": dict.fromkeys(("background", "nearest", "edges", "changes", "coarse"), 0)}
+    | {"phase6_clip_ae": {"clip": 3_927_523, "frame": 5_842_307, "flow": 5_841_282}}
 )
 VARIANTS = {
     "phase1_convae_mean": ["mean"],
@@ -87,7 +89,10 @@ VARIANTS = {
 ALL_VARIANTS = (
     VARIANTS
     | {name: VARIANTS[origin] for name, origin in REPAIRED.items()}
-    | {"phase6_flow_bank": ["top9", "max"], "phase6_fused": ["fused"]}
+    | {"phase6_flow_bank": ["top3", "top9", "max"]}
+    | {"phase6_fused": ["fused", "mean", "max", "ranks", "noisy_or", "moves", "stands", "looks"]}
+    | {"phase6_residual_bank": ["mean", "background", "nearest", "edges", "changes", "coarse"]}
+    | {"phase6_clip_ae": ["all", "clip_mean", "clip_patch", "clip_top", "frame_mean", "flow_patch", "flow_top"]}
 )
 
 
@@ -152,10 +157,13 @@ def test_a_repaired_experiment_differs_from_its_origin_in_the_repair_alone(name,
     assert settings == plan_of(origin).settings()
 
 
-def test_the_bank_looks_at_no_test_frames_but_the_one_and_sees_them_in_their_aspect_ratio():
-    plan = plan_of("phase6_flow_bank")
-    assert [repair.plain() for repair in plan.repair] == ["flips"]
-    assert (plan.members["flow"].view.height, plan.members["flow"].view.width) == (224, 384)
+@pytest.mark.parametrize("name", ["phase6_flow_bank", "phase6_residual_bank", "phase6_clip_ae", "phase6_fused"])
+def test_phase_6_looks_at_no_test_frames_but_the_one_and_at_no_label(name):
+    plan = plan_of(name)
+    assert [repair.plain() for repair in plan.repair] == ["flips", "noise"]
+    assert plan.choose == next(iter(plan.variants))
+    if "flow" in plan.members and plan.members["flow"].model == "nearest_cells":
+        assert (plan.members["flow"].view.height, plan.members["flow"].view.width) == (224, 384)
     for variant in plan.variants.values():
         assert variant.looks_at_train(plan.streams) and not variant.transductive(plan.streams)
 

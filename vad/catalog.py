@@ -42,6 +42,7 @@ class Within:
     high: float | None = None
     above: float | None = None
     odd: bool = False
+    multiple: int | None = None
 
     def fault(self, value: float) -> str | None:
         """What is wrong with `value`, or None."""
@@ -53,6 +54,8 @@ class Within:
         for bound, holds, words in bounds:
             if bound is not None and not holds(value, bound):
                 return f"must be {words} {bound:g}"
+        if self.multiple and value % self.multiple:
+            return f"must be a multiple of {self.multiple}"
         return "must be odd" if self.odd and value % 2 != 1 else None
 
 

@@ -95,8 +95,8 @@ def serve(model: str, port: int | None) -> None:
 def render(video: str, fps: int, **asked: Any) -> None:
     """Render a test video with the error as a heat map and the score below it, to be played in a browser.
 
-    VIDEO is the id of a test video, with or without zeros in front. The heat map is that of the
-    model's largest network; hot is what it could not reconstruct. Labelled spans are shaded.
+    VIDEO is the id of a test video, with or without zeros in front. The heat map is the mean of the anomaly maps of all
+    members, each scaled by its own hottest values in this video. Labelled spans are shaded.
 
     Example: vad render 8 --model production --data avenue
     """
@@ -108,7 +108,7 @@ def render(video: str, fps: int, **asked: Any) -> None:
     width, height = done.size
     click.echo(f"wrote {done.path}: {done.frames:,} frames, {width} x {height}, {done.codec} ({where})")
     click.echo(
-        f"by model version {done.version.number}, {done.variant}; the heat map is the anomaly map of {done.member}"
+        f"by model version {done.version.number}, {done.variant}; the heat map is that of {', '.join(done.members)}"
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from registry.entries.entry import Group, unknown
+from registry.entries.entry import CHOICES, Group, unknown
 from registry.entries.yaml_reader import Key, Problem
 from vad.detectors.member import detector_class, models
 from vad.errors import nearest
@@ -36,6 +36,9 @@ def check(data: Mapping[str, Any]) -> Iterator[Problem]:
             for stream in _names(next(iter(wanted.values()), None) if isinstance(wanted, Mapping) else wanted):
                 if stream not in streams:
                     yield Problem(("variants", name, key), unknown("stream", stream, list(streams)))
+    choose = data.get("choose", CHOICES[0])
+    if isinstance(choose, str) and choose not in (*CHOICES, *variants):
+        yield Problem(("choose",), unknown("variant", choose, [*CHOICES, *variants]))
     for name in _mapping(_mapping(data.get("reference")).get("variants")):
         if name not in variants:
             hint = nearest(str(name), list(variants))

@@ -21,6 +21,8 @@ from vad.repair import REPAIRS
 from vad.scoring.reductions import REDUCTIONS
 from vad.scoring.steps import COMBINING, FITS, STEPS, TRAIN_FITS
 
+CHOICES = BEST, PROXY = "best", "proxy"
+
 
 def unknown(kind: str, name: Any, known: list[str]) -> str:
     """A sentence that says what is known instead."""
@@ -196,16 +198,18 @@ class StreamSpec(_Strict):
 
 
 class FuseSpec(_Strict):
-    """Streams to fuse: by the largest score, by the product, or by a weighted sum."""
+    """Streams to fuse: by the largest score, the mean, the product, a weighted sum, or as probabilities by the noisy or."""
 
     max: Streams | None = None
+    mean: Streams | None = None
     product: Streams | None = None
+    noisy_or: Streams | None = None
     weights: Annotated[dict[str, Annotated[float, Field(ge=0)]], Field(min_length=1)] | None = None
 
     @model_validator(mode="after")
     def _one(self) -> Self:
         if len([kind for _, kind in self if kind is not None]) != 1:
-            raise ValueError("must have exactly one of max, weights, product")
+            raise ValueError("must have exactly one of max, mean, product, noisy_or, weights")
         if self.weights is not None and not any(self.weights.values()):
             raise ValueError("weights must not be all zero")
         return self
@@ -243,3 +247,5 @@ class Entry(_Strict):
     train: TrainSpec = TrainSpec()
     streams: Annotated[dict[Name, StreamSpec], Field(min_length=1)]
     variants: Annotated[dict[Name, VariantSpec], Field(min_length=1)]
+    choose: str = CHOICES[0]
+    """The variant to register: a name, or `best`: highest AP, or `proxy`: highest AP on painted anomalies, labels or not."""

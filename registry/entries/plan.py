@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from registry.entries.entry import StreamSpec, VariantSpec
+from registry.entries.entry import BEST, PROXY, StreamSpec, VariantSpec
 from registry.entries.loading import Loaded
 from vad.catalog import Named
 from vad.data.frame_index import FrameIndex
@@ -24,7 +24,7 @@ from vad.user_code import place_of, told
 
 # Where there is no data yet: the sides of `aspect: keep` are of a frame like this.
 _USUAL_FRAME = (360, 640)
-# Held out of training where there are no labels, so that anomalies can be painted into unseen frames.
+# Held out of training where there are no labels or the entry wants none, so that anomalies can be painted into unseen frames.
 HOLDOUT_WITHOUT_LABELS = 0.1
 _NAMED = re.compile(r'(stream|variant) "([^"]+)"')  # with which the faults of a pipeline begin
 
@@ -40,6 +40,7 @@ class Plan:
     holdout: float
     where: Callable[..., str]  # file and line of a key of the entry, given part by part
     repair: tuple[Named, ...] = ()
+    choose: str = BEST
 
     def sizes(self) -> list[str]:
         views = {member.view for member in self.members.values()}
@@ -84,6 +85,7 @@ class Plan:
             },
             "holdout": self.holdout,
             **({"repair": [repair.plain() for repair in self.repair]} if self.repair else {}),
+            **({"choose": self.choose} if self.choose != BEST else {}),
         }
 
     def code(self) -> dict[str, str]:
@@ -115,8 +117,9 @@ def make_plan(loaded: Loaded, labelled: bool, frame: tuple[int, int] = _USUAL_FR
             members[member.name] = member
     streams = {name: _stream(spec, loaded, members) for name, spec in entry.streams.items()}
     variants = {name: _variant(spec) for name, spec in entry.variants.items()}
-    holdout = entry.holdout if entry.holdout != "auto" else 0.0 if labelled or not members else HOLDOUT_WITHOUT_LABELS
-    return Plan(entry.name, members, streams, variants, float(holdout), loaded.where, tuple(entry.repair))
+    painted = members and (entry.choose == PROXY or not labelled)
+    holdout = entry.holdout if entry.holdout != "auto" else HOLDOUT_WITHOUT_LABELS if painted else 0.0
+    return Plan(entry.name, members, streams, variants, float(holdout), loaded.where, tuple(entry.repair), entry.choose)
 
 
 def _part(frame: tuple[int, int], region: tuple[float, ...] | None) -> tuple[int, int]:
@@ -142,7 +145,7 @@ def rehearse(plan: Plan, index: FrameIndex | None = None) -> dict[str, int]:
     scored = {name: member.kind_of_input().scored(index) for name, member in plan.members.items()}
     if any(REPAIRS.make(repair).drops for repair in plan.repair):
         scored = {name: known & (np.arange(len(index)) % 7 != 3) for name, known in scored.items()}
-    made_up = {name: np.where(known, generator.random(len(index)), np.nan) for name, known in scored.items()}
+    made_up = {name: np.where(known, 100 * generator.random(len(index)), np.nan) for name, known in scored.items()}
     scores = {(m, s.error): made_up[m] for s in plan.streams.values() if s.error for m in s.members}
     files = {name: generator.random(len(index)) for name, s in plan.streams.items() if s.file}
     try:

@@ -1,13 +1,15 @@
-"""One test video as a registered model sees it: its frames with the error burnt in, its scores below them."""
+"""One test video as a registered model sees it: its frames with the anomaly map burnt in, its scores below them."""
 
-import math
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from registry.console import Bar, plural, say
 from registry.models.loaded import ModelProcess
@@ -22,7 +24,7 @@ from vad.frames.store import Advance, SplitSource
 from vad.images.decode import Image
 from vad.scoring.render import Scene, write_movie
 
-# In this share of the frames no pixel is beyond the hottest colour: one outlier must not make all others pale.
+# In this share of the frames no cell is beyond the hottest colour: one outlier must not make all others pale.
 _WITHIN = 0.95
 
 
@@ -36,11 +38,11 @@ class Rendered:
     codec: str
     version: Version
     variant: str
-    member: str
+    members: tuple[str, ...]
 
 
 def render(request: Request, video: str, fps: float, home: Path) -> Rendered:
-    """Write a test video with the scores of a registered model and the maps of its largest member. Raises InputError."""
+    """Write a test video with the scores of a registered model and the mean of its members' maps. Raises InputError."""
     versions = Versions(Tracking())
     version, dataset = model_and_data(request, versions, home)
     assert dataset.frames is not None
@@ -62,28 +64,49 @@ def render(request: Request, video: str, fps: float, home: Path) -> Rendered:
     members = len(ensemble.members)
     with Bar(f"score, {plural(members, 'member')}", len(only) * members) as bar:
         scores = ensemble.score(frames, index, model.device, advance=bar.advance)
-    name = max(ensemble.members, key=lambda name: math.prod(ensemble.view(name).shape))
-    seen = frames[ensemble.view(name)]
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "maps.npy"
-        with Bar(f"maps of {name}", len(only)) as bar:
-            if isinstance(ensemble, ModelProcess):
-                peaks = ensemble.write_maps(name, seen, index, file, bar.advance)
-            else:
-                peaks = write_maps(model, name, seen, index, file, bar.advance)
-        known = ~np.isnan(peaks)
-        hottest = float(np.quantile(peaks[known], _WITHIN)) if known.any() else 0.0
-        found = np.load(file, mmap_mode="r") if known.any() else peaks
-        if not known.all():
-            say(f"  {np.sum(~known)} frames have no heat map: {name} does not score them")
+    with ExitStack() as opened:
+        folder = Path(opened.enter_context(tempfile.TemporaryDirectory()))
+        maps = []
+        with Bar(f"maps, {plural(members, 'member')}", len(only) * members) as bar:
+            for name in ensemble.members:
+                given = name, frames[ensemble.view(name)], index, folder / f"{name}.npy", bar.advance
+                peaks = ensemble.write_maps(*given) if isinstance(ensemble, ModelProcess) else write_maps(model, *given)
+                maps.append(_Maps(peaks, given[3]))
+        if without := sum(_mean(maps, position) is None for position in range(len(only))):
+            say(f"  {plural(without, 'frame')} without a heat map: no member scores {'it' if without == 1 else 'them'}")
         labels = dataset.labels.values[span] if dataset.labels else None
         names = [f"video {only.videos[0].title}   frame {frame}" for frame in only.index.frame]
         made_by = f"model v{version.number}, {ensemble.variant_name}"
-        scene = Scene(next(_originals(only)).shape, scores, labels, names, made_by, hottest or 1.0)
-        maps = (found[n].astype(np.float32) if known[n] else None for n in range(len(only)))
+        scene = Scene(next(_originals(only)).shape, scores, labels, names, made_by, 1.0)
+        drawn = (_mean(maps, position) for position in range(len(only)))
         with Bar("write", len(only)) as bar:
-            codec = write_movie(path, _pictures(scene, only, maps, bar.advance), scene.size, fps)
-    return Rendered(path, len(only), scene.size, codec, version, ensemble.variant_name, name)
+            codec = write_movie(path, _pictures(scene, only, drawn, bar.advance), scene.size, fps)
+    return Rendered(path, len(only), scene.size, codec, version, ensemble.variant_name, tuple(ensemble.members))
+
+
+class _Maps:
+    """A member's maps of a video: the largest value of each frame's, (N,), NaN where it has none, and the file they are in."""
+
+    def __init__(self, peaks: NDArray[np.float64], file: Path):
+        self._known = ~np.isnan(peaks)
+        self._hottest = (float(np.quantile(peaks[self._known], _WITHIN)) if self._known.any() else 0.0) or 1.0
+        self._maps = np.load(file, mmap_mode="r") if self._known.any() else None
+
+    def of(self, position: int) -> NDArray[np.float32] | None:
+        """Return a frame's map, (h, w), 1 where it is hottest, or None."""
+        if self._maps is None or not self._known[position]:
+            return None
+        return np.asarray(np.clip(self._maps[position].astype(np.float32) / self._hottest, 0, 1))
+
+
+def _mean(maps: list[_Maps], position: int) -> NDArray[np.float32] | None:
+    """Return the mean of a frame's maps, at the size of the largest; None where there is none."""
+    found = [one for known in maps if (one := known.of(position)) is not None]
+    if len(found) < 2:
+        return found[0] if found else None
+    height, width = max((one.shape for one in found), key=lambda shape: shape[0] * shape[1])
+    sized = [cv2.resize(one, (width, height), interpolation=cv2.INTER_LINEAR) for one in found]
+    return np.asarray(np.mean(sized, axis=0), np.float32)
 
 
 def _place(test: Split, video: str) -> int:

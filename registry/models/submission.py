@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from subprocess import DEVNULL
 
-from registry.console import Bar, plural, say
+from registry.console import Bar, plural, rank_nothing, say
 from registry.data.datasets import DEMO, NO_LABELS, Dataset, first_frame_of, open_frames_of
 from registry.models.versions import PRODUCTION, Version, Versions
 from registry.provenance import provenance
@@ -67,9 +67,8 @@ def submit(request: Request, normalization: Normalization, home: Path) -> Submis
     with Bar(f"score, {plural(members, 'member')}", len(test) * members) as bar:
         scores = ensemble.score(frames, index, device, normalization, bar.advance)
     write_scores(path, dataset.index, scores, sample)
-    if len(scores) > 1 and scores.min() == scores.max():
-        nothing = f"all {len(scores):,} scores are {scores[0]:g}, so they rank nothing"
-        say(f"  note: {nothing}; is this model made for such frames?")
+    if flat := rank_nothing(scores):
+        say(f"  note: {flat}; is this model made for such frames?")
     digest = sha256(path)
     measured = measure(scores, dataset.labels.values, dataset.index) if dataset.labels else None
     tags = {"vad.version": version.number, "vad.sha256": digest, "vad.file": str(path.resolve())}

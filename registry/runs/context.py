@@ -6,6 +6,7 @@ from pathlib import Path
 
 from registry.console import plural, say
 from registry.data.datasets import Dataset, open_frames_of, open_scores_of, read_files
+from registry.entries.entry import PROXY
 from registry.entries.loading import Loaded, default_profile, load_entry
 from registry.entries.plan import Plan, make_plan, rehearse
 from registry.models.production import read_policy
@@ -86,9 +87,10 @@ class Subset:
 class RunContext:
     """All that decides one run of an entry.
 
-    `targets` are the frames that every member scores: the test frames and, where these have no labels, held-out frames with painted anomalies.
+    `targets` are the frames that every member scores: the test frames and, where these have no labels or the entry chooses without
+    them, held-out frames with painted anomalies, `painted` their labels.
     `normal` are train frames that fitted members look at once more where scores are calibrated: those held out, else all.
-    `labels` are the labels of the last target. `files` are the scores of streams that read a file, `file_digests` those
+    `labels` are those that metrics are of: those of the test frames, else `painted`. `files` are the scores of streams that read a file, `file_digests` those
     files' SHA-256. `force_mark` is the id of the forced command, which reruns everything.
     """
 
@@ -100,6 +102,7 @@ class RunContext:
     normal: Subset | None
     targets: tuple[Subset, ...]
     labels: Labels | None
+    painted: Labels | None
     files: dict[str, Values]
     file_digests: dict[str, str]
     force_mark: str = ""
@@ -111,8 +114,13 @@ class RunContext:
 
     @property
     def labelled(self) -> Subset:
-        """The target whose labels decide: the test frames, or the painted ones where the test has no labels."""
-        return self.targets[-1]
+        """The target that metrics are of: the test frames, or the painted ones where the test has no labels."""
+        return self.targets[self.labelled_at]
+
+    @property
+    def labelled_at(self) -> int:
+        """The place of `labelled` among the targets."""
+        return 0 if self.data.labels else len(self.targets) - 1
 
     @property
     def repairs(self) -> tuple[FittedRepair, ...]:
@@ -165,28 +173,29 @@ def prepare(request: Request, data: Dataset | None = None) -> RunContext:
     files, file_digests = read_files(plan, data.index)
     if data.frames is None:
         test = Subset("test", data.index, None)
-        return RunContext(request, loaded, plan, data, None, None, (test,), data.labels, files, file_digests)
+        return RunContext(request, loaded, plan, data, None, None, (test,), data.labels, None, files, file_digests)
 
-    labels = data.labels
+    painted = None
     train, held = _hold_out(plan, data.frames.train)
     source = SplitSource(train)
     repairs = TrainRepairs(plan.repair, source, train.index, request.home / "frames") if plan.repair else None
     targets = [Subset("test", data.index, SplitSource(data.frames.test), repairs)]
-    if labels is None and held is not None:
+    if held is not None and (data.labels is None or plan.choose == PROXY):
         from vad.synthetic.painted import PaintedSource
 
-        painted = PaintedSource(held, PROXY_SEED)
-        targets.append(Subset("proxy", painted.index, painted, repairs))
-        labels = Labels(painted.labels, "painted anomalies")
-        data = replace(data, proxy=painted.digest)
+        frames = PaintedSource(held, PROXY_SEED)
+        targets.append(Subset("proxy", frames.index, frames, repairs))
+        painted = Labels(frames.labels, "painted anomalies")
+        data = data if data.labels else replace(data, proxy=frames.digest)
         try:
-            rehearse(plan, painted.index)
+            rehearse(plan, frames.index)
         except InputError as error:
             raise InputError(f"{error} (among the frames held out of training; a larger holdout helps too)") from None
     _require_samples(plan, train.index)
     subset = Subset("train", train.index, source)
     normal = subset if held is None else Subset("held-out", held.index, SplitSource(held))
-    return RunContext(request, loaded, plan, data, subset, normal, tuple(targets), labels, files, file_digests)
+    labels = data.labels or painted
+    return RunContext(request, loaded, plan, data, subset, normal, tuple(targets), labels, painted, files, file_digests)
 
 
 def _hold_out(plan: Plan, split: Split) -> tuple[Split, Split | None]:

@@ -1,20 +1,21 @@
 """From trained members to the scores of every variant: how good they are, what that shows, and pictures of them."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from registry.console import Bar, detail, plural
+from registry.console import Bar, detail, plural, rank_nothing
+from registry.entries.entry import BEST, PROXY
 from registry.runs.context import RunContext, Subset
 from registry.runs.members import Members, TrainedMember
 from registry.runs.result import OVERVIEW, metric_name
 from registry.runs.session import Session
 from vad.data.frame_index import Values
-from vad.measures.metrics import Measured, Sampled, difference, sample
+from vad.measures.metrics import Measured, Sampled, chosen_again, difference, sample
 from vad.scoring.frame_scores import calibrate, explain, score
 from vad.scoring.pipeline import MemberScores, Outcome, Scored, run_pipeline
 from vad.scoring.reductions import FrameScore
@@ -22,10 +23,15 @@ from vad.scoring.reductions import FrameScore
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Every variant's scores of each target, and its AP with draws, None where there are no labels; the best variant first."""
+    """Every variant's scores of each target, and its AP with draws, None where there are no labels; the chosen variant first.
+
+    `labelled` are the scores of `RunContext.labelled`. `proxies` is each variant's AP on painted anomalies where the entry chooses by them.
+    """
 
     outcomes: Sequence[Outcome]
     sampled: dict[str, Sampled | None]
+    labelled: Outcome
+    proxies: Mapping[str, float]
 
     @property
     def best(self) -> str:
@@ -38,11 +44,6 @@ class Evaluation:
     @property
     def test(self) -> Outcome:
         return self.outcomes[0]
-
-    @property
-    def labelled(self) -> Outcome:
-        """The scores of `RunContext.labelled`."""
-        return self.outcomes[-1]
 
 
 def calibrated(context: RunContext, members: Members, session: Session) -> dict[str, TrainedMember]:
@@ -116,18 +117,36 @@ def fuse(context: RunContext, targets: Sequence[Scored], train: Scored | None) -
 
 
 def evaluate(context: RunContext, outcomes: Sequence[Outcome]) -> Evaluation:
-    """Measure every variant where there are labels, and put the best first."""
+    """Measure every variant that there are labels for, and put the chosen one first, then the others by AP."""
     sampled: dict[str, Sampled | None] = dict.fromkeys(context.plan.variants)
+    labelled, choose = outcomes[context.labelled_at], context.plan.choose
     if context.labels is not None:
         labels, index = context.labels.values, context.labelled.index
-        sampled |= {name: sample(scores, labels, index) for name, scores in outcomes[-1].variants.items()}
+        sampled |= {name: sample(scores, labels, index) for name, scores in labelled.variants.items()}
+    proxies = _proxies(context, outcomes[-1]) if choose == PROXY else {}
     order = sorted(sampled, key=lambda name: -(found.measured.ap if (found := sampled[name]) else -1.0))
-    return Evaluation(outcomes, {name: sampled[name] for name in order})
+    order.sort(key=lambda name: -proxies.get(name, 0.0) if choose == PROXY else name != choose)
+    found = {name: sampled[name] for name in order}
+    if choose == BEST and (best := found[order[0]]):
+        found[order[0]] = chosen_again(best, [one for one in found.values() if one])
+    return Evaluation(outcomes, found, labelled, proxies)
+
+
+def _proxies(context: RunContext, outcome: Outcome) -> dict[str, float]:
+    """Each variant's AP on painted anomalies."""
+    from sklearn.metrics import average_precision_score
+
+    if context.painted is None:
+        return {}
+    labels = context.painted.values
+    return {name: float(average_precision_score(labels, scores)) for name, scores in outcome.variants.items()}
 
 
 def findings(context: RunContext, evaluation: Evaluation, place: str) -> tuple[str, ...]:
     """Return what a run whose files are at `place` shows, a sentence a line; nothing where there are no labels."""
     best, labels = evaluation.best, context.labels
+    if flat := rank_nothing(evaluation.test.variants[best]):
+        return (f"found  nothing: of {best} {flat}; does this experiment suit such frames?",)
     (first, second, *_) = (*evaluation.sampled.values(), None)
     if first is None or labels is None:
         return ()

@@ -55,7 +55,7 @@ def execute(context: RunContext, session: Session, say_time: bool = False) -> Re
             evaluation = evaluate(context, fuse(context, targets, normal))
             detail(f"{len(evaluation.sampled)} variants fused and measured")
             result = log_results(context, evaluation, trained, log, session)
-            log_members(context, trained, targets[-1].members, log, session)
+            log_members(context, trained, targets[context.labelled_at].members, log, session)
             detail("metrics, scores and pictures logged")
             result = register(context, evaluation, trained, result, log, session)
             detail(result.registered)

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import yaml
+from scipy.stats import spearmanr
 
+from registry.entries.entry import BEST, CHOICES
 from registry.models.production import Production
 from registry.models.versions import Versions
 from registry.provenance import provenance
@@ -61,12 +63,11 @@ def open_run(context: RunContext, session: Session) -> RunLog:
 
 def _tags(context: RunContext) -> dict[str, str]:
     """What a person looks for first, then what the program looks for."""
-    by = "the labelled test frames" if context.data.labels else "painted anomalies in training frames held out"
     tags = {
         "vad.entry": context.plan.name,
         "vad.profile": context.loaded.profile,
         "vad.set": " ".join(context.loaded.overrides),
-        "vad.variant_chosen_by": f"{context.data.metric} on {by}" if context.labels else "order in the entry",
+        "vad.variant_chosen_by": _chosen_by(context),
         "vad.metric": "average precision, pooled over all frames; 95 % interval by bootstrap over videos",
         **provenance(str(context.loaded.path)),
         **context.force_tags,
@@ -75,6 +76,16 @@ def _tags(context: RunContext) -> dict[str, str]:
         "vad.train_digest": context.train_digest,
     }
     return {key: value for key, value in tags.items() if value}
+
+
+def _chosen_by(context: RunContext) -> str:
+    if context.plan.choose not in CHOICES:
+        return "the entry, without any label"
+    if context.labels is None:
+        return "order in the entry"
+    if context.plan.choose == BEST and context.data.labels:
+        return "ap on the labelled test frames; its interval chooses again in each draw"
+    return "proxy_ap on painted anomalies in training frames held out"
 
 
 def _params(context: RunContext, session: Session) -> dict[str, object]:
@@ -148,7 +159,19 @@ def _metrics(
     metrics |= {} if reference is None else {"reference_ap": reference}
     if top:
         metrics |= {"auc" if metric == "ap" else "proxy_auc": top.auc, "prevalence": top.prevalence}
-    return metrics | costs | {f"{metric}.{name}": m.ap for name, m in evaluation.measured.items() if m}
+    metrics |= costs | {f"{metric}.{name}": m.ap for name, m in evaluation.measured.items() if m}
+    return metrics | ({} if metric == "proxy_ap" else _proxies(evaluation))
+
+
+def _proxies(evaluation: Evaluation) -> dict[str, float]:
+    """Each variant's proxy AP, and how well they rank the variants as AP does: Spearman's correlation."""
+    proxies = evaluation.proxies
+    metrics = {f"proxy_ap.{name}": ap for name, ap in proxies.items()}
+    aps = {name: m.ap for name, m in evaluation.measured.items() if m and name in proxies}
+    if len(aps) > 1:
+        ranked = spearmanr(list(aps.values()), [proxies[name] for name in aps]).statistic
+        metrics |= {"proxy_spearman": float(ranked)} if np.isfinite(ranked) else {}
+    return metrics
 
 
 def _costs(members: Members, tracking: Tracking) -> dict[str, float]:

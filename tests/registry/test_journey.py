@@ -240,6 +240,18 @@ def test_the_rule(low, high, better, no_better, videos):
     assert journey.verdict(Claim(claim="", better="a:x", than="a:z")) == ("not run", None)
 
 
+def test_scores_that_are_all_equal_are_told(street):
+    path = Path("experiments/files.yaml")
+    path.write_text(path.read_text().partition("  wrong: {stream")[0])
+    index, scores = read_scores(Path("right.csv"))
+    write_scores(Path("right.csv"), index, 0.5 + 0 * scores)
+    said = street.done("run", "files", "--data", "data")
+    told = (
+        "found  nothing: of right all 30 scores are 0.5, so they rank nothing; does this experiment suit such frames?"
+    )
+    assert told in said and "worst" not in said
+
+
 def test_one_video_decides_nothing(street):
     for video in ("02", "03"):
         shutil.rmtree(f"data/Dataset/testing_videos/{video}")

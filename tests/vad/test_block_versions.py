@@ -88,7 +88,7 @@ def of_repair(name: str) -> object:
 
 
 def of_input(name: str) -> object:
-    made = INPUTS[name](**({"cell": 8} if name == "flow_cells" else {}))
+    made = INPUTS[name](**({"cell": 8} if name.endswith(("_cells", "_cubes")) else {}))
     samples = made.samples(FRAMES if made.colour == "rgb" else FRAMES[..., 0].copy(), INDEX, CPU)
     given, target = samples.batch(np.arange(len(samples))[-2:])
     return torch.cat([given.flatten(), target.flatten()])

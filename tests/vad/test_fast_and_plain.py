@@ -1,6 +1,7 @@
 """The fast way and the plain one give the same: PyTorch's own layers, NCHW, fp32, plain Adam, whole error maps."""
 
 import numpy as np
+import pytest
 import torch
 from sklearn.metrics import average_precision_score
 from torch import nn
@@ -18,9 +19,15 @@ from vad.frames.store import SplitSource, open_frames
 from vad.images.digest_cache import DigestCache
 from vad.images.view import square
 from vad.inputs.shape import Shape
+from vad.system.devices import VARIABLE
 
 CPU = torch.device("cpu")
 COUNT, SIZE, BATCH = 24, 64, 8
+
+
+@pytest.fixture(autouse=True)
+def cpu(monkeypatch):
+    monkeypatch.setenv(VARIABLE, "cpu")
 
 
 def recipe(precision, epochs):

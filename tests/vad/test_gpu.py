@@ -10,14 +10,18 @@ from benchmarks import parts
 from vad.catalog import Named
 from vad.data.frame_index import FrameIndex
 from vad.detectors.base import Listener
+from vad.detectors.member import Member
 from vad.detectors.networks import NetworkScorer, build
 from vad.detectors.training.recipe import Training
 from vad.detectors.training.train_step import RecordedStep, Step
 from vad.detectors.training.trainer import train
+from vad.images.view import View
 from vad.inputs import INPUTS
 from vad.inputs import device_cache as residence
 from vad.inputs.shape import Shape
 from vad.scoring.frame_scores import Way, score
+from vad.scoring.reductions import MapScore
+from vad.system import devices
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 
@@ -74,6 +78,36 @@ def test_frames_that_do_not_fit_travel_batch_by_batch(cuda, monkeypatch):
     np.testing.assert_allclose(travelling, resident, rtol=1e-3)
 
 
+def test_training_and_scoring_give_the_same_bits_each_time(cuda):
+    devices.device()  # chooses kernels
+    found = []
+    for _ in range(2):
+        net, losses = trained(cuda)
+        scores = score(Way(NetworkScorer(net, "fp32", cuda), {}), samples(cuda), [Named("max")], COUNT)
+        found.append((losses, scores[Named("max")].tolist()))
+    assert found[0] == found[1]
+
+
+def test_a_bank_finds_on_a_gpu_what_it_finds_on_a_processor(cuda):
+    frames = np.ascontiguousarray(parts.frames_of(COUNT, SIZE)[..., 0])
+    index = FrameIndex(np.ones(COUNT, np.int64), np.arange(COUNT, dtype=np.int64))
+    member = Member(
+        "bank",
+        "nearest_cells",
+        (("reach", 1), ("stride", 2)),
+        Named("flow_cells", (("cell", 16),)),
+        View(SIZE, SIZE, "grey"),
+    )
+    found = []
+    for device in (cuda, torch.device("cpu")):
+        cells = member.kind_of_input().samples(frames, index, device)
+        state = member.detector().fit(cells, device, Listener()).state
+        way = Way(member.detector().scorer(state, "the test", device), {})
+        found.append(score(way, cells, [MapScore("distance", Named("max"))], COUNT))
+    for key, values in found[0].items():
+        np.testing.assert_allclose(values, found[1][key], rtol=1e-6)
+
+
 def test_members_at_once_are_members_one_by_one(cuda):
     alone = [trained(cuda, seed)[1] for seed in (1, 2, 3)]
 
@@ -83,7 +117,7 @@ def test_members_at_once_are_members_one_by_one(cuda):
 
     with ThreadPoolExecutor(3) as pool:
         together = list(pool.map(on_a_stream, (1, 2, 3)))
-    np.testing.assert_allclose(together, alone, rtol=1e-3)
+    np.testing.assert_allclose(together, alone, rtol=5e-3)
 
 
 def test_a_training_that_was_cut_off_goes_on(cuda, tmp_path):

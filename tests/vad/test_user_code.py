@@ -57,7 +57,7 @@ def test_every_block_of_the_project_has_a_version_and_its_module_is_known():
     for catalog in catalogs:
         for name in catalog.names():
             if catalog[name].__module__ in _PROJECT:
-                assert catalog.code(name) == {}, name
+                assert all(int(version) > 1 for version in catalog.code(name).values()), name
     root = Path(vad.__file__).parent.parent
     assert all((root / f"{m.replace('.', '/')}.py").exists() or (root / m.replace(".", "/")).is_dir() for m in _PROJECT)
 

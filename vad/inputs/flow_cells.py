@@ -1,23 +1,14 @@
 """How many pixels of each cell move how fast and where to: what banks compare."""
 
-from typing import Annotated
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from vad.catalog import Within
-from vad.data.frame_index import FrameIndex
-from vad.errors import InputError
-from vad.frames.store import Frames
-from vad.images.view import View
 from vad.inputs.base import INPUTS, Input
-from vad.inputs.computed import ComputedSamples
-from vad.inputs.shape import Shape, Window
+from vad.inputs.cells import Cell, CellKind, whole
 
-# Raise this when a change to the code makes other values of the same frames.
-CELLS_CODE = 1
 # Pixels a frame: the bins of speed lie between these edges, and a direction counts from `_MOVING` on.
 _EDGES = np.asarray([0.25, 0.5, 1, 2, 3, 4, 6], np.float32)
 _MOVING = 1.0
@@ -54,45 +45,17 @@ def histograms(flow: NDArray[np.float32], cell: int) -> NDArray[np.float32]:
     return np.concatenate(parts, 2).astype(np.float32)
 
 
-class FlowCellSamples(ComputedSamples):
-    """Histograms of flow from the frame before to each frame but the first of a video."""
+@INPUTS.register("flow_cells", version=2)
+def flow_cells(*, cell: Cell = 32) -> Input:
+    """Histograms of optical flow in square cells of `cell` pixels, (16, rows, columns): how many pixels are in each of 8 bins
+    of speed and, of those faster than a pixel a frame, in each of 8 directions. The first frame of a video gets no score.
 
-    def __init__(
-        self, frames: Frames, index: FrameIndex, device: torch.device, window: Window, training: bool, *, cell: int = 32
-    ):
-        super().__init__(frames, index, device, window, training)
-        self._cell = cell
-
-    def name(self) -> str:
-        return f"flowcells{CELLS_CODE}-{self._cell}"
-
-    def shape(self) -> tuple[int, ...]:
-        return self.frames.shape[1] // self._cell, self.frames.shape[2] // self._cell, CHANNELS
-
-    def compute(self, sample: int) -> NDArray[np.float32]:
-        before, after = self.windows[sample]
-        # Where numbers are missing between the two, movement is that of several frames.
-        apart = max(1, int(self.index.frame[after] - self.index.frame[before]))
-        return histograms(dis_flow(self.frames[before], self.frames[after]) / np.float32(apart), self._cell)
-
-
-@INPUTS.register("flow_cells", version=1)
-def flow_cells(*, cell: Annotated[int, Within(low=4, high=44)] = 32) -> Input:
-    """Histograms of optical flow in square cells of `cell` pixels, (16, rows, columns): counts of pixels in 8 bins of
-    speed and, of those faster than a pixel a frame, in 8 directions. The first frame of a video gets no score.
-
-    Speeds are pixels of the view a frame; across missing frame numbers the movement is divided by their count.
+    Speeds are pixels of the view a frame; across missing frame numbers the movement is divided by their count. Of a count n
+    the value is 32 log(1 + n): a few pixels more count for much where there were few.
     """
 
-    def made(
-        frames: Frames, index: FrameIndex, device: torch.device, window: Window, training: bool
-    ) -> FlowCellSamples:
-        return FlowCellSamples(frames, index, device, window, training, cell=cell)
+    def compute(frames: Sequence[NDArray[np.uint8]], apart: int) -> NDArray[np.float32]:
+        counts = histograms(dis_flow(frames[0], frames[1]) / np.float32(apart), cell)
+        return whole(32 * np.log1p(counts))
 
-    def shape(view: View) -> Shape:
-        if min(view.height, view.width) < _LEAST_SIDE:
-            frames = f"frames of {_LEAST_SIDE} pixels a side at least, not {view.width} x {view.height}"
-            raise InputError(f'input "flow_cells" needs {frames}; choose a larger `size`')
-        return Shape("cells", CHANNELS, view.height // cell, view.width // cell)
-
-    return Input(shape, made, Window(2, 1), "grey")
+    return CellKind(f"flowcells2-{cell}", cell, CHANNELS, compute, 2, _LEAST_SIDE).input("flow_cells")

@@ -1,7 +1,7 @@
 """How good scores are: Average Precision, area under the ROC curve, and how sure one can be of them."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -79,6 +79,12 @@ def sample(scores: Values, labels: Flags, index: FrameIndex) -> Sampled:
     ap, low, high = (min(1.0, value) for value in (float(average_precision_score(labels, scores)), *_middle(draws)))
     auc, prevalence = float(roc_auc_score(labels, scores)), float(labels.mean())
     return Sampled(Measured(ap, low, high, auc, prevalence, len(labels), len(index.spans)), draws)
+
+
+def chosen_again(best: Sampled, all_of_them: Sequence[Sampled]) -> Sampled:
+    """Return `best` with the interval of one that is chosen by AP among all: in each draw, the best of that draw."""
+    low, high = _middle(np.max([one.draws for one in all_of_them], axis=0))
+    return best._replace(measured=replace(best.measured, low=min(1.0, low), high=min(1.0, high)))
 
 
 def difference(one: Sampled, other: Sampled) -> Difference:

@@ -3,7 +3,7 @@
 A stream is one score a frame, made from members or read from a predictions file; a variant is streams fused, then steps.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -17,7 +17,7 @@ from vad.scoring.steps import FITS, STEPS, TRAIN_FITS
 
 Fitted = dict[str, Values]
 MemberScores = Mapping[tuple[str, FrameScore], Values]
-Fusion = Literal["single", "max", "product", "weights"]
+Fusion = Literal["single", "max", "mean", "product", "noisy_or", "weights"]
 
 
 @dataclass(frozen=True)
@@ -152,15 +152,25 @@ def code_of_steps(streams: Collection[Stream], variants: Collection[Variant]) ->
 
 
 def fuse(variant: Variant, scores: Sequence[Values]) -> Values:
-    """One score a frame from several: the only one, the elementwise largest, the product, or a weighted sum."""
+    """One score a frame from several, (S, N) to (N,): the only one, the largest, the mean, the product, a weighted sum, or the
+    noisy or, 1 - (1 - p) (1 - q) ..., of scores that are probabilities (Pearl, 1988). Raises InputError where they are none.
+    """
     stacked = np.stack(scores)
-    if variant.kind == "single":
-        return np.asarray(stacked[0])
-    if variant.kind == "max":
-        return np.asarray(stacked.max(0))
-    if variant.kind == "product":
-        return np.asarray(stacked.prod(0))
-    return np.asarray(np.tensordot(np.asarray(variant.weights), stacked, 1))
+    if variant.kind == "weights":
+        return np.asarray(np.tensordot(np.asarray(variant.weights), stacked, 1))
+    if variant.kind == "noisy_or" and (stacked.min() < 0 or stacked.max() > 1):
+        names = ", ".join(variant.streams)
+        raise InputError(f"noisy_or fuses scores from 0 to 1; end the steps of its streams ({names}) with train_rank")
+    return np.asarray(_FUSIONS[variant.kind](stacked))
+
+
+_FUSIONS: Mapping[str, Callable[[Values], Values]] = {
+    "single": lambda scores: scores[0],
+    "max": lambda scores: scores.max(0),
+    "mean": lambda scores: scores.mean(0),
+    "product": lambda scores: scores.prod(0),
+    "noisy_or": lambda scores: 1 - (1 - scores).prod(0),
+}
 
 
 class _Rows:

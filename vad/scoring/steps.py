@@ -123,6 +123,28 @@ def _mean_and_deviation(values: Values, log: bool = True) -> Values:
 TRAIN_FITS["train_zscore"] = _mean_and_deviation
 
 
+@STEPS.register("train_rank", version=1)
+def train_rank(values: Values, videos: Spans, fitted: Values) -> Values:
+    """The share of the scores of train frames that lie below, those that are equal counted half, between 0 and 1.
+
+    Like `train_quantile`, no statistic of test frames. Scores above all train frames get 1 - 1 / (2 n + 2), n train frames.
+    """
+    ranked = []
+    for row, known in zip(values, fitted, strict=True):
+        below, upto = (np.searchsorted(known, row, side) for side in ("left", "right"))
+        ranked.append((below + upto + 1) / (2 * len(known) + 2))
+    return np.stack(ranked)
+
+
+TRAIN_FITS["train_rank"] = lambda values: np.sort(values, axis=1)
+
+
+@STEPS.register("symlog", version=1)
+def symlog(values: Values, videos: Spans) -> Values:
+    """sign(v) log(1 + |v|): near 0 the score itself, far from it a logarithm, so that no single score drowns the others."""
+    return np.asarray(np.sign(values) * np.log1p(np.abs(values)))
+
+
 @STEPS.register("fill", version=1)
 def fill(values: Values, videos: Spans, *, value: NotNegative | Literal["nearest"]) -> Values:
     """Give a score to frames that have none (NaN), as the first of a video under an input that looks back.

@@ -42,6 +42,11 @@ def cells_of(frames, index, cell=CELL):
     return samples.batch(np.arange(len(samples))).given.permute(0, 2, 3, 1).numpy()
 
 
+def counts_of(frames, index):
+    """The counts behind the values, to 2 %."""
+    return np.expm1(cells_of(frames, index) / 32)
+
+
 def slow_histograms(flow, cell):
     rows, columns = flow.shape[0] // cell, flow.shape[1] // cell
     found = np.zeros((rows, columns, 16))
@@ -72,36 +77,36 @@ def test_histograms_are_counts_of_pixels(shape, cell):
 @pytest.mark.parametrize("way", range(8), ids=[f"{x:+}{y:+}" for x, y in WAYS])
 def test_a_moving_square_is_counted_by_its_speed_and_direction(index_of, way):
     x, y = WAYS[way]
-    found = cells_of(moving(*[(64 + 5 * x * step, 64 + 5 * y * step) for step in range(3)]), index_of(3))
+    found = counts_of(moving(*[(64 + 5 * x * step, 64 + 5 * y * step) for step in range(3)]), index_of(3))
     assert found.shape == (2, 6, 6, CHANNELS)
     speed = 7 if x and y else 6  # 7.1 or 5 pixels a frame
     for cell in found[0, 2:4, 2:4].reshape(4, CHANNELS):
         assert cell[speed] > 0.6 * CELL * CELL
         assert cell[8 + way] > 0.6 * CELL * CELL
-        assert cell[8:].sum() == cell[3:8].sum()  # of what moves a pixel a frame and more
+        assert cell[8:].sum() == pytest.approx(cell[3:8].sum(), rel=0.03)  # of what moves a pixel a frame and more
     for cell in (found[0, row, column] for row in (0, 5) for column in (0, 5)):  # the ground
         assert cell[0] > 0.9 * CELL * CELL and cell[8:].sum() < 0.01 * CELL * CELL
 
 
 def test_slow_movement_is_told_from_fast(index_of):
-    (slow,) = cells_of(moving((64, 64), (65, 65)), index_of(2))
+    (slow,) = counts_of(moving((64, 64), (65, 65)), index_of(2))
     assert (slow[2:4, 2:4, 3] > 0.6 * CELL * CELL).all()  # 1.4 pixels a frame
     assert (slow[2:4, 2:4, 6:8] == 0).all()
 
 
 def test_what_stands_still_is_all_in_the_first_bin(index_of):
     found = cells_of(moving((64, 64), (64, 64)), index_of(2))
-    assert (found[..., 0] == CELL * CELL).all()
+    assert (found[..., 0] == round(32 * np.log(1 + CELL * CELL))).all()
     assert not found[..., 1:].any()
 
 
 def test_movement_across_missing_numbers_is_divided_by_their_count(index_of):
     frames = moving((60, 64), (66, 64))
-    together = cells_of(frames, FrameIndex(np.array([1, 1]), np.array([4, 5])))
-    apart = cells_of(frames, FrameIndex(np.array([1, 1]), np.array([4, 7])))
+    together = counts_of(frames, FrameIndex(np.array([1, 1]), np.array([4, 5])))
+    apart = counts_of(frames, FrameIndex(np.array([1, 1]), np.array([4, 7])))
     flow = dis_flow(*frames)
-    assert np.array_equal(together[0], histograms(flow, CELL))
-    assert np.array_equal(apart[0], histograms(flow / np.float32(3), CELL))
+    np.testing.assert_allclose(together[0], histograms(flow, CELL), rtol=0.02)
+    np.testing.assert_allclose(apart[0], histograms(flow / np.float32(3), CELL), rtol=0.02)
     middle = np.s_[0, 2:4, 2:3]
     assert together[middle][..., 6:8].sum() > 1000 > 100 > apart[middle][..., 6:8].sum()  # 6 pixels a frame
     assert apart[middle][..., 3:5].sum() > 1000 > 100 > together[middle][..., 3:5].sum()  # 2 pixels a frame

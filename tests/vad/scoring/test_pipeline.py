@@ -109,7 +109,7 @@ def test_what_fitted_steps_took_is_reported_and_scores_a_single_video_alike(raw,
 def test_every_step_that_takes_fitted_values_has_a_fit():
     taking = {name for name in STEPS.names() if "fitted" in STEPS[name].__annotations__}
     assert taking == {*FITS, *TRAIN_FITS}
-    assert set(FITS) == {"normalize", "rank"} and set(TRAIN_FITS) == {"train_quantile", "train_zscore"}
+    assert set(FITS) == {"normalize", "rank"} and set(TRAIN_FITS) == {"train_quantile", "train_rank", "train_zscore"}
 
 
 def test_a_stored_value_that_is_missing_is_an_error_not_this_sets_own(raw, index):

@@ -1,7 +1,7 @@
 """How far a frame is from what the network made of it: as one number, by the errors that entries name, and as maps.
 
 All take output and target, (B, C, H, W) twice. An error gives (B,): map and reduction in one, as the reference has them. A
-map gives (B, C, H, W), which is then calibrated and reduced.
+map gives (B, C, H, W), or one of blocks, which is then calibrated and reduced.
 """
 
 from collections.abc import Callable
@@ -13,6 +13,7 @@ from vad.catalog import Catalog, Count
 from vad.images.similarity import gradients, ssim_map
 
 ERRORS: Catalog[Callable[..., Tensor]] = Catalog("error")
+_BLOCK = 8
 
 
 def squared(output: Tensor, target: Tensor) -> Tensor:
@@ -32,15 +33,20 @@ def gradient(output: Tensor, target: Tensor) -> Tensor:
     return functional.pad(rows, (0, 1)) + functional.pad(columns, (0, 0, 0, 1))
 
 
-MAPS = {"squared": squared, "ssim": dissimilarity, "gradient": gradient}
-"""The maps of networks by name, the default first."""
-
-
 def patches(maps: Tensor, size: int) -> Tensor:
     """Means over channels and patches of `size` x `size`: (B, C, H, W) -> (B, 1, h, w); the last patch may be smaller."""
     means = maps.mean(1, keepdim=True)
     height, width = means.shape[-2:]
     return functional.avg_pool2d(means, (min(size, height), min(size, width)), ceil_mode=True, count_include_pad=False)
+
+
+def blocks(output: Tensor, target: Tensor) -> Tensor:
+    """Squared error, its mean over channels and blocks of 8 x 8 pixels."""
+    return patches(squared(output, target), _BLOCK)
+
+
+MAPS = {"squared": squared, "ssim": dissimilarity, "gradient": gradient, "blocks": blocks}
+"""The maps of networks by name, the default first."""
 
 
 @ERRORS.register("mean", version=1)
