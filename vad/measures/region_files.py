@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vad.data.labels.mask_images import mask_folders
-from vad.data.labels.matlab import masks_in
-from vad.data.scores import read_arrays
+from vad.data.matlab import masks_in
+from vad.data.numbers import read_arrays
 from vad.errors import InputError
 from vad.measures.regions import Truth, boxes_of, tracks_by_overlap
 from vad.system.files import names_in, reading
