@@ -33,11 +33,12 @@ def _one(side: Evaluation, found: Evaluated) -> list[str]:
 
 def _rest(side: Evaluation, found: Evaluated) -> list[tuple[str, str]]:
     macro, delay = side.frames.macro, side.delay
-    plain = (
-        "-       (no video has both kinds of frames"
-        if macro.plain is None
-        else f"{macro.plain:.4f}  (mean of {plural(macro.videos, 'video')}"
-    )
+    plain = "-       (no video has both kinds of frames"
+    if macro.plain is not None:
+        plain = f"{macro.plain:.4f}  (mean of {plural(macro.videos, 'video')}"
+    every = plural(macro.videos + macro.left_out, "video")
+    best, at = side.frames.best_f1, side.frames.at_tpr
+    alarmed = "share of normal frames alarmed where 95 % of anomalous ones are"
     alarms = f"at {plural(delay.false_alarms, 'false alarm')} in {duration(delay.hours * 3600)} of normal footage ({found.false_alarms:g} an hour allowed)"
     if delay.threshold is None:
         noticed = "-       (the highest score alone raises more false alarms than allowed)"
@@ -48,25 +49,15 @@ def _rest(side: Evaluation, found: Evaluated) -> list[tuple[str, str]]:
         noticed = f"{delay.mean:.1f} frames  (mean from onset to first alarm, {seconds}; median {delay.median:g})"
     rows = [
         ("macro AUC", f"{plain}; {macro.left_out} of one kind left out)"),
-        (
-            "  padded",
-            f"{macro.padded:.4f}  (mean of {plural(macro.videos + macro.left_out, 'video')}, each with a 0 in front and a 1 at its end)",
-        ),
+        ("  padded", f"{macro.padded:.4f}  (mean of {every}, each with a 0 in front and a 1 at its end)"),
         ("EER", f"{side.frames.eer:.4f}"),
-        ("best F1", f"{side.frames.best_f1.f1:.4f}  ({_point(side.frames.best_f1)}, chosen on these labels)"),
-        (
-            "FPR95",
-            f"{side.frames.at_tpr.fpr:.4f}  (share of normal frames alarmed where 95 % of anomalous ones are; {_point(side.frames.at_tpr)})",
-        ),
+        ("best F1", f"{best.f1:.4f}  ({_point(best)}, chosen on these labels)"),
+        ("FPR95", f"{at.fpr:.4f}  ({alarmed}; {_point(at)})"),
         ("delay", noticed),
     ]
     if delay.mean is not None:
-        rows.append(
-            (
-                "",
-                f"{delay.detected} of {plural(delay.events, 'event')} noticed, at threshold {delay.threshold:g}, {alarms}",
-            )
-        )
+        events = f"{delay.detected} of {plural(delay.events, 'event')} noticed"
+        rows.append(("", f"{events}, at threshold {delay.threshold:g}, {alarms}"))
     return rows
 
 

@@ -47,7 +47,7 @@ def compare(a: str, b: str, as_json: bool) -> None:
 @options.data_option
 @options.labels_option
 @options.first_frame_option
-@click.option("--profile", metavar="NAME", help="full, or demo. [demo without --data]")
+@options.profile_option
 @options.set_option
 @click.option("--force", is_flag=True, help="As if run with --force.")
 @options.json_option

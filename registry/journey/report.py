@@ -63,40 +63,17 @@ def as_markdown(journey: Journey) -> str:
 
 def as_json(journey: Journey) -> dict[str, Any]:
     """The same as plain values."""
-    profile, overrides = journey.settings
-    about, reference = journey.about, journey.reference
+    (profile, overrides), about, reference = journey.settings, journey.about, journey.reference
     rows = []
-    for one in reference.tables:
-        for row in one.rows:
-            result = journey.results.get(row.variant)
-            found = journey.difference(row.variant, reference.baseline)
-            rows.append(
-                {
-                    "table": one.title,
-                    **row.model_dump(),
-                    "measured": result and asdict(result.sampled.measured),
-                    "vs_baseline": found and asdict(found),
-                    "run_id": result and result.run_id,
-                }
-            )
-    claims = []
-    for claim in reference.claims:
-        verdict, found = journey.verdict(claim)
-        claims.append({**claim.model_dump(), "verdict": verdict, "difference": found and asdict(found)})
-    return {
-        "data": journey.name,
-        "frames": about.frames,
-        "videos": about.videos,
-        "prevalence": about.prevalence,
-        "profile": profile,
-        "set": overrides,
-        "reference": reference.source,
-        "baseline": reference.baseline,
-        "rows": rows,
-        "claims": claims,
-        "notes": journey.notes,
-        "not_run": journey.missing,
-    }
+    for title, row in ((one.title, row) for one in reference.tables for row in one.rows):
+        result, change = journey.results.get(row.variant), journey.difference(row.variant, reference.baseline)
+        found = {"measured": result and asdict(result.sampled.measured), "run_id": result and result.run_id}
+        rows.append({"table": title, **row.model_dump(), **found, "vs_baseline": change and asdict(change)})
+    decided = [(claim, *journey.verdict(claim)) for claim in reference.claims]
+    claims = [{**c.model_dump(), "verdict": verdict, "difference": d and asdict(d)} for c, verdict, d in decided]
+    data = {"data": journey.name, "frames": about.frames, "videos": about.videos, "prevalence": about.prevalence}
+    runs = {"profile": profile, "set": overrides, "reference": reference.source, "baseline": reference.baseline}
+    return {**data, **runs, "rows": rows, "claims": claims, "notes": journey.notes, "not_run": journey.missing}
 
 
 def write(journey: Journey, folder: Path) -> list[Path]:

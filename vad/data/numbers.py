@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from vad.data.frame_index import Values
 from vad.data.matlab import numbers_in
 from vad.errors import InputError
-from vad.system.files import reading, require_plain
+from vad.system.files import lines_of, reading, require_plain
 
 ARRAYS = (".npy", ".npz", ".mat")
 TEXTS = (".txt", ".csv", ".lst")
@@ -62,14 +62,11 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
 
 def read_list(path: Path, expected: str) -> Values:
     """Read one finite value a line. Raises InputError that says what was `expected`."""
-    with reading(path):
-        lines = path.read_text("utf-8-sig", errors="replace").splitlines()
     values = []
-    for at, line in enumerate(lines, 1):
-        if text := line.strip():
-            if (value := _number(text)) is None or not math.isfinite(value):
-                raise InputError(f"{path}, line {at}: {text!r:.60} is no {expected}")
-            values.append(value)
+    for at, text in lines_of(path):
+        if (value := _number(text)) is None or not math.isfinite(value):
+            raise InputError(f"{path}, line {at}: {text!r:.60} is no {expected}")
+        values.append(value)
     return np.asarray(values, np.float64)
 
 

@@ -2,7 +2,7 @@
 
 import json
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -33,17 +33,14 @@ class DigestCache:
 
     def digests(self, paths: Sequence[Path]) -> tuple[str, ...]:
         """Return the SHA-256 of each file. Raises InputError for one that is unreadable or empty."""
-        return tuple(self._each("sha256", paths, _sha256))
+        return tuple(self.remember_each("sha256", paths, _sha256))
 
     def remember(self, fact: str, path: Path, find: Callable[[Path], Any]) -> Any:
         """Return `find(path)`, a JSON value, from the cache where the file has not changed."""
-        return self._each(fact, [path], find)[0]
+        return self.remember_each(fact, [path], find)[0]
 
     def remember_each(self, fact: str, paths: Sequence[Path], find: Callable[[Path], Any]) -> list[Any]:
         """Return what `remember` does, of many files at once."""
-        return self._each(fact, paths, find)
-
-    def _each(self, fact: str, paths: Iterable[Path], find: Callable[[Path], Any]) -> list[Any]:
         wanted = {f"{fact} {path}": (path, _status(path)) for path in paths}
         unknown = {key: item for key, item in wanted.items() if self._known.get(key, [None])[0] != item[1]}
         if unknown:

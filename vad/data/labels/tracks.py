@@ -7,7 +7,7 @@ import numpy as np
 from vad.data.labels.base import NORMAL, Asked, Clip, Found, by_name
 from vad.data.names import is_litter
 from vad.errors import InputError
-from vad.system.files import names_in, reading
+from vad.system.files import lines_of, names_in
 
 NAME = "tracks"
 _BOXES, _TRACKS = "_gt.txt", "_tracks.txt"
@@ -66,9 +66,7 @@ def _lists(folder: Path) -> dict[str, Path]:
 
 
 def _rows(path: Path) -> list[tuple[int, list[str]]]:
-    with reading(path):
-        lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
-    return [(at, line.replace(",", " ").split()) for at, line in enumerate(lines, 1) if line.strip()]
+    return [(at, line.replace(",", " ").split()) for at, line in lines_of(path)]
 
 
 def _frames_of_boxes(path: Path) -> list[int]:
