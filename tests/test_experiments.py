@@ -6,6 +6,7 @@ import pytest
 
 from registry.entries.loading import load_entry
 from registry.entries.plan import make_plan, rehearse
+from tests.conftest import needs_features
 from vad.detectors.member import digest_of
 from vad.errors import InputError
 
@@ -48,6 +49,7 @@ ALL_PARAMETERS = (
     | {"phase6_flow_bank": {"flow": 0}, "phase6_fused": {"flow": 0, "ground": 0, "small": 5_842_307}}
     | {"phase6_residual_bank": dict.fromkeys(("background", "nearest", "edges", "changes", "coarse"), 0)}
     | {"phase6_clip_ae": {"clip": 3_927_523, "frame": 5_842_307, "flow": 5_841_282}}
+    | {"phase6_features": {"features": 0, "flow": 0}}
 )
 VARIANTS = {
     "phase1_convae_mean": ["mean"],
@@ -93,6 +95,7 @@ ALL_VARIANTS = (
     | {"phase6_fused": ["fused", "mean", "max", "ranks", "noisy_or", "moves", "stands", "looks"]}
     | {"phase6_residual_bank": ["mean", "background", "nearest", "edges", "changes", "coarse"]}
     | {"phase6_clip_ae": ["all", "clip_mean", "clip_patch", "clip_top", "frame_mean", "flow_patch", "flow_top"]}
+    | {"phase6_features": ["with_flow", "features"]}
 )
 
 
@@ -101,7 +104,10 @@ def test_there_are_experiments_among_them_the_references_eleven():
     assert len(PARAMETERS) == len(VARIANTS) == 11
 
 
-@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(p, id=p.stem, marks=needs_features if p.stem == "phase6_features" else ()) for p in EXPERIMENTS],
+)
 def test_an_experiment_validates_builds_and_says_what_to_expect(path):
     loaded = load_entry(str(path))
     head = loaded.source.splitlines()

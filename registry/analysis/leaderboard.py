@@ -35,6 +35,7 @@ class Row:
     high: float | None
     auc: float | None
     transductive: str  # "no" where a frame alone scores as among the others; empty where an older run does not say
+    pretrained: str  # "yes" where weights that were trained on other data have a part in it, else "no"
     reference_ap: float | None
     reference_of: str  # the variant of the reference's AP
     boards: dict[str, float]
@@ -49,7 +50,10 @@ class Row:
 
 
 def leaderboard(tracking: Tracking, everything: bool = False) -> list[Row]:
-    """The best run of each entry, profile and set of overrides; with `everything`, every run."""
+    """The best run of each entry, profile and set of overrides; with `everything`, every run.
+
+    In each experiment, runs with pretrained weights have a ranking of their own, below that of the others.
+    """
     models: dict[str, str] = {}  # the version that a run registered, or found registered, by run id and by number
     aliases = (versions := Versions(tracking)).aliases()
     for version in versions.all():
@@ -63,7 +67,9 @@ def leaderboard(tracking: Tracking, everything: bool = False) -> list[Row]:
         for run in board:
             settings = tuple(run.tags.get(f"vad.{key}", "") for key in ("entry", "profile", "set"))
             best.setdefault(run.run_id if everything else settings, run)
-        rows += _ranked([_row(run, models) for run in best.values()])
+        found = [_row(run, models) for run in best.values()]
+        for pretrained in ("no", "yes"):
+            rows += _ranked([row for row in found if row.pretrained == pretrained])
     return rows
 
 
@@ -96,6 +102,7 @@ def _row(run: Found, models: dict[str, str]) -> Row:
         variant=run.params.get("best_variant", ""),
         figure=figure,
         transductive=tags.get("vad.transductive", ""),
+        pretrained=tags.get("vad.pretrained", "no"),
         reference_ap=float(reference) if reference else None,
         reference_of=tags.get("vad.reference_of", ""),
         boards=board_scores(run.metrics),
@@ -111,8 +118,10 @@ def as_text(rows: Sequence[Row]) -> str:
     """A table for each data set and protocol; columns that would be empty, or the same in every row, are left out."""
     if not rows:
         return "No finished run yet. Start with: make run EXP=phase5_multiscale"
-    boards = groupby(rows, key=lambda row: row.experiment)
-    parts = [f"{experiment}\n{_board(list(board))}" for experiment, board in boards]
+    boards = groupby(
+        rows, key=lambda row: f"{row.experiment}{', pretrained elsewhere' if row.pretrained == 'yes' else ''}"
+    )
+    parts = [f"{title}\n{_board(list(board))}" for title, board in boards]
     return "\n\n".join([*parts, *([_TIES] if any(row.tied for row in rows) else [])])
 
 

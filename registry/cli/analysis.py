@@ -7,18 +7,53 @@ from typing import Any
 
 import click
 
-from registry.cli import completion, options
+from registry.cli import completion, options, suites
 
 
-@click.command(short_help="List finished runs, best first.")
+@click.command(short_help="List finished runs, best first; or a suite's entries by data sets.")
 @click.option("--all", "everything", is_flag=True, help="Every run, not only the best of each entry and profile.")
 @click.option("--json", "form", flag_value="json", help="As JSON.")
 @click.option("--csv", "form", flag_value="csv", help="As CSV.")
-def leaderboard(everything: bool, form: str | None) -> None:
-    """List finished runs, best first within one data set and protocol, the reference's AP beside ours."""
+@click.option(
+    "--suite",
+    type=options.PATH,
+    is_flag=False,
+    flag_value="",
+    metavar="[FILE]",
+    help="A matrix of entries by data sets: those of a suite's file, or of several --data.",
+)
+@click.option("--picture", type=options.PATH, metavar="FILE", help="With a suite: draw the matrix into this PNG, too.")
+@options.several_data_option  # these are of a suite without a file
+@options.several_labels_option
+@options.first_frame_option
+@click.option("--profile", metavar="NAME", help="With several --data: the runs of this profile. [full]")
+@click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="With several --data: the runs with these."
+)
+def leaderboard(
+    everything: bool, form: str | None, suite: str | None, picture: str | None, data: tuple[str, ...],
+    labels: tuple[str, ...], **asked: Any,
+) -> None:  # fmt: skip
+    """List finished runs, best first within one data set and protocol, the reference's AP beside ours.
+
+    With a suite: its entries by its data sets, with mean rank, worst case, intervals and ties. It reads finished runs
+    and trains nothing; a figure that is missing comes with the command that makes it. The matrix is also written to
+    MLflow, as an experiment of its own.
+
+    Example: vad leaderboard --suite suite.yaml --picture suite.png
+    """
     from registry.analysis import leaderboard as board
     from registry.store.tracking import Tracking
 
+    if suite is not None or data:
+        if everything:
+            raise click.UsageError("--all lists runs; leave it out with a suite")
+        suites.show(suites.asked_for(suite, data, labels, asked), form, picture)
+        return
+    if picture or labels or any(value not in (None, ()) for value in asked.values()):
+        raise click.UsageError(
+            "--picture and the options of data sets are for a suite; add --suite FILE, or several --data"
+        )
     rows = board.leaderboard(Tracking(), everything)
     click.echo({"json": board.as_json, "csv": board.as_csv}.get(form or "", board.as_text)(rows))
 

@@ -1,12 +1,15 @@
 """Commands on experiments and data: look at them before anything is trained, and run them."""
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from registry.cli import options
+from registry.cli import options, suites
 from vad.errors import InputError
+
+if TYPE_CHECKING:  # it would load NumPy
+    from registry.suites.suite import Suite
 
 
 @click.command(short_help="Validate experiments, without training.")
@@ -126,10 +129,11 @@ def convert(data: str, out: str, labels: str | None, first_frame: int | None, en
 
 
 @click.command()
-@click.argument("experiments", metavar="EXP...", nargs=-1, required=True, **options.EXPERIMENT)
-@options.data_option
-@options.labels_option
+@click.argument("experiments", metavar="[EXP]...", nargs=-1, **options.EXPERIMENT)
+@options.several_data_option
+@options.several_labels_option
 @options.first_frame_option
+@click.option("--suite", type=options.PATH, metavar="FILE", help="Run a suite's entries, or EXP, on its data sets.")
 @options.profile_option
 @options.set_option
 @options.device_option
@@ -148,11 +152,14 @@ def convert(data: str, out: str, labels: str | None, first_frame: int | None, en
     help="With ray: how much of a GPU a member takes, as in 0.25. [1 where the cluster has any]",
 )
 @options.writes
-def run(experiments: tuple[str, ...], **asked: Any) -> None:
+def run(
+    experiments: tuple[str, ...], data: tuple[str, ...], labels: tuple[str, ...], suite: str | None, **asked: Any
+) -> None:
     """Run an experiment: train, score, fuse, track, register.
 
     EXP is a name in experiments/ or a path to a file. Several, or `all`, run as one queue: what they share is
-    trained once, and one that fails does not stop the others (exit status 1 in the end).
+    trained once, and one that fails does not stop the others (exit status 1 in the end). Several --data, or a suite
+    (see docs/suites.md), run each of them on each data set and end with a matrix of entries by data sets.
 
     Example: vad run phase5_multiscale --data avenue --labels labels.csv
     """
@@ -161,7 +168,13 @@ def run(experiments: tuple[str, ...], **asked: Any) -> None:
     from registry.runs.context import Request
 
     experiments = without_journey(experiments)
-    request = Request(experiments[0], home=options.home(), **asked)
+    if suite or len(data) > 1:
+        _run_suite(suites.asked_for(suite, data, labels, asked), experiments, asked)
+        return
+    if not experiments:
+        raise click.UsageError("name an experiment, as in `vad run phase5_multiscale`, or give --suite FILE")
+    given, known = next(iter(data), None), suites.one(labels)
+    request = Request(experiments[0], data=given, labels=known, home=options.home(), **asked)
     if experiments == (queue.ALL,) or len(experiments) > 1:
         ended = queue.run_queue(experiments, request)
         click.echo("\n" + queue.as_text(ended))
@@ -169,3 +182,24 @@ def run(experiments: tuple[str, ...], **asked: Any) -> None:
             click.get_current_context().exit(1)
     else:
         click.echo(result.as_text(executor.run(request)))
+
+
+def _run_suite(suite: "Suite", experiments: tuple[str, ...], asked: dict[str, Any]) -> None:
+    """Run entries on all data sets as one queue, then print and record the matrix of those that were run."""
+    from registry.runs import queue
+    from registry.runs.context import Request
+
+    entries = experiments or suite.entries
+    if not entries:
+        raise click.UsageError("name an experiment, as in `vad run phase5_multiscale --data a --data b`")
+    home = options.home()
+    if suite.file:
+        suites.opened(suite)  # what is wrong is said before the work
+    asked |= {"profile": suite.profile, "overrides": suite.overrides}
+    of_sets = [{"data": s.path, "labels": s.labels, "first_frame": s.first_frame} for s in suite.sources]
+    ended = queue.run_queue(entries, *(Request(entries[0], home=home, **(asked | of_set)) for of_set in of_sets))
+    click.echo("\n" + queue.as_text(ended))
+    names = tuple(dict.fromkeys(item.name for item in ended))
+    suites.show(suite if suite.file and not experiments else suite.of(names))
+    if any(item.result is None for item in ended):
+        click.get_current_context().exit(1)

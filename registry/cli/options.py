@@ -78,6 +78,20 @@ data_option = click.option(
 labels_option = click.option(
     "--labels", type=PATH, metavar="PATH", help="CSV (Id,Label), masks, .npy, .mat, .m (see docs/data.md), or `none`."
 )
+several_data_option = click.option(
+    "--data",
+    type=PATH,
+    metavar="FOLDER",
+    multiple=True,
+    help="Folder with training_videos/ and testing_videos/, or a published data set; several times for several data sets.",
+)
+several_labels_option = click.option(
+    "--labels",
+    type=PATH,
+    metavar="PATH",
+    multiple=True,
+    help="CSV (Id,Label), masks, .npy, .mat, .m (see docs/data.md), or `none`; of several data sets once for all, or once for each.",
+)
 first_frame_option = click.option(
     "--first-frame",
     type=click.IntRange(0, 1),

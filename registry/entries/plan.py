@@ -12,7 +12,7 @@ from registry.entries.entry import BEST, PROXY, StreamSpec, VariantSpec
 from registry.entries.loading import Loaded
 from vad.catalog import Named
 from vad.data.frame_index import FrameIndex
-from vad.detectors.member import Member, models
+from vad.detectors.member import SCORING_CODE, TRAINING_CODE, Member, digest_of, models, named_code
 from vad.detectors.training.recipe import Training
 from vad.errors import InputError
 from vad.images.view import Region, View, sides
@@ -87,6 +87,21 @@ class Plan:
             **({"repair": [repair.plain() for repair in self.repair]} if self.repair else {}),
             **({"choose": self.choose} if self.choose != BEST else {}),
         }
+
+    def digest(self, file_digests: Mapping[str, str], protocol: str) -> str:
+        """Digest of all that decides the result of a run: this plan, the files that it reads, frames and labels, the code."""
+        about = {
+            "name": self.name,
+            "plan": self.settings(),
+            "files": dict(file_digests),
+            "protocol": protocol,
+            "code": [TRAINING_CODE, SCORING_CODE],
+        }
+        return digest_of(about | named_code(self.code()))
+
+    def pretrained(self) -> bool:
+        """Whether any of its inputs computes with weights that were trained on other data."""
+        return any(member.kind_of_input().pretrained for member in self.members.values())
 
     def code(self) -> dict[str, str]:
         """The code of its blocks that its digest holds, as `Catalog.code` gives it."""

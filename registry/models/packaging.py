@@ -74,7 +74,8 @@ def _save(folder: Path, model: Any, run_id: str, ensemble: "Ensemble", tags: Map
     with tempfile.TemporaryDirectory() as work, warnings.catch_warnings():
         # The signature is given; an example would put somebody's footage into the model.
         warnings.filterwarnings("ignore", message=".*input example")
-        packages = [*_PACKAGES, *blocks.packages()]
+        weights = {member.kind_of_input().pretrained for member in ensemble.members.values()}
+        packages = [*_PACKAGES, *blocks.packages(), *sorted(filter(None, weights))]
         parts, code = Path(work) / "ensemble", Path(work) / "code" / "vad"
         save(ensemble, parts, {key.removeprefix("vad."): str(value) for key, value in tags.items()})
         blocks.copy_code(code)

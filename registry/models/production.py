@@ -23,14 +23,24 @@ FILE = Path("promotion.yaml")
 _OURS = Path(__file__).parent / FILE
 
 
-class Policy(BaseModel):
-    """What a candidate must reach. The comments of `promotion.yaml` say what each key means."""
-
+class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class SuiteRule(_Strict):
+    """The least worst case over the data sets of a suite; `file` is relative to the working folder."""
+
+    file: str
+    worst: float = Field(ge=0, le=1)
+
+
+class Policy(_Strict):
+    """What a candidate must reach. The comments of `promotion.yaml` say what each key means."""
 
     same_data: bool
     min_gain: float = Field(ge=0, le=1)
     confidence: float = Field(ge=0, le=1)
+    suite: SuiteRule | None = None
 
 
 @dataclass(frozen=True)
@@ -44,7 +54,12 @@ def read_policy() -> Policy:
     own = [path for path in (FILE, FILE.with_suffix(".yml")) if path.is_file()]
     if len(own) > 1:
         raise InputError(f"{own[0]} and {own[1]} both exist; remove one")
-    return validated(read_yaml(own[0] if own else _OURS), Policy)
+    policy = validated(read_yaml(own[0] if own else _OURS), Policy, {("suite", 2): SuiteRule})
+    if policy.suite:
+        from registry.suites.suite import read_suite
+
+        read_suite(Path(policy.suite.file))
+    return policy
 
 
 def decide(
@@ -179,6 +194,13 @@ class Production:
 
     def _compare(self, candidate: Version, incumbent: Version | None, policy: Policy) -> Decision:
         paired = None
+        if policy.suite and not (incumbent and incumbent.number == candidate.number):
+            from registry.suites.worst_case import short_of
+
+            rule = policy.suite
+            if reason := short_of(candidate, Path(rule.file), rule.worst, self._tracking, self._home):
+                by_hand = f"`vad promote {candidate.number}` makes version {candidate.number} production all the same"
+                return Decision(False, f"{reason}; {by_hand}")
         if incumbent and incumbent.number != candidate.number:
             if not self._versions.complete(incumbent):
                 return Decision(True, f"version {incumbent.number} has lost files of its model")

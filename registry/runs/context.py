@@ -12,7 +12,7 @@ from registry.entries.plan import Plan, make_plan, rehearse
 from registry.models.production import read_policy
 from vad.data.frame_index import FrameIndex, Values
 from vad.data.frameset import Labels, Split
-from vad.detectors.member import SCORING_CODE, TRAINING_CODE, digest_of, named_code
+from vad.detectors.member import digest_of
 from vad.errors import InputError
 from vad.frames.repaired import TrainRepairs
 from vad.frames.store import SplitSource, frame_size
@@ -145,14 +145,7 @@ class RunContext:
     @cached_property
     def digest(self) -> str:
         """Digest of all that decides the result."""
-        about = {
-            "name": self.plan.name,
-            "plan": self.plan.settings(),
-            "files": self.file_digests,
-            "protocol": self.data.protocol(),
-            "code": [TRAINING_CODE, SCORING_CODE],
-        }
-        return digest_of(about | named_code(self.plan.code()))
+        return self.plan.digest(self.file_digests, self.data.protocol())
 
     @cached_property
     def member_digests(self) -> dict[str, str]:

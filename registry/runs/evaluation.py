@@ -160,13 +160,19 @@ def findings(context: RunContext, evaluation: Evaluation, place: str) -> tuple[s
         chance = (
             f"not shown to be better than chance ({top.prevalence:.4f}), as the low end of the interval is not above it"
         )
-    lines = [f"found  {best} is best with {metric}: {chance}"]
+    choose = context.plan.choose
+    chosen = {BEST: "is best with", PROXY: "is best on painted anomalies; it has"}.get(
+        choose, "is the entry's choice; it has"
+    )
+    lines = [f"found  {best} {chosen} {metric}: {chance}"]
     if second and top.has_interval:
-        follower, gain = list(evaluation.sampled)[1], difference(first, second)
-        apart = "tell the two apart" if gain.low > 0 else "do not tell the two apart"
-        lines.append(
-            f"       {follower} follows, {gain.ap:.4f} lower [{gain.low:.4f}, {gain.high:.4f}]: {videos} {apart}"
-        )
+        other, gain = list(evaluation.sampled)[1], difference(first, second)
+        apart = "tell the two apart" if gain.low > 0 or gain.high < 0 else "do not tell the two apart"
+        if choose == BEST:
+            said = f"{other} follows, {gain.ap:.4f} lower [{gain.low:.4f}, {gain.high:.4f}]"
+        else:
+            said = f"{other} is the best of the others: {-gain.ap:+z.4f} [{-gain.high:+z.4f}, {-gain.low:+z.4f}]"
+        lines.append(f"       {said}: {videos} {apart}")
     values, index = evaluation.labelled.variants[best], context.labelled.index
     alarm = int(np.argmax(np.where(labels.values, -np.inf, values)))
     miss = int(np.argmin(np.where(labels.values, values, np.inf)))

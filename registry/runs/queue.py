@@ -1,4 +1,4 @@
-"""Several experiments as one queue: every distinct member once, past what fails, to be stopped and started at will."""
+"""Several experiments on one or several data sets as one queue: every distinct member once, past what fails, to be stopped and started at will."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -26,6 +26,7 @@ class Ended:
     """How an experiment of the queue ended: its result, or why there is none; and whether it was there before."""
 
     name: str
+    data: str
     result: Result | None
     fault: str | None = None
     before: bool = False
@@ -41,51 +42,79 @@ class _Planned:
     reused: Counter[str] = field(default_factory=Counter)
 
 
-def run_queue(experiments: Sequence[str], request: Request) -> list[Ended]:
-    """Run experiments one after the other, `all` of them or those named; a failed one does not stop the others.
+def run_queue(experiments: Sequence[str], *requests: Request) -> list[Ended]:
+    """Run experiments one after the other, `all` of them or those named, on the data of each request.
 
-    Raises InputError, before anything runs, with the faults of all entries, and for data that cannot be used.
+    A failed one does not stop the others. Raises InputError, before anything runs, with the faults of all entries, and for data that cannot be used.
     """
     if list(experiments) == [ALL]:
         experiments = [str(path) for path in all_experiments()]
     if not experiments:
         raise InputError(f"there is no experiment in {experiments_folder()}")
-    contexts = _prepare_all(experiments, request)
+    contexts = _prepare_all(experiments, requests)
     with open_session(contexts) as (session, contexts):
         queue = _plan(contexts, session)
         steps = _announce(queue, session)
-        decode([(planned.context, planned.trains) for planned in queue if planned.done is None], session)
+        decoded = _decode_all([planned for planned in queue if planned.done is None], session)
         if any(planned.trains for planned in queue):
             session.engine.start()
         with whole(plural(len(queue), "experiment"), steps):
             if session.engine.parallel:
-                _train_ahead([planned for planned in queue if planned.trains], session)
+                _train_ahead([planned for planned in decoded if planned.trains], session)
             return _work_off(queue, session)
 
 
-def _prepare_all(experiments: Sequence[str], request: Request) -> list[RunContext]:
-    data = open_frames_of(request.data, request.labels, request.home, request.first_frame)
+def _prepare_all(experiments: Sequence[str], requests: Sequence[Request]) -> list[RunContext]:
     contexts: list[RunContext] = []
     faults = []
-    for experiment in experiments:
+    for request in requests:
         try:
-            contexts.append(prepare(replace(request, experiment=experiment), data))
+            data = open_frames_of(request.data, request.labels, request.home, request.first_frame)
         except InputError as error:
             faults.append(str(error))
-    names = Counter(context.plan.name for context in contexts)
-    faults += [f"{name} is named twice" for name in sorted(names) if names[name] > 1]
+            continue
+        for experiment in experiments:
+            try:
+                contexts.append(prepare(replace(request, experiment=experiment), data))
+            except InputError as error:
+                faults.append(str(error))
+    names = Counter((context.plan.name, _set_of(context)) for context in contexts)
+    faults += [f"{name} is named twice" for name in sorted({name for (name, _), count in names.items() if count > 1})]
     if faults:
-        raise InputError("\n".join(faults))
+        raise InputError("\n".join(dict.fromkeys(faults)))
     return contexts
+
+
+def _set_of(context: RunContext) -> tuple[str | None, str | None]:
+    """What tells the data sets of the queue apart."""
+    return context.request.data, context.request.labels
+
+
+def _decode_all(queue: Sequence[_Planned], session: Session) -> list[_Planned]:
+    """Decode the frames of all experiments; of several data sets one that cannot be decoded does not stop the others."""
+    sets: dict[object, list[_Planned]] = {}
+    for planned in queue:
+        sets.setdefault(_set_of(planned.context), []).append(planned)
+    decoded = []
+    for of_set in sets.values():
+        try:
+            decode([(planned.context, planned.trains) for planned in of_set], session)
+        except InputError as error:
+            if len(sets) == 1:
+                raise
+            session.failed.update({planned.context.digest: str(error) for planned in of_set})
+            say(f"{of_set[0].context.data.name}: {error}; the queue continues with the other data sets")
+        else:
+            decoded += of_set
+    return decoded
 
 
 def _plan(contexts: Sequence[RunContext], session: Session) -> list[_Planned]:
     """Which experiments are done, and of the others' members which are there, shared, or to be trained."""
-    queue = []
+    queue = [_Planned(context, finished(context, session.tracking)) for context in contexts]
     taken: dict[str, str] = {}
-    for context in contexts:
-        planned = _Planned(context, finished(context, session.tracking))
-        queue.append(planned)
+    for planned in queue:
+        context = planned.context
         for name, member in context.plan.members.items() if planned.done is None else ():
             digest = context.member_digests[name]
             if digest not in taken and (known := session.store.find(member, digest, context.force_tags)):
@@ -93,18 +122,20 @@ def _plan(contexts: Sequence[RunContext], session: Session) -> list[_Planned]:
             if digest in taken:
                 planned.reused[taken[digest]] += 1
             else:
-                taken[digest] = f"as in {context.plan.name}"
+                taken[digest] = f"as in {_named(planned, queue)}"
                 planned.trains.append(name)
     return queue
 
 
 def _announce(queue: Sequence[_Planned], session: Session) -> list[tuple[str, float]]:
     """Say what will be trained, what is reused and why, and how long it will take; return the steps and their seconds."""
-    first = queue[0].context
-    data, to_train = first.data, sum(len(planned.trains) for planned in queue)
-    place = f"{data.name} ({data.place}), profile {first.loaded.profile}, {told_labels(data)}"
-    say(f"{plural(len(queue), 'experiment')} on {place}")
-    say_settings(first)
+    to_train = sum(len(planned.trains) for planned in queue)
+    sets = Counter(_set_of(planned.context) for planned in queue)
+    for name, count in sets.items():
+        first = next(planned.context for planned in queue if _set_of(planned.context) == name)
+        place = f"{first.data.name} ({first.data.place}), profile {first.loaded.profile}, {told_labels(first.data)}"
+        say(f"{plural(count, 'experiment')} on {place}")
+        say_settings(first)
     if to_train:
         say("timing a batch of each kind of network that is to be trained ...")
     rows, reused = [], 0
@@ -114,7 +145,7 @@ def _announce(queue: Sequence[_Planned], session: Session) -> list[tuple[str, fl
         trains = f"{len(planned.trains)} to train" if planned.trains else "nothing to train"
         origins = ", ".join(f"{count} {origin}" for origin, count in planned.reused.items())
         time = duration(sum(its.values())) if planned.trains else ""
-        rows.append([planned.context.plan.name, "done already" if planned.done else trains, time, origins])
+        rows.append([_named(planned, queue), "done already" if planned.done else trains, time, origins])
         steps += its.items()
         reused += planned.reused.total()
     say(table(["experiment", "members", "time", "reused"], rows))
@@ -145,7 +176,7 @@ def _train_ahead(queue: Sequence[_Planned], session: Session) -> None:
             with closing(train_all(trainings, session.engine)) as endings:
                 for training, ending in endings:
                     if isinstance(ending, Exception):
-                        whose = f"{training.name} of {training.context.plan.name}"
+                        whose = f"{training.name} of {training.context.plan.name} on {training.context.data.name}"
                         say(f"  {whose}: {ending}; the others continue")
     except Exception as error:
         say(f"  {error}; the queue continues")
@@ -154,41 +185,56 @@ def _train_ahead(queue: Sequence[_Planned], session: Session) -> None:
 def _work_off(queue: Sequence[_Planned], session: Session) -> list[Ended]:
     ended = []
     for number, planned in enumerate(queue, 1):
-        name = planned.context.plan.name
+        context = planned.context
+        name, data = context.plan.name, context.data.name
         if planned.done is not None:
-            ended.append(Ended(name, planned.done, before=True))
+            ended.append(Ended(name, data, planned.done, before=True))
             continue
-        say(f"\n[{number}/{len(queue)}] {name}")
+        say(f"\n[{number}/{len(queue)}] {_named(planned, queue)}")
         try:
-            result = execute(planned.context, session)
+            if undecoded := session.failed.get(context.digest):
+                raise InputError(undecoded)
+            result = execute(context, session)
             top = result.variants[result.best]
             figure = f"{result.best} {top.ap:.4f}; " if top else ""
             say(f"  {figure}{result.registered}")
-            ended.append(Ended(name, result))
+            ended.append(Ended(name, data, result))
         except Exception as error:  # whatever it is, the others have a right to their turn
             fault = mendable(error, session.tracking.uri, session.home) or explain(error)
             fault = fault or str(error) or type(error).__name__
             say(f"  {name} failed: {fault}; the queue continues")
-            session.failed[planned.context.digest] = fault
-            ended.append(Ended(name, None, fault))
+            session.failed[context.digest] = fault
+            ended.append(Ended(name, data, None, fault))
     return ended
+
+
+def _named(planned: _Planned, queue: Sequence[_Planned]) -> str:
+    """An experiment's name, with that of its data set where there are several."""
+    context = planned.context
+    several = any(_set_of(other.context) != _set_of(context) for other in queue)
+    return f"{context.plan.name} on {context.data.name}" if several else context.plan.name
 
 
 def as_text(ended: Sequence[Ended]) -> str:
     """The queue's outcome, an experiment a line, and what to do next."""
+    several = len({item.data for item in ended}) > 1
     rows = []
     for item in ended:
+        name = [item.name, item.data] if several else [item.name]
         if item.result is None:
-            rows.append([item.name, "failed", "", "", item.fault or ""])
+            rows.append([*name, "failed", "", "", item.fault or ""])
             continue
         top = item.result.variants[item.result.best]
-        figures = [f"{top.ap:.4f}", interval(top)] if top else ["-", "-"]
-        rows.append([item.name, item.result.best, *figures, "done already" if item.before else item.result.run_id[:8]])
-    figure = next((item.result.metric for item in ended if item.result), "ap")
-    text = table(["experiment", "best variant", metric_name(figure), "95 % interval", "run"], rows, right=(2,))
+        metrics = [f"{top.ap:.4f}", interval(top)] if top else ["-", "-"]
+        rows.append([*name, item.result.best, *metrics, "done already" if item.before else item.result.run_id[:8]])
+    metric = next((item.result.metric for item in ended if item.result), "ap")
+    header = ["experiment", *(["data"] if several else []), "best variant", metric_name(metric), "95 % interval", "run"]
+    text = table(header, rows, right=(header.index(metric_name(metric)),))
     if failed := sum(item.result is None for item in ended):
         experiments = plural(len(ended), "experiment")
         return f"{text}\n\n{failed} of {experiments} failed; the same command tries them again, the others are kept"
+    if several:
+        return text
     return (
         f"{text}\n\nnext   make leaderboard    every run, best first\n"
         "       make journey        the reference's tables beside these metrics (with the same DATA, LABELS, PROFILE, SET)"

@@ -9,7 +9,17 @@ SHOWN = frozenset(
     f"vad.{name}"
     for name in (
         *("kind", "entry", "set", "data", "labels", "variant_chosen_by", "machine", "version", "decision"),
-        *("imported_from", "diverged", "reason", "file", "kaggle", "kaggle_reply", "kaggle_accepted"),
+        *(
+            "imported_from",
+            "diverged",
+            "reason",
+            "file",
+            "kaggle",
+            "kaggle_reply",
+            "kaggle_accepted",
+            "suite",
+            "pretrained",
+        ),
     )
 )
 _HIDDEN = "mlflow."

@@ -27,7 +27,7 @@ from registry.store.tags import stored
 from vad.errors import InputError
 from vad.system.files import require_writable, sha256
 
-Kind = Literal["experiment", "member", "submission", "decision"]
+Kind = Literal["experiment", "member", "submission", "decision", "suite"]
 # How often a run was taken up: a tag. The parameter with a number after it says by whom, the first to say so.
 _TAKEN = "vad.taken_up"
 

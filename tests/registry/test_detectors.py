@@ -11,7 +11,7 @@ import pytest
 
 from registry.models.versions import Versions
 from registry.runs import executor
-from tests.conftest import made_once
+from tests.conftest import made_once, needs_features
 from tests.registry.conftest import Workspace, _open, copy_workspace, paint_dataset
 from vad.data.tables import read_scores
 from vad.system.threads import using
@@ -46,6 +46,14 @@ streams:
     calibrate: true
     reduce: {{top: 3}}
 {TAIL}""",
+    "features": f"""{HEAD}
+members: {{one: {{model: nearest_cells, input: frozen_features, size: 128, aspect: keep, stride: 1}}}}
+streams:
+  only:
+    members: one
+    calibrate: true
+    reduce: {{top: 3}}
+{TAIL}""",
 }
 FLIPPED = ("1_4", "2_7", "3_2")
 
@@ -66,7 +74,7 @@ def flipped_data(tmp_path_factory):
     return made_once(tmp_path_factory, "flipped-data", make) / "data"
 
 
-@pytest.fixture(scope="session", params=KINDS)
+@pytest.fixture(scope="session", params=["network", "bank", pytest.param("features", marks=needs_features)])
 def ran_kind(request, tmp_path_factory, empty_store, flipped_data):
     """A workspace in which an entry with one detector of a kind ran once; only to be copied."""
 

@@ -1,14 +1,17 @@
 """The commands that README and docs show, run one after the other in a project folder as a reader would."""
 
+import re
 import shlex
 import shutil
 from pathlib import Path
 
-from tests.test_docs import dry_run, shown_commands
+from tests.registry.conftest import paint_dataset
+from tests.test_docs import PAGES, dry_run, shown_commands
 
 ROOT = Path(__file__).parents[2]
 # Those that stay until Ctrl-C, ask the network, or want another machine.
 NOT_HERE = {"serve", "ui", "reproduce"}
+SUITES = PAGES["docs/suites.md"]
 # The tests' tiny networks in the place of the experiment that the pages name.
 ENTRY = "phase5_multiscale"
 
@@ -37,6 +40,8 @@ def test_the_commands_of_the_pages_work_in_their_order(workspace, tmp_path):
     shutil.move("data", "avenue")
     shutil.move("avenue/Dataset/testing_videos/03", "avenue/Dataset/testing_videos/08")
     (workspace.folder / "avenue" / "labels.csv").write_text(labels)
+    paint_dataset(workspace.folder / "gate", seed=1)
+    (workspace.folder / "suite.yaml").write_text(re.search("```yaml\n(# suite.yaml\n.*?)```", SUITES, re.DOTALL)[1])
     commands = runnable(tmp_path / "make")
     assert len(commands) >= 20
     # A reader of any page has run the experiment first; twice, so that there is something to compare and to go back to.
@@ -45,7 +50,7 @@ def test_the_commands_of_the_pages_work_in_their_order(workspace, tmp_path):
     workspace.done("submit", "--model", "v1", "--data", "avenue", "--out", "submissions/avenue-v3.csv")
     shutil.copy("submissions/avenue-v3.csv", "predictions.csv")
     for page, words in commands:
-        if words[0] == "run" and "avenue" not in words:
+        if words[0] == "run" and not {"avenue", "--suite"} & set(words):
             continue  # the demo street, which other tests make
         result = workspace.vad(*words, *(["--yes"] if "gc" in words and "--dry-run" not in words else []))
         assert result.exit_code == 0, f"{page}: vad {' '.join(words)}\n{result.output}"

@@ -88,6 +88,8 @@ class Input:
     made: Callable[[Frames, FrameIndex, torch.device, Window, bool], Samples]
     window: Window
     colour: Colour = "rgb"
+    pretrained: str | None = None
+    """The installed package that holds weights trained on other data, for an input that computes with such weights."""
 
     def samples(self, frames: Frames, index: FrameIndex, device: torch.device, *, training: bool = False) -> Samples:
         """Samples of stored frames; `training` leaves out those that an input trains without."""

@@ -170,16 +170,16 @@ def _draws(scores: Values, labels: Flags, index: FrameIndex) -> Iterator[tuple[V
     generator = np.random.default_rng(BOOTSTRAP_SEED)
     at_once = max(1, _MOST_CELLS // len(ends))
     for start in range(0, RESAMPLES, at_once):
-        drawn = [_counts(generator, anomalous) for _ in range(min(at_once, RESAMPLES - start))]
+        drawn = [video_counts(generator, anomalous) for _ in range(min(at_once, RESAMPLES - start))]
         weights = np.stack(drawn, axis=1)
         found, counted = (np.ascontiguousarray(np.cumsum(part @ weights, axis=0).T) for part in (hits, seen))
         precision = np.divide(found, counted, out=np.zeros_like(found), where=counted > 0)
         yield from zip(found, precision, strict=True)
 
 
-def _counts(generator: np.random.Generator, anomalous: Flags) -> Values:
-    """How often each video is drawn."""
-    counts = np.zeros(len(anomalous))
-    while not counts[anomalous].any():
+def video_counts(generator: np.random.Generator, *needed: Flags) -> Values:
+    """How often each video is drawn, with at least one of each of the `needed` kinds of videos."""
+    counts = np.zeros(len(needed[0]))
+    while not all(counts[kind].any() for kind in needed):
         counts = np.bincount(generator.integers(0, len(counts), len(counts)), minlength=len(counts)).astype(float)
     return counts

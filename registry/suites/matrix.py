@@ -1,0 +1,213 @@
+"""The matrix of a suite: a row an entry and one variant, the same on all sets; ranks, worst case, intervals and ties.
+
+Intervals are a bootstrap over whole videos within each set. A draw is the same for all rows, so that they are paired.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from registry.store.score_table import ScoreTable, same_labels
+from registry.suites.cells import Cell, Cells
+from vad.data.frame_index import Flags, Values
+from vad.errors import InputError
+from vad.measures import metrics
+from vad.measures.metrics import CONFIDENCE, LEAST_VIDEOS
+from vad.measures.resampling import Figure, drawn, drawn_videos, measured
+
+Interval = tuple[float, float]
+_ENDS = ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2)
+_DIGITS = 12  # figures that differ by less differ by rounding
+
+
+@dataclass(frozen=True)
+class Column:
+    """A data set. Too few videos with an anomaly make no interval."""
+
+    name: str
+    place: str
+    protocol: str
+    frames: int
+    videos: int
+    anomalous_videos: int
+    prevalence: float
+
+    @property
+    def has_interval(self) -> bool:
+        return self.anomalous_videos >= LEAST_VIDEOS
+
+
+@dataclass(frozen=True)
+class Figured:
+    """A row's figure on one set, with its interval where the set makes one, and the run whose scores it is of."""
+
+    value: float
+    interval: Interval | None
+    run_id: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """An entry and one variant. What compares rows is there for those that have a figure on every set.
+
+    `behind` is what the worst case of the first row exceeds this one's by. `hindsight` says that labels chose the variant.
+    """
+
+    entry: str
+    variant: str
+    hindsight: bool
+    cells: dict[str, Figured]
+    rank: int | None = None
+    tied: bool = False
+    worst: float | None = None
+    worst_on: str = ""
+    worst_interval: Interval | None = None
+    mean_rank: float | None = None
+    rank_interval: Interval | None = None
+    behind: float | None = None
+    behind_interval: Interval | None = None
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A cell without a figure, why, and the command that fills it."""
+
+    entry: str
+    on: str
+    why: str
+    command: str
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Rows, the best worst case first, those that lack a set last. Profile and overrides are those of every run."""
+
+    name: str
+    figure: Figure
+    profile: str
+    overrides: tuple[str, ...]
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    missing: tuple[Missing, ...]
+
+
+def matrix(cells: Cells) -> Matrix:
+    """Measure and rank what was found of a suite. Raises InputError where the runs of a column were judged otherwise."""
+    suite = cells.suite
+    columns = []
+    for source, data in zip(suite.sources, cells.sets, strict=True):
+        assert data.labels is not None
+        labels = data.labels.values
+        anomalous = sum(bool(labels[span].any()) for span in data.index.spans)
+        counts = (len(labels), len(data.index.spans), anomalous, float(labels.mean()))
+        columns.append(Column(source.name, data.place, data.protocol(), *counts))
+    judges = {column.name: _judge(column, cells.found) for column in columns}
+    drawn_rows = [_row(entry, cells, judges) for entry in cells.declared]
+    whole = [one for one in drawn_rows if len(one[0].cells) == len(columns)]
+    rest = [row for row, _ in drawn_rows if len(row.cells) < len(columns)]
+    rows = (*_ranked(whole, [column.name for column in columns]), *rest)
+    missing = tuple(Missing(c.entry, c.source, c.why, c.command) for c in cells.found if c.scores is None)
+    return Matrix(suite.name, suite.figure, suite.profile, suite.overrides, tuple(columns), rows, missing)
+
+
+@dataclass(frozen=True, eq=False)
+class _Judge:
+    """The frames and labels of a column, and how often each draw has each of its videos; None without an interval."""
+
+    table: ScoreTable
+    labels: Flags
+    counts: Values | None
+
+
+def _judge(column: Column, found: Sequence[Cell]) -> _Judge | None:
+    """What judges a column; None where it is empty."""
+    filled = [(cell, cell.scores) for cell in found if cell.source == column.name and cell.scores is not None]
+    if not filled:
+        return None
+    first, table = filled[0]
+    assert table.labels is not None
+    for cell, scores in filled:
+        if not same_labels(table, scores):
+            runs = f"runs {first.run_id[:8]} and {cell.run_id[:8]} were judged by other frames or labels"
+            raise InputError(f"{column.name}: {runs}, so their figures must not stand in one column; run both anew")
+    return _Judge(table, table.labels, drawn_videos(table.labels, table.index) if column.has_interval else None)
+
+
+def _row(entry: str, cells: Cells, judges: Mapping[str, _Judge | None]) -> tuple[Row, dict[str, Values]]:
+    """An entry's row, not compared yet, and the draws of its figure by set: constant where the set makes no interval."""
+    figure = cells.suite.figure
+    found = {
+        c.source: (c, c.scores, j) for c in cells.found if c.entry == entry and c.scores and (j := judges[c.source])
+    }
+    values: dict[str, dict[str, float]] = {}  # by variant and set
+    for source, (_, scores, judge) in found.items():
+        for variant, given in scores.variants.items():
+            values.setdefault(variant, {})[source] = measured(figure, given, judge.labels)
+    common = {variant: of for variant, of in values.items() if len(of) == len(found)}
+    chosen = declared = cells.declared[entry]
+    if common and declared not in common:
+        chosen = max(common, key=lambda variant: min(common[variant].values()))
+    if chosen not in common:
+        return Row(entry, chosen or "", False, {}), {}
+    row_cells, draws = {}, {}
+    for source, (cell, scores, judge) in found.items():
+        value = common[chosen][source]
+        draws[source], interval = np.full(metrics.RESAMPLES, value), None
+        if judge.counts is not None:
+            draws[source] = drawn(figure, scores.variants[chosen], judge.labels, judge.table.index, judge.counts)
+            interval = _middle(draws[source])
+        row_cells[source] = Figured(value, interval, cell.run_id)
+    return Row(entry, chosen, chosen != declared, row_cells), draws
+
+
+def _ranked(whole: Sequence[tuple[Row, Mapping[str, Values]]], names: Sequence[str]) -> list[Row]:
+    """Compare rows that have a figure on every set, the best worst case first.
+
+    A row ties with the first of its rank where the interval of the difference of their worst cases reaches 0.
+    """
+    from scipy.stats import rankdata
+
+    if not whole:
+        return []
+    rows = [row for row, _ in whole]
+    values = np.asarray([[row.cells[name].value for name in names] for row in rows])
+    draws = np.asarray([[of[name] for name in names] for _, of in whole])  # rows, sets, draws
+    worst, worst_draws = values.min(axis=1), draws.min(axis=1)
+    rank = rankdata(-values.round(_DIGITS), axis=0).mean(axis=1)
+    rank_draws = rankdata(-draws.round(_DIGITS), axis=0).mean(axis=1)
+    several = any(cell.interval for row in rows for cell in row.cells.values())
+
+    def middle(of: Values) -> Interval | None:
+        return _middle(of) if several else None
+
+    order = np.lexsort((rank, -worst))
+    first, ranked = order[0], list[Row]()
+    for position, at in enumerate(order, 1):
+        gap = middle((worst_draws[first] - worst_draws[at]).round(_DIGITS))
+        apart = gap[0] > 0 if gap else worst[at] < worst[first]
+        if apart:
+            first = at
+        behind = worst_draws[order[0]] - worst_draws[at]
+        ranked.append(
+            replace(
+                rows[at],
+                rank=position if at == first else ranked[-1].rank,
+                worst=float(worst[at]),
+                worst_on=names[int(values[at].argmin())],
+                worst_interval=middle(worst_draws[at]),
+                mean_rank=float(rank[at]),
+                rank_interval=middle(rank_draws[at]),
+                behind=float(worst[order[0]] - worst[at]),
+                behind_interval=middle(behind),
+            )
+        )
+    count = Counter(row.rank for row in ranked)
+    return [replace(row, tied=count[row.rank] > 1) for row in ranked]
+
+
+def _middle(draws: Values) -> Interval:
+    """Between which values the middle 95 % of the draws lie."""
+    low, high = np.quantile(draws, _ENDS)
+    return float(low), float(high)
