@@ -25,7 +25,7 @@ from registry.entries.loading import load_entry
 from registry.runs.context import Request
 from registry.runs.executor import run
 from registry.store.address import sqlite_uri
-from registry.store.score_table import ScoreTable, judged_table
+from registry.store.score_table import ScoreTable, labelled_table
 from registry.store.tracking import Tracking
 from registry.suites.cells import declared_variant
 from vad.data.frame_index import Flags, FrameIndex, Values
@@ -93,7 +93,7 @@ def main() -> None:
 def _measured(request: Request) -> tuple[list[Row], ScoreTable]:
     """Run an entry; measure the variant that it declares, and the best one where that is another."""
     result, tracking = run(request), Tracking()
-    table = judged_table(tracking, result.run_id, request.home)
+    table = labelled_table(tracking, result.run_id, request.home)
     if table is None or table.labels is None:
         raise InputError("the data set has no labels")
     seconds = tracking.get(result.run_id).metrics.get("members_seconds", 0.0)

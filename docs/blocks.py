@@ -8,7 +8,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from vad.catalog import Catalog, Option, Within
 from vad.detectors.banks import BANKS, BankDetector
 from vad.detectors.networks import ERRORS, INITS, NETWORKS
-from vad.detectors.networks.errors import MAPS
+from vad.detectors.networks.reconstruction_errors import MAPS
 from vad.detectors.training.losses import LOSSES
 from vad.detectors.training.optimizers import OPTIMIZERS, SCHEDULES
 from vad.inputs import INPUTS

@@ -20,9 +20,11 @@ def refuse(message: str) -> None:
     sys.exit(2)
 
 
-if len(sys.argv) not in (3, 4) or not (sys.argv[2].isascii() and sys.argv[2].isdigit()):
-    refuse("usage: python serve_example.py FOLDER VIDEO [ADDRESS]; VIDEO is a number, FOLDER holds its frames")
-folder, video = Path(sys.argv[1]), int(sys.argv[2])
+if len(sys.argv) not in (3, 4):
+    refuse(
+        "usage: python serve_example.py FOLDER VIDEO [ADDRESS]; VIDEO is a number or a name, FOLDER holds its frames"
+    )
+folder, video = Path(sys.argv[1]), sys.argv[2]
 address = sys.argv[3] if len(sys.argv) > 3 else "http://127.0.0.1:5001/invocations"
 rows = []
 for path in sorted(folder.iterdir()) if folder.is_dir() else []:

@@ -15,7 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:  # it would load NumPy
-    from vad.measures.metrics import Measured
+    from vad.data.frame_index import Values
+    from vad.measures.metrics import Difference, Measured
 
 _COLUMNS = (
     TextColumn("{task.description:<26.26} {task.percentage:>3.0f}%", markup=False),
@@ -233,3 +234,18 @@ def measured_text(m: "Measured") -> str:
             f"prevalence  {m.prevalence:.4f}  ({m.frames:,} frames)",
         ]
     )
+
+
+def difference_text(found: "Difference", metric: str = "AP") -> str:
+    """Return by how much B is better than A, with the interval, and what follows from it."""
+    if not found.has_interval:
+        return f"{found.ap:+.4f} {metric}; {plural(found.videos, 'video')}, too few for an interval: nothing shows whether that is chance"
+    verdict = "B is better" if found.low > 0 else "A is better" if found.high < 0 else "undecided"
+    how = f"paired bootstrap over {found.videos} videos, B ahead in {found.better:.0%} of the draws"
+    return f"{found.ap:+.4f} {metric}, 95 % interval {found.low:+.4f} to {found.high:+.4f} ({how}): {verdict}"
+
+
+def rank_nothing(scores: "Values") -> str:
+    """Return what is wrong with scores that are all equal; nothing of others."""
+    equal = len(scores) > 1 and scores.min() == scores.max()
+    return f"all {len(scores):,} scores are {scores[0]:g}, so they rank nothing" if equal else ""

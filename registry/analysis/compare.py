@@ -5,8 +5,8 @@ from pathlib import Path
 
 from registry.analysis.changes import FEW, as_lines, changes, identity_of, run_changes
 from registry.analysis.choose import choose_run
-from registry.console import interval, plural, table
-from registry.store.score_table import ScoreTable, judged_table, same_judge
+from registry.console import difference_text, interval, table
+from registry.store.score_table import ScoreTable, labelled_table, same_labels
 from registry.store.tracking import Tracking
 from vad.data.frame_index import Values
 from vad.measures.metrics import CONFIDENCE, Difference, Measured, difference, sample, shortfall
@@ -19,12 +19,12 @@ _SHARE = (
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two: a run, the variant that is looked at, and its figure."""
+    """One of the two: a run, the variant that is looked at, and its metric."""
 
     run_id: str
     entry: str
     variant: str
-    figure: str
+    figure: str  # `ap` or `proxy_ap`; so spelt in --json
     measured: Measured | None
 
 
@@ -42,7 +42,7 @@ class VideoShare:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What sets B apart from A. `difference` is B less A; None where they were not judged by the same frames."""
+    """What sets B apart from A. `difference` is B less A; None where they were not measured on the same frames and labels."""
 
     a: Side
     b: Side
@@ -59,7 +59,7 @@ def compare(a: str, b: str, home: Path) -> Comparison:
     tracking = Tracking()
     chosen = [choose_run(name, tracking) for name in (a, b)]
     before, now = (identity_of(run, tracking, home) for run, _ in chosen)
-    one, other = (judged_table(tracking, run.run_id, home) for run, _ in chosen)
+    one, other = (labelled_table(tracking, run.run_id, home) for run, _ in chosen)
     measured: list[Measured | None] = [None, None]
     found, videos, why_not = None, [], ""
     if one is None or other is None:
@@ -70,13 +70,13 @@ def compare(a: str, b: str, home: Path) -> Comparison:
             sample(v, t.labels, t.index) for v, t in zip(values, (one, other), strict=True) if t.labels is not None
         ]
         measured = [s.measured for s in sampled]
-        if same_judge(one, other):
+        if same_labels(one, other):
             found, videos = difference(sampled[1], sampled[0]), _videos(one, *values)
         else:
-            why_not = "they were judged on other frames or labels, so their figures cannot be compared"
+            why_not = "they were measured on other frames or labels, so their metrics cannot be compared"
     a_side, b_side = (
-        Side(run.run_id, run.tags.get("vad.entry", run.name), variant, run.tags.get("vad.figure", "ap"), figures)
-        for (run, variant), figures in zip(chosen, measured, strict=True)
+        Side(run.run_id, run.tags.get("vad.entry", run.name), variant, run.tags.get("vad.figure", "ap"), metrics)
+        for (run, variant), metrics in zip(chosen, measured, strict=True)
     )
     entry, data, code = run_changes(before, now)
     if a_side.variant != b_side.variant:
@@ -92,8 +92,8 @@ def as_text(found: Comparison) -> str:
     rows = []
     for letter, side in (("A", found.a), ("B", found.b)):
         m = side.measured
-        figures = [f"{m.ap:.4f}", interval(m)] if m else ["-", "-"]
-        rows.append([letter, side.entry, side.variant, *figures, side.run_id[:8]])
+        metrics = [f"{m.ap:.4f}", interval(m)] if m else ["-", "-"]
+        rows.append([letter, side.entry, side.variant, *metrics, side.run_id[:8]])
     parts = [table(["", "experiment", "variant", name, f"{CONFIDENCE:.0%} interval", "run"], rows, right=(3,)), ""]
     parts += [*as_lines(found.entry, found.data, found.code, FEW), ""]
     if found.difference is None:
@@ -103,17 +103,8 @@ def as_text(found: Comparison) -> str:
         for v in sorted(found.videos, key=lambda v: -v.share)
     ]
     header = ["video", "frames", "anomalous", f"{name} of A", f"{name} of B", "share of the difference"]
-    verdict = f"B less A  {_verdict(found.difference, name)}"
+    verdict = f"B less A  {difference_text(found.difference, name)}"
     return "\n".join([*parts, verdict, "", table(header, body, right=range(6)), "", *_SHARE])
-
-
-def _verdict(found: Difference, name: str) -> str:
-    if not found.has_interval:
-        return f"{found.ap:+.4f} {name}; {plural(found.videos, 'video')}, too few for an interval: nothing shows whether that is chance"
-    judged = "B is better" if found.low > 0 else "A is better" if found.high < 0 else "undecided"
-    within = f"{CONFIDENCE:.0%} interval {found.low:+.4f} to {found.high:+.4f}"
-    draws = f"paired bootstrap over {found.videos} videos, B ahead in {found.better:.0%} of the draws"
-    return f"{found.ap:+.4f} {name}, {within} ({draws}): {judged}"
 
 
 def _videos(scores: ScoreTable, a: Values, b: Values) -> list[VideoShare]:

@@ -20,7 +20,7 @@ from vad.measures.metrics import RESAMPLES, Difference, Measured, Sampled, diffe
 
 _WORDS = {
     "edge": "take the score of the nearest frame of their video",
-    "drop": "are left out of every figure",
+    "drop": "are left out of every metric",
     "interpolate": "take scores between those of their neighbours",
 }
 
@@ -105,7 +105,7 @@ def evaluate(request: Request, home: Path) -> Evaluated:
 
 
 def as_json(found: Evaluated) -> dict[str, Any]:
-    """The figures as JSON: of one file, or of `a` and `b` with the `difference` b less a."""
+    """The metrics as JSON: of one file, or of `a` and `b` with the `difference` b less a."""
     sides = [_side(side, found) for side in found.files]
     if found.difference is None:
         if found.places is None:
@@ -174,6 +174,6 @@ def _protocol(frames: FrameMeasures, measured: Measured) -> dict[str, str]:
         "macro": f"mean AUC of videos; plain leaves out {plural(macro.left_out, 'video')} of one kind; padded gives every video a "
         f"normal frame with score 0 in front and an anomalous frame with score 1 at its end ({scaled})",
         "smoothing": "none: scores are measured as they stand in the file",
-        "statistics": "no figure normalises scores by video or set; the thresholds of F1 and FPR are chosen on these labels",
+        "statistics": "no metric normalises scores by video or set; the thresholds of F1 and FPR are chosen on these labels",
         "interval": f"95 %, bootstrap over {plural(measured.videos, 'whole video')}, {RESAMPLES:,} draws from a fixed seed",
     }

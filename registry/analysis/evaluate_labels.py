@@ -12,7 +12,7 @@ from vad.data.frame_index import FrameIndex
 from vad.data.frameset import Labels
 from vad.data.labels import FORMS, avenue, read_labels, table
 from vad.data.labels.known import version_of
-from vad.data.labels.matlab import anomalous_frames
+from vad.data.matlab import anomalous_frames
 from vad.data.scores import VideoScores
 from vad.data.tables import read_table
 from vad.errors import InputError

@@ -116,7 +116,7 @@ def as_json(found: Localization) -> dict[str, Any]:
 
 
 def lines(found: Localization) -> list[tuple[str, str]]:
-    """The figures for a terminal, each with its name."""
+    """The metrics for a terminal, each with its name."""
     auc, criterion = (
         "-" if value is None else f"{value:.4f}" for value in (found.pixels.auc, found.pixels.criterion_auc)
     )

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 from registry.analysis.evaluate import Evaluated, Evaluation
 from registry.analysis.evaluate_regions import lines as places
-from registry.console import duration, interval, measured_text, plural, table
+from registry.console import difference_text, duration, interval, measured_text, plural, table
 from vad.measures.frame_level import Part, Point
 
 _MOST = 30  # videos in the table
 
 
 def as_text(found: Evaluated) -> str:
-    """All figures for a terminal: of one file, or of two side by side with their difference."""
+    """All metrics for a terminal: of one file, or of two side by side with their difference."""
     if found.difference is None:
         return "\n".join(_one(found.files[0], found))
     return "\n".join(_two(found))
@@ -33,11 +33,12 @@ def _one(side: Evaluation, found: Evaluated) -> list[str]:
 
 def _rest(side: Evaluation, found: Evaluated) -> list[tuple[str, str]]:
     macro, delay = side.frames.macro, side.delay
-    plain = (
-        "-       (no video has both kinds of frames"
-        if macro.plain is None
-        else f"{macro.plain:.4f}  (mean of {plural(macro.videos, 'video')}"
-    )
+    plain = "-       (no video has both kinds of frames"
+    if macro.plain is not None:
+        plain = f"{macro.plain:.4f}  (mean of {plural(macro.videos, 'video')}"
+    every = plural(macro.videos + macro.left_out, "video")
+    best, at = side.frames.best_f1, side.frames.at_tpr
+    alarmed = "share of normal frames alarmed where 95 % of anomalous ones are"
     alarms = f"at {plural(delay.false_alarms, 'false alarm')} in {duration(delay.hours * 3600)} of normal footage ({found.false_alarms:g} an hour allowed)"
     if delay.threshold is None:
         noticed = "-       (the highest score alone raises more false alarms than allowed)"
@@ -48,25 +49,15 @@ def _rest(side: Evaluation, found: Evaluated) -> list[tuple[str, str]]:
         noticed = f"{delay.mean:.1f} frames  (mean from onset to first alarm, {seconds}; median {delay.median:g})"
     rows = [
         ("macro AUC", f"{plain}; {macro.left_out} of one kind left out)"),
-        (
-            "  padded",
-            f"{macro.padded:.4f}  (mean of {plural(macro.videos + macro.left_out, 'video')}, each with a 0 in front and a 1 at its end)",
-        ),
+        ("  padded", f"{macro.padded:.4f}  (mean of {every}, each with a 0 in front and a 1 at its end)"),
         ("EER", f"{side.frames.eer:.4f}"),
-        ("best F1", f"{side.frames.best_f1.f1:.4f}  ({_point(side.frames.best_f1)}, chosen on these labels)"),
-        (
-            "FPR95",
-            f"{side.frames.at_tpr.fpr:.4f}  (share of normal frames alarmed where 95 % of anomalous ones are; {_point(side.frames.at_tpr)})",
-        ),
+        ("best F1", f"{best.f1:.4f}  ({_point(best)}, chosen on these labels)"),
+        ("FPR95", f"{at.fpr:.4f}  ({alarmed}; {_point(at)})"),
         ("delay", noticed),
     ]
     if delay.mean is not None:
-        rows.append(
-            (
-                "",
-                f"{delay.detected} of {plural(delay.events, 'event')} noticed, at threshold {delay.threshold:g}, {alarms}",
-            )
-        )
+        events = f"{delay.detected} of {plural(delay.events, 'event')} noticed"
+        rows.append(("", f"{events}, at threshold {delay.threshold:g}, {alarms}"))
     return rows
 
 
@@ -97,16 +88,15 @@ def _two(found: Evaluated) -> list[str]:
     for letter, side in zip("AB", found.files, strict=True):
         m, f = side.measured, side.frames
         macro = "-" if f.macro.plain is None else f"{f.macro.plain:.4f}"
-        figures = [f"{v:.4f}" for v in (m.auc, f.macro.padded, f.eer, f.best_f1.f1, f.at_tpr.fpr)]
-        rows.append([letter, side.file, f"{m.ap:.4f}", interval(m), figures[0], macro, *figures[1:]])
+        metrics = [f"{v:.4f}" for v in (m.auc, f.macro.padded, f.eer, f.best_f1.f1, f.at_tpr.fpr)]
+        rows.append([letter, side.file, f"{m.ap:.4f}", interval(m), metrics[0], macro, *metrics[1:]])
     header = ["", "file", "AP", "95 % interval", "AUC", "macro AUC", "padded", "EER", "best F1", "FPR95"]
-    d = found.difference
-    if d.has_interval:
-        judged = "B is better" if d.low > 0 else "A is better" if d.high < 0 else "undecided"
-        how = f"paired bootstrap over {d.videos} videos, B ahead in {d.better:.0%} of the draws"
-        verdict = f"{d.ap:+.4f} AP, 95 % interval {d.low:+.4f} to {d.high:+.4f} ({how}): {judged}"
-    else:
-        verdict = f"{d.ap:+.4f} AP; {plural(d.videos, 'video')}, too few for an interval: nothing shows whether that is chance"
     a, b = found.files
-    lines = [table(header, rows, right=(2, *range(4, 10))), "", f"B less A  {verdict}", "", *_protocol(a.protocol)]
+    lines = [
+        table(header, rows, right=(2, *range(4, 10))),
+        "",
+        f"B less A  {difference_text(found.difference)}",
+        "",
+        *_protocol(a.protocol),
+    ]
     return lines + ([f"  frames of B {b.protocol['frames']}"] if a.protocol["frames"] != b.protocol["frames"] else [])

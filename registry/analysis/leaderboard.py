@@ -1,4 +1,4 @@
-"""Every finished run, best first within one data set and protocol, the reference's and the board's figures beside ours."""
+"""Every finished run, best first within one data set and protocol, the reference's and the board's metrics beside ours."""
 
 import json
 from collections import Counter
@@ -17,7 +17,7 @@ from registry.store.tracking import Found, Tracking
 # The settings that are shown where runs differ in them.
 _PARAMS = ("model", "input", "members", "sizes", "repair", "loss", "epochs", "lr", "precision")
 _FLUSH_RIGHT = ("#", "AP", "proxy AP", "AUC", "proxy AUC", "train s", "frames/s", "MB")
-_TIES = "=  a tie: its interval reaches the figure of the first of that rank; `vad compare A B` compares two runs pair by pair"
+_TIES = "=  a tie: its interval reaches the value of the first of that rank; `vad compare A B` compares two runs pair by pair"
 
 
 @dataclass
@@ -29,7 +29,7 @@ class Row:
     tied: bool
     entry: str
     variant: str
-    figure: str
+    figure: str  # `ap` or `proxy_ap`; so spelt in --json and --csv
     value: float | None
     low: float | None
     high: float | None
@@ -37,7 +37,7 @@ class Row:
     transductive: str  # "no" where a frame alone scores as among the others; empty where an older run does not say
     pretrained: str  # "yes" where weights that were trained on other data have a part in it, else "no"
     reference_ap: float | None
-    reference_of: str  # the variant of the reference's figure
+    reference_of: str  # the variant of the reference's AP
     boards: dict[str, float]
     profile: str
     train_seconds: float | None  # of all its members, whichever run trained them
@@ -74,7 +74,7 @@ def leaderboard(tracking: Tracking, everything: bool = False) -> list[Row]:
 
 
 def _ranked(board: list[Row]) -> list[Row]:
-    """Rank rows, best first. A row ties with the first of its group when its interval reaches that one's figure."""
+    """Rank rows, best first. A row ties with the first of its group when its interval reaches that one's value."""
     first = None
     for position, row in enumerate(board, 1):
         if first is None or row.high is None or first.value is None or row.high < first.value:

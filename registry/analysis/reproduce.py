@@ -135,8 +135,8 @@ def _data(run: Found, identity: Mapping[str, Any], data: str | None, home: Path)
     found_in_data = data is not None and labels != NO_LABELS and not Path(labels).exists()
     now = open_frames_of(place, None if found_in_data else labels, home, first_frame)
     _require_same(identity, now, run)
-    judge = str(Path(now.labels.source).resolve()) if now.labels else NO_LABELS
-    return [*first, "--data", str(Path(place).resolve()), "--labels", judge]
+    labels = str(Path(now.labels.source).resolve()) if now.labels else NO_LABELS
+    return [*first, "--data", str(Path(place).resolve()), "--labels", labels]
 
 
 def _require_same(identity: Mapping[str, Any], now: Dataset, run: Found) -> None:

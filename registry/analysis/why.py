@@ -82,7 +82,7 @@ def as_text(found: Why) -> str:
     if found.done:
         head = f"{where}: done already by run {found.done}; nothing would be trained or scored (FORCE=1 runs it anew)"
     elif not training:
-        head = f"{where}: no member would be trained; scores that are new, fusion and figures would be computed"
+        head = f"{where}: no member would be trained; scores that are new, fusion and metrics would be computed"
     else:
         head = f"{where}: {len(training)} of {plural(len(found.members), 'member')} would be trained"
     parts = [head, "there is no finished run of this experiment to compare with"]

@@ -82,7 +82,7 @@ def compare(a: str, b: str, as_json: bool) -> None:
 @options.data_option
 @options.labels_option
 @options.first_frame_option
-@click.option("--profile", metavar="NAME", help="full, or demo. [demo without --data]")
+@options.profile_option
 @options.set_option
 @click.option("--force", is_flag=True, help="As if run with --force.")
 @options.json_option
@@ -129,21 +129,22 @@ def reproduce(run: str, data: str | None, as_json: bool) -> None:
 @click.option("--profile", metavar="NAME", help="The runs of this profile. [full; demo without --data]")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="The runs with these overrides.")
 @click.option("--out", type=options.PATH, metavar="FOLDER", help="Where Markdown and picture go. [journey/<data>]")
-def journey(out: str | None, **asked: Any) -> None:
-    """Set the reference's tables beside what was measured on this data, and judge its claims.
+@options.json_option
+def journey(out: str | None, as_json: bool, **asked: Any) -> None:
+    """Set the reference's tables beside what was measured on this data, and say which of its claims hold.
 
     Trains nothing: it compares the newest finished run of each experiment.
 
     Example: vad journey --data avenue --labels labels.csv
     """
-    from registry.journey.report import as_text, write
+    from registry.journey import report
     from registry.journey.retrace import retrace
     from registry.runs.context import Request
 
     found = retrace(Request("all", home=options.home(), **asked))
-    click.echo(as_text(found))
-    for path in write(found, Path(out) if out else Path("journey") / found.name):
-        click.echo(f"wrote {path}")
+    click.echo(json.dumps(report.as_json(found), indent=2) if as_json else report.as_text(found))
+    for path in report.write(found, Path(out) if out else Path("journey") / found.name):
+        click.echo(f"wrote {path}", err=as_json)
 
 
 @click.command(short_help="Open MLflow's UI on the leaderboard.")

@@ -51,7 +51,7 @@ def check(experiments: tuple[str, ...], overrides: tuple[str, ...], as_json: boo
 @click.command(short_help="Print an experiment with every default filled in.")
 @click.argument("experiment", metavar="EXP", **options.EXPERIMENT)
 @options.data_option
-@click.option("--profile", metavar="NAME", help="full or demo. [demo without --data, as `vad run` takes it]")
+@options.profile_option
 @options.set_option
 def show(experiment: str, data: str | None, profile: str | None, overrides: tuple[str, ...]) -> None:
     """Print an experiment as `vad run` would run it with the same options: every default filled in, every member spelt out.
@@ -134,9 +134,7 @@ def convert(data: str, out: str, labels: str | None, first_frame: int | None, en
 @options.several_labels_option
 @options.first_frame_option
 @click.option("--suite", type=options.PATH, metavar="FILE", help="Run a suite's entries, or EXP, on its data sets.")
-@click.option(
-    "--profile", metavar="NAME", help="full: the entry's own values; demo: brief training. [demo without --data]"
-)
+@options.profile_option
 @options.set_option
 @options.device_option
 @click.option("--force", is_flag=True, help="Train and score anew, whatever is there already.")

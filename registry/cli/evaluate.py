@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from registry.cli import options
+from vad.errors import InputError
 
 
 @click.command(short_help="Measure scores against labels: AP, AUC, macro AUC, EER, and more.")
@@ -69,6 +70,8 @@ def evaluate(plot: str | None, as_json: bool, **asked: Any) -> None:
     from registry.analysis import evaluate as evaluating
     from registry.analysis.evaluate_text import as_text
 
+    if plot and Path(plot).suffix.lower() != ".png":
+        raise InputError(f"--plot {plot}: pictures are written as PNG; name a file that ends with .png")
     found = evaluating.evaluate(evaluating.Request(**asked), options.home())
     if plot:
         from registry.pictures.evaluation import evaluation_picture

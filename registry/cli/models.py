@@ -152,7 +152,7 @@ def explain(what: str, as_json: bool) -> None:
 @click.argument("version", shell_complete=completion.versions)
 @options.writes
 def promote(version: str) -> None:
-    """Make a version production, whatever the figures say; what was production becomes previous."""
+    """Make a version production, whatever the metrics say; what was production becomes previous."""
     from registry.models.production import Production
     from registry.models.versions import Versions
     from registry.store.tracking import Tracking

@@ -100,4 +100,7 @@ first_frame_option = click.option(
 set_option = click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a value, as in train.epochs=3."
 )
+profile_option = click.option(
+    "--profile", metavar="NAME", help="full: the entry's own values; demo: brief training. [demo without --data]"
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -1,5 +1,6 @@
 """Commands that keep a store: carry runs and models to another, find and mend what is wrong, free room on the disk."""
 
+import json
 from pathlib import Path
 
 import click
@@ -91,9 +92,16 @@ def doctor(fix: bool, as_json: bool) -> None:
 )
 @click.option("--dry-run", is_flag=True, help="List what would be removed, and remove nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON and do not ask: remove only with --yes.")
 @options.writes
 def gc(
-    names: tuple[str, ...], runs: bool, older_than: float | None, keep: float | None, dry_run: bool, yes: bool
+    names: tuple[str, ...],
+    runs: bool,
+    older_than: float | None,
+    keep: float | None,
+    dry_run: bool,
+    yes: bool,
+    as_json: bool,
 ) -> None:
     """Free space on the disk. List what would be removed, and ask first.
 
@@ -109,18 +117,26 @@ def gc(
     from registry.maintenance.repair import megabytes
     from registry.store.tracking import Tracking
 
+    stays: list[str] = []
     if runs:
         if not names and older_than is None:
             raise InputError("--runs: name runs, experiments or versions, or say which by --older-than DAYS")
         waste, size, stays = collecting.choose(names, older_than, Tracking(), options.home())
-        for reason in stays:
-            click.echo(f"stays  {reason}", err=True)
     elif names:
         raise InputError(f"{names[0]}: caches have no names; for runs and versions add --runs")
     else:
         limit = None if keep is None else int(keep * 1e9)
         waste = collecting.caches(options.home(), 30 if older_than is None else older_than, limit)
         size = sum(item.size for item in waste)
+    if as_json:
+        removed = yes and not dry_run
+        if removed:
+            collecting.remove(waste)
+        found = {"removed": removed, "bytes": size, "waste": collecting.by_kind(waste), "stays": stays}
+        click.echo(json.dumps(found, indent=2))
+        return
+    for reason in stays:
+        click.echo(f"stays  {reason}", err=True)
     if not waste:
         click.echo("nothing to remove")
         return

@@ -14,8 +14,9 @@ from registry.data.datasets import Dataset
 from vad.data.frameset import Split, Video
 from vad.data.layouts import TEST, TRAIN
 from vad.errors import InputError
-from vad.frames.store import Advance, read_whole_movie
+from vad.frames.store import Advance, read_whole_movie, unequal
 from vad.images.decode import Image, read_image
+from vad.images.digest_cache import image_size
 from vad.system.files import folder_beside, reading
 
 _QUALITY = 95  # of a JPEG that is made here; one that is there is copied
@@ -75,6 +76,8 @@ def _write(video: Video, half: Path, ending: str, advance: Advance) -> int:
     folder.mkdir(parents=True)
     copied = 0
     for number, path in zip(video.numbers, video.images or (), strict=False):
+        if (size := image_size(path)) is not None and video.size not in (None, size):
+            raise InputError(unequal(path, size, video))
         made = _place(folder, number, ending)
         if path.suffix.lower().replace("jpeg", "jpg") == f".{ending}":
             with reading(path):

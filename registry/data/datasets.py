@@ -35,8 +35,8 @@ class Dataset:
     proxy: str | None = None  # digest of the painted frames that stand in for labels
 
     @property
-    def figure(self) -> str:
-        """The figure that counts here: `ap` with labels, `proxy_ap` without; the two are never mixed."""
+    def metric(self) -> str:
+        """The metric that counts here: `ap` with labels, `proxy_ap` without; the two are never mixed."""
         return "ap" if self.labels else "proxy_ap"
 
     @property
@@ -52,18 +52,18 @@ class Dataset:
         """Digest of what two runs must share to be compared: frames of both splits, and labels or their stand-in."""
         train = self.frames.train.digest if self.frames else ""
         judge = self.labels.digest if self.labels else self.proxy
-        return digest_of({"train": train, "test": self.test_digest, "figure": self.figure, "judge": judge})
+        return digest_of({"train": train, "test": self.test_digest, "figure": self.metric, "judge": judge})
 
     def experiment(self) -> str:
         """The MLflow experiment of this data set and protocol."""
-        return f"{self.name} {self.figure} {self.protocol()[:8]}"
+        return f"{self.name} {self.metric} {self.protocol()[:8]}"
 
     def tags(self) -> dict[str, str]:
         """What a run and a model version note of their data; `vad.labels` is `none` without labels."""
         first = self.labels.first_frame if self.labels else None
         return {
             "vad.data_name": self.name,
-            "vad.figure": self.figure,
+            "vad.figure": self.metric,
             "vad.data": self.place,
             "vad.labels": str(Path(self.labels.source).resolve()) if self.labels else NO_LABELS,
             **({} if first is None else {FIRST_FRAME: str(first)}),
@@ -131,7 +131,9 @@ def read_files(plan: Plan, index: FrameIndex) -> tuple[dict[str, Values], dict[s
         if stream.file is not None:
             path = Path(stream.file)
             if not os.path.isfile(path):  # False, too, for what can be no path
-                raise InputError(f"{plan.name}: streams.{name}.scores: there is no file {path}")
+                raise InputError(
+                    f"{plan.where('streams', name, 'scores')}: streams.{name}.scores: there is no file {path}"
+                )
             _, values[name] = read_scores(path, index)
             digests[name] = sha256(path)
     return values, digests

@@ -3,9 +3,11 @@
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter
 
 from registry.console import Bar, plural, table
 from registry.data.datasets import DEMO, labels_of
@@ -20,6 +22,7 @@ from vad.system.files import names_in, replacing
 _FEW = 8
 _MOST_ROWS = 100  # of a split
 _VERSION = 1  # of what is remembered of a data set
+_VIDEOS = TypeAdapter(tuple[VideoReport, ...])  # out of JSON
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,7 @@ def _looked_at(frames: FrameSet, folder: Path) -> Report:
     if all(digests):
         with suppress(OSError, ValueError, TypeError, KeyError):
             known = json.loads(path.read_text())
-            train, test = (SplitReport(s.name, tuple(map(_video, known[s.name]))) for s in splits)
+            train, test = (SplitReport(s.name, _VIDEOS.validate_python(known[s.name])) for s in splits)
             if [v.name for v in (*train.videos, *test.videos)] == [v.title for s in splits for v in s.videos]:
                 return Report(frames.name, frames.root, train, test, frames.notes, frames.faults)
     with Bar("inspect", len(frames.train) + len(frames.test)) as bar:
@@ -124,13 +127,6 @@ def _looked_at(frames: FrameSet, folder: Path) -> Report:
                 json.dumps({s.name: [asdict(v) for v in s.videos] for s in (report.train, report.test)})
             )
     return report
-
-
-def _video(known: dict[str, Any]) -> VideoReport:
-    """A video's report out of JSON."""
-    fields: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in known.items()}
-    made = VideoReport(**fields)
-    return replace(made, sizes=tuple((int(width), int(height)) for width, height in made.sizes))
 
 
 def _text(found: Inspection) -> list[str]:

@@ -16,10 +16,10 @@ from vad.inputs import Samples
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """A member to train: what an engine needs for it, and whom it tells how that goes.
+    """A member to train, and the callbacks that follow its training.
 
     The state after each epoch is in the file `resume` before `on_epoch` is called, and training resumes from
-    a state found there. `on_batch` is told samples and their loss; fewer than none where some are lost.
+    a state found there. `on_batch` gets the number of samples and their loss; a negative number takes back those of a lost worker.
     """
 
     member: Member
@@ -30,7 +30,7 @@ class Job:
     on_epoch: Callable[[Epoch], None]
 
     def hear(self, told: Told) -> None:
-        """Pass on what a worker told."""
+        """Call the callbacks with what a worker reported."""
         if told.samples:
             self.on_batch(told.samples, told.loss)
         if told.epoch is not None:
@@ -41,27 +41,27 @@ Outcomes = Generator[tuple[Job, Trained | Exception], None, None]
 
 
 class Lost(RuntimeError):
-    """The processes that were to train a member ended, again and again, before they got anywhere."""
+    """The worker processes of a member ended repeatedly, without one more epoch."""
 
 
 class Engine:
-    """Trains members, somewhere."""
+    """Trains members, on this machine or on others."""
 
     parallel: bool
     """Whether there is room for more than one at once."""
 
     def start(self) -> None:
-        """Get ready, if it is not yet. Raises InputError where what it needs cannot be reached."""
+        """Start, unless it is started already. Raises InputError where what it needs cannot be reached."""
 
     def train(self, jobs: Iterable[Job]) -> Outcomes:
         """Train, and yield each job with what came of it as soon as it is known.
 
-        A job is taken from `jobs` when there is use for it. When the iterator is closed, what is under way ends.
+        A job is taken from `jobs` when there is room for it. Closing the iterator stops all training.
         """
         raise NotImplementedError
 
     def close(self) -> None:
-        """Give back what `start` took."""
+        """Release what `start` acquired."""
 
 
 def open_engine(name: str, gpu_share: float | None, device: torch.device) -> Engine:

@@ -1,4 +1,4 @@
-"""What an entry's schema cannot see: faults in what sections say of one another, and in the options of a group's model."""
+"""Check what an entry's schema cannot: names that one section uses of another, and the options of a group's model."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -15,8 +15,8 @@ _COLUMNS = ("video", "frame", "label")
 def check(data: Mapping[str, Any]) -> Iterator[Problem]:
     """Yield the faults of an entry's plain values.
 
-    `data` is plain and may be wrong in other ways too, so that all faults of a file are reported at once: what is not of
-    the shape that a check needs is passed over, as the schema reports it.
+    All faults of a file are reported at once, so `data` may have faults that the schema reports: values of a wrong type
+    are skipped here.
     """
     groups, streams, variants = (_mapping(data.get(section)) for section in ("members", "streams", "variants"))
     for name, group in groups.items():
@@ -65,7 +65,7 @@ def _check_model(group: Mapping[str, Any], key: Key) -> Iterator[Problem]:
 
 
 def _check_members(stream: Mapping[str, Any], groups: Mapping[str, Any], key: Key) -> Iterator[Problem]:
-    """The members that a stream names must be there, each once, and several must be combined."""
+    """Check that the members of a stream exist, each once, and that several are combined."""
     named, wanted = list(_names(stream.get("members"))), stream.get("seeds")
     count, countable = 0, True
     for name in named:
@@ -98,7 +98,7 @@ def _check_members(stream: Mapping[str, Any], groups: Mapping[str, Any], key: Ke
 
 
 def _check_score(stream: Mapping[str, Any], used: list[str], key: Key) -> Iterator[Problem]:
-    """An error is of networks, and a map must be one that the detectors have."""
+    """Check that only networks are scored by an `error`, and that the detectors have the `map`."""
     for model in dict.fromkeys(used):
         kind = detector_class(model)
         if stream.get("error") is not None and not kind.has_errors:
@@ -112,7 +112,7 @@ def _check_score(stream: Mapping[str, Any], used: list[str], key: Key) -> Iterat
 
 
 def _group(name: str, groups: Mapping[str, Any]) -> str:
-    """The group of a single member (`group-seed`) that exists; any other name as it is."""
+    """Return the group of a member that is called `group-seed`; any other name as it is."""
     group, _, seed = name.rpartition("-")
     seeds = _mapping(groups.get(group)).get("seeds")
     return group if isinstance(seeds, list) and seed in {str(known) for known in seeds} else name

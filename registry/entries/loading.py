@@ -2,7 +2,7 @@
 
 import copy
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ class Loaded:
     source: str
     profile: str
     overrides: tuple[str, ...]
+    where: Callable[..., str]  # file and line of a key, given part by part
 
 
 def experiments_folder() -> Path:
@@ -116,8 +117,9 @@ def load_entry(experiment: str, profile: str = "full", overrides: Sequence[str] 
     problems = [*document.problems, *check(data)]
     if isinstance(name := data.get("name"), str) and name != path.stem:
         problems.append(Problem(("name",), f'is "{name}", but the file is {path.name}; they must agree'))
-    entry = validated(replace(document, data=data, problems=problems, settings=settings), Entry, _SECTIONS)
-    return Loaded(entry, path, path.read_text(encoding="utf-8"), profile, tuple(kept))
+    document = replace(document, data=data, problems=problems, settings=settings)
+    entry = validated(document, Entry, _SECTIONS)
+    return Loaded(entry, path, path.read_text(encoding="utf-8"), profile, tuple(kept), document.where)
 
 
 def _changed(document: dict[str, Any], profile: str, overrides: Sequence[str]) -> tuple[dict[str, Any], dict[Key, str]]:

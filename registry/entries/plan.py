@@ -1,6 +1,7 @@
 """An entry resolved: the members to have, the streams and variants to compute, every default filled in."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -25,6 +26,7 @@ from vad.user_code import place_of, told
 _USUAL_FRAME = (360, 640)
 # Held out of training where there are no labels or the entry wants none, so that anomalies can be painted into unseen frames.
 HOLDOUT_WITHOUT_LABELS = 0.1
+_NAMED = re.compile(r'(stream|variant) "([^"]+)"')  # with which the faults of a pipeline begin
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Plan:
     streams: dict[str, Stream]
     variants: dict[str, Variant]
     holdout: float
+    where: Callable[..., str]  # file and line of a key of the entry, given part by part
     repair: tuple[Named, ...] = ()
     choose: str = BEST
 
@@ -131,7 +134,7 @@ def make_plan(loaded: Loaded, labelled: bool, frame: tuple[int, int] = _USUAL_FR
     variants = {name: _variant(spec) for name, spec in entry.variants.items()}
     painted = members and (entry.choose == PROXY or not labelled)
     holdout = entry.holdout if entry.holdout != "auto" else HOLDOUT_WITHOUT_LABELS if painted else 0.0
-    return Plan(entry.name, members, streams, variants, float(holdout), tuple(entry.repair), entry.choose)
+    return Plan(entry.name, members, streams, variants, float(holdout), loaded.where, tuple(entry.repair), entry.choose)
 
 
 def _part(frame: tuple[int, int], region: tuple[float, ...] | None) -> tuple[int, int]:
@@ -150,7 +153,7 @@ def rehearse(plan: Plan, index: FrameIndex | None = None) -> dict[str, int]:
         try:
             parameters[group] = member.detector().try_out()
         except InputError as error:
-            raise InputError(f"{plan.name}: members.{group}: {error}") from None
+            raise InputError(f"{plan.where('members', group)}: members.{group}: {error}") from None
     if index is None:
         index = FrameIndex(np.repeat([1, 2], 80), np.tile(np.arange(80), 2))
     generator = np.random.default_rng(0)
@@ -163,11 +166,13 @@ def rehearse(plan: Plan, index: FrameIndex | None = None) -> dict[str, int]:
     try:
         run_pipeline(plan.streams, plan.variants, Scored(index, scores, files), Scored(index, scores))
     except (InputError, ValueError) as error:
-        raise InputError(f"{plan.name}: {error}") from None
+        named = _NAMED.match(str(error))
+        key = (f"{named[1]}s", named[2]) if named else ()
+        raise InputError(f"{plan.where(*key)}: {error}") from None
     except Exception as error:
         if not place_of(error):
             raise
-        raise InputError(f"{plan.name}: {told(error)}") from error
+        raise InputError(f"{plan.where()}: {told(error)}") from error
     return {name: parameters[member.group] for name, member in plan.members.items()}
 
 

@@ -45,6 +45,11 @@ class Document:
             key = key[:-1]
         return self.lines.get(key, 1)
 
+    def where(self, *key: str | int) -> str:
+        """Return file and line of a key, or the override that set it."""
+        override = next((text for other, text in self.settings.items() if key[: len(other)] == other), None)
+        return f"SET {override}" if override else f"{self.path}, line {self.line(key)}"
+
 
 class _Loader(yaml.SafeLoader):
     """Plain data only, read by the core of YAML 1.2: 1e-5 is a number, `yes`, `on` and 2024-01-01 are words."""
@@ -129,10 +134,9 @@ def _report(document: Document, problems: Sequence[Problem]) -> str:
     rows = []
     for problem in problems:
         name = ".".join(str(part) for part in problem.key) or "the file"
-        override = next((text for key, text in document.settings.items() if problem.key[: len(key)] == key), None)
-        line = document.line(problem.key)
-        where = f"SET {override}" if override else f"{document.path}, line {line}"
-        rows.append((0 if override else line, f"{where:.500}: {name:.100}: {problem.message:.500}"))
+        where = document.where(*problem.key)
+        line = 0 if where.startswith("SET ") else document.line(problem.key)
+        rows.append((line, f"{where:.500}: {name:.100}: {problem.message:.500}"))
     rows.sort(key=lambda row: row[0])
     count = f"{len(rows)} faults" if len(rows) > 1 else "1 fault"
     return "\n  ".join([f"{document.path} has {count}:", *(text for _, text in rows)])

@@ -61,7 +61,7 @@ def _claims(axes: Axes, journey: Journey) -> None:
     _lay_out(axes, [claim.claim for claim in claims], "claim", f"difference in AP on {journey.name}", "verdict")
     axes.axvline(0, color=INK, lw=1.2)
     for place, claim in enumerate(claims):
-        verdict, found = journey.judge(claim)
+        verdict, found = journey.verdict(claim)
         colour, marker = _VERDICTS[verdict]
         if found is not None:
             _mark(axes, place, found, colour, marker)
@@ -87,6 +87,6 @@ def _mark(axes: Axes, place: int, found: Measured | Difference, colour: str, mar
 
 
 def _say(axes: Axes, place: int, text: str, colour: str = INK, weight: str = "normal") -> None:
-    """A word or a figure to the right of a row."""
+    """A word or a number to the right of a row."""
     at = axes.get_yaxis_transform()
     axes.text(1.02, place, text, transform=at, va="center_baseline", color=colour, weight=weight, size=9)

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from textwrap import fill
 from typing import Any, get_args
@@ -34,7 +34,7 @@ class _Part:
 
 
 def as_text(journey: Journey) -> str:
-    """The tables of the reference with our figures, the claims with their verdicts, and what is still to be run."""
+    """The tables of the reference with our AP, the claims with their verdicts, and what is still to be run."""
     lines = []
     for part in _parts(journey):
         lines += ["", part.title, table(part.header, part.rows, part.right)]
@@ -61,6 +61,21 @@ def as_markdown(journey: Journey) -> str:
     return "\n".join(lines)
 
 
+def as_json(journey: Journey) -> dict[str, Any]:
+    """The same as plain values."""
+    (profile, overrides), about, reference = journey.settings, journey.about, journey.reference
+    rows = []
+    for title, row in ((one.title, row) for one in reference.tables for row in one.rows):
+        result, change = journey.results.get(row.variant), journey.difference(row.variant, reference.baseline)
+        found = {"measured": result and asdict(result.sampled.measured), "run_id": result and result.run_id}
+        rows.append({"table": title, **row.model_dump(), **found, "vs_baseline": change and asdict(change)})
+    decided = [(claim, *journey.verdict(claim)) for claim in reference.claims]
+    claims = [{**c.model_dump(), "verdict": verdict, "difference": d and asdict(d)} for c, verdict, d in decided]
+    data = {"data": journey.name, "frames": about.frames, "videos": about.videos, "prevalence": about.prevalence}
+    runs = {"profile": profile, "set": overrides, "reference": reference.source, "baseline": reference.baseline}
+    return {**data, **runs, "rows": rows, "claims": claims, "notes": journey.notes, "not_run": journey.missing}
+
+
 def write(journey: Journey, folder: Path) -> list[Path]:
     """Write the Markdown and the picture into a folder, each whole or not at all. Raises InputError if that fails."""
     from registry.journey.picture import draw
@@ -77,9 +92,9 @@ def _parts(journey: Journey) -> list[_Part]:
     for one in reference.tables:
         why = [f"{row.approach}: {row.why}" for row in one.rows if row.why]
         parts.append(_Part(one.title, _ROWS, [_row(journey, row) for row in one.rows], (0, 4), why))
-    judged = [(claim, *journey.judge(claim)) for claim in reference.claims]
-    rows = [[c.claim, verdict, _signed(found), f"{c.variant} - {c.than}"] for c, verdict, found in judged]
-    counts = Counter(verdict for _, verdict, _ in judged)
+    decided = [(claim, *journey.verdict(claim)) for claim in reference.claims]
+    rows = [[c.claim, verdict, _signed(found), f"{c.variant} - {c.than}"] for c, verdict, found in decided]
+    counts = Counter(verdict for _, verdict, _ in decided)
     verdicts = ", ".join(f"{verdict}: {counts[verdict]}" for verdict in get_args(Verdict))
     parts.append(_Part("Claims", _CLAIMS, rows, (), [verdicts, _RULE]))
     return parts
@@ -103,7 +118,7 @@ def _signed(found: Difference | None) -> str:
 
 
 def _about(journey: Journey) -> list[str]:
-    """What the figures are of."""
+    """What was measured."""
     profile, overrides = journey.settings
     about = journey.about
     lines = [
@@ -112,7 +127,7 @@ def _about(journey: Journey) -> list[str]:
         f"reference: {journey.reference.source}",
     ]
     if profile == "demo":
-        lines.append("Demo profile: these figures show that all works; they say nothing about real footage.")
+        lines.append("Demo profile: these numbers show that everything works; they say nothing about real footage.")
     if not about.has_interval:
         lines.append(f"Too few videos for an interval ({about.videos}), so no claim is decided.")
     return lines

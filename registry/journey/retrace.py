@@ -41,7 +41,7 @@ class Row(_Strict):
 
     @property
     def ends(self) -> list[float]:
-        """What the reference reports: no figure, one, or the ends of a range."""
+        """What the reference reports: no AP, one, or the ends of a range."""
         return self.ap if isinstance(self.ap, list) else [] if self.ap is None else [self.ap]
 
 
@@ -128,7 +128,7 @@ class Journey:
 
     @property
     def about(self) -> Measured:
-        """Any of the figures; frames, videos and prevalence are the same in all."""
+        """Any of the metrics; frames, videos and prevalence are the same in all."""
         return next(iter(self.results.values())).sampled.measured
 
     def measure(self, run: Found, table: ScoreTable, labels: NDArray[np.bool_], variants: Sequence[str]) -> None:
@@ -146,7 +146,7 @@ class Journey:
         one, two = self.results.get(variant), self.results.get(other)
         return difference(one.sampled, two.sampled) if one and two else None
 
-    def judge(self, claim: Claim) -> tuple[Verdict, Difference | None]:
+    def verdict(self, claim: Claim) -> tuple[Verdict, Difference | None]:
         """Return whether a claim holds, by the interval of the difference in AP between its two variants.
 
         "Better" holds where all of it lies above 0, and does not where none does; "no better" is the reverse.

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from registry.analysis.choose import LEAST, PARENT, all_runs, by_id
 from registry.console import table
@@ -101,13 +102,18 @@ def freed(places: Iterable[Path]) -> int:
     return sum(whole.values())
 
 
-def as_text(waste: Sequence[Waste]) -> str:
-    """What would go, how many of each kind, and how large; what frees most comes first."""
+def by_kind(waste: Sequence[Waste]) -> list[dict[str, Any]]:
+    """What would go, how many of each kind, and how many bytes; what frees most comes first."""
     kinds: dict[str, list[int]] = defaultdict(list)
     for item in waste:
         kinds[item.what].append(item.size)
-    by_size = sorted(kinds.items(), key=lambda kind: -sum(kind[1]))
-    rows = [[what, len(sizes), mending.megabytes(sum(sizes))] for what, sizes in by_size]
+    found = [{"what": what, "count": len(sizes), "bytes": sum(sizes)} for what, sizes in kinds.items()]
+    return sorted(found, key=lambda kind: -kind["bytes"])
+
+
+def as_text(waste: Sequence[Waste]) -> str:
+    """The same for a terminal."""
+    rows = [[kind["what"], kind["count"], mending.megabytes(kind["bytes"])] for kind in by_kind(waste)]
     return table(["what", "", "size"], rows, right=(1, 2))
 
 

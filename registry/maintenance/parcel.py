@@ -22,10 +22,10 @@ from vad.system.files import folder_beside, sha256, sweep
 
 FORMAT = 1
 _CONTENTS = "export.json"
-Count = Annotated[int, Field(ge=0, lt=2**63)]  # as large as a database takes
-# JSON knows no NaN.
+Count = Annotated[int, Field(ge=0, lt=2**63)]  # the largest that a database stores
+# JSON has no NaN.
 Value = Annotated[float, PlainSerializer(lambda value: value if math.isfinite(value) else str(value))]
-# What a finished run has, by kind; what a member has is named by its tags.
+# The files that a finished run must have, by its kind; the tags of a member name its own.
 _NEEDED = {"experiment": ("results.json", "entry.yaml", "resolved.yaml", "scores.csv"), "submission": ("sha256.txt",)}
 
 
@@ -58,7 +58,7 @@ class RunRecord:
         return f"run {self.run_id} ({self.name})"
 
     def needed(self) -> dict[str, str | None]:
-        """The artifacts without which it is of no use, with their SHA-256 where its tags tell."""
+        """Return the artifacts that it must have, with their SHA-256 where its tags record it."""
         if folder := self.tags.get("vad.checkpoint"):
             weights = f"{folder}/weights.safetensors"
             return {weights: self.tags.get("vad.weights_sha256"), f"{folder}/checkpoint.json": None}
@@ -122,7 +122,7 @@ def packing(folder: Path) -> Iterator[Path]:
 
 
 def seal(folder: Path, about: Mapping[str, Any]) -> tuple[int, int]:
-    """Write the contents, which make a folder an export; return the number of files and their size in bytes."""
+    """Write `export.json`, which completes an export; return the number of files and their size in bytes."""
     files = {name: {"sha256": sha256(path), "bytes": path.stat().st_size} for name, path in _files(folder).items()}
     made = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     _write(folder / _CONTENTS, {"format": FORMAT, **about, "made": made, "files": files})
@@ -150,7 +150,7 @@ def unpack(folder: Path) -> Parcel:
 
 
 def points(metrics: Iterable[Any]) -> list[Point]:
-    """MLflow's metrics as they are written down."""
+    """Return MLflow's metrics as an export has them."""
     return [Point(m.key, m.value, m.timestamp, m.step) for m in metrics]
 
 
@@ -166,7 +166,7 @@ def require(what: str, folder: Path, files: Mapping[str, str | None], location: 
 def _verify(folder: Path, recorded: Mapping[str, Mapping[str, Any]]) -> None:
     """Raise InputError for the first file that is not as recorded."""
     found = _files(folder)
-    # What a link leads to lies elsewhere, and is none of the sender's business.
+    # A link may lead out of the export.
     if links := [path for path in sorted(folder.rglob("*")) if path.is_symlink()]:
         raise InputError(f"{links[0]} is a link; an export has plain files and folders only; remove it")
     for name, about in sorted(recorded.items()):
@@ -179,7 +179,7 @@ def _verify(folder: Path, recorded: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def _files(folder: Path) -> dict[str, Path]:
-    """Every file by its name below the folder, but for the contents."""
+    """Return every file but `export.json`, by its path below the folder."""
     found = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
     found.pop(_CONTENTS, None)
     return found

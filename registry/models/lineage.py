@@ -137,11 +137,11 @@ class _Chain(Lineage):
         about = f"{run.run_id}, {run.status}, {run.when}", f"on {tags['vad.machine']}"
         self.add("run", *about, *checked, sound=not faults)
 
-        figure = run.tags.get("vad.figure", "ap")
-        value = run.metrics.get(f"{figure}.{variant}")
+        metric = run.tags.get("vad.figure", "ap")
+        value = run.metrics.get(f"{metric}.{variant}")
         definition = identity.get("plan", {}).get("variants", {}).get(variant)
         as_yaml = yaml.safe_dump(definition, default_flow_style=True, width=1000, sort_keys=False).strip()
-        measured = "" if value is None else f": {figure} {value:.4f}"
+        measured = "" if value is None else f": {metric} {value:.4f}"
         self.add("variant", f"{variant}{measured}", *([as_yaml] if definition else []))
 
         members = self._read(run, "results.json").get("members", {})

@@ -1,4 +1,4 @@
-"""A registered model by its own code, in a process of its own, used like an ensemble in this one."""
+"""Use a registered model like an ensemble of this process, though it runs with its own code in another one."""
 
 import json
 import subprocess
@@ -28,7 +28,7 @@ from vad.system.files import sha256
 
 
 def has_this_code(folder: Path) -> bool:
-    """Whether the code that lies with a model is this project's, file by file."""
+    """Whether the code that is stored with a model is this project's, file by file."""
     code = folder / "code" / "vad"
     theirs = {path.relative_to(code).as_posix(): sha256(path) for path in code.rglob("*.py")}
     return theirs == {name: sha256(path) for name, path in sources().items()}
@@ -79,7 +79,7 @@ class ModelProcess:
         normalization: Normalization = "stored",
         advance: Advance | None = None,
     ) -> Values:
-        """Score as `Ensemble.score` does; `device` is not heeded."""
+        """Score as `Ensemble.score` does; `device` is ignored."""
         return self._ask(frames, index, advance, normalization=normalization, member=None)
 
     def write_maps(self, member: str, frames: Frames, index: FrameIndex, path: Path, advance: Advance) -> Values:
@@ -101,7 +101,7 @@ class ModelProcess:
         return self._answer(advance)
 
     def _file(self, view: View, values: Frames) -> tuple[str, int, tuple[int, ...]]:
-        """Return path, offset and shape of frames on disk; those that are a part of a file are copied."""
+        """Return path, offset and shape of frames on disk; frames that are only a part of a file are copied."""
         if isinstance(values, np.memmap) and values.filename and values.flags.c_contiguous:
             path = Path(values.filename).resolve()
             if values.offset + values.nbytes == path.stat().st_size:

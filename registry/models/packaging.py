@@ -49,9 +49,9 @@ def log_model(
         _share_weights(model.artifact_location, ensemble)
     client.log_output(run_id, model_id)
     if run.data.params.get("best_variant") == tags["vad.variant"]:
-        # Models can be sorted by the run's figures. At the moment of the run's own, or it would have two points of each.
-        figures = [client.get_metric_history(run_id, key)[-1] for key in run.data.metrics]
-        client.log_points(run_id, figures, model_id)
+        # Models can be sorted by the run's metrics. At the moment of the run's own, or it would have two points of each.
+        metrics = [client.get_metric_history(run_id, key)[-1] for key in run.data.metrics]
+        client.log_points(run_id, metrics, model_id)
     client.finalize_logged_model(model_id, "READY")
     return model_id
 
@@ -94,10 +94,11 @@ def _save(folder: Path, model: Any, run_id: str, ensemble: "Ensemble", tags: Map
 
 
 def _signature() -> ModelSignature:
-    # Of any type: the server would cut 8.5 to 8 and drop what is not base64 before the model could name the row.
+    # Of any type: a video has a number or a name, and the server would cut 8.5 to 8 and drop what is not base64 before
+    # the model could name the row.
     return ModelSignature(
         Schema([ColSpec(AnyType(), name) for name in ("video", "frame", "image")]),
-        Schema([ColSpec(DataType.long, "video"), ColSpec(DataType.long, "frame"), ColSpec(DataType.double, "score")]),
+        Schema([ColSpec(AnyType(), "video"), ColSpec(DataType.long, "frame"), ColSpec(DataType.double, "score")]),
         ParamSchema([ParamSpec("normalization", DataType.string, "stored")]),
     )
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from registry.entries.yaml_reader import read_yaml, validated
 from registry.models.history import FOLLOWED, Action, Event
 from registry.models.versions import DECISION, PREVIOUS, PRODUCTION, Version, VersionMetric, Versions
-from registry.store.score_table import judged_table, same_judge
+from registry.store.score_table import labelled_table, same_labels
 from registry.store.tracking import Tracking
 from vad.errors import InputError
 from vad.measures.metrics import Difference, difference, sample
@@ -73,28 +73,28 @@ def decide(
     if incumbent.demo and not candidate.demo:
         return Decision(True, f"version {incumbent.version} is of the demo street, which is only for trying things out")
     by_hand = f"`vad promote {candidate.version}` makes version {candidate.version} production all the same"
-    if candidate.figure != incumbent.figure or (policy.same_data and candidate.protocol != incumbent.protocol):
+    if candidate.metric != incumbent.metric or (policy.same_data and candidate.protocol != incumbent.protocol):
         other = f"version {incumbent.version} was measured on other data or by another protocol"
         return Decision(False, f"{other}, so the two cannot be compared; {by_hand}")
     gain = candidate.value - incumbent.value
-    figures = f"{candidate.figure} {candidate.value:.4f} against {incumbent.value:.4f} of version {incumbent.version}"
+    values = f"{candidate.metric} {candidate.value:.4f} against {incumbent.value:.4f} of version {incumbent.version}"
     if gain <= 0:
-        return Decision(False, f"not better: {figures}")
+        return Decision(False, f"not better: {values}")
     if gain < policy.min_gain:
-        return Decision(False, f"better by {gain:.4f}, less than min_gain {policy.min_gain:g}: {figures}; {by_hand}")
+        return Decision(False, f"better by {gain:.4f}, less than min_gain {policy.min_gain:g}: {values}; {by_hand}")
     if not policy.confidence or candidate.protocol != incumbent.protocol:
-        return Decision(True, f"better: {figures}")
+        return Decision(True, f"better: {values}")
     if paired is not None and not paired.has_interval:
         few = f"{paired.videos} videos are too few to say how surely"
-        return Decision(False, f"better, but {few}: {figures}; {by_hand}")
+        return Decision(False, f"better, but {few}: {values}; {by_hand}")
     if paired is None:
         gone = f"scores of version {incumbent.version} are missing or altered, so the confidence cannot be computed"
         asked = f"(confidence {policy.confidence:g} is asked)"
-        return Decision(False, f"better, but {gone} {asked}: {figures}; {by_hand}")
+        return Decision(False, f"better, but {gone} {asked}: {values}; {by_hand}")
     surely = f"in {paired.better:.0%} of the draws of {paired.videos} videos the better one"
     if paired.better < policy.confidence:
-        return Decision(False, f"better, but {surely}, and {policy.confidence:.0%} is asked: {figures}; {by_hand}")
-    return Decision(True, f"better: {figures}; {surely}")
+        return Decision(False, f"better, but {surely}, and {policy.confidence:.0%} is asked: {values}; {by_hand}")
+    return Decision(True, f"better: {values}; {surely}")
 
 
 class Production:
@@ -210,9 +210,9 @@ class Production:
 
 
 def compare_scores(candidate: Version, incumbent: Version, tracking: Tracking, home: Path) -> Difference | None:
-    """Return the candidate's AP less the incumbent's, paired; None where they were judged otherwise or scores are gone."""
-    one, other = (judged_table(tracking, version.run_id, home) for version in (candidate, incumbent))
-    if one is None or other is None or not same_judge(one, other):
+    """Return the candidate's AP less the incumbent's, paired; None where they were measured by other labels or scores are gone."""
+    one, other = (labelled_table(tracking, version.run_id, home) for version in (candidate, incumbent))
+    if one is None or other is None or not same_labels(one, other):
         return None
     names = (version.tags.get("vad.variant", "") for version in (candidate, incumbent))
     scores = [table.variants.get(name) for table, name in zip((one, other), names, strict=True)]

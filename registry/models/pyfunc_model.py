@@ -18,7 +18,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from numpy.typing import NDArray
 
-from vad.data.frame_index import FrameIndex
+from vad.data.frame_index import FrameIndex, number_of
 from vad.errors import InputError
 from vad.frames.repaired import usable
 from vad.images.decode import decode_image
@@ -49,7 +49,7 @@ class EnsembleModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         self._turn = Lock()
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
-        """Score a table of video (whole number), frame (whole number) and image (JPEG or PNG, as bytes or base64).
+        """Score a table of video (whole number or name), frame (whole number) and image (JPEG or PNG, as bytes or base64).
 
         Returns video, frame, score in the order of the input; frames of a video are smoothed in the order of their numbers.
         Raises InputError that names the row for an image or a number that cannot be used, or a frame that is there twice.
@@ -67,10 +67,11 @@ class EnsembleModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         # A batch job may have an empty part; a request without a frame is a mistake.
         if table.empty and os.environ.get("_MLFLOW_IS_IN_SERVING_ENVIRONMENT"):
             raise InputError("there are no rows; send at least one frame")
-        video, frame = _numbers(table["video"]), _numbers(table["frame"])
+        video = [_video(row, value) for row, value in enumerate(table["video"].tolist())]
+        frame = [_number(row, "frame", value) for row, value in enumerate(table["frame"].tolist())]
         scores = np.empty(len(table))
         if len(table):
-            index, order = FrameIndex.sorted(video.tolist(), frame.tolist())
+            index, order = FrameIndex.named([str(name) for name in video], frame)
             repeated = np.flatnonzero((np.diff(index.video) == 0) & (np.diff(index.frame) == 0))
             if len(repeated):
                 raise InputError(f"row {order[repeated[0] + 1]}: frame {index.ids[repeated[0]]} is there twice")
@@ -86,7 +87,7 @@ class EnsembleModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         views = self.ensemble.views()
 
         def see(row: int, video: int, frame: int) -> list[tuple[NDArray[np.uint8], list[float]]]:
-            where = f"row {row} (video {video}, frame {frame})"
+            where = f"row {row} (video {index.title(video)}, frame {frame})"
             return look(decode_image(_encoded(images[row], where), where), views)
 
         rows = list(self._pool.map(see, order.tolist(), index.video.tolist(), index.frame.tolist()))
@@ -95,15 +96,25 @@ class EnsembleModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         return frames, usable(index, evidence, self.ensemble.repairs)
 
 
-def _numbers(column: "pd.Series[Any]") -> NDArray[np.int64]:
-    """Return video or frame numbers. Whole floats are taken: a column with one gap in it has nothing else."""
-    values = column.tolist()
-    for row, value in enumerate(values):
-        number = isinstance(value, Real) and not isinstance(value, bool)
-        if not number or not 0 <= value <= _LARGEST or value % 1:
-            range_ = f"a whole number from 0 to {_LARGEST:,}"
-            raise InputError(f"row {row}: {column.name} is {value!r:.40}, but must be {range_}")
-    return np.asarray(values, np.int64)
+def _video(row: int, value: Any) -> int | str:
+    """Return a video's number, which may be written as text (`08`), or its name."""
+    if not isinstance(value, str):
+        return _number(row, "video", value)
+    number = number_of(value)
+    if number is None and not (value.strip() and value.isprintable()):
+        raise InputError(
+            f"row {row}: video is {value!r:.40}, but must be a whole number or a name in printable letters"
+        )
+    return value if number is None else number
+
+
+def _number(row: int, column: str, value: Any) -> int:
+    """Return a whole number. Whole floats are taken: a column with one gap in it has nothing else."""
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    if not number or not 0 <= value <= _LARGEST or value % 1:
+        range_ = f"a whole number from 0 to {_LARGEST:,}"
+        raise InputError(f"row {row}: {column} is {value!r:.40}, but must be {range_}")
+    return int(value)
 
 
 def _encoded(image: Any, where: str) -> bytes:

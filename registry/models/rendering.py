@@ -1,4 +1,4 @@
-"""One test video as a registered model sees it: its frames with the anomaly map burnt in, its scores below them."""
+"""Render a test video as a registered model sees it: its frames under the heat map, its scores below them."""
 
 import tempfile
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ from vad.frames.store import Advance, SplitSource
 from vad.images.decode import Image
 from vad.scoring.render import Scene, write_movie
 
-# In this share of the frames no cell is beyond the hottest colour: one outlier must not make all others pale.
+# The hottest colour is this quantile of the frames' largest values, so that one outlier does not make all others pale.
 _WITHIN = 0.95
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from subprocess import DEVNULL
 
-from registry.console import Bar, plural, say
-from registry.data.datasets import DEMO, Dataset, first_frame_of, open_frames_of
+from registry.console import Bar, plural, rank_nothing, say
+from registry.data.datasets import DEMO, NO_LABELS, Dataset, first_frame_of, open_frames_of
 from registry.models.versions import PRODUCTION, Version, Versions
 from registry.provenance import provenance
 from registry.store.tracking import Tracking
@@ -67,9 +67,8 @@ def submit(request: Request, normalization: Normalization, home: Path) -> Submis
     with Bar(f"score, {plural(members, 'member')}", len(test) * members) as bar:
         scores = ensemble.score(frames, index, device, normalization, bar.advance)
     write_scores(path, dataset.index, scores, sample)
-    if len(scores) > 1 and scores.min() == scores.max():
-        nothing = f"all {len(scores):,} scores are {scores[0]:g}, so they rank nothing"
-        say(f"  note: {nothing}; is this model made for such frames?")
+    if flat := rank_nothing(scores):
+        say(f"  note: {flat}; is this model made for such frames?")
     digest = sha256(path)
     measured = measure(scores, dataset.labels.values, dataset.index) if dataset.labels else None
     tags = {"vad.version": version.number, "vad.sha256": digest, "vad.file": str(path.resolve())}
@@ -82,7 +81,7 @@ def submit(request: Request, normalization: Normalization, home: Path) -> Submis
 def model_and_data(request: Request, versions: Versions, home: Path) -> tuple[Version, Dataset]:
     """Return the version that is asked for and the data to score, by default those that it was made on. Raises InputError."""
     if request.model == BEST:
-        dataset = open_frames_of(request.data, None, home, request.first_frame)
+        dataset = _open(request, home)
         best = versions.best_on(dataset.test_digest, dataset.protocol())
         if best is None:
             none = f"no registered version was made on {dataset.place}"
@@ -93,7 +92,7 @@ def model_and_data(request: Request, versions: Versions, home: Path) -> tuple[Ve
     tags = version.tags
     place, labels = tags.get("vad.data", ""), tags.get("vad.labels", "none")
     if request.data is not None and Path(request.data).resolve() != Path(place):  # else with the run's labels
-        return version, open_frames_of(request.data, None, home, request.first_frame)
+        return version, _open(request, home)
     if tags.get("vad.data_name") == DEMO:
         return version, open_frames_of(None, None, home)
     if not place or not Path(place).exists():
@@ -101,6 +100,16 @@ def model_and_data(request: Request, versions: Versions, home: Path) -> tuple[Ve
         raise InputError(f"{made_on} is not here; give DATA=folder")
     first_frame = first_frame_of(tags) if request.first_frame is None else request.first_frame
     return version, open_frames_of(place, labels if Path(labels).exists() else "none", home, first_frame)
+
+
+def _open(request: Request, home: Path) -> Dataset:
+    """Return the data with the labels that lie there; only AP needs them, so labels that cannot be used are left out."""
+    try:
+        return open_frames_of(request.data, None, home, request.first_frame)
+    except InputError as error:
+        dataset = open_frames_of(request.data, NO_LABELS, home)  # raises what is wrong with frames
+        say(f"  note: scored without labels, so there is no AP: {error}")
+        return dataset
 
 
 def require_data_of(version: Version, model: str, dataset: Dataset, versions: Versions) -> list[str]:

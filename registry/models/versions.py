@@ -33,7 +33,7 @@ class VersionMetric:
     """A version's metric, by which it is promoted."""
 
     version: str
-    figure: str  # `ap` or `proxy_ap`
+    metric: str  # `ap` or `proxy_ap`
     value: float
     protocol: str  # on which frames and labels
     demo: bool = False  # whether on the demo street
@@ -66,8 +66,8 @@ class Version:
         return tags.items() <= self.tags.items()
 
     def metric(self) -> VersionMetric:
-        figure, value, protocol = (self.tags[f"vad.{key}"] for key in ("figure", "value", "protocol"))
-        return VersionMetric(self.number, figure, float(value), protocol, self.tags.get("vad.data_name") == DEMO)
+        metric, value, protocol = (self.tags[f"vad.{key}"] for key in ("figure", "value", "protocol"))
+        return VersionMetric(self.number, metric, float(value), protocol, self.tags.get("vad.data_name") == DEMO)
 
 
 class Versions:
@@ -102,7 +102,7 @@ class Versions:
         return [version for version in self.all() if version.has(same) and self.complete(version)]
 
     def nominate(self, version: Version) -> None:
-        """Make the best version of the same figure and protocol candidate; of equals the older one."""
+        """Make the best version of the same metric and protocol candidate; of equals the older one."""
         same = {key: version.tags[key] for key in _COMPARED}
         rivals = [v for v in self.all() if v.has(same)]
         best = next(v for v in _best_first(rivals) if v.number == version.number or self.whole(v))
@@ -248,7 +248,7 @@ def _version(found: Any) -> Version:
 
 
 def _best_first(versions: list[Version]) -> list[Version]:
-    """Sort versions of one figure and protocol, of equals the older one first."""
+    """Sort versions of one metric and protocol, of equals the older one first."""
     return sorted(versions, key=lambda version: (-version.metric().value, int(version.number)))
 
 
@@ -264,7 +264,7 @@ _SHOWN = ("reference_ap", "variant", "entry", "data_name", "profile")
 
 
 def tags_of_version(facts: Mapping[str, str]) -> dict[str, str]:
-    """Return the tags of a new version: the figures and names that a person looks for, then all facts in one."""
+    """Return the tags of a new version: the metrics and names that a person looks for, then all facts in one."""
     interval = facts.get("vad.interval", "").replace(" to ", ", ")
     shown = {facts.get("vad.figure", "ap"): f"{float(facts['vad.value']):.4f} [{interval}]"}
     shown |= {key.removesuffix("_name"): facts.get(f"vad.{key}", "") for key in _SHOWN}

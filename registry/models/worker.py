@@ -1,6 +1,6 @@
-"""A registered model by its own code, in a process of its own that answers requests of `loaded.ModelProcess`.
+"""Run a registered model with the code that it was registered with, in a separate process that answers `loaded.ModelProcess`.
 
-It imports the `vad` that lies with the model, and nothing of `registry`. Messages are JSON and arrays are files: no pickles.
+It imports the `vad` that is stored with the model, and nothing of `registry`. Messages are JSON and arrays are files: no pickles.
 """
 
 import importlib
@@ -25,14 +25,14 @@ Advance = Callable[[int], object]
 
 
 def write_maps(model: Any, name: str, frames: Array, index: Any, path: Path, advance: Advance) -> Array:
-    """Write the anomaly map that a member gives each frame, (N, h, w) float16 as .npy: those of a long video need much memory.
+    """Write a member's anomaly map of each frame, float16 (N, h, w), as .npy: the maps of a long video would fill the memory.
 
     `frames` are in the view of the member. Returns the largest value of each frame, (N,) float64, NaN where the member has no map.
     """
     available = _named("available", "vad.system.threads", "vad.threads") or os.cpu_count
     look = _maps(model, name, frames, index)
     peaks, file = np.full(len(index), np.nan), None
-    # A frame at a time is work for one core.
+    # One frame keeps only one core busy.
     with ThreadPoolExecutor(available() or 1) as pool:
         for position, found in enumerate(pool.map(look, range(len(index)))):
             if found is not None:
@@ -44,11 +44,11 @@ def write_maps(model: Any, name: str, frames: Array, index: Any, path: Path, adv
 
 
 def _maps(model: Any, name: str, frames: Array, index: Any) -> Callable[[int], Array | None]:
-    """Return a function from a frame to its map, (h, w), or None, by whichever code the model brought."""
+    """Return a function from a frame to its map, (h, w), or None, whatever version the model's code is."""
     ensemble = model.ensemble
     if hasattr(ensemble, "explain"):
         explain = ensemble.explain(name, frames, index, model.device)
-    else:  # of before there were detectors
+    else:  # a model from before there were detectors
         member = ensemble.members[name]
         samples = member.kind_of_input().samples(frames, index, model.device)
         error_maps = _named("error_maps", "vad.scoring.frame_scores", "vad.scoring")
@@ -62,7 +62,7 @@ def _maps(model: Any, name: str, frames: Array, index: Any) -> Callable[[int], A
 
 
 def _named(name: str, *modules: str) -> Any:
-    """A name of the model's `vad`, from the first of the modules that has it: versions differ in where it stands."""
+    """Import a name of the model's `vad` from the first of these modules that has it: it moved between versions."""
     for module in modules:
         with suppress(ImportError, AttributeError):
             return getattr(importlib.import_module(module), name)

@@ -1,1 +1,1 @@
-"""A run from entry and data to figures, pictures and a registered version."""
+"""A run from entry and data to metrics, pictures and a registered version."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-from registry.console import say
+from registry.console import plural, say
 from registry.data.datasets import Dataset, open_frames_of, open_scores_of, read_files
 from registry.entries.entry import PROXY
 from registry.entries.loading import Loaded, default_profile, load_entry
@@ -20,6 +20,7 @@ from vad.images.view import View
 from vad.repair import FittedRepair
 
 PROXY_SEED = 20260101
+_LEAST_HELD_OUT = 2  # one to paint an anomaly into, and one without
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ class RunContext:
     `targets` are the frames that every member scores: the test frames and, where these have no labels or the entry chooses without
     them, held-out frames with painted anomalies, `painted` their labels.
     `normal` are train frames that fitted members look at once more where scores are calibrated: those held out, else all.
-    `judge` are the labels that figures are of: those of the test frames, else `painted`. `files` are the scores of streams that read a file, `file_digests` those
+    `labels` are those that metrics are of: those of the test frames, else `painted`. `files` are the scores of streams that read a file, `file_digests` those
     files' SHA-256. `force_mark` is the id of the forced command, which reruns everything.
     """
 
@@ -100,7 +101,7 @@ class RunContext:
     train: Subset | None
     normal: Subset | None
     targets: tuple[Subset, ...]
-    judge: Labels | None
+    labels: Labels | None
     painted: Labels | None
     files: dict[str, Values]
     file_digests: dict[str, str]
@@ -112,13 +113,13 @@ class RunContext:
         return self.train.digest if self.train else ""
 
     @property
-    def judged(self) -> Subset:
-        """The target that figures are of: the test frames, or the painted ones where the test has no labels."""
-        return self.targets[self.judged_at]
+    def labelled(self) -> Subset:
+        """The target that metrics are of: the test frames, or the painted ones where the test has no labels."""
+        return self.targets[self.labelled_at]
 
     @property
-    def judged_at(self) -> int:
-        """The place of `judged` among the targets."""
+    def labelled_at(self) -> int:
+        """The place of `labelled` among the targets."""
         return 0 if self.data.labels else len(self.targets) - 1
 
     @property
@@ -186,8 +187,8 @@ def prepare(request: Request, data: Dataset | None = None) -> RunContext:
     _require_samples(plan, train.index)
     subset = Subset("train", train.index, source)
     normal = subset if held is None else Subset("held-out", held.index, SplitSource(held))
-    judge = data.labels or painted
-    return RunContext(request, loaded, plan, data, subset, normal, tuple(targets), judge, painted, files, file_digests)
+    labels = data.labels or painted
+    return RunContext(request, loaded, plan, data, subset, normal, tuple(targets), labels, painted, files, file_digests)
 
 
 def _hold_out(plan: Plan, split: Split) -> tuple[Split, Split | None]:
@@ -196,10 +197,10 @@ def _hold_out(plan: Plan, split: Split) -> tuple[Split, Split | None]:
         return split, None
     seen = {v.id: slice(0, len(v.numbers) - round(len(v.numbers) * plan.holdout)) for v in split.videos}
     held = split.slice({video: slice(part.stop, None) for video, part in seen.items()})
-    if not held.videos:
-        longest = max(len(video.numbers) for video in split.videos)
+    if (count := sum(len(video.numbers) for video in held.videos)) < _LEAST_HELD_OUT:
+        kept = f"{plan.holdout:g} of the train videos ({len(split):,} frames) is {plural(count, 'frame')}"
         raise InputError(
-            f"{plan.name}: holdout: {plan.holdout:g} of a train video of {longest} frames is no frame; choose a larger one"
+            f"{plan.where('holdout')}: holdout: {kept}, but at least {_LEAST_HELD_OUT} are needed; choose a larger one"
         )
     return split.slice(seen), held
 
@@ -211,13 +212,13 @@ def _require_samples(plan: Plan, index: FrameIndex) -> None:
         if not count:
             longest = max((span.stop - span.start for span in index.spans), default=0)
             raise InputError(
-                f"{plan.name}: members.{member.group}: input {member.input.name} finds no sample in the train videos, whose "
+                f"{plan.where('members', member.group)}: members.{member.group}: input {member.input.name} finds no sample in the train videos, whose "
                 f"longest has {longest} frames; it needs longer ones (with break_at_gaps, longer without a gap) or an input that looks at fewer"
             )
         try:
             member.detector().require_samples(count)
         except InputError as error:
-            raise InputError(f"{plan.name}: members.{member.group}.{error}") from None
+            raise InputError(f"{plan.where('members', member.group)}: members.{member.group}.{error}") from None
 
 
 def announce(context: RunContext) -> None:
@@ -226,7 +227,7 @@ def announce(context: RunContext) -> None:
     say(f"{context.plan.name} on {data.name} ({data.place}), profile {loaded.profile}")
     if loaded.profile != "full":
         say(
-            "  This profile shortens the training: use it to try things out; its figures say nothing about real footage."
+            "  This profile shortens the training: use it to try things out; its metrics say nothing about real footage."
         )
     say_settings(context)
     if context.train is not None:
@@ -243,4 +244,4 @@ def say_settings(context: RunContext) -> None:
 
 
 def told_labels(data: Dataset) -> str:
-    return f"labels from {data.labels.source}" if data.labels else "no labels: figures are proxies (see docs/data.md)"
+    return f"labels from {data.labels.source}" if data.labels else "no labels: metrics are proxies (see docs/data.md)"

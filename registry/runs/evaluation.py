@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from registry.console import Bar, detail, plural
+from registry.console import Bar, detail, plural, rank_nothing
 from registry.entries.entry import BEST, PROXY
 from registry.runs.context import RunContext, Subset
 from registry.runs.members import Members, TrainedMember
-from registry.runs.result import OVERVIEW, figure_name
+from registry.runs.result import OVERVIEW, metric_name
 from registry.runs.session import Session
 from vad.data.frame_index import Values
 from vad.measures.metrics import Measured, Sampled, chosen_again, difference, sample
@@ -25,12 +25,12 @@ from vad.scoring.reductions import FrameScore
 class Evaluation:
     """Every variant's scores of each target, and its AP with draws, None where there are no labels; the chosen variant first.
 
-    `judged` are the scores of `RunContext.judged`. `proxies` is each variant's AP on painted anomalies where the entry chooses by them.
+    `labelled` are the scores of `RunContext.labelled`. `proxies` is each variant's AP on painted anomalies where the entry chooses by them.
     """
 
     outcomes: Sequence[Outcome]
     sampled: dict[str, Sampled | None]
-    judged: Outcome
+    labelled: Outcome
     proxies: Mapping[str, float]
 
     @property
@@ -119,17 +119,17 @@ def fuse(context: RunContext, targets: Sequence[Scored], train: Scored | None) -
 def evaluate(context: RunContext, outcomes: Sequence[Outcome]) -> Evaluation:
     """Measure every variant that there are labels for, and put the chosen one first, then the others by AP."""
     sampled: dict[str, Sampled | None] = dict.fromkeys(context.plan.variants)
-    judged, choose = outcomes[context.judged_at], context.plan.choose
-    if context.judge is not None:
-        labels, index = context.judge.values, context.judged.index
-        sampled |= {name: sample(scores, labels, index) for name, scores in judged.variants.items()}
+    labelled, choose = outcomes[context.labelled_at], context.plan.choose
+    if context.labels is not None:
+        labels, index = context.labels.values, context.labelled.index
+        sampled |= {name: sample(scores, labels, index) for name, scores in labelled.variants.items()}
     proxies = _proxies(context, outcomes[-1]) if choose == PROXY else {}
     order = sorted(sampled, key=lambda name: -(found.measured.ap if (found := sampled[name]) else -1.0))
     order.sort(key=lambda name: -proxies.get(name, 0.0) if choose == PROXY else name != choose)
     found = {name: sampled[name] for name in order}
     if choose == BEST and (best := found[order[0]]):
         found[order[0]] = chosen_again(best, [one for one in found.values() if one])
-    return Evaluation(outcomes, found, judged, proxies)
+    return Evaluation(outcomes, found, labelled, proxies)
 
 
 def _proxies(context: RunContext, outcome: Outcome) -> dict[str, float]:
@@ -143,13 +143,15 @@ def _proxies(context: RunContext, outcome: Outcome) -> dict[str, float]:
 
 
 def findings(context: RunContext, evaluation: Evaluation, place: str) -> tuple[str, ...]:
-    """Return what a run whose files are at `place` shows, a sentence a line; nothing where there are no labels to judge by."""
-    best, judge = evaluation.best, context.judge
+    """Return what a run whose files are at `place` shows, a sentence a line; nothing where there are no labels."""
+    best, labels = evaluation.best, context.labels
+    if flat := rank_nothing(evaluation.test.variants[best]):
+        return (f"found  nothing: of {best} {flat}; does this experiment suit such frames?",)
     (first, second, *_) = (*evaluation.sampled.values(), None)
-    if first is None or judge is None:
+    if first is None or labels is None:
         return ()
     top = first.measured
-    figure, videos = f"{figure_name(context.data.figure)} {top.ap:.4f}", plural(top.videos, "video")
+    metric, videos = f"{metric_name(context.data.metric)} {top.ap:.4f}", plural(top.videos, "video")
     if not top.has_interval:
         chance = f"{videos} give{'s' if top.videos == 1 else ''} no interval, so nothing shows whether that is better than chance ({top.prevalence:.4f})"
     elif top.low > top.prevalence:
@@ -162,7 +164,7 @@ def findings(context: RunContext, evaluation: Evaluation, place: str) -> tuple[s
     chosen = {BEST: "is best with", PROXY: "is best on painted anomalies; it has"}.get(
         choose, "is the entry's choice; it has"
     )
-    lines = [f"found  {best} {chosen} {figure}: {chance}"]
+    lines = [f"found  {best} {chosen} {metric}: {chance}"]
     if second and top.has_interval:
         other, gain = list(evaluation.sampled)[1], difference(first, second)
         apart = "tell the two apart" if gain.low > 0 or gain.high < 0 else "do not tell the two apart"
@@ -171,9 +173,9 @@ def findings(context: RunContext, evaluation: Evaluation, place: str) -> tuple[s
         else:
             said = f"{other} is the best of the others: {-gain.ap:+z.4f} [{-gain.high:+z.4f}, {-gain.low:+z.4f}]"
         lines.append(f"       {said}: {videos} {apart}")
-    values, index = evaluation.judged.variants[best], context.judged.index
-    alarm = int(np.argmax(np.where(judge.values, -np.inf, values)))
-    miss = int(np.argmin(np.where(judge.values, values, np.inf)))
+    values, index = evaluation.labelled.variants[best], context.labelled.index
+    alarm = int(np.argmax(np.where(labels.values, -np.inf, values)))
+    miss = int(np.argmin(np.where(labels.values, values, np.inf)))
     if values[miss] > values[alarm]:
         lines.append("worst  none: every anomalous frame scores above every normal one")
     else:
@@ -189,7 +191,7 @@ _WORST = 8
 def write_pictures(
     context: RunContext, evaluation: Evaluation, members: Members, session: Session, folder: Path
 ) -> None:
-    """Draw scores, figures and losses, and the frames that the best variant got most wrong."""
+    """Draw scores, metrics and losses, and the frames that the best variant got most wrong."""
     from registry import pictures
 
     folder.mkdir()
@@ -197,12 +199,12 @@ def write_pictures(
     labels = data.labels.values if data.labels else None
     pictures.timelines(folder / "timelines.png", data.index, scores, best, labels)
     measured = {name: m for name, m in evaluation.measured.items() if m is not None}
-    if context.judge is not None and measured:
-        judged, index = evaluation.judged.variants[best], context.judged.index
+    if context.labels is not None and measured:
+        values, index = evaluation.labelled.variants[best], context.labelled.index
         path = folder / "precision_recall.png"
-        pictures.precision_recall(path, judged, context.judge.values, index, measured[best])
+        pictures.precision_recall(path, values, context.labels.values, index, measured[best])
         reference = dict(context.loaded.entry.reference.variants)
-        pictures.variant_bars(folder / "variants.png", measured, best, reference, figure_name(data.figure))
+        pictures.variant_bars(folder / "variants.png", measured, best, reference, metric_name(data.metric))
     if curves := {name: member.epochs for name, member in members.items() if member.epochs}:
         kept = {name: members[name].epoch or 0 for name in curves}
         pictures.loss_curves(folder / "losses.png", curves, kept)

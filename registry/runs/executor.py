@@ -1,4 +1,4 @@
-"""The one executor: entry and data in; members, scores, figures, pictures and a registered model out."""
+"""The one executor: entry and data in; members, scores, metrics, pictures and a registered model out."""
 
 import time
 from collections.abc import Iterable, Sequence
@@ -55,8 +55,8 @@ def execute(context: RunContext, session: Session, say_time: bool = False) -> Re
             evaluation = evaluate(context, fuse(context, targets, normal))
             detail(f"{len(evaluation.sampled)} variants fused and measured")
             result = log_results(context, evaluation, trained, log, session)
-            log_members(context, trained, targets[context.judged_at].members, log, session)
-            detail("figures, scores and pictures logged")
+            log_members(context, trained, targets[context.labelled_at].members, log, session)
+            detail("metrics, scores and pictures logged")
             result = register(context, evaluation, trained, result, log, session)
             detail(result.registered)
             return result

@@ -11,7 +11,7 @@ from registry.entries.loading import all_experiments, experiments_folder
 from registry.runs.context import Request, RunContext, prepare, say_settings, told_labels
 from registry.runs.executor import decode, execute, finished
 from registry.runs.records import open_run
-from registry.runs.result import Result, figure_name
+from registry.runs.result import Result, metric_name
 from registry.runs.session import Session, open_session
 from registry.runs.training import MemberTraining, estimated_steps, train_all
 from registry.store.connection import explain
@@ -225,11 +225,11 @@ def as_text(ended: Sequence[Ended]) -> str:
             rows.append([*name, "failed", "", "", item.fault or ""])
             continue
         top = item.result.variants[item.result.best]
-        figures = [f"{top.ap:.4f}", interval(top)] if top else ["-", "-"]
-        rows.append([*name, item.result.best, *figures, "done already" if item.before else item.result.run_id[:8]])
-    figure = next((item.result.figure for item in ended if item.result), "ap")
-    header = ["experiment", *(["data"] if several else []), "best variant", figure_name(figure), "95 % interval", "run"]
-    text = table(header, rows, right=(header.index(figure_name(figure)),))
+        metrics = [f"{top.ap:.4f}", interval(top)] if top else ["-", "-"]
+        rows.append([*name, item.result.best, *metrics, "done already" if item.before else item.result.run_id[:8]])
+    metric = next((item.result.metric for item in ended if item.result), "ap")
+    header = ["experiment", *(["data"] if several else []), "best variant", metric_name(metric), "95 % interval", "run"]
+    text = table(header, rows, right=(header.index(metric_name(metric)),))
     if failed := sum(item.result is None for item in ended):
         experiments = plural(len(ended), "experiment")
         return f"{text}\n\n{failed} of {experiments} failed; the same command tries them again, the others are kept"
@@ -237,5 +237,5 @@ def as_text(ended: Sequence[Ended]) -> str:
         return text
     return (
         f"{text}\n\nnext   make leaderboard    every run, best first\n"
-        "       make journey        the reference's tables beside these figures (with the same DATA, LABELS, PROFILE, SET)"
+        "       make journey        the reference's tables beside these metrics (with the same DATA, LABELS, PROFILE, SET)"
     )

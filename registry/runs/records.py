@@ -1,4 +1,4 @@
-"""What a run leaves in MLflow: tags and parameters, figures and files, a logged model for each member, a registered version."""
+"""What a run leaves in MLflow: tags and parameters, metrics and files, a logged model for each member, a registered version."""
 
 import json
 import tempfile
@@ -47,11 +47,11 @@ def open_run(context: RunContext, session: Session) -> RunLog:
     tags = {
         "vad.protocol": data.protocol(),
         "vad.data": data.place,
-        "vad.figure": data.figure,
-        VIEW_TAG: saved_view(data.figure, time.time()),
+        "vad.figure": data.metric,
+        VIEW_TAG: saved_view(data.metric, time.time()),
         DESCRIPTION: (
             f"Video anomaly detection on `{data.name}`: {len(data.index):,} test frames. Runs here share frames and "
-            f"labels, so their `{data.figure}` may be compared. Sorted by it: Views, Leaderboard."
+            f"labels, so their `{data.metric}` may be compared. Sorted by it: Views, Leaderboard."
         ),
     }
     experiment = session.tracking.experiment(data.experiment(), tags)
@@ -82,7 +82,7 @@ def _tags(context: RunContext) -> dict[str, str]:
 def _chosen_by(context: RunContext) -> str:
     if context.plan.choose not in CHOICES:
         return "the entry, without any label"
-    if context.judge is None:
+    if context.labels is None:
         return "order in the entry"
     if context.plan.choose == BEST and context.data.labels:
         return "ap on the labelled test frames; its interval chooses again in each draw"
@@ -118,13 +118,13 @@ def _loss(loss: str | Weighted) -> str:
 
 
 def log_results(context: RunContext, evaluation: Evaluation, members: Members, log: RunLog, session: Session) -> Result:
-    """Log figures, scores, files and pictures."""
+    """Log metrics, scores, files and pictures."""
     entry, best = context.loaded.entry, evaluation.best
     result = Result(
         context.plan.name,
         context.data.name,
         context.loaded.profile,
-        context.data.figure,
+        context.data.metric,
         best,
         evaluation.measured,
         dict(entry.reference.variants),
@@ -139,7 +139,7 @@ def log_results(context: RunContext, evaluation: Evaluation, members: Members, l
         tags |= {"vad.reference_ap": f"{stated:.4f}", "vad.reference_of": of}
     tags["vad.transductive"] = "yes" if context.plan.variants[best].transductive(context.plan.streams) else "no"
     costs = _costs(members, session.tracking) | context.timing.metrics()
-    log.log(_figures(context, evaluation, stated, costs), {"best_variant": best}, tags)
+    log.log(_metrics(context, evaluation, stated, costs), {"best_variant": best}, tags)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         predictions = folder / f"predictions-{best}.csv"
@@ -150,18 +150,18 @@ def log_results(context: RunContext, evaluation: Evaluation, members: Members, l
     return result
 
 
-def _figures(
+def _metrics(
     context: RunContext, evaluation: Evaluation, reference: float | None, costs: dict[str, float]
 ) -> dict[str, float]:
-    """All figures of a run, in the order in which MLflow shows them."""
-    figure, top = context.data.figure, evaluation.measured[evaluation.best]
-    metrics = {figure: top.ap} if top else {}
-    metrics |= {f"{figure}_low": top.low, f"{figure}_high": top.high} if top and top.has_interval else {}
+    """All metrics of a run, in the order in which MLflow shows them."""
+    metric, top = context.data.metric, evaluation.measured[evaluation.best]
+    metrics = {metric: top.ap} if top else {}
+    metrics |= {f"{metric}_low": top.low, f"{metric}_high": top.high} if top and top.has_interval else {}
     metrics |= {} if reference is None else {"reference_ap": reference}
     if top:
-        metrics |= {"auc" if figure == "ap" else "proxy_auc": top.auc, "prevalence": top.prevalence}
-    metrics |= costs | {f"{figure}.{name}": m.ap for name, m in evaluation.measured.items() if m}
-    return metrics | ({} if figure == "proxy_ap" else _proxies(evaluation))
+        metrics |= {"auc" if metric == "ap" else "proxy_auc": top.auc, "prevalence": top.prevalence}
+    metrics |= costs | {f"{metric}.{name}": m.ap for name, m in evaluation.measured.items() if m}
+    return metrics | ({} if metric == "proxy_ap" else _proxies(evaluation))
 
 
 def _proxies(evaluation: Evaluation) -> dict[str, float]:
@@ -203,20 +203,20 @@ def _write_files(context: RunContext, evaluation: Evaluation, predictions: Path,
         write_findings(folder / "repairs.csv", context.data.index, context.repairs, evidence)
     labels = context.data.labels.values if context.data.labels else None
     write_table(folder / score_table.TEST, ScoreTable(context.data.index, labels, test))
-    if context.judge and not context.data.labels:
-        painted = ScoreTable(context.judged.index, context.judge.values, evaluation.judged.variants)
+    if context.labels and not context.data.labels:
+        painted = ScoreTable(context.labelled.index, context.labels.values, evaluation.labelled.variants)
         write_table(folder / score_table.PROXY, painted)
 
 
 def log_members(context: RunContext, members: Members, scores: MemberScores, log: RunLog, session: Session) -> None:
-    """Log a model for each member that was trained in this run's MLflow experiment, once, and its figures, once each.
+    """Log a model for each member that was trained in this run's MLflow experiment, once, and its metrics, once each.
 
-    A figure is the AP of one of its errors on the judged frames before any step, as in `ap_alone.max`.
+    A metric is the AP of one of its scores of the labelled frames before any step, as in `ap_alone.max`.
     """
     from sklearn.metrics import average_precision_score
 
-    tracking, judge = session.tracking, context.judge
-    if judge is None:
+    tracking, labels = session.tracking, context.labels
+    if labels is None:
         return
     for name, member in members.items():
         run = tracking.get(member.run_id)
@@ -224,16 +224,16 @@ def log_members(context: RunContext, members: Members, scores: MemberScores, log
             continue
         model = run.tags.get(_MODEL)
         known = tracking.model_metrics(model) if model else None
-        figures = {}
+        metrics = {}
         for error in context.plan.scores(name):
-            key = f"{context.data.figure}_alone.{error.label}"
+            key = f"{context.data.metric}_alone.{error.label}"
             values = scores[name, error]
             scored = np.isfinite(values)
-            if key not in (known or ()) and judge.values[scored].any():
-                figures[key] = float(average_precision_score(judge.values[scored], values[scored]))
-        if figures:
+            if key not in (known or ()) and labels.values[scored].any():
+                metrics[key] = float(average_precision_score(labels.values[scored], values[scored]))
+        if metrics:
             model = model if known is not None else _log_model(member, run, tracking)
-            tracking.reopen(run.run_id).log(figures, tags={_MODEL: model}, model=model)
+            tracking.reopen(run.run_id).log(metrics, tags={_MODEL: model}, model=model)
 
 
 _MODEL = "vad.logged_model"

@@ -30,7 +30,7 @@ class Result:
     entry: str
     data: str
     profile: str
-    figure: str
+    metric: str
     best: str
     variants: dict[str, Measured | None]
     reference: dict[str, float]
@@ -67,18 +67,18 @@ def as_text(result: Result) -> str:
     """A run's variants best first, where the run is, what was registered, and what to do next."""
     rows = []
     for variant, m in result.variants.items():
-        figures = [f"{m.ap:.4f}", interval(m), f"{m.auc:.4f}"] if m else ["-", "-", "-"]
+        metrics = [f"{m.ap:.4f}", interval(m), f"{m.auc:.4f}"] if m else ["-", "-", "-"]
         reference = f"{result.reference[variant]:.4f}" if variant in result.reference else "-"
-        rows.append(["*" if variant == result.best else "", variant, *figures, reference])
-    ap, auc = figure_name(result.figure), figure_name(result.figure, "AUC")
+        rows.append(["*" if variant == result.best else "", variant, *metrics, reference])
+    ap, auc = metric_name(result.metric), metric_name(result.metric, "AUC")
     parts = ["", table(["", "variant", ap, "95 % interval", auc, "reference AP"], rows, right=(2, 4, 5)), ""]
     if top := result.variants[result.best]:
         pooled = f"{plural(top.frames, 'frame')}, {plural(top.videos, 'video')}"
         parts.append(f"prevalence {top.prevalence:.4f} (the AP of random scores), {pooled}")
-    if result.figure == "proxy_ap":
+    if result.metric == "proxy_ap":
         parts.append("No labels: proxy AP is measured on painted anomalies and is not the AP of the test frames.")
     if result.profile == "demo":
-        parts.append("Demo profile: these figures show that all works; they say nothing about real footage.")
+        parts.append("Demo profile: these numbers show that everything works; they say nothing about real footage.")
     parts += ["", *result.findings] if result.findings else []
     parts += [
         "",
@@ -93,9 +93,9 @@ def as_text(result: Result) -> str:
     return "\n".join(parts)
 
 
-def figure_name(figure: str, name: str = "AP") -> str:
-    """A figure as people write it."""
-    return name if figure == "ap" else f"proxy {name}"
+def metric_name(metric: str, name: str = "AP") -> str:
+    """A metric as people write it."""
+    return name if metric == "ap" else f"proxy {name}"
 
 
 def describe(entry: Entry, result: Result | None, log: RunLog, trained: bool = True) -> str:
@@ -105,7 +105,7 @@ def describe(entry: Entry, result: Result | None, log: RunLog, trained: bool = T
         # MLflow's UI folds a description after a few lines, and the table with it.
         others = ", ".join(f"`{name}` {m.ap:.4f}" for name, m in [*result.variants.items()][1:3] if m)
         then = f"; then {others}" if others else ""
-        lines += [f"**Result.** `{result.best}`: {figure_name(result.figure)} {_with_interval(top)}{then}", ""]
+        lines += [f"**Result.** `{result.best}`: {metric_name(result.metric)} {_with_interval(top)}{then}", ""]
     lines += [f"**Hypothesis.** {entry.hypothesis}", ""]
     if entry.reference.ap is not None:
         lines += [f"**Reference.** {entry.reference.ap:.4f} AP ({entry.reference.source or 'source not named'})", ""]
@@ -120,8 +120,8 @@ def describe(entry: Entry, result: Result | None, log: RunLog, trained: bool = T
 def describe_version(entry: Entry, result: Result, variant: str, value: Measured, log: RunLog) -> str:
     """A model version's description as Markdown: what it is, how good, and the picture of its run."""
     # The table of versions shows the beginning as it is written.
-    figure = f"{figure_name(result.figure)} {_with_interval(value)}"
-    lines = [f"{variant} of {result.entry} on {result.data}: {figure}", ""]
+    metric = f"{metric_name(result.metric)} {_with_interval(value)}"
+    lines = [f"{variant} of {result.entry} on {result.data}: {metric}", ""]
     if reference := reference_text(entry, variant, " AP"):
         lines += [f"Reference: {reference}, on the competition's data", ""]
     if result.profile != "full":
@@ -155,7 +155,7 @@ def _variants(result: Result) -> list[str]:
         for name, m in result.variants.items()
         if m is not None
     ]
-    head = [f"| variant | {figure_name(result.figure)} | 95 % interval | reference |", "|---|---|---|---|"]
+    head = [f"| variant | {metric_name(result.metric)} | 95 % interval | reference |", "|---|---|---|---|"]
     return [*head, *rows, ""] if rows else []
 
 

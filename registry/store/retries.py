@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from contextvars import ContextVar
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -167,30 +168,29 @@ class RetryingClient:
         for start in range(0, len(values), PAGE):
             self.log_batch(run_id, metrics=values[start : start + PAGE])
 
-    def _lost(self, search: str, *given: Any, matching: Callable[[Any], bool]) -> Callable[[], Any]:
-        """Return a function that finds what an attempt made whose answer was lost."""
-        return lambda: next(filter(matching, getattr(self._client, search)(*given)), None)
+    def _once(self, call: Callable[[], Any], search: str, *query: Any, known: Callable[[Any], bool]) -> Any:
+        """Make something, once: where an answer was lost, what the attempt made is searched, and `known` tells it."""
+        return self._retries(call, lambda: next(filter(known, getattr(self._client, search)(*query)), None))
 
     def create_run(self, experiment_id: str, started: int | None, tags: dict[str, str], name: str) -> Any:
         """Make a run, once: a lost one is known by its moment and its tags."""
         moment = started or int(time.time() * 1000)
         tags = {stored(name): value for name, value in tags.items()}
         query = [experiment_id], f"attributes.start_time = {moment}"
-        lost = self._lost("search_runs", *query, matching=lambda run: tags.items() <= run.data.tags.items())
-        return _named(self._retries(lambda: self._client.create_run(experiment_id, moment, tags, name), lost))
+        make = partial(self._client.create_run, experiment_id, moment, tags, name)
+        return _named(self._once(make, "search_runs", *query, known=lambda run: tags.items() <= run.data.tags.items()))
 
     def create_logged_model(self, experiment_id: str, name: str, source_run_id: str, *more: Any, **named: Any) -> Any:
         """Make a logged model, once: a lost one is known by its run, and that nothing was done with it."""
         query = [experiment_id], f"{equals('source_run_id', source_run_id)} AND {equals('name', name)}"
-        lost = self._lost("search_logged_models", *query, matching=lambda model: model.status == "PENDING")
-        given = (experiment_id, name, source_run_id, *more)
-        return self._retries(lambda: self._client.create_logged_model(*given, **named), lost)
+        make = partial(self._client.create_logged_model, experiment_id, name, source_run_id, *more, **named)
+        return self._once(make, "search_logged_models", *query, known=lambda model: model.status == "PENDING")
 
     def create_model_version(self, name: str, source: str, *more: Any, **named: Any) -> Any:
         """Make a version, once: a lost one is known by the logged model that it is of."""
-        query, matching = equals("name", name), lambda version: version.source == source
-        lost = self._lost("search_model_versions", query, matching=matching)
-        return self._retries(lambda: self._client.create_model_version(name, source, *more, **named), lost)
+        make = partial(self._client.create_model_version, name, source, *more, **named)
+        query = equals("name", name)
+        return self._once(make, "search_model_versions", query, known=lambda version: version.source == source)
 
     def call_unless(self, code: str, name: str, *given: Any, **named: Any) -> bool:
         """Make a call of this name; return False where MLflow refuses it with this error code."""

@@ -1,4 +1,4 @@
-"""The scores of a run's variants, frame by frame, beside the labels that judged them: a table among its artifacts."""
+"""The scores of a run's variants, frame by frame, beside the labels that they are measured against: a table among its artifacts."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,14 +71,14 @@ def stored_table(tracking: Tracking, run_id: str, name: str, home: Path) -> Scor
         return None
 
 
-def judged_table(tracking: Tracking, run_id: str, home: Path) -> ScoreTable | None:
-    """Return the scores by which a run was judged, with labels; None where it has none, or they are gone."""
+def labelled_table(tracking: Tracking, run_id: str, home: Path) -> ScoreTable | None:
+    """Return the scores that a run was measured by, with labels; None where it has none, or they are gone."""
     tables = (stored_table(tracking, run_id, name, home) for name in (TEST, PROXY))
     return next((table for table in tables if table is not None and table.labels is not None), None)
 
 
-def same_judge(one: ScoreTable, other: ScoreTable) -> bool:
-    """Whether two tables hold the same frames under the same labels, so that their figures can be set side by side."""
+def same_labels(one: ScoreTable, other: ScoreTable) -> bool:
+    """Whether two tables hold the same frames under the same labels, so that their metrics can be set side by side."""
     if one.index != other.index or one.labels is None or other.labels is None:
         return False
     return bool(np.array_equal(one.labels, other.labels))

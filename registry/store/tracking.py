@@ -165,7 +165,7 @@ class Tracking:
         return self.client.create_logged_model(experiment_id, name, run_id, params=plain, model_type=model_type)
 
     def model_metrics(self, model_id: str) -> set[str] | None:
-        """Return the names of a logged model's figures; None where it was deleted."""
+        """Return the names of a logged model's metrics; None where it was deleted."""
         model = unless_absent(lambda: self.client.get_logged_model(model_id))
         return {metric.key for metric in model.metrics or ()} if model else None
 

@@ -50,10 +50,10 @@ def announce(links: dict[str, str], address: str, hint: str, browse: bool, say: 
             webbrowser.open(first)
 
 
-def saved_view(figure: str, made: float) -> str:
-    """Return the value of `TAG`; `figure` is `ap` or `proxy_ap`, `made` the time in seconds since 1970."""
-    auc = "auc" if figure == "ap" else "proxy_auc"
-    metrics = [figure, f"{figure}_low", f"{figure}_high", "reference_ap", "board_public", auc]
+def saved_view(metric: str, made: float) -> str:
+    """Return the value of `TAG`; `metric` is `ap` or `proxy_ap`, `made` the time in seconds since 1970."""
+    auc = "auc" if metric == "ap" else "proxy_auc"
+    metrics = [metric, f"{metric}_low", f"{metric}_high", "reference_ap", "board_public", auc]
     costs = ["members_seconds", "frames_per_second", "megabytes"]
     params = ["best_variant", "profile", "model", "input", "sizes", "members", "loss", "epochs"]
     chosen = [
@@ -62,7 +62,7 @@ def saved_view(figure: str, made: float) -> str:
         *(f"metrics.`{key}`" for key in costs),
         "attributes.`Models`",
     ]
-    return _view("experiment", figure, chosen, {"params.`best_variant`": 150}, made)
+    return _view("experiment", metric, chosen, {"params.`best_variant`": 150}, made)
 
 
 def suite_view(metrics: Sequence[str], made: float) -> str:

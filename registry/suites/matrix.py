@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from registry.store.score_table import ScoreTable, same_judge
+from registry.store.score_table import ScoreTable, same_labels
 from registry.suites.cells import Cell, Cells
 from vad.data.frame_index import Flags, Values
 from vad.errors import InputError
@@ -129,7 +129,7 @@ def _judge(column: Column, found: Sequence[Cell]) -> _Judge | None:
     first, table = filled[0]
     assert table.labels is not None
     for cell, scores in filled:
-        if not same_judge(table, scores):
+        if not same_labels(table, scores):
             runs = f"runs {first.run_id[:8]} and {cell.run_id[:8]} were judged by other frames or labels"
             raise InputError(f"{column.name}: {runs}, so their figures must not stand in one column; run both anew")
     return _Judge(table, table.labels, drawn_videos(table.labels, table.index) if column.has_interval else None)

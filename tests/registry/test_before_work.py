@@ -1,5 +1,6 @@
 """What is wrong is said before anything is trained, or a run is opened."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,14 @@ def test_a_wrong_policy_of_promotion(workspace):
 
 def test_a_holdout_that_rounds_to_no_frame(workspace):
     message = _refused_early(workspace, "--data", "data", "--labels", "none", "--set", "holdout=0.01")
-    assert "tiny: holdout: 0.01 of a train video of 10 frames is no frame; choose a larger one" in message
+    kept = "0.01 of the train videos (20 frames) is 0 frames, but at least 2 are needed; choose a larger one"
+    assert f"SET holdout=0.01: holdout: {kept}" in message
+
+
+def test_one_frame_held_out_is_too_few_to_paint_an_anomaly_into(workspace):
+    shutil.rmtree("data/Dataset/training_videos/02")
+    message = _refused_early(workspace, "--data", "data", "--labels", "none")
+    assert "tiny.yaml, line 2: holdout: 0.1 of the train videos (10 frames) is 1 frame, but at least 2" in message
 
 
 def test_a_policy_of_promotion_may_end_in_yml_and_two_stop(workspace):
@@ -36,7 +44,9 @@ def test_a_last_batch_on_which_a_network_cannot_train(workspace, edit, batch):
         f"large: {{model: conv_ae, size: 32, latent: 4, batch_size: {batch},",
     )
     message = _refused_early(workspace, "--data", "data")
-    assert f"tiny: members.large.batch_size: {batch} leaves one of 20 samples for the last batch" in message
+    assert (
+        f"tiny.yaml, line 7: members.large.batch_size: {batch} leaves one of 20 samples for the last batch" in message
+    )
 
 
 def test_a_share_of_a_gpu_without_ray(workspace):

@@ -111,7 +111,7 @@ def test_runs_on_other_frames_are_described_but_not_compared(blends):
     (blends.folder / "experiments" / "short.yaml").write_text(entry)
     blends.done("run", "short", "--labels", "short-labels.csv")
     text = blends.done("compare", "good", "short")
-    assert "they were judged on other frames or labels" in text
+    assert "they were measured on other frames or labels" in text
     assert "test frames differ" in text
 
 

@@ -5,6 +5,7 @@ import json
 import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -89,3 +90,12 @@ def test_what_is_there_stays_and_nothing_is_half_written(workspace, shanghai):
     assert [path.name for path in Path().iterdir() if "new" in path.name] == []
     Path("file").write_text("")
     assert "cannot write file/out" in workspace.refused("convert", "data", "file/out")
+
+
+def test_a_video_of_two_sizes_is_refused_as_vad_data_refuses_it(workspace):
+    first, other = (Path(f"data/Dataset/testing_videos/03/frame_{number:05d}.jpg") for number in (0, 4))
+    cv2.imwrite(str(other), cv2.resize(cv2.imread(str(other)), (32, 32)))
+    fault = f"{other} is 32 x 32, but {first} of the same video is 64 x 48; the frames of a video must have one size"
+    assert fault in workspace.refused("convert", "data", "out")
+    assert not Path("out").exists()
+    assert "video 3 has frames of 2 sizes (32 x 32, 64 x 48)" in workspace.vad("data", "data").output

@@ -33,7 +33,7 @@ def _per_video(**changed):
 
 
 BAD = {
-    "pickle": ("s.npy", _pickle, "s.npy: it holds Python objects (a pickle), which could run any code and is never loaded"),
+    "pickle": ("s.npy", _pickle, "s.npy is a Python pickle, which can run code when it is read, so it is not; save numbers: numpy.save(file, values)"),
     "too long": ("s.npy", _other_length, "s.npy is one list of 146 scores for 145 labelled frames of 4 videos; are the labels of another set?"),
     "one video too long": ("s.npz", _per_video(**{"2": np.ones(31)}), "s.npz has 31 scores of video 2, which has 30 labelled frames; are the labels of another set?"),
     "unknown video": ("s.npz", _per_video(**{"9": np.ones(3)}), "s.npz has a video '9', which has no labels; the labelled videos are 1, 2, 3, 4"),
@@ -43,7 +43,7 @@ BAD = {
     "matrix": ("s.npy", lambda f: np.save("s.npy", np.ones((5, 29))), "s.npy: s is an array of 5 x 29; give one score a frame, as (N,) or (1, N)"),
     "empty": ("s.npz", lambda f: np.savez("s.npz"), "s.npz holds no array"),
     "no zip": ("s.npz", lambda f: Path("s.npz").write_text("text"), "s.npz"),
-    "cut off": ("s.npy", lambda f: (np.save("s.npy", f.scores), Path("s.npy").write_bytes(Path("s.npy").read_bytes()[:-9])), "s.npy cannot be read as .npy"),
+    "cut off": ("s.npy", lambda f: (np.save("s.npy", f.scores), Path("s.npy").write_bytes(Path("s.npy").read_bytes()[:-9])), "s.npy is no file of arrays that can be read"),
     "text with a word": ("s.txt", lambda f: Path("s.txt").write_text("0.5\nhigh\n"), "s.txt, line 2: 'high' is no finite number; write one score a line"),
     "mat of two": ("s.mat", lambda f: savemat("s.mat", {"a": f.scores, "b": f.scores}), "s.mat must hold one variable, numbers or a cell for each video; it holds a, b"),
     "mat of nothing": ("s.mat", lambda f: Path("s.mat").write_text("text"), "s.mat is no MATLAB file (version 5 to 7) that can be read: its header is none; save it with -v7"),
@@ -60,6 +60,20 @@ def test_scores_that_do_not_fit_are_refused_by_file_video_and_fix(folder, case):
     before = set(Path().iterdir())
     assert message in refused(name, "--plot", "curves.png")
     assert set(Path().iterdir()) == before, "nothing is half written"
+
+
+@pytest.mark.parametrize("name", ["curves.jpg", "curves", "curves.png.svg"])
+def test_a_picture_that_is_no_png_is_refused_before_the_work(folder, name):
+    assert f"--plot {name}: pictures are written as PNG; name a file that ends with .png" in refused(
+        "p.csv", "--plot", name
+    )
+    assert not Path(name).exists()
+
+
+@pytest.mark.parametrize("option", ["--every", "--offset"])
+def test_frames_with_numbers_are_not_counted_again(folder, option):
+    said = "p.csv has the number of each frame, so --offset and --every do not apply; leave them out"
+    assert said in refused("p.csv", option, "2")
 
 
 def test_all_scored_frames_of_one_kind(folder):

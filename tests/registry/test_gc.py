@@ -1,5 +1,6 @@
 """`vad gc`: what goes, what stays, and that the disk has the bytes back."""
 
+import json
 import os
 import re
 import shutil
@@ -64,6 +65,21 @@ def test_nothing_goes_without_an_answer(trained):
     age(*frames)
     assert "nothing was removed" in trained.refused("gc")
     assert all(path.exists() for path in frames)
+
+
+def test_json_lists_and_removes_only_with_yes(trained):
+    frames = sorted(Path(".vad/frames").glob("*.npy"))
+    age(frames[0])
+    size = frames[0].stat().st_size
+    row = {"what": "decoded frames, not used for 30 days", "count": 1, "bytes": size}
+    for options in ((), ("--dry-run", "--yes")):
+        found = json.loads(trained.done("gc", "--json", *options))
+        assert row in found["waste"] and found["bytes"] == sum(kind["bytes"] for kind in found["waste"])
+        assert (found["removed"], found["stays"]) == (False, [])
+        assert frames[0].exists()
+    assert json.loads(trained.done("gc", "--json", "--yes"))["removed"] and not frames[0].exists()
+    stays = json.loads(trained.vad("gc", "--runs", "v1", "--json").stdout)["stays"]
+    assert stays == ["vad-ensemble/1 is candidate and production"]
 
 
 def test_what_is_named_without_runs_is_told(workspace):

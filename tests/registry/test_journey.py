@@ -1,5 +1,6 @@
 """The journey: the reference's tables beside finished runs, and which of its claims hold, by the intervals."""
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -132,6 +133,23 @@ def test_markdown_and_picture_say_the_same_and_are_named(street):
     assert Path("elsewhere/journey.png").read_bytes() == Path("journey/data/journey.png").read_bytes()
 
 
+def test_json_has_what_the_tables_say(street):
+    street.done("run", "files", "--data", "data")
+    text = street.done("journey", "--data", "data")
+    found = json.loads(street.vad("journey", "--data", "data", "--json").stdout)
+    assert (found["data"], found["frames"], found["videos"], found["profile"]) == ("data", 30, 3, "full")
+    assert found["not_run"] == ["other"] and found["baseline"] == "files:first"
+    rows = {row["approach"]: row for row in found["rows"]}
+    wrong = rows["all wrong"]
+    assert (wrong["ap"], wrong["table"], wrong["why"]) == ([0.2, 0.25], "What was tried", "it is the wrong way round")
+    assert f"{wrong['measured']['ap']:.4f}" == cells(text, "all wrong")[4]
+    assert cells(text, "all wrong")[6].startswith(f"{wrong['vs_baseline']['ap']:+.4f}")
+    assert wrong["run_id"] == street.tracking().find("experiment")[0].run_id
+    assert rows["never run"]["measured"] is rows["never run"]["run_id"] is None
+    assert {claim["claim"]: claim["verdict"] for claim in found["claims"]}["wrong is right"] == "does not hold"
+    assert Path("journey/data/journey.md").is_file()
+
+
 def test_a_folder_that_cannot_be_written_is_the_users_mistake(street):
     street.done("run", "files", "--data", "data")
     assert "cannot write first.csv/journey.png" in street.refused("journey", "--data", "data", "--out", "first.csv")
@@ -216,10 +234,22 @@ def test_the_rule(low, high, better, no_better, videos):
     # 1001 draws, so that the quantiles fall on draws and not between two
     journey.results |= {"a:x": result([low] * 100 + [high] * 901), "a:y": result([0.0] * 1001)}
     for words, expected in (({"better": "a:x"}, better), ({"no_better": "a:x"}, no_better)):
-        verdict, found = journey.judge(Claim(claim="", **words, than="a:y"))
+        verdict, found = journey.verdict(Claim(claim="", **words, than="a:y"))
         assert (found.low, found.high, found.ap) == (low, high, low)
         assert verdict == (expected if videos > 1 else "undecided")
-    assert journey.judge(Claim(claim="", better="a:x", than="a:z")) == ("not run", None)
+    assert journey.verdict(Claim(claim="", better="a:x", than="a:z")) == ("not run", None)
+
+
+def test_scores_that_are_all_equal_are_told(street):
+    path = Path("experiments/files.yaml")
+    path.write_text(path.read_text().partition("  wrong: {stream")[0])
+    index, scores = read_scores(Path("right.csv"))
+    write_scores(Path("right.csv"), index, 0.5 + 0 * scores)
+    said = street.done("run", "files", "--data", "data")
+    told = (
+        "found  nothing: of right all 30 scores are 0.5, so they rank nothing; does this experiment suit such frames?"
+    )
+    assert told in said and "worst" not in said
 
 
 def test_one_video_decides_nothing(street):

@@ -85,9 +85,7 @@ def test_submit_stops_where_a_video_is_not_read(trained):
 def test_several_sizes_are_told_at_the_start(workspace):
     for frame in (TEST / "03").iterdir():
         cv2.imwrite(str(frame), cv2.resize(cv2.imread(str(frame)), (96, 64)))
-    told = (
-        "note: videos have frames of 2 sizes, all squeezed into one square: 64 x 48 (data/Dataset/training_videos/01, "
-    )
+    told = "note: videos have frames of 2 sizes, all resized to one: 64 x 48 (data/Dataset/training_videos/01, "
     assert told in workspace.done("data", "data")
     result = workspace.vad("run", "tiny", "--data", "data", "--set", "train.epochs=1")
     assert (result.exit_code, told in result.stderr) == (0, True), result.output

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.io import savemat
 
 from registry.models.versions import NAME, Versions
 from vad.data.layouts import read_frameset
@@ -300,6 +301,21 @@ def test_production_is_of_no_other_data_of_which_best_is_the_best(trained):
     other.write_bytes(image.read_bytes() + bytes(1))
     assert "no registered version was made on" in trained.refused("submit", "--model", "best", "--data", "yard")
     assert "not the data" in trained.vad("submit", "--model", "v1", "--data", "yard", "--out", "y.csv").stderr
+
+
+def test_labels_that_are_not_clear_do_not_stop_a_submission(trained):
+    """Scores need no labels: `labels.csv` and masks beside it leave out AP alone."""
+    expected = trained.done("submit", "--model", "best", "--data", "data", "--out", "x.csv")
+    assert "AP  " in expected
+    masks = Path("data/testing_label_mask")
+    masks.mkdir()
+    savemat(masks / "1_label.mat", {"volLabel": np.zeros((1, 10), object)})
+    said = trained.vad("submit", "--model", "best", "--data", "data", "--out", "y.csv")
+    assert (said.exit_code, "AP  " in said.stdout) == (0, False), said.output
+    assert (
+        "note: scored without labels, so there is no AP: any of data/labels.csv, data/testing_label_mask" in said.stderr
+    )
+    assert Path("y.csv").read_bytes() == Path("x.csv").read_bytes()
 
 
 def test_decisions_are_in_order_though_a_clock_was_moved_back(trained, monkeypatch):

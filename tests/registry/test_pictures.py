@@ -215,7 +215,7 @@ class TestVariantBars:
         variant_bars(tmp_path / "two.png", {"less": MEASURED, "good": better}, "good", {}, "AP (holdout)")
         assert np.array_equal(picture(tmp_path / "one.png"), picture(tmp_path / "two.png"))
 
-    def test_figures_at_the_ends_an_interval_beside_the_figure_and_one_video(self, tmp_path: Path) -> None:
+    def test_values_at_the_ends_an_interval_beside_the_value_and_one_video(self, tmp_path: Path) -> None:
         odd = [(1.0, 1.0, 1.0, 5), (0.0, 0.0, 0.0, 5), (0.5, 0.6, 0.7, 5), (0.5, 0.5, 0.5, 1)]
         for ap, low, high, videos in odd:
             measured = Measured(ap=ap, low=low, high=high, auc=0.5, prevalence=0.2, frames=9, videos=videos)

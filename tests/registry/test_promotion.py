@@ -66,17 +66,17 @@ def test_too_few_videos_cannot_make_sure():
     assert "2 videos are too few to say how surely" in decision.reason
 
 
-def test_other_data_or_another_figure_cannot_be_compared():
-    for other in (replace(INCUMBENT, protocol="yard"), replace(INCUMBENT, figure="proxy_ap")):
+def test_other_data_or_another_metric_cannot_be_compared():
+    for other in (replace(INCUMBENT, protocol="yard"), replace(INCUMBENT, metric="proxy_ap")):
         decision = decide(replace(CANDIDATE, value=0.99), other, POLICY, SURE)
         assert not decision.promote
         assert "`vad promote 7` makes version 7 production all the same" in decision.reason
 
 
-def test_a_policy_may_compare_across_data_but_never_figures():
+def test_a_policy_may_compare_across_data_but_never_metrics():
     loose = POLICY.model_copy(update={"same_data": False})
     assert decide(CANDIDATE, replace(INCUMBENT, protocol="yard"), loose).promote
-    assert not decide(CANDIDATE, replace(INCUMBENT, figure="proxy_ap"), loose).promote
+    assert not decide(CANDIDATE, replace(INCUMBENT, metric="proxy_ap"), loose).promote
 
 
 def test_production_stays_production():
@@ -92,7 +92,7 @@ def test_the_policy_of_the_working_folder_comes_first(tmp_path, monkeypatch):
 
 def add(tracking, metric):
     """A version with this metric, of files that nobody looks at here."""
-    tags = {"vad.figure": metric.figure, "vad.value": str(metric.value), "vad.protocol": metric.protocol}
+    tags = {"vad.figure": metric.metric, "vad.value": str(metric.value), "vad.protocol": metric.protocol}
     client = tracking.client
     with suppress(MlflowException):
         client.create_registered_model(NAME)

@@ -10,7 +10,7 @@ import yaml
 from sklearn.metrics import roc_auc_score
 
 from benchmarks import published
-from registry.store.score_table import judged_table
+from registry.store.score_table import labelled_table
 from registry.store.tracking import Tracking
 from vad.data.frame_index import FrameIndex
 
@@ -25,7 +25,7 @@ def test_the_page_is_made_by_the_product_and_past_an_entry_that_fails(workspace,
     text = capsys.readouterr().out
     tracking = Tracking()
     (run,) = tracking.find("experiment")
-    table = judged_table(tracking, run.run_id, Path("work/.vad"))
+    table = labelled_table(tracking, run.run_id, Path("work/.vad"))
     auc = roc_auc_score(table.labels, table.variants["max"])
     assert re.search(rf"^\| `tiny` \| max \| \*\*{100 * auc:.1f}\*\* \[", text, re.MULTILINE), text
     assert "| `gone` | failed: unknown experiment" in text

@@ -143,6 +143,14 @@ def test_a_video_scores_as_submit_scored_it_whoever_else_asks(finished, server, 
     agree(server.scores(wrapped), submitted)
 
 
+def test_a_video_may_have_a_name(finished, server, submitted):
+    rows = rows_of(finished.folder, 1) + rows_of(finished.folder, 2)
+    named = [["gate morning" if video == 1 else "02", *rest] for video, *rest in rows]
+    found = server.scores(named)
+    assert [row["video"] for row in found] == ["gate morning"] * 10 + [2] * 10
+    agree([{**row, "video": 1 if row["video"] == "gate morning" else 2} for row in found], submitted)
+
+
 def test_a_request_may_take_an_hour_where_mlflow_alone_answers_504_after_a_minute(server):
     assert "MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT=3600" in server.of_child("environ").split("\0")
 
@@ -179,7 +187,6 @@ def test_the_lines_of_shell_that_the_docs_show_give_the_scores(finished, server,
     [
         ([], "usage: "),
         (["."], "usage: "),
-        ([".", "one"], "usage: "),
         (["nowhere", "1"], "FOLDER=nowhere is no folder"),
         ([".", "1"], "FOLDER=. holds no frame (.bmp"),
         (["frames", "1", "http://127.0.0.1:9/"], "http://127.0.0.1:9/ does not answer"),
@@ -224,6 +231,7 @@ def _large(suffix: str) -> bytes:
 JPEG = cv2.imencode(".jpg", np.full((48, 64, 3), 90, np.uint8))[1].tobytes()
 WHERE = "row 1 (video 2, frame 1)"
 WHOLE = "must be a whole number from 0 to 999,999,999"
+NAME = "must be a whole number or a name in printable letters"
 BAD = {
     "not base64": (_cell(2, "*" * 200), f"{WHERE}: the image is not base64"),
     "base64 cut off": (_cell(2, _text(JPEG)[:-3]), f"{WHERE}: the image is not base64"),
@@ -243,6 +251,8 @@ BAD = {
     "null": (_cell(0, None), f"row 1: video is nan, but {WHOLE}"),
     "negative": (_cell(0, -2), f"row 1: video is -2, but {WHOLE}"),
     "infinite": (_cell(0, float("inf")), f"row 1: video is inf, but {WHOLE}"),
+    "an empty name": (_cell(0, " "), f"row 1: video is ' ', but {NAME}"),
+    "a name of two lines": (_cell(0, "gate\n1"), f"row 1: video is 'gate\\n1', but {NAME}"),
     "true": (_cell(1, True), f"row 1: frame is True, but {WHOLE}"),
     "a list": (_cell(1, [1]), f"row 1: frame is [1], but {WHOLE}"),
     "beyond 64 bits": (_cell(1, 10**30), f"row 1: frame is 1{'0' * 30}, but {WHOLE}"),
@@ -299,7 +309,10 @@ def test_too_few_frames_for_a_model_that_looks_at_several(tmp_path):
     model.load_context(SimpleNamespace(artifacts={"ensemble": str(tmp_path / "ensemble")}))
     table = pd.DataFrame([[video, n, JPEG] for video, count in ((1, 8), (2, 7)) for n in range(count)], columns=COLUMNS)
     assert np.isfinite(model.predict(None, table[table.video == 1])["score"]).all()
-    with pytest.raises(mlflow.exceptions.MlflowException, match="video 2 has 7 frames, too few") as caught:
+    with pytest.raises(
+        mlflow.exceptions.MlflowException,
+        match=r"frame 2_0 has no score: this model looks at several frames of a video at once \(video 2 has 7\).*; give more frames",
+    ) as caught:
         model.predict(None, table)
     assert caught.value.get_http_status_code() == 400
 

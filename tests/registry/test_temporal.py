@@ -83,7 +83,7 @@ def test_from_run_to_predictions_and_what_is_kept_for_the_next(temporal, tmp_pat
 
 def test_frames_that_nothing_scores_must_be_filled(temporal):
     message = temporal(past="").refused("run", "temporal", "--data", "data")
-    assert 'temporal: stream "past": frame 1_0 and 8 more have no score' in message
+    assert 'temporal.yaml, line 20: stream "past": frame 1_0 and 8 more have no score' in message
     assert "begin the steps with {fill: nearest} or {fill: 0}" in message
     assert temporal(past="").refused("check", "temporal").count("have no score") == 1
 

@@ -110,7 +110,7 @@ def test_details_come_on_request_alone(workspace):
     (run,) = (run for run in workspace.runs("member") if run.name == "large-1")
     assert f"large-1: 1 of 1 score of the test frames reused from run {run.run_id}" in said
     assert re.search(r"test: 30 frames in 2 views reused, as decoded before", said)
-    assert "figures, scores and pictures logged" in said
+    assert "metrics, scores and pictures logged" in said
     detail("over")
     assert "device " not in workspace.vad("run", "tiny", "--data", "data").stderr
 

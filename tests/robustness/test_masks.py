@@ -14,7 +14,7 @@ from scipy.io import savemat
 
 from vad.data.frame_index import FrameIndex
 from vad.data.labels import read_labels
-from vad.data.labels.matlab import anomalous_frames
+from vad.data.matlab import anomalous_frames
 from vad.errors import InputError
 from vad.images.digest_cache import DigestCache
 

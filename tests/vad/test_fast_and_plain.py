@@ -10,6 +10,7 @@ from torch.nn import functional
 from benchmarks import notebook, parts
 from vad.data.labels import find_labels, read_labels
 from vad.data.layouts import read_frameset
+from vad.detectors.base import Listener
 from vad.detectors.networks import build
 from vad.detectors.networks.halving import Double, Halve
 from vad.detectors.training.recipe import Training
@@ -79,7 +80,7 @@ def test_losses_of_training_in_fp32():
         recipe("fp32", 1),
         5,
         CPU,
-        on_batch=lambda _, loss: found.append(float(loss)),
+        Listener(on_batch=lambda _, loss: found.append(float(loss))),
     )
     order = torch.randperm(COUNT, generator=torch.Generator().manual_seed(5 * 1_000_003 + 1))
     trainer = notebook.Trainer(plain(network()), parts.as_floats(frames), BATCH, CPU)

@@ -125,5 +125,7 @@ def test_a_training_that_was_cut_off_goes_on(cuda, tmp_path):
     schedule = Named("cosine", (("t_max", 4), ("eta_min", 0.0)))
     for epochs in (2, 4):
         net = build("conv_ae", Shape("frame", 3, SIZE, SIZE), {"latent": 8}, 1)
-        again = train(net, samples(cuda), recipe(schedule=schedule, epochs=epochs), 1, cuda, resume=tmp_path / "state")
+        again = train(
+            net, samples(cuda), recipe(schedule=schedule, epochs=epochs), 1, cuda, Listener(resume=tmp_path / "state")
+        )
     np.testing.assert_allclose([epoch.loss for epoch in again.epochs], whole, rtol=1e-3)

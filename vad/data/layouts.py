@@ -107,7 +107,7 @@ class _Reading:
         return Split(name, tuple(whole[id] for id in sorted(whole)))
 
     def compare_sizes(self) -> None:
-        """Tell of videos of several sizes, by their first frames: all frames are squeezed into one square."""
+        """Tell of videos of several sizes, by their first frames: all frames are resized to one."""
         told = [f"{w} x {h} ({some([str(path) for path in paths])})" for (w, h), paths in self._sizes.items()]
         upright = {path.parent.name for (w, h), paths in self._sizes.items() if w < h for path in paths}
         wide = {path.parent.name for (w, h), paths in self._sizes.items() if w > h for path in paths}
@@ -119,7 +119,7 @@ class _Reading:
             self._fault(f"{mixed}; {fix}")
         elif len(told) > 1:
             sizes = f"videos have frames of {len(told)} sizes"
-            self.notes.append(f"{sizes}, all squeezed into one square: {', '.join(told)}")
+            self.notes.append(f"{sizes}, all resized to one: {', '.join(told)}")
 
     def compare_halves(self, train: Split, test: Split) -> None:
         """Tell of test frames that are training frames, byte for byte: their scores say nothing about new footage."""

@@ -1,12 +1,6 @@
 """Scores of frames in the formats people have: our CSV, NumPy's .npy and .npz, MATLAB's .mat, text with one value a line, folders of these."""
 
-import math
 import re
-import struct
-import tokenize
-import warnings
-import zipfile
-import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,19 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vad.data.frame_index import Values
-from vad.data.labels.matlab import numbers_in
+from vad.data.numbers import ARRAYS, TEXTS, is_list, read_arrays, read_list
 from vad.data.tables import read_scores
 from vad.errors import InputError
 from vad.system.files import names_in, reading, require_plain
 
 FORMATS = "a CSV (Id,Predicted), .npy, .npz, .mat, text with one value a line, or a folder of one such file a video"
-_ARRAYS = (".npy", ".npz", ".mat")
-_TEXTS = (".txt", ".csv")
 _UNNAMED = re.compile(r"arr_\d+")
 _DIGITS = re.compile(r"\d+")
-# What NumPy and the libraries below it raise for a damaged file.
-_DAMAGED: tuple[type[Exception], ...] = (ValueError, EOFError, KeyError, TypeError, OSError, RuntimeError, MemoryError)
-_DAMAGED += (SyntaxError, tokenize.TokenError, struct.error, zlib.error, zipfile.BadZipFile)
 _LAST_NUMBER = re.compile(r"(\d+)\D*\Z")
 
 
@@ -50,37 +39,15 @@ def read_video_scores(path: Path) -> list[VideoScores]:
         require_plain(path)
         if path.is_dir():
             return _from_folder(path)
-    if path.suffix.lower() in _ARRAYS:
+    if path.suffix.lower() in ARRAYS:
         arrays = [(name, _sequence(array, f"{path}: {name}")) for name, array in read_arrays(path).items()]
         if len(arrays) == 1 and (path.suffix.lower() == ".npy" or not _LAST_NUMBER.search(arrays[0][0])):
             return [VideoScores(None, None, arrays[0][1])]
         return [VideoScores(None if _UNNAMED.fullmatch(name) else name, None, values) for name, values in arrays]
-    if path.suffix.lower() in _TEXTS and (values := _one_a_line(path)) is not None:
-        return [VideoScores(None, None, values)]
+    if is_list(path):
+        return [VideoScores(None, None, read_list(path, "finite number; write one score a line"))]
     index, values = read_scores(path)
     return [VideoScores(name, index.frame[s], values[s]) for name, s in zip(index.titles, index.spans, strict=True)]
-
-
-def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """Read the arrays of a .npy, .npz or .mat file by name, never a pickle. A cell array of MATLAB gives one for each cell."""
-    try:
-        if path.suffix.lower() == ".mat":
-            return _from_matlab(path)
-        with warnings.catch_warnings():  # of headers that are none
-            warnings.simplefilter("ignore")
-            opened = np.load(path, allow_pickle=False)
-            arrays = {path.stem: opened} if isinstance(opened, np.ndarray) else {n: opened[n] for n in opened.files}
-    except FileNotFoundError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from None
-    except _DAMAGED as error:
-        if "pickle" in str(error).casefold():
-            why = "it holds Python objects (a pickle), which could run any code and is never loaded"
-            fix = "save numbers: numpy.savez(file, **{name: scores}) for several videos, numpy.save for one"
-            raise InputError(f"{path}: {why}; {fix}") from None
-        raise InputError(f"{path} cannot be read as {path.suffix.lower()}: {error}; write it again") from None
-    if not arrays:
-        raise InputError(f"{path} holds no array")
-    return arrays
 
 
 def match_videos(given: Iterable[str], known: Iterable[str], source: str) -> dict[str, str]:
@@ -115,9 +82,7 @@ def _plain(name: str, other: str) -> bool:
 
 
 def _from_folder(folder: Path) -> list[VideoScores]:
-    files = [
-        folder / n for n in names_in(folder) if not n.startswith(".") and Path(n).suffix.lower() in _ARRAYS + _TEXTS
-    ]
+    files = [folder / n for n in names_in(folder) if not n.startswith(".") and Path(n).suffix.lower() in ARRAYS + TEXTS]
     found = []
     for file in files:
         parts = read_video_scores(file)
@@ -144,38 +109,3 @@ def _sequence(array: NDArray[Any], where: str) -> Values:
     if len(bad := np.flatnonzero(~np.isfinite(values))):
         raise InputError(f"{where}: score {bad[0]} (the first is 0) is {values[bad[0]]}; it must be finite")
     return values
-
-
-def _one_a_line(path: Path) -> Values | None:
-    """The numbers of a text file; None where its first line is none."""
-    with reading(path), path.open("rb") as file:
-        try:
-            first = file.readline(100).decode("utf-8-sig").strip()
-        except UnicodeDecodeError:
-            return None
-    if _number(first) is None:
-        return None
-    lines = path.read_text("utf-8-sig", errors="replace").splitlines()
-    numbers = []
-    for at, line in enumerate(lines, 1):
-        if text := line.strip():
-            if (value := _number(text)) is None or not math.isfinite(value):
-                raise InputError(f"{path}, line {at}: {text!r:.60} is no finite number; write one score a line")
-            numbers.append(value)
-    return np.asarray(numbers, np.float64)
-
-
-def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
-
-
-def _from_matlab(path: Path) -> dict[str, NDArray[Any]]:
-    variables = numbers_in(path)
-    if len(variables) != 1:
-        found = ", ".join(variables) or "none"
-        raise InputError(f"{path} must hold one variable, numbers or a cell for each video; it holds {found}")
-    ((name, arrays),) = variables.items()
-    return {name: arrays[0]} if len(arrays) == 1 else {f"arr_{at}": array for at, array in enumerate(arrays)}

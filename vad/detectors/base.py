@@ -53,7 +53,10 @@ class Trained:
 
 @dataclass(frozen=True)
 class Listener:
-    """Whom a training tells how it goes, and the file with its state after each epoch, from which it resumes."""
+    """What follows a training: `on_batch` gets the number of samples and the loss of each batch, `on_epoch` each epoch.
+
+    The file `resume` gets the state after each epoch, and training resumes from a state found there.
+    """
 
     on_batch: Callable[[int, Tensor], None] | None = None
     on_epoch: Callable[[Epoch], None] | None = None

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from vad.data.frameset import Split, Video
 from vad.errors import InputError
 from vad.images.decode import RESIZE_FILTER, Image, decoding_pool, read_image, read_movie
+from vad.images.digest_cache import Size
 from vad.images.view import Sketch, look
 from vad.system.files import replacing
 
@@ -32,7 +33,6 @@ class SplitSource:
 
     def __init__(self, split: Split):
         self._split = split
-        self._shapes: dict[int, tuple[int, ...]] = {}
         self.digest = split.digest
 
     def __len__(self) -> int:
@@ -52,15 +52,19 @@ class SplitSource:
 
     def _read(self, video: Video, start: int, part: slice) -> Iterator[tuple[int, Image]]:
         assert video.images is not None
-        if video.id not in self._shapes:
-            self._shapes[video.id] = read_image(video.images[0]).shape
-        shape = self._shapes[video.id]
         for offset, path in enumerate(video.images[part]):
             image = read_image(path)
-            if image.shape != shape:
-                sizes = f"{image.shape[1]} x {image.shape[0]}, but {video.images[0]} of the same video is {shape[1]} x {shape[0]}"
-                raise InputError(f"{path} is {sizes}; the frames of a video must have one size")
+            size = image.shape[1], image.shape[0]
+            if video.size not in (None, size):
+                raise InputError(unequal(path, size, video))
             yield start + part.start + offset, image
+
+
+def unequal(path: Path, size: Size, video: Video) -> str:
+    """Say that a frame has not the size of its video's first frame."""
+    assert video.images is not None and video.size is not None
+    first = f"{video.images[0]} of the same video is {video.size[0]} x {video.size[1]}"
+    return f"{path} is {size[0]} x {size[1]}, but {first}; the frames of a video must have one size"
 
 
 def frame_size(split: Split) -> tuple[int, int]:

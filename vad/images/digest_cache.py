@@ -1,8 +1,8 @@
-"""SHA-256 of many files, remembered until the file system says that they changed, so that they are read once."""
+"""Cache the SHA-256 of files, and more about them, until they change."""
 
 import json
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -19,7 +19,7 @@ Size = tuple[int, int]
 
 
 class DigestCache:
-    """What was found out about a data set's files, in one JSON file; an entry lapses when its file changes."""
+    """Facts about the files of a data set, in one JSON file; a fact is found anew when its file has changed."""
 
     def __init__(self, path: Path):
         self._path = path
@@ -28,22 +28,19 @@ class DigestCache:
             known = dict(json.loads(path.read_text()))
         except (OSError, ValueError, TypeError, RecursionError):
             known = {}
-        # For each fact and path, what the file's status was and what was found.
+        # By fact and path: the file's status, and the fact.
         self._known = {key: entry for key, entry in known.items() if isinstance(entry, list) and len(entry) == 2}
 
     def digests(self, paths: Sequence[Path]) -> tuple[str, ...]:
-        """The SHA-256 of each file's bytes. Raises InputError for one that is unreadable or empty."""
-        return tuple(self._each("sha256", paths, _sha256))
+        """Return the SHA-256 of each file. Raises InputError for one that is unreadable or empty."""
+        return tuple(self.remember_each("sha256", paths, _sha256))
 
     def remember(self, fact: str, path: Path, find: Callable[[Path], Any]) -> Any:
-        """`find(path)`, a JSON value, or what it was before if the file has not changed since."""
-        return self._each(fact, [path], find)[0]
+        """Return `find(path)`, a JSON value, from the cache where the file has not changed."""
+        return self.remember_each(fact, [path], find)[0]
 
     def remember_each(self, fact: str, paths: Sequence[Path], find: Callable[[Path], Any]) -> list[Any]:
-        """As `remember`, of many files at once."""
-        return self._each(fact, paths, find)
-
-    def _each(self, fact: str, paths: Iterable[Path], find: Callable[[Path], Any]) -> list[Any]:
+        """Return what `remember` does, of many files at once."""
         wanted = {f"{fact} {path}": (path, _status(path)) for path in paths}
         unknown = {key: item for key, item in wanted.items() if self._known.get(key, [None])[0] != item[1]}
         if unknown:
@@ -55,7 +52,7 @@ class DigestCache:
         return [self._known[key][1] for key in wanted]
 
     def save(self) -> None:
-        """Keep what is new; where that cannot be written it is found out again the next time."""
+        """Write new facts; where that fails, they are found anew the next time."""
         if self._new:
             with suppress(InputError), replacing(self._path) as temporary:
                 temporary.write_text(json.dumps(self._known))
@@ -63,7 +60,7 @@ class DigestCache:
 
 
 def _status(path: Path) -> str:
-    """What changes with a file's contents: tar and rsync keep size and modification time, not the time of change."""
+    """Return what differs once a file has changed: tar and rsync keep size and modification time, but not the time of change."""
     with reading(path):
         status = path.stat()
     return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
@@ -78,7 +75,7 @@ def _sha256(path: Path) -> str:
 
 
 def image_size(path: Path) -> Size | None:
-    """Width and height of an image by its header; None where that cannot be read, which is told where it is decoded."""
+    """Return width and height of an image by its header; None where that cannot be read, as decoding says why."""
     with suppress(Exception), warnings.catch_warnings(action="ignore"):
         require_plain(path)
         with PIL.Image.open(path) as image:
@@ -87,7 +84,7 @@ def image_size(path: Path) -> Size | None:
 
 
 def movie_size(path: Path) -> Size | None:
-    """Width and height of a movie's first frame; None where it cannot be read."""
+    """Return width and height of a movie's first frame; None where it cannot be read."""
     with suppress(InputError):
         return next(((frame.shape[1], frame.shape[0]) for frame in read_movie(path)), None)
     return None

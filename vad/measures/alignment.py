@@ -32,6 +32,8 @@ class Spacing:
 def align(given: Sequence[VideoScores], index: FrameIndex, source: str, spacing: Spacing) -> Values:
     """Put scores beside the frames of `index`, NaN where there is none. Raises InputError for frames and videos that have no label."""
     spans = dict(zip(index.titles, index.spans, strict=True))
+    if spacing != Spacing() and any(part.frames is not None for part in given):
+        raise InputError(f"{source} has the number of each frame, so --offset and --every do not apply; leave them out")
     named = _named(given, spans, source, spacing)
     values = np.full(len(index), np.nan)
     short: list[str] = []

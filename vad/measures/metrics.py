@@ -63,7 +63,7 @@ class Difference:
 def measure(scores: Values, labels: Flags, index: FrameIndex) -> Measured:
     """AP and AUC by scikit-learn, with a percentile bootstrap interval (95 %) over whole videos.
 
-    Raises InputError where all labels are one: neither figure exists then.
+    Raises InputError where all labels are one: neither metric exists then.
     """
     return sample(scores, labels, index).measured
 

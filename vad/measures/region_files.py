@@ -10,11 +10,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vad.data.labels.matlab import masks_in
-from vad.data.scores import read_arrays
+from vad.data.labels.mask_images import mask_folders
+from vad.data.matlab import masks_in
+from vad.data.numbers import read_arrays
 from vad.errors import InputError
 from vad.measures.regions import Truth, boxes_of, tracks_by_overlap
-from vad.system.files import names_in, reading
+from vad.system.files import lines_of, names_in, reading
 
 Masks = NDArray[np.bool_]
 Painted = NDArray[Any]  # masks before it is asked what is not 0
@@ -70,16 +71,14 @@ def open_masks(folder: Path) -> dict[str, Callable[[], Painted]]:
     if not folder.is_dir():
         raise InputError(f"--masks {folder} is no folder; give {_MASK_FORMS}")
     found: dict[str, Callable[[], Painted]] = {}
-    names = [name for name in names_in(folder) if not name.startswith(".")]
-    if marked := [name for name in names if name.endswith("_gt")]:  # as UCSD is published: beside them lie the clips
-        names = marked
-    for name in names:
-        path = folder / name
+    paths = [folder / name for name in names_in(folder) if not name.startswith(".")]
+    for path in mask_folders(folder).values() or paths:
+        name = path.name
         if path.is_dir() and (
             images := [n for n in names_in(path) if Path(n).suffix.lower() in _IMAGES and n[0] != "."]
         ):
             files = [path / n for n in sorted(images, key=_natural)]
-            found[name.removesuffix("_gt")] = partial(_from_images, files)
+            found[name.removesuffix("_gt").removesuffix("_annotations")] = partial(_from_images, files)
         elif name.endswith(".npy") or name.endswith("_label.mat"):
             found[path.stem.removesuffix("_label")] = partial(_from_array, path)
     if not found:
@@ -152,25 +151,15 @@ def read_tracks(path: Path) -> dict[str, NDArray[np.float64]]:
     found = {}
     for file in files:
         rows = []
-        with reading(file):
-            lines = file.read_text("utf-8-sig", errors="replace").splitlines()
-        for at, line in enumerate(lines, 1):
-            if cells := line.replace(",", " ").split():
-                try:
-                    row = [float(cell) for cell in cells]
-                except ValueError:
-                    row = []
-                if (
-                    len(row) != 6
-                    or not np.isfinite(row).all()
-                    or min(row[:2]) < 0
-                    or row[4] <= row[2]
-                    or row[5] <= row[3]
-                ):
-                    raise InputError(
-                        f"{file}, line {at}: {line!r:.60} is no row of track, frame, left, top, right, bottom"
-                    )
-                rows.append(row)
+        for at, line in lines_of(file):
+            try:
+                row = [float(cell) for cell in line.replace(",", " ").split()]
+            except ValueError:
+                row = []
+            sound = len(row) == 6 and np.isfinite(row).all() and min(row[:2]) >= 0
+            if not sound or row[4] <= row[2] or row[5] <= row[3]:
+                raise InputError(f"{file}, line {at}: {line!r:.60} is no row of track, frame, left, top, right, bottom")
+            rows.append(row)
         found[file.stem] = np.asarray(rows, np.float64).reshape(-1, 6)
     return found
 

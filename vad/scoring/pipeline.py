@@ -87,7 +87,7 @@ def run_pipeline(
         taken = {key: values for key, values in taken.items() if key.rpartition("-")[2] not in FITS}
     if fitted is None:
         _require_members(streams, variants)
-    rows = _Rows(scored.index, taken, fitted is not None and not own)
+    rows = _Rows(scored.index, taken, fitted is not None and not own, of_model=fitted is not None)
     train = train and _of_scored_videos(train)
     normal = None if train is None else _Rows(train.index, {}, False)
     stream_scores: dict[str, Values] = {}
@@ -176,8 +176,8 @@ _FUSIONS: Mapping[str, Callable[[Values], Values]] = {
 class _Rows:
     """Scores on their way through steps, (M, N), and the values that fitted steps took or take from them."""
 
-    def __init__(self, index: FrameIndex, taken: Fitted, stored: bool):
-        self.index, self.taken, self.stored = index, taken, stored
+    def __init__(self, index: FrameIndex, taken: Fitted, stored: bool, of_model: bool = False):
+        self.index, self.taken, self.stored, self.of_model = index, taken, stored, of_model
         self.values: Values
 
     def step(self, step: Named, key: str, fitted: Values | None) -> None:
@@ -224,7 +224,13 @@ def _require_scores(rows: _Rows, place: str) -> None:
         return
     first = int(missing.argmax())
     span = next(span for span in index.spans if span.start <= first < span.stop)
-    length, where = span.stop - span.start, f'stream "{place.removeprefix("streams/")}"'
+    kind, _, name = place.partition("/")
+    length, where = span.stop - span.start, f'{kind.removesuffix("s")} "{name}"'
+    if rows.of_model:
+        several = f"this model looks at several frames of a video at once (video {index.title(index.video[first])} has {length})"
+        raise InputError(
+            f"frame {index.ids[first]} has no score: {several} and may leave noisy ones out; give more frames of the video, or leave it out"
+        )
     if missing[span].all():
         raise InputError(
             f"{where}: video {index.title(index.video[first])} has {length} frame{'s' if length > 1 else ''}, too few for what its members look at "

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from vad.catalog import Catalog, Count, Named
 from vad.detectors.networks import ERRORS
-from vad.detectors.networks.errors import patches
+from vad.detectors.networks.reconstruction_errors import patches
 
 REDUCTIONS: Catalog[Callable[..., Tensor]] = Catalog("reduction")
 """Each takes maps (F, C, H, W) and gives (F,)."""

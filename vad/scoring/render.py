@@ -89,9 +89,9 @@ class _ScoreBar:
         self._shade_labels(ground)
         for value, y in ((high, self._top), (low, self._bottom)):
             cv2.line(ground, (self._left, y), (self._right, y), _RULE, 1)
-            self._write(ground, f"{value:.3g}", -(self._left - self._px(6)), y + self._px(4), 0.36, _FAINT)
-        self._write(ground, made_by, -(width - self._px(14)), self._px(22), 0.42, _FAINT, 0.44 * width)
-        self._write(ground, "score", self._right + self._px(16), self._top + self._px(10), 0.4, _FAINT)
+            self._write(ground, f"{value:.3g}", (-(self._left - self._px(6)), y + self._px(4)), 0.36, _FAINT)
+        self._write(ground, made_by, (-(width - self._px(14)), self._px(22)), 0.42, _FAINT, 0.44 * width)
+        self._write(ground, "score", (self._right + self._px(16), self._top + self._px(10)), 0.4, _FAINT)
         self._ahead, self._passed = ground.copy(), ground.copy()
         line = np.stack([self._x, self._y], 1)
         below = np.concatenate([line, [[self._x[-1], self._bottom], [self._x[0], self._bottom]]])
@@ -109,11 +109,11 @@ class _ScoreBar:
         cv2.line(strip, ends[0].tolist(), ends[1].tolist(), _WHITE, 1, cv2.LINE_AA, _BITS)
         for radius, colour in ((4.5, _WHITE), (3.0, _CURVE)):
             cv2.circle(strip, _fine(at).tolist(), round(radius * self._unit * 2**_BITS), colour, -1, cv2.LINE_AA, _BITS)
-        end = self._write(strip, self._names[position], self._px(14), self._px(22), 0.46, _TEXT)
+        end = self._write(strip, self._names[position], (self._px(14), self._px(22)), 0.46, _TEXT)
         if self._labels[position]:
-            self._write(strip, "labelled anomalous", end + self._px(14), self._px(22), 0.46, _LABEL)
+            self._write(strip, "labelled anomalous", (end + self._px(14), self._px(22)), 0.46, _LABEL)
         number, room = f"{self._scores[position]:.3f}", self._px(78)
-        self._write(strip, number, self._right + self._px(15), self._top + self._px(36), 0.72, _WHITE, room)
+        self._write(strip, number, (self._right + self._px(15), self._top + self._px(36)), 0.72, _WHITE, room)
         return strip
 
     def _px(self, length: float) -> int:
@@ -121,10 +121,10 @@ class _ScoreBar:
         return round(length * self._unit)
 
     def _write(
-        self, strip: Image, text: str, x: int, y: int, scale: float, colour: tuple[int, ...], room: float = np.inf
+        self, strip: Image, text: str, at: tuple[int, int], scale: float, colour: tuple[int, ...], room: float = np.inf
     ) -> int:
-        """Text from x to the right, or to the left from -x where x is negative, cut where it takes more than `room`; its end."""
-        font, scale = cv2.FONT_HERSHEY_SIMPLEX, scale * self._unit
+        """Write text that starts at x, or ends at -x where x is negative, cut where it is wider than `room`; return its end."""
+        (x, y), font, scale = at, cv2.FONT_HERSHEY_SIMPLEX, scale * self._unit
 
         def wide(words: str) -> int:
             return cv2.getTextSize(words, font, scale, 1)[0][0]

@@ -125,6 +125,14 @@ def require_plain(path: Path) -> None:
         raise InputError(f"{path} is a pipe or a device, not a file; remove it")
 
 
+def lines_of(path: Path) -> list[tuple[int, str]]:
+    """Return the lines of a text that are not blank, stripped, with their numbers. Raises InputError where it cannot be read."""
+    with reading(path):
+        require_plain(path)
+        lines = path.read_text("utf-8-sig", errors="replace").splitlines()
+    return [(at, line.strip()) for at, line in enumerate(lines, 1) if line.strip()]
+
+
 def names_in(folder: Path) -> list[str]:
     """What lies in a folder, sorted. Raises InputError where it cannot be read."""
     with reading(folder):

@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -10,6 +11,7 @@ from vad.data.datasets import DATASETS, detect
 from vad.data.labels import find_labels, read_labels
 from vad.data.layouts import read_frameset
 from vad.images.digest_cache import DigestCache
+from vad.measures.region_files import open_masks
 
 SHARED = Path(__file__).resolve().parents[4] / "shared" / "data"
 PED2, UCSD = SHARED / "ped2", SHARED / "ucsd-layout"
@@ -275,6 +277,15 @@ def test_ubnormal(tmp_path, save_movie, picture, opened, refuses):
     assert texts == {names[2]: "011010", names[1]: "000000"}
     assert frames.test.videos[0].scene == "Scene2"
     assert frames.notes[0] == f"{root}: 1 videos are left out: abnormal ones for training, and those for validation"
+    tracks.unlink()
+    for frame in range(6):  # the masks, whose values are the tracks, say the same
+        mask = np.zeros((48, 64), np.uint8)
+        mask[5:9, 5:9] = {1: 1, 2: 1, 4: 2}.get(frame, 0)
+        cv2.imwrite(str(tracks.with_name(f"{names[2]}_{frame:04d}_gt.png")), mask)
+    frames, labels, texts = opened(root)
+    assert (labels.form, texts) == ("mask images", {names[2]: "011010", names[1]: "000000"})
+    painted = open_masks(root)
+    assert [int(mask.max()) for mask in painted[names[2]]()] == [0, 1, 1, 0, 2, 0] and len(painted) == 1
     (root / "abnormal_test_video_names.txt").write_text("abnormal_scene_7_scenario_1\n")
     with refuses(
         f"{root / 'abnormal_test_video_names.txt'} names abnormal_scene_7_scenario_1, and there is no such movie in {root}; restore it"

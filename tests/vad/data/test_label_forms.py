@@ -137,7 +137,7 @@ def test_a_pickle_is_refused_whatever_its_name(tmp_path, read, refuses, name):
         np.save(path, objects, allow_pickle=True)
     else:
         np.savez(path, objects)
-    convert = "np.save a plain array of 0 and 1 for each video, NAME.npy, in a folder"
+    convert = "save numbers: numpy.save(file, values) for one video, numpy.savez(file, **{name: values}) for several"
     with refuses(f"{path} is a Python pickle, which can run code when it is read, so it is not; {convert}"):
         read(path)
     assert not made.exists()

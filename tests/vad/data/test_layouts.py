@@ -160,7 +160,7 @@ def test_sizes_that_differ_between_videos_are_told(tmp_path, dataset, picture, s
     movie = save_movie(root / "testing_videos" / "03.avi", [picture(size=(96, 48))])
     train, test = root / "training_videos", root / "testing_videos"
     assert read(root).notes == (
-        f"videos have frames of 3 sizes, all squeezed into one square: "
+        f"videos have frames of 3 sizes, all resized to one: "
         f"64 x 48 ({train / '01'}, {train / '02'}, {test / '01'}), 32 x 24 ({other}), 96 x 48 ({movie})",
     )
 
@@ -184,7 +184,7 @@ def test_another_orientation_is_a_fault(tmp_path, dataset, picture, save, save_m
     assert read(root, strict=False).faults == (message,)
     save(root / "training_videos" / "07" / "0.png", picture(1, (48, 64)))
     (note,) = read(root).notes
-    assert note.startswith("videos have frames of 2 sizes, all squeezed into one square: 64 x 48 (")
+    assert note.startswith("videos have frames of 2 sizes, all resized to one: 64 x 48 (")
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path, read, refuses):

@@ -163,8 +163,8 @@ def test_a_video_alone_scores_as_among_the_others(made, frames, index_of):
 
 def test_a_video_that_is_too_short_for_a_member_is_refused(made, frames, index_of, refuses):
     with refuses(
-        'stream "clips": video 2 has 5 frames, too few for what its members look at at once (with break_at_gaps, too few without a gap); '
-        "leave the video out, or begin the steps with {fill: 0}"
+        "frame 2_0 has no score: this model looks at several frames of a video at once (video 2 has 5) and may leave noisy "
+        "ones out; give more frames of the video, or leave it out"
     ):
         made.score(frames, index_of(15, 5), CPU)
 

@@ -6,7 +6,7 @@ import torch
 
 from vad.catalog import Named
 from vad.detectors.networks import ERRORS
-from vad.detectors.networks.errors import MAPS
+from vad.detectors.networks.reconstruction_errors import MAPS
 from vad.scoring.reductions import REDUCTIONS, MapScore, code_of
 
 

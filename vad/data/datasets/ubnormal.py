@@ -7,7 +7,7 @@ from pathlib import Path
 from vad.data.datasets.base import Half, Layout, Place
 from vad.data.names import is_movie, some
 from vad.errors import InputError
-from vad.system.files import names_in, reading
+from vad.system.files import lines_of, names_in
 
 _SCENE = re.compile(r"scene\d+", re.IGNORECASE)
 _VIDEO = re.compile(r"(?:ab)?normal_scene_(\d+)_scenario\w*", re.IGNORECASE)
@@ -61,9 +61,7 @@ def _listed(home: Path, lists: tuple[str, ...], movies: dict[str, Path]) -> tupl
         if path is None:
             fix = f"put the published {some([*_TRAIN, *_TEST])} beside the scenes"
             raise InputError(f"{home} is UBnormal, but {file} is missing, which says which videos are whose; {fix}")
-        with reading(path):
-            text = path.read_text(encoding="utf-8", errors="replace")
-        named = [Path(line.strip()).name.removesuffix(".mp4") for line in text.splitlines() if line.strip()]
+        named = [Path(line).name.removesuffix(".mp4") for _, line in lines_of(path)]
         if lost := [name for name in named if name not in movies]:
             raise InputError(f"{path} names {some(lost)}, and there is no such movie in {home}; restore it")
         names += named

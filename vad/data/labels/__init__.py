@@ -27,8 +27,8 @@ __all__ = [
     "version_of",
 ]
 
-# The first that takes a file or folder reads it; a file that none of the others takes is a CSV.
-FORMS: tuple[Form, ...] = (avenue, arrays, intervals, mask_images, tracks, annotations, table)
+# The first that takes a file or folder reads it (UBnormal has both tracks and masks); a file that none of the others takes is a CSV.
+FORMS: tuple[Form, ...] = (avenue, arrays, intervals, tracks, mask_images, annotations, table)
 _FOLDERS = "N_label.mat, nor NAME.npy, NAME_gt/ with mask images, NAME_gt.txt or NAME_tracks.txt"
 
 

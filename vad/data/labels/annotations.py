@@ -8,7 +8,7 @@ import numpy as np
 from vad.data.labels.base import Asked, Found, by_name, fit_intervals
 from vad.data.names import MOVIES
 from vad.errors import InputError
-from vad.system.files import reading, require_plain
+from vad.system.files import lines_of, reading
 
 NAME = "annotations, intervals by the name of a video"
 Intervals = tuple[tuple[int, int], ...]
@@ -33,23 +33,18 @@ def read_annotations(path: Path) -> dict[str, Intervals]:
     A video without an anomaly has none. The name is that of the movie, without its ending.
     """
     found: dict[str, Intervals] = {}
-    with reading(path):
-        require_plain(path)
-        lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
-    for at, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        match = _CRIME.fullmatch(line.strip()) or _VIOLENCE.fullmatch(line.strip())
+    for at, line in lines_of(path):
+        match = _CRIME.fullmatch(line) or _VIOLENCE.fullmatch(line)
         if match is None:
             forms = "`NAME.mp4 Class first last -1 -1` (UCF-Crime) or `NAME_label_... first last` (XD-Violence)"
-            raise InputError(f"{path}, line {at}: {line.strip()!r:.60} is no annotation; a line is {forms}")
+            raise InputError(f"{path}, line {at}: {line!r:.60} is no annotation; a line is {forms}")
         stem, _, ending = match[1].rpartition(".")
         name = stem if stem and ending.lower() in MOVIES else match[1]
         numbers = [int(number) for number in match[match.lastindex or 0].split()]
         pairs = list(zip(numbers[::2], numbers[1::2], strict=False))
         intervals = tuple(pair for pair in pairs if pair != (-1, -1))
         if len(numbers) % 2 or any(not 0 <= begin <= end for begin, end in intervals):
-            raise InputError(f"{path}, line {at}: {line.strip()!r:.60} has no pairs of first and last frame")
+            raise InputError(f"{path}, line {at}: {line!r:.60} has no pairs of first and last frame")
         if name in found:
             raise InputError(f"{path}, line {at}: {name} is there twice; remove one")
         found[name] = intervals

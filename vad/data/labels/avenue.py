@@ -7,7 +7,7 @@ import numpy as np
 
 from vad.data.frame_index import Flags
 from vad.data.labels.base import Asked, Found, Paths
-from vad.data.labels.matlab import anomalous_frames
+from vad.data.matlab import anomalous_frames
 from vad.errors import InputError
 from vad.images.decode import FEWER_AT_THE_END
 from vad.system.files import names_in

@@ -17,6 +17,7 @@ from vad.images.decode import FEWER_AT_THE_END
 from vad.images.digest_cache import DigestCache, Size
 
 Paths = Mapping[int, Path]
+NORMAL = "normal_"  # with which the names of UBnormal's videos begin that need no labels
 OTHER_SET = "these are labels of another set, or frames are missing"
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from vad.data.labels import arrays, intervals, mask_images
 from vad.data.labels.avenue import MASKS
-from vad.data.labels.matlab import INTERVALS, interval_lists
+from vad.data.matlab import INTERVALS, interval_lists
 from vad.data.names import is_litter
 from vad.errors import InputError
 from vad.system.files import names_in, reading, require_plain

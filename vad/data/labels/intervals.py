@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from vad.data.labels.base import Asked, Found, by_position, fit_intervals
-from vad.data.labels.matlab import interval_lists
+from vad.data.matlab import interval_lists
 from vad.errors import InputError
 from vad.system.files import reading, require_plain
 

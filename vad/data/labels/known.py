@@ -1,4 +1,4 @@
-"""Labels that are published, told apart where a set has two versions: a figure is of one of them."""
+"""Labels that are published, told apart where a set has two versions: a metric is of one of them."""
 
 from vad.data.frame_index import FrameIndex
 from vad.data.frameset import Labels
@@ -27,7 +27,7 @@ def version_of(labels: Labels, index: FrameIndex) -> str | None:
     clip = int(labels.values[index.spans[_CLIP - 1]].sum())
     here = f"here {count:,} frames are anomalous, {clip} of them in clip {_CLIP}"
     masks = f"the authors' masks have {_AVENUE_MASKS:,}, and the intervals that many repositories copy differ in clip {_CLIP}"
-    return f"CUHK Avenue, but not the authors' masks: {here}; {masks}, so figures on the two do not compare"
+    return f"CUHK Avenue, but not the authors' masks: {here}; {masks}, so metrics on the two do not compare"
 
 
 def extent(labels: Labels, index: FrameIndex, at: int) -> tuple[int, int, int] | None:

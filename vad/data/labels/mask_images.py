@@ -1,4 +1,7 @@
-"""Labels as pixel masks, an image for each frame: `Test001_gt/001.bmp` as UCSD publishes them. A frame with a pixel above 0 is anomalous."""
+"""Labels as pixel masks, an image for each frame; a frame with a pixel above 0 is anomalous.
+
+UCSD publishes them as `Test001_gt/001.bmp`, UBnormal as `Scene1/NAME_annotations/NAME_0000_gt.png`, whose values are tracks.
+"""
 
 import re
 from pathlib import Path
@@ -6,20 +9,21 @@ from pathlib import Path
 import numpy as np
 
 from vad.data.frame_index import DIGITS
-from vad.data.labels.base import Asked, Clip, Found, by_name
+from vad.data.labels.base import NORMAL, Asked, Clip, Found, by_name
 from vad.data.names import IMAGES, is_image, is_litter, some
 from vad.errors import InputError
 from vad.images.decode import read_image
 from vad.system.files import names_in
 
 NAME = "mask images"
-_NUMBER = re.compile(rf"(?:.*\D)?0*(\d{{1,{DIGITS}}})\.(?:{'|'.join(IMAGES)})", re.IGNORECASE)
-_ENDING = "_gt"
+_NUMBER = re.compile(rf"(?:.*\D)?0*(\d{{1,{DIGITS}}})(?:_gt)?\.(?:{'|'.join(IMAGES)})", re.IGNORECASE)
+_ENDINGS = ("_gt", "_annotations")
+_SCENES = "Scene*/*_annotations"
 _FOLDER = re.compile(r"mask|gt|ground|label", re.IGNORECASE)
 
 
 def takes(path: Path) -> bool:
-    """Take a folder with folders of images that are called NAME_gt, or that is itself called masks, or ground truth."""
+    """Take a folder with folders of images that are called NAME_gt or NAME_annotations, or that is itself called masks, or ground truth."""
     return bool(mask_folders(path))
 
 
@@ -28,7 +32,8 @@ def mask_folders(path: Path) -> dict[str, Path]:
     if not path.is_dir():
         return {}
     folders = {name: path / name for name in names_in(path) if not is_litter(name) and (path / name).is_dir()}
-    called = {name: folder for name, folder in folders.items() if name.casefold().endswith(_ENDING)}
+    called = {name: folder for name, folder in folders.items() if name.casefold().endswith(_ENDINGS)}
+    called = called or {folder.name: folder for folder in sorted(path.glob(_SCENES))}
     if not called and not _FOLDER.search(path.name):  # these may be the clips themselves
         return {}
     return {name: f for name, f in (called or folders).items() if any(map(is_image, names_in(f)))}
@@ -37,8 +42,9 @@ def mask_folders(path: Path) -> dict[str, Path]:
 def read(asked: Asked) -> Found:
     """Read whether each frame's mask has a pixel above 0: masks and frames may be numbered from 0 or from 1, each on its own."""
     folders = mask_folders(asked.path)
-    whose, notes = by_name(asked, folders, "NAME_gt/ with an image for each frame")
-    numbered = {clip: _numbered(folders[name]) for clip, name in whose.items()}
+    unmarked = {clip.title for clip in asked.clips if clip.title.casefold().startswith(NORMAL)}
+    whose, notes = by_name(asked, [*folders, *unmarked], "NAME_gt/ with an image for each frame")
+    numbered = {clip: _numbered(folders[name]) for clip, name in whose.items() if name in folders}
     first = int(not any(0 in masks for masks in numbered.values()))
     values = np.zeros(len(asked.index), bool)
     for clip, masks in numbered.items():

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from vad.data.labels.base import Asked, Clip, Found, by_name
+from vad.data.labels.base import NORMAL, Asked, Clip, Found, by_name
 from vad.data.names import is_litter
 from vad.errors import InputError
-from vad.system.files import names_in, reading
+from vad.system.files import lines_of, names_in
 
 NAME = "tracks"
 _BOXES, _TRACKS = "_gt.txt", "_tracks.txt"
@@ -21,7 +21,7 @@ def takes(path: Path) -> bool:
 def read(asked: Asked) -> Found:
     """Read which frames a box or a track lies in. A video that is called `normal_` needs no list."""
     lists = _lists(asked.path)
-    normal = {clip.title for clip in asked.clips if clip.title.casefold().startswith("normal_")}
+    normal = {clip.title for clip in asked.clips if clip.title.casefold().startswith(NORMAL)}
     whose, notes = by_name(asked, [*lists, *(normal - lists.keys())], f"NAME{_BOXES} or NAME{_TRACKS}")
     values = np.zeros(len(asked.index), bool)
     told = (
@@ -66,9 +66,7 @@ def _lists(folder: Path) -> dict[str, Path]:
 
 
 def _rows(path: Path) -> list[tuple[int, list[str]]]:
-    with reading(path):
-        lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
-    return [(at, line.replace(",", " ").split()) for at, line in enumerate(lines, 1) if line.strip()]
+    return [(at, line.replace(",", " ").split()) for at, line in lines_of(path)]
 
 
 def _frames_of_boxes(path: Path) -> list[int]:

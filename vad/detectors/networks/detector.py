@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from vad.catalog import Named
 from vad.detectors.base import Listener, Output, Scorer, State, Trained
 from vad.detectors.networks.base import fold_batch_norm, parameter_count, place
-from vad.detectors.networks.errors import ERRORS, MAPS
+from vad.detectors.networks.reconstruction_errors import ERRORS, MAPS
 from vad.errors import InputError
 from vad.inputs import Batch, Positions, Samples, fold_frames
 from vad.system.memory import keep_freed_memory
@@ -106,7 +106,7 @@ class NetworkDetector:
         from vad.detectors.training.trainer import train
 
         member = self._member
-        return train(member.build(), samples, member.recipe, member.seed or 0, device, **vars(listener))
+        return train(member.build(), samples, member.recipe, member.seed or 0, device, listener)
 
     def scorer(self, state: State, source: str, device: torch.device, *, leave_out: bool = False) -> Scorer:
         network = self._member.build()

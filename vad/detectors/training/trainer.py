@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from vad.detectors.base import Diverged, Epoch, State, Trained
+from vad.detectors.base import Diverged, Epoch, Listener, State, Trained
 from vad.detectors.networks import place
 from vad.detectors.training.optimizers import OPTIMIZERS, SCHEDULES
 from vad.detectors.training.recipe import Training
@@ -27,7 +27,7 @@ from vad.system.precision import Precision, for_training
 from vad.system.threads import limit
 from vad.system.weights import fit_weights, load_tensors, save_tensors
 
-OnBatch = Callable[[int, Tensor], None]
+_NOBODY = Listener()
 
 
 @dataclass
@@ -52,16 +52,10 @@ def train(
     recipe: Training,
     seed: int,
     device: torch.device,
-    *,
-    on_batch: OnBatch | None = None,
-    on_epoch: Callable[[Epoch], None] | None = None,
-    resume: Path | None = None,
+    listener: Listener = _NOBODY,
 ) -> Trained:
-    """Train `network` in place by `recipe`.
-
-    `on_batch` is told the number of samples and the loss of each batch, `on_epoch` each epoch. The file `resume` keeps the
-    state after each epoch, and a state found there is taken up. Raises Diverged where the loss is no longer finite.
-    """
+    """Train `network` in place by `recipe`. Raises Diverged where the loss is no longer finite."""
+    resume = listener.resume
     keep_freed_memory()
     threads, precision = limit(), for_training(recipe.precision, device)
     place(network, device)
@@ -81,7 +75,7 @@ def train(
         number = len(progress.epochs) + 1
         lr = float(optimizer.param_groups[0]["lr"])
         started = time.perf_counter()
-        loss = _one_epoch(samples, step, _order(len(samples), seed, number), on_batch)
+        loss = _one_epoch(samples, step, _order(len(samples), seed, number), listener.on_batch)
         if not math.isfinite(loss):
             raise Diverged(number, _trained(kept, progress, resumed_after) if progress.kept_epoch else None)
         epoch = Epoch(number, loss, lr, time.perf_counter() - started)
@@ -95,8 +89,8 @@ def train(
         _step(schedule, loss)
         if resume is not None:
             _put_down(resume, network, optimizer, kept, progress)
-        if on_epoch:
-            on_epoch(epoch)
+        if listener.on_epoch:
+            listener.on_epoch(epoch)
 
     network.load_state_dict(kept)
     return _trained(kept, progress, resumed_after)
@@ -117,7 +111,7 @@ def _order(count: int, seed: int, epoch: int) -> Tensor:
     return torch.randperm(count, generator=torch.Generator().manual_seed(seed * 1_000_003 + epoch))
 
 
-def _one_epoch(samples: Samples, step: Step, order: Tensor, on_batch: OnBatch | None) -> float:
+def _one_epoch(samples: Samples, step: Step, order: Tensor, on_batch: Callable[[int, Tensor], None] | None) -> float:
     total = torch.zeros((), dtype=torch.float64, device=step.device)
     parts = torch.split(order, step.recipe.batch_size)
     for positions in parts:

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from vad.catalog import Named
+from vad.detectors.base import Listener
 from vad.detectors.training.optimizers import SCHEDULES
 from vad.detectors.training.recipe import Training
 from vad.detectors.training.trainer import train
@@ -41,7 +42,7 @@ def recipe_of(name, options, epochs):
 def train_by(name, options, epochs, **more):
     torch.manual_seed(0)
     network = nn.Conv2d(1, 1, 1)
-    return train(network, Few(), recipe_of(name, options, epochs), 0, torch.device("cpu"), **more)
+    return train(network, Few(), recipe_of(name, options, epochs), 0, torch.device("cpu"), Listener(**more))
 
 
 def rates(name, options, epochs):

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from vad.catalog import Named
-from vad.detectors.base import Diverged
+from vad.detectors.base import Diverged, Listener
 from vad.detectors.networks import build
 from vad.detectors.training.losses import weighted_loss
 from vad.detectors.training.recipe import Training
@@ -97,8 +97,7 @@ def test_an_epoch_is_the_plain_mean_of_its_batches_and_the_last_partial_batch_co
         replace(RECIPE, epochs=2),
         0,
         CPU,
-        on_batch=lambda count, loss: batches.append((count, float(loss))),
-        on_epoch=epochs.append,
+        Listener(on_batch=lambda count, loss: batches.append((count, float(loss))), on_epoch=epochs.append),
     )
     assert [count for count, _ in batches] == [4, 4, 2, 4, 4, 2]
     losses = [loss for _, loss in batches]
@@ -155,7 +154,7 @@ def test_the_state_of_the_kept_epoch_is_given_back_and_restored(scripted, keep, 
     scripted(1.0, 0.2, 0.9, 0.3)
     network, states = small(), []
     recipe = replace(RECIPE, batch_size=16, epochs=4, keep=keep)
-    result = train(network, Recorded(), recipe, 0, CPU, on_epoch=lambda _: states.append(copy_of(network)))
+    result = train(network, Recorded(), recipe, 0, CPU, Listener(on_epoch=lambda _: states.append(copy_of(network))))
     assert result.epoch == kept
     assert same(result.state, states[kept - 1])
     assert same(network.state_dict(), states[kept - 1])
@@ -176,7 +175,7 @@ def test_a_loss_that_is_not_finite_stops_with_the_last_good_state(scripted, bad)
     network, states = small(), []
     recipe = replace(RECIPE, batch_size=16)
     with pytest.raises(Diverged) as caught:
-        train(network, Recorded(), recipe, 0, CPU, on_epoch=lambda _: states.append(copy_of(network)))
+        train(network, Recorded(), recipe, 0, CPU, Listener(on_epoch=lambda _: states.append(copy_of(network))))
     assert str(caught.value) == "the loss became NaN or infinite in epoch 4"
     assert caught.value.epoch == 4
     good = caught.value.trained
@@ -211,7 +210,7 @@ def test_a_weighted_loss_is_what_training_makes_small():
         frames = samples.batch(np.arange(4)).target
         expected = weighted_loss(MIXED)(copy.deepcopy(network)(frames), frames)
     recipe = replace(RECIPE, loss=MIXED)
-    result = train(network, samples, recipe, 0, CPU, on_batch=lambda _, loss: losses.append(float(loss)))
+    result = train(network, samples, recipe, 0, CPU, Listener(on_batch=lambda _, loss: losses.append(float(loss))))
     assert losses[0] == pytest.approx(expected.item(), rel=1e-5)
     assert result.epochs[-1].loss < result.epochs[0].loss
 
@@ -225,7 +224,7 @@ def gradients_by(clip, lr=1e-3):
     network, seen = small(), []
     recipe = replace(RECIPE, epochs=1, grad_clip=clip, lr=lr)
     train(network, Recorded(), recipe, 0, CPU,
-          on_batch=lambda *_: seen.append([p.grad.clone() for p in network.parameters()]))  # fmt: skip
+          Listener(on_batch=lambda *_: seen.append([p.grad.clone() for p in network.parameters()])))  # fmt: skip
     return seen
 
 
@@ -274,9 +273,9 @@ def test_a_training_that_was_cut_off_ends_bit_for_bit_as_undisturbed(tmp_path, c
             raise Killed
 
     with pytest.raises(Killed):
-        train(small(), Recorded(), recipe, 3, CPU, resume=tmp_path / "state", on_epoch=kill)
+        train(small(), Recorded(), recipe, 3, CPU, Listener(resume=tmp_path / "state", on_epoch=kill))
     network = small(seed=77)
-    resumed = train(network, Recorded(), recipe, 3, CPU, resume=tmp_path / "state")
+    resumed = train(network, Recorded(), recipe, 3, CPU, Listener(resume=tmp_path / "state"))
 
     assert (resumed.resumed_after, undisturbed.resumed_after) == (stop, 0)
     assert [(e.number, e.loss, e.lr) for e in resumed.epochs] == [(e.number, e.loss, e.lr) for e in undisturbed.epochs]
@@ -295,20 +294,19 @@ def test_the_kept_state_and_the_patience_survive_a_cut(tmp_path, scripted):
         replace(recipe, epochs=3),
         0,
         CPU,
-        resume=tmp_path / "state",
-        on_epoch=lambda _: states.append(copy_of(network)),
+        Listener(resume=tmp_path / "state", on_epoch=lambda _: states.append(copy_of(network))),
     )
     scripted(0.8, 0.7, 0.1)
-    result = train(small(), Recorded(), recipe, 0, CPU, resume=tmp_path / "state")
+    result = train(small(), Recorded(), recipe, 0, CPU, Listener(resume=tmp_path / "state"))
     assert [epoch.loss for epoch in result.epochs] == pytest.approx([1.0, 0.2, 0.9, 0.8, 0.7])
     assert (result.epoch, result.loss) == (2, pytest.approx(0.2))
     assert same(result.state, states[1])
 
 
 def test_a_finished_training_is_not_trained_on(tmp_path):
-    first = train(small(), Recorded(), RECIPE, 0, CPU, resume=tmp_path / "state")
+    first = train(small(), Recorded(), RECIPE, 0, CPU, Listener(resume=tmp_path / "state"))
     samples = Recorded()
-    again = train(small(seed=5), samples, RECIPE, 0, CPU, resume=tmp_path / "state")
+    again = train(small(seed=5), samples, RECIPE, 0, CPU, Listener(resume=tmp_path / "state"))
     assert samples.asked == []
     assert again.resumed_after == 6
     assert same(again.state, first.state)
@@ -319,7 +317,7 @@ def test_a_damaged_state_is_refused(tmp_path):
 
     (tmp_path / "state").write_bytes(b"nothing of the kind")
     with pytest.raises(InputError) as caught:
-        train(small(), Recorded(), RECIPE, 0, CPU, resume=tmp_path / "state")
+        train(small(), Recorded(), RECIPE, 0, CPU, Listener(resume=tmp_path / "state"))
     assert str(caught.value).startswith(f"{tmp_path / 'state'} is damaged or no safetensors file: ")
 
 

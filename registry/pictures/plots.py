@@ -1,4 +1,4 @@
-"""Plots of a run: the precision-recall curve, the figure of each variant, the losses of all members."""
+"""Plots of a run: the precision-recall curve, the AP of each variant, the losses of all members."""
 
 from collections.abc import Mapping, Sequence
 from itertools import cycle
@@ -52,9 +52,9 @@ def precision_recall(path: Path, scores: Values, labels: Flags, index: FrameInde
 
 
 def variant_bars(
-    path: Path, measured: Mapping[str, Measured], best: str, reference: Mapping[str, float], figure_name: str = "AP"
+    path: Path, measured: Mapping[str, Measured], best: str, reference: Mapping[str, float], metric_name: str = "AP"
 ) -> None:
-    """The figure of each variant with its interval, best first, beside what the reference reports of it."""
+    """The AP of each variant with its interval, best first, beside what the reference reports of it."""
     names = sorted(measured, key=lambda name: -measured[name].ap)
     rows = np.arange(len(names))
     found = np.asarray([measured[name].ap for name in names])
@@ -78,7 +78,7 @@ def variant_bars(
             style: dict[str, Any] = {"ls": "", "marker": "D", "ms": 7, "color": VERMILLION, "mec": "w", "mew": 1}
             handles += axes.plot(values, at, **style, zorder=4, label="reference")
         right = max([*highs, *found, *(value for _, value in stated), prevalence])
-        axes.set(xlim=(0, min(1.0, 1.05 * right) or 1.0), ylim=(len(names) - 0.5, -0.6), xlabel=figure_name)
+        axes.set(xlim=(0, min(1.0, 1.05 * right) or 1.0), ylim=(len(names) - 0.5, -0.6), xlabel=metric_name)
         axes.set_yticks(rows, [wrapped(name, 30) for name in names])
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
