@@ -186,6 +186,7 @@ def run(
 
 def _run_suite(suite: "Suite", experiments: tuple[str, ...], asked: dict[str, Any]) -> None:
     """Run entries on all data sets as one queue, then print and record the matrix of those that were run."""
+    from registry.console import say
     from registry.runs import queue
     from registry.runs.context import Request
 
@@ -200,6 +201,11 @@ def _run_suite(suite: "Suite", experiments: tuple[str, ...], asked: dict[str, An
     ended = queue.run_queue(entries, *(Request(entries[0], home=home, **(asked | of_set)) for of_set in of_sets))
     click.echo("\n" + queue.as_text(ended) + "\n")
     names = tuple(dict.fromkeys(item.name for item in ended))
-    suites.show(suite if suite.file and not experiments else suite.of(names))
+    try:
+        suites.show(suite if suite.file and not experiments else suite.of(names))
+    except InputError as error:
+        if suite.file:
+            raise
+        say(f"no matrix: {error}")
     if any(item.result is None for item in ended):
         click.get_current_context().exit(1)

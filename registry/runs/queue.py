@@ -218,6 +218,7 @@ def _named(planned: _Planned, queue: Sequence[_Planned]) -> str:
 def as_text(ended: Sequence[Ended]) -> str:
     """The queue's outcome, an experiment a line, and what to do next."""
     several = len({item.data for item in ended}) > 1
+    metric = next((item.result.metric for item in ended if item.result), "ap")
     rows = []
     for item in ended:
         name = [item.name, item.data] if several else [item.name]
@@ -226,8 +227,9 @@ def as_text(ended: Sequence[Ended]) -> str:
             continue
         top = item.result.variants[item.result.best]
         metrics = [f"{top.ap:.4f}", interval(top)] if top else ["-", "-"]
+        if top and item.result.metric != metric:
+            metrics[0] += f" ({metric_name(item.result.metric)})"
         rows.append([*name, item.result.best, *metrics, "done already" if item.before else item.result.run_id[:8]])
-    metric = next((item.result.metric for item in ended if item.result), "ap")
     header = ["experiment", *(["data"] if several else []), "best variant", metric_name(metric), "95 % interval", "run"]
     text = table(header, rows, right=(header.index(metric_name(metric)),))
     if failed := sum(item.result is None for item in ended):

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from registry.console import say
 from registry.data.datasets import Dataset, read_files
 from registry.entries.entry import Entry
 from registry.entries.loading import Loaded, load_entry
@@ -71,11 +72,17 @@ def find_cells(suite: Suite, sets: Sequence[Dataset], tracking: Tracking, home: 
 
 
 def entries_run(suite: Suite, sets: Iterable[Dataset], tracking: Tracking) -> tuple[str, ...]:
-    """The entries that have a finished run on one of these data sets under the suite's profile and overrides."""
+    """The entries that have a finished run on one of these data sets under the suite's settings; says which cannot be loaded now."""
     protocols = {data.protocol() for data in sets}
-    runs = tracking.find("experiment")
-    fitting = [run for run in runs if run.tags.get("vad.protocol") in protocols and fits(run, suite)]
-    return tuple(sorted({run.tags.get("vad.entry", run.name) for run in fitting}))
+    runs = [run for run in tracking.find("experiment") if run.tags.get("vad.protocol") in protocols]
+    loadable = []
+    for entry in sorted({run.tags.get("vad.entry", run.name) for run in runs if fits(run, suite)}):
+        try:
+            _load(entry, suite)
+            loadable.append(entry)
+        except InputError as error:
+            say(f"note: {entry} is left out: {error}")
+    return tuple(loadable)
 
 
 def _load(entry: str, suite: Suite) -> Loaded:

@@ -137,6 +137,18 @@ def test_data_sets_of_the_command_line_are_a_suite_too(half):
     half.done("run", "wider", "--data", "data")
     (cell,) = _matrix(half, "--data", "data", "--data", "other")["missing"]
     assert cell["command"] == "vad run wider --data other --profile full"
+    (half.folder / "experiments" / "wider.yaml").unlink()
+    result = half.vad("leaderboard", "--suite", "--data", "data", "--data", "other")
+    assert result.exit_code == 0 and 'note: wider is left out: unknown experiment "wider"' in result.stderr
+    assert "wider" not in result.stdout
+
+
+def test_data_sets_without_labels_are_run_and_make_no_matrix(half):
+    (half.folder / "other" / "labels.csv").unlink()
+    result = half.vad("run", "tiny", "--data", "data", "--data", "other")
+    assert result.exit_code == 0, result.output
+    assert re.search(r"^tiny +other +\S+ +\d\.\d{4} \(proxy AP\) .* \w{8}$", result.stdout, re.MULTILINE)
+    assert "no matrix: --data other: it has no labels" in result.stderr and "worst case" not in result.stdout
 
 
 def test_a_data_set_that_cannot_be_decoded_does_not_stop_the_others(half):
