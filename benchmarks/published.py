@@ -9,7 +9,6 @@ An entry that fails has a row that says why.
 
 import argparse
 import os
-import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -22,6 +21,7 @@ import yaml
 
 from benchmarks import ceilings
 from registry.entries.loading import load_entry
+from registry.provenance import checkout
 from registry.runs.context import Request
 from registry.runs.executor import run
 from registry.store.address import sqlite_uri
@@ -168,7 +168,8 @@ def page(rows: Sequence[Row], failed: dict[str, str], table: ScoreTable, overrid
 
 def _ours(rows: Sequence[Row], failed: dict[str, str], table: ScoreTable, overrides: Sequence[str]) -> list[str]:
     assert table.labels is not None
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout
+    code = checkout()
+    commit = (code["commit"][:7] or "unknown") + (" with changes" if code["dirty"] == "yes" else "")
     machine = ", ".join(f"{name} {value}" for name, value in ceilings.machine().items())
     budget = f" with `--set {' '.join(overrides)}`, a small budget," if overrides else ""
     lines = [
@@ -178,7 +179,7 @@ def _ours(rows: Sequence[Row], failed: dict[str, str], table: ScoreTable, overri
         "complete data set, and measures their scores by the protocols of the field too.",
         "",
         f"{len(table.labels):,} test frames, {len(table.index.spans)} videos, {table.labels.mean():.0%} of the frames anomalous. "
-        f"Machine: {machine}; commit {commit.strip() or 'unknown'}.",
+        f"Machine: {machine}; commit {commit}.",
         "",
         "## Our experiments",
         "",

@@ -15,7 +15,7 @@ from vad.data.frame_index import Flags, Values
 from vad.errors import InputError
 from vad.measures import metrics
 from vad.measures.metrics import CONFIDENCE, LEAST_VIDEOS
-from vad.measures.resampling import Figure, drawn, drawn_videos, measured
+from vad.measures.resampling import Metric, drawn, drawn_videos, measured
 
 Interval = tuple[float, float]
 _ENDS = ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2)
@@ -40,7 +40,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Figured:
+class CellValue:
     """A row's figure on one set, with its interval where the set makes one, and the run whose scores it is of."""
 
     value: float
@@ -58,7 +58,7 @@ class Row:
     entry: str
     variant: str
     hindsight: bool
-    cells: dict[str, Figured]
+    cells: dict[str, CellValue]
     rank: int | None = None
     tied: bool = False
     worst: float | None = None
@@ -85,7 +85,7 @@ class Matrix:
     """Rows, the best worst case first, those that lack a set last. Profile and overrides are those of every run."""
 
     name: str
-    figure: Figure
+    metric: Metric
     profile: str
     overrides: tuple[str, ...]
     columns: tuple[Column, ...]
@@ -109,7 +109,7 @@ def matrix(cells: Cells) -> Matrix:
     rest = [row for row, _ in drawn_rows if len(row.cells) < len(columns)]
     rows = (*_ranked(whole, [column.name for column in columns]), *rest)
     missing = tuple(Missing(c.entry, c.source, c.why, c.command) for c in cells.found if c.scores is None)
-    return Matrix(suite.name, suite.figure, suite.profile, suite.overrides, tuple(columns), rows, missing)
+    return Matrix(suite.name, suite.metric, suite.profile, suite.overrides, tuple(columns), rows, missing)
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,14 +137,14 @@ def _judge(column: Column, found: Sequence[Cell]) -> _Judge | None:
 
 def _row(entry: str, cells: Cells, judges: Mapping[str, _Judge | None]) -> tuple[Row, dict[str, Values]]:
     """An entry's row, not compared yet, and the draws of its figure by set: constant where the set makes no interval."""
-    figure = cells.suite.figure
+    metric = cells.suite.metric
     found = {
         c.source: (c, c.scores, j) for c in cells.found if c.entry == entry and c.scores and (j := judges[c.source])
     }
     values: dict[str, dict[str, float]] = {}  # by variant and set
     for source, (_, scores, judge) in found.items():
         for variant, given in scores.variants.items():
-            values.setdefault(variant, {})[source] = measured(figure, given, judge.labels)
+            values.setdefault(variant, {})[source] = measured(metric, given, judge.labels)
     common = {variant: of for variant, of in values.items() if len(of) == len(found)}
     chosen = declared = cells.declared[entry]
     if common and declared not in common:
@@ -156,9 +156,9 @@ def _row(entry: str, cells: Cells, judges: Mapping[str, _Judge | None]) -> tuple
         value = common[chosen][source]
         draws[source], interval = np.full(metrics.RESAMPLES, value), None
         if judge.counts is not None:
-            draws[source] = drawn(figure, scores.variants[chosen], judge.labels, judge.table.index, judge.counts)
+            draws[source] = drawn(metric, scores.variants[chosen], judge.labels, judge.table.index, judge.counts)
             interval = _middle(draws[source])
-        row_cells[source] = Figured(value, interval, cell.run_id)
+        row_cells[source] = CellValue(value, interval, cell.run_id)
     return Row(entry, chosen, chosen != declared, row_cells), draws
 
 

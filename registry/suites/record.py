@@ -23,7 +23,7 @@ def record(found: Matrix, tracking: Tracking) -> int:
     note = as_markdown(found)
     experiment = tracking.experiment(f"suite: {found.name}", {DESCRIPTION: note})
     columns = {column.name: column.protocol for column in found.columns}
-    about = {"figure": found.figure, "profile": found.profile, "set": found.overrides, "columns": columns}
+    about = {"metric": found.metric, "profile": found.profile, "set": found.overrides, "columns": columns}
     runs = tracking.find("suite", experiment_id=experiment)
     written = 0
     for row in rows:
@@ -70,4 +70,4 @@ def _metrics(row: Row, found: Matrix) -> dict[str, float]:
 
 def _metric(found: Matrix, column: str) -> str:
     """The metric of a column."""
-    return f"{found.figure}.{_NOT_IN_A_METRIC.sub('_', column)}"
+    return f"{found.metric}.{_NOT_IN_A_METRIC.sub('_', column)}"

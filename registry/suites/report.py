@@ -93,8 +93,8 @@ def _line(row: Row, names: list[str]) -> list[str]:
 
 def _about(found: Matrix) -> list[str]:
     set_ = f", set: {', '.join(found.overrides)}" if found.overrides else ""
-    figure = "AUC" if found.figure == "auc" else "AP"
-    return [f"suite {found.name}: {figure} over all frames of a set, profile {found.profile}{set_}"]
+    metric = "AUC" if found.metric == "auc" else "AP"
+    return [f"suite {found.name}: {metric} over all frames of a set, profile {found.profile}{set_}"]
 
 
 def _notes(found: Matrix) -> Iterator[str]:

@@ -12,7 +12,7 @@ from registry.data.datasets import NO_LABELS, Dataset, open_frames_of
 from registry.entries.loading import PROFILES
 from registry.entries.yaml_reader import read_yaml, validated
 from vad.errors import InputError, nearest
-from vad.measures.resampling import Figure
+from vad.measures.resampling import Metric
 
 DEMO = "demo"
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=60)]
@@ -55,7 +55,7 @@ class SuiteSpec(_Strict):
     """What a suite's file says."""
 
     name: Name
-    figure: Figure = "auc"
+    metric: Metric = "auc"
     data: Annotated[dict[Name, Annotated[DataSpec, BeforeValidator(_spelt_out)]], Field(min_length=1)]
     entries: Annotated[list[str], Field(min_length=1), AfterValidator(_each_once)]
     profile: Annotated[str, AfterValidator(_profile)] = "full"
@@ -82,7 +82,7 @@ class Suite:
     entries: tuple[str, ...]
     profile: str
     overrides: tuple[str, ...]
-    figure: Figure
+    metric: Metric
     file: Path | None = None
 
     def of(self, entries: Sequence[str]) -> "Suite":
@@ -99,7 +99,7 @@ def read_suite(path: Path) -> Suite:
         where = f"{path}, line {document.line(('data', name))}: data.{name}"
         sources.append(_source(name, data, where, path.parent))
     entries = tuple(_beside(path.parent, entry) if os.path.dirname(entry) else entry for entry in spec.entries)
-    return Suite(spec.name, tuple(sources), entries, spec.profile, tuple(spec.set), spec.figure, path)
+    return Suite(spec.name, tuple(sources), entries, spec.profile, tuple(spec.set), spec.metric, path)
 
 
 def suite_of(

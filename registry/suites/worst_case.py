@@ -30,6 +30,6 @@ def short_of(version: Version, file: Path, least: float, tracking: Tracking, hom
     if row.variant != variant or row.worst is None:
         return f"a run of {entry} in suite {suite.name} has no variant {variant}"
     if row.worst < least:
-        figure = f"{found.figure} {row.worst:.4f} on {row.worst_on}"
+        figure = f"{found.metric} {row.worst:.4f} on {row.worst_on}"
         return f"its worst case in suite {suite.name} is {figure}, and {least:g} is asked"
     return None

@@ -81,7 +81,7 @@ def test_a_suite_is_one_queue_and_ends_with_its_matrix(two):
     assert again.exit_code == 0 and len(re.findall(r"done already$", again.stdout, re.MULTILINE)) == 4
     assert {run.run_id for run in two.runs("suite")} == {run.run_id for run in recorded.values()}, "nothing changed"
 
-    (two.folder / "suite.yaml").write_text(SUITE + "figure: ap\n")
+    (two.folder / "suite.yaml").write_text(SUITE + "metric: ap\n")
     rows = list(csv.DictReader(io.StringIO(two.done("leaderboard", "--suite", "suite.yaml", "--csv"))))
     now = _suite_runs(two)
     assert len(two.runs("suite")) == 2, "one for each entry"
@@ -182,7 +182,7 @@ def test_paths_are_relative_to_the_file_and_the_matrix_is_drawn(half, monkeypatc
         ("entries: [tiny, wider]", "entries: [tiny, tiny]", "line 5: entries: names tiny twice"),
         ("entries: [tiny, wider]", "entries: [tiny, widr]", 'unknown experiment "widr"; did you mean "wider"?'),
         ("profile: full", "profile: ful", 'line 6: profile: unknown profile "ful"; did you mean "full"?'),
-        ("profile: full", "figure: eer", "line 6: figure: input should be 'auc' or 'ap'"),
+        ("profile: full", "metric: eer", "line 6: metric: input should be 'auc' or 'ap'"),
         ("second: {path: other, labels: labels.csv}", "second: data", "these are the frames and labels of first"),
         ("labels: labels.csv", "labels: none", "line 4: data.second: it has no labels"),
         ("name: two", "name: 'a: b'", "line 1: name: "),

@@ -37,7 +37,7 @@ variants:
   new: {fuse: {weights: {flow: 0.3, ssim: 0.7}}, steps: [train_zscore]}
   one: {stream: small, steps: [{savgol: {window: 5, polyorder: 2}}]}
 """
-SUITE = b"name: two\nfigure: ap\ndata: {a: one, b: {path: two, labels: l.csv, first_frame: 1}}\nentries: [tiny]\nset: [x.y=1]\n"
+SUITE = b"name: two\nmetric: ap\ndata: {a: one, b: {path: two, labels: l.csv, first_frame: 1}}\nentries: [tiny]\nset: [x.y=1]\n"
 LETTERS = "abcdefghij"
 BOMBS = {
     "code": WHOLE + "x: !!python/object/apply:os.system ['touch ran']\n",
@@ -151,7 +151,7 @@ def test_damaged_suites(tmp_path, judged, damaged, data):
     path = tmp_path / "suite.yaml"
     path.write_bytes(data.draw(damaged(SUITE)))
     suite = judged(lambda: read_suite(path), "suite.yaml")
-    assert suite is None or (suite.sources and suite.entries and suite.figure in ("auc", "ap"))
+    assert suite is None or (suite.sources and suite.entries and suite.metric in ("auc", "ap"))
 
 
 @settings(max_examples=80)

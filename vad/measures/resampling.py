@@ -9,7 +9,7 @@ from vad.data.frame_index import Flags, FrameIndex, Values
 from vad.measures import frame_level, metrics
 from vad.measures.metrics import BOOTSTRAP_SEED, video_counts
 
-Figure = Literal["auc", "ap"]
+Metric = Literal["auc", "ap"]
 _MOST_CELLS = 20_000  # of thresholds by draws that are counted at once: they fit a processor's cache
 
 
@@ -23,15 +23,15 @@ def drawn_videos(labels: Flags, index: FrameIndex) -> Values:
     return np.stack([video_counts(generator, *needed) for _ in range(metrics.RESAMPLES)], axis=1)
 
 
-def measured(figure: Figure, scores: Values, labels: Flags) -> float:
+def measured(metric: Metric, scores: Values, labels: Flags) -> float:
     """The figure of these scores; AUC counts ties half."""
     found = frame_level.curve(scores, labels)
-    return frame_level.auc(found) if figure == "auc" else frame_level.average_precision(found)
+    return frame_level.auc(found) if metric == "auc" else frame_level.average_precision(found)
 
 
-def drawn(figure: Figure, scores: Values, labels: Flags, index: FrameIndex, counts: Values) -> Values:
+def drawn(metric: Metric, scores: Values, labels: Flags, index: FrameIndex, counts: Values) -> Values:
     """The figure under each draw, (draws,). `counts` says how often a draw has each video, (videos, draws)."""
-    of = _auc if figure == "auc" else _ap
+    of = _auc if metric == "auc" else _ap
     return np.clip(of(scores, labels, index, counts), 0.0, 1.0)
 
 
