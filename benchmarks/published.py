@@ -26,7 +26,7 @@ from registry.runs.context import Request
 from registry.runs.executor import run
 from registry.store.address import sqlite_uri
 from registry.store.score_table import ScoreTable, labelled_table
-from registry.store.tracking import Tracking
+from registry.store.tracking import Found, Tracking
 from registry.suites.cells import declared_variant
 from vad.data.frame_index import Flags, FrameIndex, Values
 from vad.errors import InputError
@@ -58,6 +58,7 @@ class Row:
     ap: float
     seconds: float
     videos: int
+    pretrained: bool
 
 
 def main() -> None:
@@ -96,22 +97,22 @@ def _measured(request: Request) -> tuple[list[Row], ScoreTable]:
     table = labelled_table(tracking, result.run_id, request.home)
     if table is None or table.labels is None:
         raise InputError("the data set has no labels")
-    seconds = tracking.get(result.run_id).metrics.get("members_seconds", 0.0)
+    of_run = tracking.get(result.run_id)
     declared = declared_variant(load_entry(request.experiment, "full", request.overrides).entry)
     best = max(table.variants, key=lambda name: measured("auc", table.variants[name], table.labels))  # type: ignore[arg-type]
     names = dict.fromkeys(name for name in (declared, best) if name)
-    rows = [_row(result.entry, name, name != declared, table, seconds) for name in names]
+    rows = [_row(of_run, name, name != declared, table) for name in names]
     return rows, table
 
 
-def _row(entry: str, variant: str, hindsight: bool, table: ScoreTable, seconds: float) -> Row:
+def _row(run: Found, variant: str, hindsight: bool, table: ScoreTable) -> Row:
     scores, labels, index = table.variants[variant], table.labels, table.index
     assert labels is not None
     low, high = np.quantile(drawn("auc", scores, labels, index, drawn_videos(labels, index)), [0.025, 0.975])
     scaled = scaled_by_video(scores, index)
     inner = inner_frames(index)
     return Row(
-        entry,
+        run.tags["vad.entry"],
         variant,
         hindsight,
         measured("auc", scores, labels),
@@ -122,8 +123,9 @@ def _row(entry: str, variant: str, hindsight: bool, table: ScoreTable, seconds: 
         _cut(scores, labels, index, inner),
         macro_auc(scores, labels, index).plain or float("nan"),
         measured("ap", scores, labels),
-        seconds,
+        run.metrics.get("members_seconds", 0.0),
         len(index.spans),
+        run.tags.get("vad.pretrained") == "yes",
     )
 
 
@@ -155,8 +157,7 @@ def inner_frames(index: FrameIndex) -> Flags:
 def page(rows: Sequence[Row], failed: dict[str, str], table: ScoreTable, overrides: Sequence[str] = ()) -> str:
     """The page in Markdown."""
     published: list[dict[str, Any]] = yaml.safe_load(PUBLISHED.read_text(encoding="utf-8"))
-    best = max((row for row in rows if not row.hindsight), key=lambda row: row.auc, default=None)
-    best = best or max(rows, key=lambda row: row.auc)
+    best = max(rows, key=lambda row: (not row.pretrained, not row.hindsight, row.auc))
     parts = [
         _ours(rows, failed, table, overrides),
         _theirs(published, best),
@@ -232,6 +233,7 @@ def _protocols(rows: Sequence[Row]) -> list[str]:
         changes = [f"{change:+.1f}" for change in sorted(found) if not np.isnan(change)] or ["no"]
         return " to ".join(dict.fromkeys((changes[0], changes[-1]))) + " points"
 
+    elsewhere = dict.fromkeys(f"`{row.entry}`" for row in rows if row.pretrained)
     return [
         "## Which differences of protocol matter",
         "",
@@ -244,7 +246,8 @@ def _protocols(rows: Sequence[Row]) -> list[str]:
         "by training loss, or the last one. A variant marked `*` has the same fault.",
         "- **Smoothing** in time: a median of 17 frames (HF2-VAD), a Gaussian (AI-VAD and most of our variants, as their files say), none (the others). It suits Ped2, where an anomaly lasts for most of its video.",
         "- **Learning from test frames**: MNAD's memory is updated while it is tested. Normalisation by statistics of all test frames, as in our phases 1 to 5, is a mild form of it.",
-        "- **What was learned elsewhere**: detectors, flow, poses and CLIP bring what millions of other images taught. Ours learn from the 2,550 training frames alone.",
+        "- **What was learned elsewhere**: detectors, flow, poses and CLIP bring what millions of other images taught. Ours learn from the training frames alone"
+        + (f", but for {', '.join(elsewhere)}, which have features of ImageNet." if elsewhere else "."),
     ]
 
 
@@ -269,13 +272,13 @@ def _short(rows: Sequence[Row], best: Row, published: Sequence[dict[str, Any]]) 
         lines.append(f"- Better, with networks that were trained elsewhere: {listed(pretrained)}.")
     if below:
         lines.append(f"- Not better: {listed(below)}.")
-    for row in rows:
-        if row.entry in ("phase1_convae_mean", "phase6_clip_ae") and not row.hindsight:
-            ae = published[0]
-            far = 100 * row.scaled_and_cut - ae["auc"]
-            lines.append(
-                f"- Our `{row.entry}`, {row.variant}, is the nearest to the published {ae['method']}: {far:+.1f} points by its protocol."
-            )
+    ae = published[0]
+    ours = [row for row in rows if row.entry in ("phase1_convae_mean", "phase6_clip_ae") and not row.hindsight]
+    if ours:
+        by_its = (f"`{row.entry}` ({row.variant}) {_percent(getattr(row, ae['like']))}" for row in ours)
+        lines.append(
+            f"- Our autoencoders by the protocol of the published {ae['method']} ({ae['auc']}): {', '.join(by_its)}."
+        )
     lines += [
         f"- Ours has an interval of {100 * (best.high - best.low):.1f} points, as the test set has {best.videos} videos. Published figures come without one: differences of a few points between methods may be chance.",
         "- Ped2 was looked at while the experiments of phase 6 were made ([results](results.md)), so their figures are no proof for a new scene. One scene decides nothing: [suites](suites.md) measure on several.",

@@ -27,6 +27,7 @@ class Cell:
     run_id: str = ""
     why: str = ""
     command: str = ""
+    pretrained: bool = False  # whether weights that were trained on other data have a part in it
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def _cell(loaded: Loaded, data: Dataset, runs: Sequence[Found], tracking: Tracki
     same = [run for run in runs if run.tags.get("vad.digest") == digest]
     for run in same:  # newest first
         if (table := stored_table(tracking, run.run_id, TEST, home)) is not None and table.labels is not None:
-            return Cell(entry, "", table, run.run_id)
+            return Cell(entry, "", table, run.run_id, pretrained=plan.pretrained())
     if same:
         lost = f"the scores of run {same[0].run_id[:8]} are gone, damaged or altered"
         return Cell(entry, "", None, why=lost, command=" --force")

@@ -53,12 +53,14 @@ class Row:
     """An entry and one variant. What compares rows is there for those that have a figure on every set.
 
     `behind` is what the worst case of the first row exceeds this one's by. `hindsight` says that labels chose the variant.
+    Rows with `pretrained` weights, of other data, are compared with each other alone.
     """
 
     entry: str
     variant: str
     hindsight: bool
     cells: dict[str, CellValue]
+    pretrained: bool = False
     rank: int | None = None
     tied: bool = False
     worst: float | None = None
@@ -82,7 +84,10 @@ class Missing:
 
 @dataclass(frozen=True)
 class Matrix:
-    """Rows, the best worst case first, those that lack a set last. Profile and overrides are those of every run."""
+    """Rows, the best worst case first, behind them those with pretrained weights, and those that lack a set last.
+
+    Profile and overrides are those of every run.
+    """
 
     name: str
     metric: Metric
@@ -105,11 +110,13 @@ def matrix(cells: Cells) -> Matrix:
         columns.append(Column(source.name, data.place, data.protocol(), *counts))
     judges = {column.name: _judge(column, cells.found) for column in columns}
     drawn_rows = [_row(entry, cells, judges) for entry in cells.declared]
-    whole = [one for one in drawn_rows if len(one[0].cells) == len(columns)]
-    rest = [row for row, _ in drawn_rows if len(row.cells) < len(columns)]
-    rows = (*_ranked(whole, [column.name for column in columns]), *rest)
+    rows: list[Row] = []
+    for pretrained in (False, True):
+        whole = [one for one in drawn_rows if len(one[0].cells) == len(columns) and one[0].pretrained == pretrained]
+        rows += _ranked(whole, [column.name for column in columns])
+    rows += [row for row, _ in drawn_rows if len(row.cells) < len(columns)]
     missing = tuple(Missing(c.entry, c.source, c.why, c.command) for c in cells.found if c.scores is None)
-    return Matrix(suite.name, suite.metric, suite.profile, suite.overrides, tuple(columns), rows, missing)
+    return Matrix(suite.name, suite.metric, suite.profile, suite.overrides, tuple(columns), tuple(rows), missing)
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,7 +166,8 @@ def _row(entry: str, cells: Cells, judges: Mapping[str, _Judge | None]) -> tuple
             draws[source] = drawn(metric, scores.variants[chosen], judge.labels, judge.table.index, judge.counts)
             interval = _middle(draws[source])
         row_cells[source] = CellValue(value, interval, cell.run_id)
-    return Row(entry, chosen, chosen != declared, row_cells), draws
+    pretrained = any(cell.pretrained for cell, _, _ in found.values())
+    return Row(entry, chosen, chosen != declared, row_cells, pretrained), draws
 
 
 def _ranked(whole: Sequence[tuple[Row, Mapping[str, Values]]], names: Sequence[str]) -> list[Row]:

@@ -50,6 +50,7 @@ def _write(row: Row, found: Matrix, experiment: str, digest: str, tracking: Trac
         "vad.suite": found.name,
         "vad.variant": row.variant,
         "vad.variant_chosen_by": "the worst case on these labels" if row.hindsight else "the entry",
+        "vad.pretrained": "yes" if row.pretrained else "",
         "vad.profile": found.profile,
         "vad.set": " ".join(found.overrides),
     }

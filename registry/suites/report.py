@@ -13,6 +13,9 @@ from vad.measures.metrics import LEAST_VIDEOS
 
 _MOST_MISSING = 8
 _HINDSIGHT = "*  chosen in hindsight: of this entry's variants the one with the best worst case on these very labels; `choose` in the entry settles it before"
+_PRETRAINED = (
+    "pretrained: weights that were trained on other data have a part in it; these rows have a ranking of their own"
+)
 _TIES = "=  a tie: the interval of the difference to the first of that rank, paired, reaches 0"
 
 
@@ -22,9 +25,8 @@ def as_text(found: Matrix) -> str:
         return "\n".join(
             [*_about(found), "", "No entry has a finished run on these data sets; name some: vad run EXP ..."]
         )
-    names = [column.name for column in found.columns]
-    header = ["#", "entry", "variant", *names, "worst case", "on", "mean rank"]
-    lines = [table(header, [_line(row, names) for row in found.rows], right=(0, *range(3, 3 + len(names)))), ""]
+    header, rows = _table(found)
+    lines = [table(header, rows, right=(0, *range(3, 3 + len(found.columns)))), ""]
     lines += _notes(found)
     if found.missing:
         lines += ["", *_missing(found)]
@@ -33,9 +35,8 @@ def as_text(found: Matrix) -> str:
 
 def as_markdown(found: Matrix) -> str:
     """The matrix as a table in Markdown, with its notes."""
-    names = [column.name for column in found.columns]
-    header = ["#", "entry", "variant", *names, "worst case", "on", "mean rank"]
-    rows = [header, ["---"] * len(header), *(_line(row, names) for row in found.rows)]
+    header, rows = _table(found)
+    rows = [header, ["---"] * len(header), *rows]
     return "\n\n".join([" ".join(_about(found)), "\n".join(f"| {' | '.join(row)} |" for row in rows), *_notes(found)])
 
 
@@ -49,11 +50,24 @@ def as_csv(found: Matrix) -> str:
     out = io.StringIO()
     sets = [f"{column.name}{part}" for column in found.columns for part in ("", " low", " high", " run")]
     compared = ["worst", "worst_on", "worst low", "worst high", "mean_rank", "mean_rank low", "mean_rank high"]
-    header = ["rank", "tied", "entry", "variant", "hindsight", *compared, "behind", "behind low", "behind high", *sets]
+    header = [
+        "rank",
+        "tied",
+        "entry",
+        "variant",
+        "hindsight",
+        "pretrained",
+        *compared,
+        "behind",
+        "behind low",
+        "behind high",
+        *sets,
+    ]
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(header)
     for row in found.rows:
-        line: list[Any] = [row.rank, row.tied, row.entry, row.variant, row.hindsight, row.worst, row.worst_on]
+        line: list[Any] = [row.rank, row.tied, row.entry, row.variant, row.hindsight, row.pretrained]
+        line += [row.worst, row.worst_on]
         line += [*_ends(row.worst_interval), row.mean_rank, *_ends(row.rank_interval)]
         line += [row.behind, *_ends(row.behind_interval)]
         for column in found.columns:
@@ -70,6 +84,18 @@ def within(interval: Interval | None) -> str:
 
 def _ends(interval: Interval | None) -> tuple[float | None, float | None]:
     return interval or (None, None)
+
+
+def _table(found: Matrix) -> tuple[list[str], list[list[str]]]:
+    """Header and rows; whether weights were pretrained stands there if they were in some row."""
+    names = [column.name for column in found.columns]
+    header = ["#", "entry", "variant", *names, "worst case", "on", "mean rank"]
+    rows = [_line(row, names) for row in found.rows]
+    if any(row.pretrained for row in found.rows):
+        header.append("pretrained")
+        for row, line in zip(found.rows, rows, strict=True):
+            line.append("yes" if row.pretrained else "no")
+    return header, rows
 
 
 def _line(row: Row, names: list[str]) -> list[str]:
@@ -103,6 +129,8 @@ def _notes(found: Matrix) -> Iterator[str]:
         yield _TIES
     if any(row.hindsight for row in found.rows):
         yield _HINDSIGHT
+    if any(row.pretrained for row in found.rows):
+        yield _PRETRAINED
     few = [column for column in found.columns if not column.has_interval]
     if few:
         counts = ", ".join(f"{c.name} ({c.anomalous_videos})" for c in few)

@@ -1,5 +1,6 @@
 """A suite's matrix of figures: ranks, worst case, paired intervals, ties, and the variant of a row."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -142,6 +143,27 @@ def test_a_row_without_all_sets_is_shown_last_and_not_ranked():
     assert found.rows[1].worst is None and found.rows[1].rank is None and set(found.rows[1].cells) == {"a"}
     text = report.as_text(found)
     assert "half on b: not run yet" in text and "\n  vad run half" in text and "3 cells missing" in text
+
+
+def test_rows_with_pretrained_weights_have_a_ranking_of_their_own():
+    board = Board()
+    for entry, strength in (("one", 1.0), ("other", 0.5), ("features", 4.0)):
+        board.add(entry, *({"v": board.scores(name, strength)} for name in "ab"))
+    assert "pretrained" not in report.as_text(board.matrix())
+    board.cells = [replace(cell, pretrained=cell.entry == "features") for cell in board.cells]
+    found = board.matrix()
+    assert [(row.entry, row.rank, row.mean_rank) for row in found.rows] == [
+        ("one", 1, 1.0),
+        ("other", 2, 2.0),
+        ("features", 1, 1.0),
+    ]
+    assert found.rows[0].behind == found.rows[2].behind == 0
+    text = report.as_text(found)
+    assert "a ranking of their own" in text and [line.split()[-1] for line in text.splitlines()[4:7]] == [
+        "no",
+        "no",
+        "yes",
+    ]
 
 
 def test_runs_that_were_judged_by_other_labels_never_share_a_column():
