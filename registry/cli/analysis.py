@@ -28,7 +28,7 @@ from registry.cli import completion, options, suites
 @options.first_frame_option
 @click.option("--profile", metavar="NAME", help="With several --data: the runs of this profile. [full]")
 @click.option(
-    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="With several --data: the runs with these."
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="With several --data: the runs with these overrides."
 )
 def leaderboard(
     everything: bool, form: str | None, suite: str | None, picture: str | None, data: tuple[str, ...],

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from registry.store import ui
+from registry.suites.suite import read_suite
 from tests.registry.conftest import TINY, paint_dataset
 
 SUITE = """\
@@ -172,6 +173,16 @@ def test_paths_are_relative_to_the_file_and_the_matrix_is_drawn(half, monkeypatc
     shutil.copy(half.folder / "other" / "labels.csv", elsewhere / "labels.csv")
     half.done("leaderboard", "--suite", "suites/suite.yaml", "--picture", "suite.png")
     assert Path("suite.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_demo_street_is_a_data_set_of_its_own_name(two, monkeypatch):
+    monkeypatch.setenv("SETS", str(two.folder))
+    (two.folder / "suite.yaml").write_text(
+        SUITE.replace("first: data", "street: demo\n  folder: ./demo\n  first: $SETS/data")
+    )
+    street, folder, first, second = read_suite(Path("suite.yaml")).sources
+    assert street.path is None and folder.path == "demo" and first.path == str(two.folder / "data")
+    assert (second.path, second.labels) == ("other", "other/labels.csv"), "labels beside the file, else beside the data"
 
 
 @pytest.mark.parametrize(
