@@ -21,7 +21,7 @@ from registry.store.connection import reaching, unless_absent, without_password
 from registry.store.paths import writable
 from registry.store.processes import ALIVE, Lease, now, process_gone, this_process
 from registry.store.record import Altered, recorded
-from registry.store.retries import Retries, RetryingClient, Silent, equals, impatient
+from registry.store.retries import Retries, RetryingClient, Unreachable, equals, without_retries
 from registry.store.runlog import RunLog
 from registry.store.tags import stored
 from vad.errors import InputError
@@ -122,7 +122,7 @@ class Tracking:
         return self._open(self.client.create_run(experiment_id, None, {k: str(v) for k, v in every.items()}, name))
 
     def _open(self, run: Run) -> RunLog:
-        # Not by the patient client: who renews a lease neither waits nor tells of an outage.
+        # Not by the retrying client: renewing a lease neither waits nor tells of an outage.
         lease = Lease(lambda: mlflow.MlflowClient(self.uri).set_tag(run.info.run_id, stored(ALIVE), now()))
         return RunLog(self.client, run, lease)
 
@@ -311,7 +311,7 @@ class Tracking:
         """Mark runs that say RUNNING though their process is gone as KILLED, where the store can be written."""
         for run in self._running():
             if process_gone(run.data.tags):
-                with impatient(), suppress(MlflowException, Silent):
+                with without_retries(), suppress(MlflowException, Unreachable):
                     again = self.client.get_run(run.info.run_id)  # somebody may have taken it up since
                     if again.info.status == "RUNNING" and process_gone(again.data.tags):
                         self.client.set_terminated(run.info.run_id, "KILLED")
