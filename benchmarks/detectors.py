@@ -12,6 +12,7 @@ Frames that are flipped or noisy already stay so. Everything is run in a new sto
 import argparse
 import os
 import subprocess
+import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +27,7 @@ from registry.runs.context import Request
 from registry.runs.executor import run
 from registry.store.tracking import Tracking
 from vad.data.layouts import TEST
+from vad.errors import InputError
 from vad.images.decode import read_image
 from vad.synthetic.corruption import as_jpeg, corrupt, draw_kinds
 from vad.system.threads import available
@@ -55,8 +57,11 @@ def main() -> None:
         for folder, labels in folders:
             for entry in given.entries:
                 request = Request(entry, folder, labels, "full", tuple(given.overrides), home=home)
-                for row in _rows(request):
-                    print(row, flush=True)
+                try:
+                    for row in _rows(request):
+                        print(row, flush=True)
+                except InputError as error:  # the others count all the same
+                    print(f"{entry} on {folder}: {error}", file=sys.stderr)
 
 
 def _corrupted(folder: str, labels: str | None, work: Path) -> Path:

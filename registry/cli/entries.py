@@ -198,7 +198,7 @@ def _run_suite(suite: "Suite", experiments: tuple[str, ...], asked: dict[str, An
     asked |= {"profile": suite.profile, "overrides": suite.overrides}
     of_sets = [{"data": s.path, "labels": s.labels, "first_frame": s.first_frame} for s in suite.sources]
     ended = queue.run_queue(entries, *(Request(entries[0], home=home, **(asked | of_set)) for of_set in of_sets))
-    click.echo("\n" + queue.as_text(ended))
+    click.echo("\n" + queue.as_text(ended) + "\n")
     names = tuple(dict.fromkeys(item.name for item in ended))
     suites.show(suite if suite.file and not experiments else suite.of(names))
     if any(item.result is None for item in ended):

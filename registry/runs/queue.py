@@ -55,7 +55,7 @@ def run_queue(experiments: Sequence[str], *requests: Request) -> list[Ended]:
     with open_session(contexts) as (session, contexts):
         queue = _plan(contexts, session)
         steps = _announce(queue, session)
-        decoded = _decode_all([planned for planned in queue if planned.done is None], session)
+        decoded = _decode_all(queue, session)
         if any(planned.trains for planned in queue):
             session.engine.start()
         with whole(plural(len(queue), "experiment"), steps):
@@ -91,14 +91,14 @@ def _set_of(context: RunContext) -> tuple[str | None, str | None]:
 
 
 def _decode_all(queue: Sequence[_Planned], session: Session) -> list[_Planned]:
-    """Decode the frames of all experiments; of several data sets one that cannot be decoded does not stop the others."""
+    """Decode the frames of experiments that are not done; of several data sets one that cannot be decoded does not stop the others."""
     sets: dict[object, list[_Planned]] = {}
     for planned in queue:
         sets.setdefault(_set_of(planned.context), []).append(planned)
     decoded = []
     for of_set in sets.values():
         try:
-            decode([(planned.context, planned.trains) for planned in of_set], session)
+            decode([(planned.context, planned.trains) for planned in of_set if planned.done is None], session)
         except InputError as error:
             if len(sets) == 1:
                 raise

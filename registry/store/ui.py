@@ -4,7 +4,7 @@ import os
 import sys
 import time
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from registry.store.mlflow_private import view_link, view_tag, view_value
@@ -18,9 +18,12 @@ _NOTHING = "#/experiments?workflowType=machine_learning"
 
 
 def leaderboards(tracking: Tracking, address: str) -> dict[str, str]:
-    """Return links to the experiments with finished runs, best run first, by name; the one that was run last comes first."""
+    """Return links to the experiments with finished runs, best run first, by name; the one that was run last comes first.
+
+    Suites come behind them.
+    """
     links: dict[str, str] = {}
-    for run in tracking.find("experiment"):
+    for run in [*tracking.find("experiment"), *tracking.find("suite")]:
         if run.experiment not in links:
             if TAG not in tracking.client.get_experiment(run.experiment_id).tags:  # one of an earlier version
                 value = saved_view(run.tags.get("vad.figure", "ap"), time.time())
@@ -59,12 +62,23 @@ def saved_view(metric: str, made: float) -> str:
         *(f"metrics.`{key}`" for key in costs),
         "attributes.`Models`",
     ]
+    return _view("experiment", metric, chosen, {"params.`best_variant`": 150}, made)
+
+
+def suite_view(metrics: Sequence[str], made: float) -> str:
+    """Return the value of `TAG` for a suite, whose runs have these metrics; the best worst case first."""
+    chosen = [*(f"metrics.`{key}`" for key in metrics), "params.`variant`", "params.`profile`"]
+    return _view("suite", "worst", chosen, {"params.`variant`": 150}, made)
+
+
+def _view(kind: str, order: str, chosen: Sequence[str], widths: dict[str, int], made: float) -> str:
+    """Return a view of an experiment's runs of a kind, the highest of a metric first, with these columns."""
     state = {
-        "searchFilter": "tags.`vad.kind` = 'experiment'",
-        "orderByKey": f"metrics.`{metric}`",
+        "searchFilter": f"tags.`vad.kind` = '{kind}'",
+        "orderByKey": f"metrics.`{order}`",
         "orderByAsc": False,
-        "selectedColumns": chosen,
+        "selectedColumns": list(chosen),
         "columnOrder": ["0", "attributes.`Run Name`", *chosen, "runDateAndNestInfo", "duration"],
-        "columnWidths": dict.fromkeys(chosen, 90) | {"params.`best_variant`": 150},
+        "columnWidths": dict.fromkeys(chosen, 90) | widths,
     }
     return view_value(NAME, state, made)

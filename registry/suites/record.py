@@ -1,10 +1,13 @@
 """A suite's matrix in MLflow: an experiment of its own with a run for each row, written anew only where figures changed."""
 
 import re
+import time
 from dataclasses import asdict
 
 from registry.store.runlog import DESCRIPTION
 from registry.store.tracking import Tracking
+from registry.store.ui import TAG as VIEW_TAG
+from registry.store.ui import suite_view
 from registry.suites.matrix import Matrix, Row
 from registry.suites.report import as_markdown
 from vad.detectors.member import digest_of
@@ -20,33 +23,40 @@ def record(found: Matrix, tracking: Tracking) -> int:
     note = as_markdown(found)
     experiment = tracking.experiment(f"suite: {found.name}", {DESCRIPTION: note})
     columns = {column.name: column.protocol for column in found.columns}
-    known = {run.tags.get("vad.entry"): run for run in reversed(tracking.find("suite", experiment_id=experiment))}
+    about = {"figure": found.figure, "profile": found.profile, "set": found.overrides, "columns": columns}
+    runs = tracking.find("suite", experiment_id=experiment)
     written = 0
     for row in rows:
-        about = {"figure": found.figure, "profile": found.profile, "set": found.overrides, "columns": columns}
         digest = digest_of(about | {"row": asdict(row)})
-        before = known.get(row.entry)
-        if before is not None and before.tags.get("vad.digest") == digest:
-            continue
-        tags = {
-            "vad.entry": row.entry,
-            "vad.suite": found.name,
-            "vad.variant": row.variant,
-            "vad.variant_chosen_by": "the worst case on these labels" if row.hindsight else "the entry",
-            "vad.profile": found.profile,
-            "vad.set": " ".join(found.overrides),
-        }
-        log = tracking.open_run(
-            experiment, "suite", digest, row.entry, {key: value for key, value in tags.items() if value}
-        )
-        log.log(_metrics(row, found), {"entry": row.entry, "variant": row.variant, "profile": found.profile})
-        log.end("FINISHED")
-        if before is not None:
-            tracking.client.delete_run(before.run_id)
-        written += 1
+        before = [run for run in runs if run.tags.get("vad.entry") == row.entry]
+        same = next((run.run_id for run in before if run.tags.get("vad.digest") == digest), None)
+        if same is None:
+            _write(row, found, experiment, digest, tracking)
+            written += 1
+        for run in before:
+            if run.run_id != same:
+                tracking.client.delete_run(run.run_id)
     if written:
-        tracking.client.set_experiment_tag(experiment, DESCRIPTION, note)
+        figures = [_metric(found, column.name) for column in found.columns]
+        view = suite_view(["worst", "worst_low", "worst_high", "mean_rank", *figures], time.time())
+        for tag, value in {DESCRIPTION: note, VIEW_TAG: view}.items():
+            tracking.client.set_experiment_tag(experiment, tag, value)
     return written
+
+
+def _write(row: Row, found: Matrix, experiment: str, digest: str, tracking: Tracking) -> None:
+    tags = {
+        "vad.entry": row.entry,
+        "vad.suite": found.name,
+        "vad.variant": row.variant,
+        "vad.variant_chosen_by": "the worst case on these labels" if row.hindsight else "the entry",
+        "vad.profile": found.profile,
+        "vad.set": " ".join(found.overrides),
+    }
+    kept = {key: value for key, value in tags.items() if value}
+    log = tracking.open_run(experiment, "suite", digest, row.entry, kept)
+    log.log(_metrics(row, found), {"entry": row.entry, "variant": row.variant, "profile": found.profile})
+    log.end("FINISHED")
 
 
 def _metrics(row: Row, found: Matrix) -> dict[str, float]:
@@ -54,5 +64,10 @@ def _metrics(row: Row, found: Matrix) -> dict[str, float]:
     if row.worst_interval:
         metrics |= {"worst_low": row.worst_interval[0], "worst_high": row.worst_interval[1]}
     for name, cell in row.cells.items():
-        metrics[f"{found.figure}.{_NOT_IN_A_METRIC.sub('_', name)}"] = cell.value
+        metrics[_metric(found, name)] = cell.value
     return {name: float(value) for name, value in metrics.items() if value is not None}
+
+
+def _metric(found: Matrix, column: str) -> str:
+    """The metric of a column."""
+    return f"{found.figure}.{_NOT_IN_A_METRIC.sub('_', column)}"

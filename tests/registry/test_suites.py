@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from registry.store import ui
 from tests.registry.conftest import TINY, paint_dataset
 
 SUITE = """\
@@ -88,7 +89,11 @@ def test_a_suite_is_one_queue_and_ends_with_its_matrix(two):
     for row in rows:
         assert now[row["entry"]].metrics["ap.second"] == float(row["second"])
         assert len(row["first run"]) == 32
-    assert "| entry |" in two.tracking().client.get_experiment(now["tiny"].experiment_id).tags["mlflow.note.content"]
+    kept = two.tracking().client.get_experiment(now["tiny"].experiment_id).tags
+    view = json.loads(json.loads(kept[ui.TAG])["state"])
+    assert "metrics.`ap.second`" in view["selectedColumns"] and view["orderByKey"] == "metrics.`worst`"
+    assert "| entry |" in kept["mlflow.note.content"]
+    assert list(ui.leaderboards(two.tracking(), "http://there"))[-1] == "suite: two"
     assert "tiny" in two.done("leaderboard", "--all"), "suites are no runs of the leaderboard"
     assert "suite: " not in two.done("leaderboard")
 
@@ -143,6 +148,8 @@ def test_a_data_set_that_cannot_be_decoded_does_not_stop_the_others(half):
     assert re.search(r"^wider +other +failed .*frame_00004\.jpg", result.stdout, re.MULTILINE)
     assert re.search(r"^wider +data +\S+ +\d\.\d{4}", result.stdout, re.MULTILINE)
     assert "1 of 2 experiments failed" in result.stdout and "wider on other: not run yet" in result.stdout
+    again = half.vad("run", "wider", "--data", "other", "--data", "data")
+    assert again.exit_code == 1 and re.search(r"^wider +data .* done already$", again.stdout, re.MULTILINE)
 
 
 def test_paths_are_relative_to_the_file_and_the_matrix_is_drawn(half, monkeypatch, tmp_path):

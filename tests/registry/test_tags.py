@@ -30,6 +30,14 @@ def test_a_runs_page_shows_at_most_ten_tags(trained, kind):
     assert runs
 
 
+def test_the_page_of_a_suites_run_shows_what_it_is_of(finished):
+    finished.done("leaderboard", "--data", "data")
+    (run,) = Tracking().find("suite")
+    client = mlflow.MlflowClient(sqlite_uri(Path("mlflow.db").resolve()))
+    shown = visible(client.get_run(run.run_id).data.tags)
+    assert {"vad.suite", "vad.entry", "vad.variant_chosen_by"} <= shown <= SHOWN and len(shown) <= 10
+
+
 def test_a_versions_page_shows_what_a_person_looks_for(finished):
     tags = mlflow.MlflowClient(sqlite_uri(Path("mlflow.db").resolve())).get_model_version(NAME, "1").tags
     assert visible(tags) == {"ap", "reference_ap", "variant", "entry", "data", "profile", "vad.decision"}

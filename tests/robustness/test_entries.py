@@ -1,4 +1,4 @@
-"""YAML from outside (entries, SET, promotion.yaml): a plan that can be run, or one short error with the file's name. Nothing in it is code."""
+"""YAML from outside (entries, SET, promotion.yaml, suites): a plan that can be run, or one short error with the file's name. Nothing in it is code."""
 
 import copy
 import itertools
@@ -16,6 +16,7 @@ from registry.entries.loading import load_entry
 from registry.entries.plan import make_plan, rehearse
 from registry.entries.yaml_reader import parse_value
 from registry.models.production import read_policy
+from registry.suites.suite import read_suite
 
 WHOLE = """\
 name: tiny
@@ -36,6 +37,7 @@ variants:
   new: {fuse: {weights: {flow: 0.3, ssim: 0.7}}, steps: [train_zscore]}
   one: {stream: small, steps: [{savgol: {window: 5, polyorder: 2}}]}
 """
+SUITE = b"name: two\nfigure: ap\ndata: {a: one, b: {path: two, labels: l.csv, first_frame: 1}}\nentries: [tiny]\nset: [x.y=1]\n"
 LETTERS = "abcdefghij"
 BOMBS = {
     "code": WHOLE + "x: !!python/object/apply:os.system ['touch ran']\n",
@@ -103,6 +105,7 @@ def test_bombs(tmp_path, monkeypatch, judged, bomb):
         Path(name).write_text(BOMBS[bomb], encoding="utf-8")
     assert judged(lambda: _plan(Path("tiny.yaml")), "tiny") is None
     assert judged(read_policy, "promotion.yaml") is None
+    assert judged(lambda: read_suite(Path("tiny.yaml")), "tiny") is None
     result = CliRunner().invoke(main, ["check", "./tiny.yaml"])
     assert result.exit_code == 2
     assert "Traceback" not in result.output
@@ -140,6 +143,15 @@ def test_damaged_policies(tmp_path_factory, judged, damaged, data):
         Path("promotion.yaml").write_bytes(data.draw(damaged(b"same_data: true\nmin_gain: 0.0\nconfidence: 0.8\n")))
         policy = judged(read_policy, "promotion.yaml")
         assert policy is None or (0 <= policy.min_gain <= 1 and 0 <= policy.confidence <= 1)
+
+
+@settings(max_examples=150)
+@given(data=st.data())
+def test_damaged_suites(tmp_path, judged, damaged, data):
+    path = tmp_path / "suite.yaml"
+    path.write_bytes(data.draw(damaged(SUITE)))
+    suite = judged(lambda: read_suite(path), "suite.yaml")
+    assert suite is None or (suite.sources and suite.entries and suite.figure in ("auc", "ap"))
 
 
 @settings(max_examples=80)
