@@ -1,4 +1,4 @@
-"""A run or a model version from a store into a folder, with all that belongs to it."""
+"""Export a run or a model version into a folder, with all that belongs to it."""
 
 import importlib.metadata
 import json
@@ -57,7 +57,7 @@ def moved(tracking_uri: str, location: str) -> Path | None:
 
 
 class _Export:
-    """An export on its way into a folder."""
+    """An export under way."""
 
     def __init__(self, tracking: Tracking, place: Path):
         self._tracking, self._client = tracking, tracking.client
