@@ -36,13 +36,11 @@ _PROJECT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True)
 class Repeated:
-    """What came out the second time."""
+    """How the repeated run compares with the first."""
 
     run_id: str
     members: dict[str, bool]  # whether their weights are the same bits
-    variants: dict[
-        str, float | None
-    ]  # the largest difference of a frame's score; None where there is no such variant now
+    variants: dict[str, float | None]  # the largest difference of a score; None where there is no such variant now
     predictions: bool  # whether the file is the same
     notes: list[str]  # on what was not as it was then
 

@@ -79,12 +79,12 @@ def _ask(database: Path, query: str) -> list[tuple[Any, ...]]:
 def _tracking() -> Iterator[Any]:
     """A server's store, of which one neither waits nor tells that it is away."""
     from registry.console import be_quiet
-    from registry.store.retries import impatient
+    from registry.store.retries import without_retries
     from registry.store.tracking import Tracking
 
     be_quiet(True)
     try:
-        with impatient():
+        with without_retries():
             yield Tracking(mark_stale=False)
     finally:
         be_quiet(False)

@@ -10,12 +10,9 @@ import click
 from registry.cli import completion, options
 from vad.errors import InputError
 
+_MODEL: dict[str, Any] = {"default": "production", "show_default": True, "shell_complete": completion.versions}
 _model_option = click.option(
-    "--model",
-    default="production",
-    show_default=True,
-    shell_complete=completion.versions,
-    help="Alias, version number, models:/ URI, or best: the best one made on DATA.",
+    "--model", **_MODEL, help="Alias, version number, models:/ URI, or best: the best one made on DATA."
 )
 
 
@@ -59,13 +56,7 @@ def submit(normalization: Any, kaggle: str | None, message: str | None, **asked:
 
 
 @click.command(short_help="Answer HTTP requests with scores.")
-@click.option(
-    "--model",
-    default="production",
-    show_default=True,
-    shell_complete=completion.versions,
-    help="Alias, version number or models:/ URI.",
-)
+@click.option("--model", **_MODEL, help="Alias, version number or models:/ URI.")
 @options.device_option
 @click.option("--port", type=click.IntRange(1, 65535), help="[the first free one from 5001]")
 @options.writes

@@ -1,8 +1,6 @@
 """What `vad convert` does: any data set written in the competition's form, whole or not at all."""
 
 import csv
-import errno
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +15,7 @@ from vad.errors import InputError
 from vad.frames.store import Advance, read_whole_movie, unequal
 from vad.images.decode import Image, read_image
 from vad.images.digest_cache import image_size
-from vad.system.files import folder_beside, reading
+from vad.system.files import new_folder, reading
 
 _QUALITY = 95  # of a JPEG that is made here; one that is there is copied
 _LABELS, _NAMES = "labels.csv", "videos.csv"
@@ -42,8 +40,6 @@ def convert(dataset: Dataset, out: Path, ending: str) -> Converted:
     """
     frames = dataset.frames
     assert frames is not None
-    if os.path.lexists(out) and not (out.is_dir() and not any(out.iterdir())):
-        raise InputError(f"OUT={out} is there already; name a folder that is not, or an empty one")
     inside = [
         split for split in (frames.root, frames.home or frames.root) if out.resolve().is_relative_to(split.resolve())
     ]
@@ -51,22 +47,13 @@ def convert(dataset: Dataset, out: Path, ending: str) -> Converted:
         raise InputError(f"OUT={out} lies in the data set that is converted; name a folder outside of {inside[0]}")
     halves: tuple[tuple[str, Split], ...] = ((TRAIN, frames.train), (TEST, frames.test))
     copied = 0
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with folder_beside(out) as folder, Bar("convert", len(frames.train) + len(frames.test)) as bar:
-            for half, split in halves:
-                copied += sum(_write(video, folder / half, ending, bar.advance) for video in split.videos)
-            named = _write_names(folder / _NAMES, halves)
-            if dataset.labels:
-                ids = zip(dataset.index.video, dataset.index.frame, dataset.labels.values, strict=True)
-                _write_rows(folder / _LABELS, ["Id", "Label"], [[f"{v}_{f}", int(label)] for v, f, label in ids])
-            if out.is_dir():
-                out.rmdir()
-            folder.rename(out)
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        fix = "make room, and run the same command again" if full else "choose a folder that you can write to"
-        raise InputError(f"cannot write {out}: {error.strerror}; {fix}") from None
+    with new_folder(out) as folder, Bar("convert", len(frames.train) + len(frames.test)) as bar:
+        for half, split in halves:
+            copied += sum(_write(video, folder / half, ending, bar.advance) for video in split.videos)
+        named = _write_names(folder / _NAMES, halves)
+        if dataset.labels:
+            ids = zip(dataset.index.video, dataset.index.frame, dataset.labels.values, strict=True)
+            _write_rows(folder / _LABELS, ["Id", "Label"], [[f"{v}_{f}", int(label)] for v, f, label in ids])
     return Converted(out, len(frames.train) + len(frames.test), copied, dataset.labels is not None, named)
 
 

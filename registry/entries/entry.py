@@ -58,10 +58,8 @@ def _block(spec: Any, catalog: Catalog[Any]) -> Named:
 
 def _step(spec: Any) -> Named:
     step = _block(spec, STEPS)
-    if step.name not in {
-        *FITS,
-        *TRAIN_FITS,
-    }:  # what only the step itself can know, as that one option must be below another
+    # Some faults only the step itself knows, as that one option must be below another.
+    if step.name not in {*FITS, *TRAIN_FITS}:
         STEPS[step.name](np.zeros((1, 2)), [slice(0, 2)], **dict(step.options))
     return step
 

@@ -1,4 +1,4 @@
-"""What is wrong in a store and in its caches, and what would mend it. Looking changes nothing."""
+"""Examine a store and its caches, which changes nothing, and mend what can be mended."""
 
 import json
 import os

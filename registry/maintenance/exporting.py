@@ -1,4 +1,4 @@
-"""A run or a model version from a store into a folder, with all that belongs to it."""
+"""Export a run or a model version into a folder, with all that belongs to it."""
 
 import importlib.metadata
 import json
@@ -7,13 +7,14 @@ from pathlib import Path
 from registry.analysis.choose import LEAST, PARENT, all_runs, by_id
 from registry.console import plural
 from registry.maintenance import repair as mending
-from registry.maintenance.parcel import Parcel, RunRecord, VersionRecord, packing, points, require, seal
+from registry.maintenance.parcel import Parcel, RunRecord, VersionRecord, points, require, seal
 from registry.models.packaging import FACT, require_listed
 from registry.models.versions import NAME, Version, Versions
 from registry.store.address import local_path, sqlite_path
 from registry.store.record import recorded
 from registry.store.tracking import Tracking
 from vad.errors import InputError
+from vad.system.files import new_folder
 
 
 def export(folder: Path, run: str | None, model: str | None) -> tuple[str, list[str]]:
@@ -26,7 +27,7 @@ def export(folder: Path, run: str | None, model: str | None) -> tuple[str, list[
     tracking = Tracking()
     version = None if run else Versions(tracking).resolve(model or "production")
     run_id = version.run_id if version else _full_id(run or "", tracking)
-    with packing(folder) as place:
+    with new_folder(folder) as place:
         export = _Export(tracking, place)
         export.run_with_all(run_id)
         if version:
@@ -56,7 +57,7 @@ def moved(tracking_uri: str, location: str) -> Path | None:
 
 
 class _Export:
-    """An export on its way into a folder."""
+    """An export under way."""
 
     def __init__(self, tracking: Tracking, place: Path):
         self._tracking, self._client = tracking, tracking.client

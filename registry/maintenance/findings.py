@@ -1,4 +1,4 @@
-"""What can be wrong with a store and with the caches of a home: each check yields what it finds, and changes nothing."""
+"""Check a store and the caches in VAD_HOME: each check yields its findings and changes nothing."""
 
 import time
 from collections import Counter, defaultdict
@@ -19,7 +19,7 @@ from registry.store.tracking import Found, Tracking
 from vad.system.files import left_behind, sha256
 
 _LONG = 7  # days after which a run on another host is doubted
-# What a finished run of each kind is of no use without, and what makes it anew; the fields are tags.
+# The file that a finished run of each kind must have, and how to make it again; the fields are tags.
 _ESSENTIAL = {
     "experiment": ("results.json", "`vad run {entry}` makes it anew"),
     "member": ("{checkpoint}/weights.safetensors", "`vad run {entry} --force` trains it anew"),
@@ -30,7 +30,7 @@ _BRING_BACK = "bring it back, or run the experiment again with FORCE=1"
 
 @dataclass(frozen=True)
 class Finding:
-    """What is wrong where, and what helps: `mend` if it is there, else the reader. A note is no fault."""
+    """What is wrong where, and the remedy, which `mend` does if it is given. A note is no fault."""
 
     where: str
     what: str
@@ -55,7 +55,7 @@ class Store:
 
     @cached_property
     def whole(self) -> set[str]:
-        """Finished runs, by id, and versions, by name, that have the file without which they are of no use."""
+        """Finished runs, by id, and versions, by name, that have the file that they must have."""
         files = {run.run_id: path for run in self.runs if run.status == "FINISHED" and (path := _essential(run)[0])}
         files |= {version.name: "MLmodel" for version in self.versions}
         return {owner for owner, path in files.items() if self.has(owner, path)}
@@ -77,7 +77,7 @@ def _moved(store: Store) -> Iterator[Finding]:
 
 
 def _running(store: Store) -> Iterator[Finding]:
-    """Runs that say RUNNING though nobody runs them."""
+    """Runs with the status RUNNING whose process is gone."""
     here = this_machine()
     unfinished = [run for run in store.runs if run.status == "RUNNING"]
     if gone := [run for run in unfinished if process_gone(run.tags)]:
@@ -92,7 +92,7 @@ def _running(store: Store) -> Iterator[Finding]:
 
 
 def _essential(run: Found) -> tuple[str, str]:
-    """The artifact without which a finished run is of no use, empty if there is none, and how it is made anew."""
+    """Return the artifact that a finished run must have, empty if there is none, and how to make it again."""
     about = defaultdict(str, {key.removeprefix("vad."): value for key, value in run.tags.items()})
     path, remedy = _ESSENTIAL.get(run.tags["vad.kind"], ("", ""))
     return path.format_map(about), remedy.format_map(about)

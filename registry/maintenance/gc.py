@@ -1,4 +1,4 @@
-"""What may be removed: caches, which are made anew when they are missed, and runs and versions that a person names."""
+"""Find and remove what may go: caches, which are rebuilt when needed, and runs and versions that a person names."""
 
 import time
 from collections import Counter, defaultdict
@@ -27,12 +27,12 @@ _CACHES = {
     "serving": "logs of servers",
     "errors": "reports of errors",
 }
-_LITTLE = 1 << 16  # bytes: what is smaller is not worth a link
+_LITTLE = 1 << 16  # bytes: a smaller file is not worth a link
 
 
 @dataclass(frozen=True)
 class Waste:
-    """Something that can go: what it is, the bytes that are free then, and how it goes, step by step."""
+    """Something that can be removed: what it is, the bytes that this frees, and the steps that remove it."""
 
     what: str
     size: int
@@ -65,7 +65,7 @@ def caches(home: Path, days: float, most: int | None) -> list[Waste]:
 
 
 def _states(home: Path, tracking: Tracking, before: float) -> Iterator[Waste]:
-    """Half-trained members that nobody takes up: the member is finished, or no run that was cut off is of it."""
+    """Yield states of half-trained members that no run will resume: the member is finished, or no interrupted run needs it."""
     done = {run.tags.get("vad.digest") for run in tracking.find("member")}
     unfinished = tracking.find("member", statuses=("RUNNING", "KILLED", "FAILED"))
     open_ = {run.tags.get("vad.digest") for run in unfinished} - done
@@ -78,7 +78,7 @@ def _states(home: Path, tracking: Tracking, before: float) -> Iterator[Waste]:
 
 
 def _twins(artifacts: Path) -> Iterator[tuple[Path, Path]]:
-    """Yield files of weights that hold the same bytes on the disk, the second of which may become a link to the first."""
+    """Yield pairs of equal files of weights; the second may become a hard link to the first."""
     paths = [path for path in sorted(artifacts.rglob("*.safetensors")) if path.is_file() and not path.is_symlink()]
     sizes = Counter(path.stat().st_size for path in paths)
     firsts: dict[str, Path] = {}
@@ -95,7 +95,7 @@ def last_used(path: Path) -> float:
 
 
 def freed(places: Iterable[Path]) -> int:
-    """The bytes that are free when all these files and folders are gone: a file goes with the last of its names."""
+    """Return the bytes that removing these files and folders frees: those of a file only with the last of its hard links."""
     found = mending.files(*places).values()
     names = Counter((about.st_dev, about.st_ino) for about in found)
     whole = {(a.st_dev, a.st_ino): a.st_size for a in found if names[a.st_dev, a.st_ino] >= a.st_nlink}
@@ -118,7 +118,7 @@ def as_text(waste: Sequence[Waste]) -> str:
 
 
 def remove(waste: Collection[Waste]) -> None:
-    """Free all of it, in this order. Raises InputError for what cannot be removed; what came before it is gone."""
+    """Remove all of it, in this order. Raises InputError at the first that cannot be removed."""
     with mending.possible("remove", "make it yours"):
         for step in (step for item in waste for step in item.steps):
             step()
@@ -153,7 +153,7 @@ def choose(
 
 
 class _Store:
-    """The runs, by id, and versions, by name, of a store. What was decided stays known: decisions do not count."""
+    """The runs of a store by id, without decisions, which stay; and its versions by name."""
 
     def __init__(self, tracking: Tracking, home: Path):
         self._tracking, self._home = tracking, home

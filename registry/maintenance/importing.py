@@ -1,4 +1,4 @@
-"""What a folder of `vad export` holds, made in another store: with new ids, nothing twice, and to be repeated when cut off."""
+"""Import a folder of `vad export` into this store: with new ids, nothing twice, and resumed by the same command."""
 
 import json
 import re
@@ -23,13 +23,13 @@ from vad.system.files import sha256
 
 _KIND, _ORIGIN, _VERSION = "vad.kind", "vad.imported_from", "vad.version"
 _RESULTS, _MODEL_FILE = "results.json", "MLmodel"
-# Tags of a run and of a version that are true of the other store only.
+# Tags of a run and of a version that hold for the other store only.
 _HERE = ("vad.host", "vad.pid", "vad.process", "vad.alive", "vad.taken_up", "vad.force", "vad.logged_model")
 _DECISION = ("vad.decision", "vad.decided")
 
 
 def import_(folder: Path, home: Path) -> tuple[list[str], list[str]]:
-    """Make what a folder holds in this store, unless it is there; resume what was cut off. Return what was done, and notes.
+    """Import what this store does not have yet, and resume an interrupted import. Return what was done, and notes.
 
     Raises InputError where a file is missing or was altered, before the store is touched.
     """
@@ -55,7 +55,7 @@ def _require_recorded(folder: Path, known: Mapping[str, str]) -> None:
 
 
 class _Import:
-    """An import on its way into a store. A run says RUNNING until it is whole."""
+    """An import under way. A run has the status RUNNING until it is complete."""
 
     def __init__(self, parcel: Parcel, tracking: Tracking, home: Path):
         self._parcel, self._tracking, self._home = parcel, tracking, home
@@ -68,7 +68,7 @@ class _Import:
 
     def all(self) -> tuple[list[str], list[str]]:
         """Open what is missing, fill it, register the version, and end the runs last."""
-        # Experiments last: who sees one finished finds all that belongs to it.
+        # Experiments last, so that a finished one always has all its members.
         records = sorted(self._parcel.runs.values(), key=lambda record: record.tags[_KIND] == "experiment")
         for record in records:
             self._open(record)
@@ -112,7 +112,7 @@ class _Import:
             log.artifacts(files)
 
     def _end(self, record: RunRecord, number: str | None, new: bool) -> None:
-        """Put new ids for the old ones, and give a new run its status. One that was here gets what it lacked."""
+        """Replace old ids by new ones, and set the status of a new run. A run that was here gets the tags that it lacks."""
         run_id = self._ids[record.run_id]
         tags, here = self._mapped(record, number, new), self._client.get_run(run_id)
         imported = _ORIGIN in here.data.tags and here.info.status != "RUNNING"

@@ -9,8 +9,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,7 +17,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PlainSerializer, TypeAdapter, ValidationError
 
 from vad.errors import InputError
-from vad.system.files import folder_beside, sha256, sweep
+from vad.system.files import sha256
 
 FORMAT = 1
 _CONTENTS = "export.json"
@@ -104,21 +103,6 @@ class Parcel:
             _write(self.artifacts(run.run_id).with_name("run.json"), TypeAdapter(RunRecord).dump_python(run))
         if self.version is not None:
             _write(self.model.with_name("version.json"), TypeAdapter(VersionRecord).dump_python(self.version))
-
-
-@contextmanager
-def packing(folder: Path) -> Iterator[Path]:
-    """Yield a temporary folder that becomes `folder`. Raises InputError where that is not empty, or cannot be written."""
-    place = folder.resolve()
-    if place.exists() and not (place.is_dir() and not any(place.iterdir())):
-        raise InputError(f"{folder} is there already, and not an empty folder; name a new one")
-    try:
-        sweep(place.parent, place.name)
-        with folder_beside(place) as temporary:
-            yield temporary
-            os.replace(temporary, place)
-    except OSError as error:
-        raise InputError(f"cannot write {folder}: {error.strerror or error}; choose another folder") from None
 
 
 def seal(folder: Path, about: Mapping[str, Any]) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""What a store is mended by: addresses are set right, useless caches removed, orphans set aside."""
+"""Repair a store: correct addresses, remove useless caches, set orphans aside."""
 
 import json
 import os
@@ -25,7 +25,7 @@ _FRESH = 60  # seconds after its last change in which a file may be in use
 
 
 def find_moved(addresses: Iterable[str], here: Path) -> dict[str, str]:
-    """Return the right address for each that leads elsewhere though its files, or others of its place, lie in `here`."""
+    """Return the right address for each one that leads elsewhere, though its files, or others of the same root, lie in `here`."""
     right = here.resolve()
     parts = {address: found for address in addresses if (found := cut(address)) and found[0].resolve() != right}
     moved = {root for root, rest in parts.values() if rest.parts and (here / rest).exists()}

@@ -26,9 +26,8 @@ def precision_recall(path: Path, scores: Values, labels: Flags, index: FrameInde
     from sklearn.metrics import precision_recall_curve
 
     precision, recall, _ = precision_recall_curve(labels, scores)
-    recall, reached = np.unique(
-        recall[::-1], return_index=True
-    )  # of equal recalls AP takes the one at the highest threshold
+    # Of equal recalls AP takes the one at the highest threshold.
+    recall, reached = np.unique(recall[::-1], return_index=True)
     precision = precision[::-1][reached]
     precision[0] = precision[1]  # scikit-learn's (0, 1) is a convention; no threshold gives it
     with sheet(path, 5.4) as figure:

@@ -13,7 +13,7 @@ from registry.engines.base import Engine, Job, Lost
 from registry.runs.context import RunContext
 from registry.runs.members import Members, TrainedMember
 from registry.runs.session import Session, ended
-from registry.store.retries import impatient
+from registry.store.retries import without_retries
 from registry.store.runlog import RunLog
 from vad.detectors.base import Diverged, Epoch, Listener, Trained
 
@@ -215,7 +215,7 @@ class _Curve:
         """Send what there is, if the store takes it and another sending ends within `wait` seconds."""
         if self._sending.acquire(timeout=wait):
             try:
-                with impatient(), suppress(Exception):  # it is tried again, at the latest by `complete`
+                with without_retries(), suppress(Exception):  # it is tried again, at the latest by `complete`
                     self._send(tuple(self._epochs))
             finally:
                 self._sending.release()

@@ -36,7 +36,7 @@ PAGE = 1000  # the most metrics that MLflow takes at once
 LIMIT = 600.0  # seconds for which a call is repeated, unless the environment variable VAD_PATIENCE says otherwise
 _PAUSES = (0.1, 0.3, 0.6, 1.0, 2.0, 3.0)  # seconds between attempts; the last is repeated
 _UNTOLD_SECONDS = 1.0  # a shorter outage is not told
-# MLflow puts what went wrong on the way to a server into words alone.
+# Of a failed connection MLflow gives a message alone, no type.
 _ON_THE_WAY = re.compile(
     r"API request to \S+ failed with (timeout )?exception|Connection (broken|aborted|reset)|IncompleteRead|Read timed out"
 )
@@ -47,25 +47,25 @@ _ALIAS_ATTEMPTS = 5
 _NOT_IN_CONDITIONS = re.compile(r"[\x00-\x1f'\"`\\]")
 
 Answer = TypeVar("Answer")
-_waits: ContextVar[bool] = ContextVar("waits", default=True)
+_retrying: ContextVar[bool] = ContextVar("retrying", default=True)
 
 
-class Silent(InputError):
-    """The store did not answer for as long as one waits for it."""
+class Unreachable(InputError):
+    """The store did not answer within the time for which calls are repeated."""
 
 
 @contextmanager
-def impatient() -> Iterator[None]:
-    """Do not wait for the store in this block: for what can be left out, or done later."""
-    before = _waits.set(False)
+def without_retries() -> Iterator[None]:
+    """Do not repeat calls in this block: for what can be left out, or done later."""
+    before = _retrying.set(False)
     try:
         yield
     finally:
-        _waits.reset(before)
+        _retrying.reset(before)
 
 
 class Retries:
-    """Repeats calls of one store. A person is told where a wait begins and where it is over."""
+    """Repeats calls of one store, and says when a wait begins and when it is over."""
 
     def __init__(self, shown: str):
         self._limit = _limit()
@@ -78,7 +78,7 @@ class Retries:
         self._given_up = False
 
     def __call__(self, call: Callable[[], Answer], made: Callable[[], Answer | None] | None = None) -> Answer:
-        """Return what `call` returns, once it works; `made` finds what a lost answer left. Raises Silent."""
+        """Return what `call` returns, once it succeeds; `made` finds what an attempt made whose answer was lost. Raises Unreachable."""
         begun = time.monotonic()
         attempts = 0
         while True:
@@ -95,7 +95,7 @@ class Retries:
 
     def _wait(self, error: Exception, begun: float, attempts: int) -> None:
         spent = time.monotonic() - begun
-        limit = self._limit if _waits.get() and not self._given_up else _UNTOLD_SECONDS
+        limit = self._limit if _retrying.get() and not self._given_up else _UNTOLD_SECONDS
         reason = _reason(error)
         detail(
             f"{self._who} {reason}: attempt {attempts + 1} failed after {spent:.1f} s ({' '.join(str(error).split()):.200})"
@@ -107,10 +107,10 @@ class Retries:
                     self._since = begun
                     say(f"  {self._who} {reason}; waiting up to {duration(self._limit)}")
         if spent >= limit:
-            self._given_up |= _waits.get()
+            self._given_up |= _retrying.get()
             fault = f"{self._who} {reason}, and has for {duration(time.monotonic() - (self._since or begun))}"
             kept = "what was finished is kept, also what the store has not got yet"
-            raise Silent(f"{fault}; {kept}: mend that, and run the same command again to resume") from error
+            raise Unreachable(f"{fault}; {kept}: mend that, and run the same command again to resume") from error
         time.sleep(min(_PAUSES[min(attempts, len(_PAUSES) - 1)], limit - spent))
 
     def _works(self) -> None:
@@ -238,7 +238,7 @@ def _limit() -> float:
 
 
 def _passes(error: Exception) -> bool:
-    """Whether an error is of the kind that is over after a while."""
+    """Whether a later attempt may succeed."""
     if isinstance(error, requests.HTTPError):
         return error.response is not None and error.response.status_code >= 500
     if isinstance(error, (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)):
@@ -251,7 +251,7 @@ def _passes(error: Exception) -> bool:
 
 
 def _reason(error: Exception) -> str:
-    """What is the matter with the store, after its name."""
+    """Return what is wrong with the store, as the end of a sentence that begins with its name."""
     text = str(error)
     if "database is locked" in text:
         return "is locked by another program"

@@ -13,7 +13,7 @@ from mlflow.entities import Metric, Param, Run, RunTag
 from registry.store.address import local_path
 from registry.store.processes import Lease
 from registry.store.record import as_tags, recorded
-from registry.store.retries import RetryingClient, impatient
+from registry.store.retries import RetryingClient, without_retries
 from registry.store.tags import stored
 from vad.system.files import sha256
 
@@ -103,5 +103,5 @@ class RunLog:
         if status == "FINISHED":
             self._client.set_terminated(self.run_id, status)
         else:
-            with impatient(), suppress(Exception):  # or it would hide why the run was cut off
+            with without_retries(), suppress(Exception):  # or it would hide why the run was cut off
                 self._client.set_terminated(self.run_id, status)

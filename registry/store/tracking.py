@@ -1,4 +1,4 @@
-"""Runs in MLflow, found again by the digests in their tags: a parent run is an entry on some data, a child run a member."""
+"""Runs in MLflow, found by the digests in their tags: a parent run is an entry on some data, a child run a member."""
 
 import heapq
 import json
@@ -21,14 +21,14 @@ from registry.store.connection import reaching, unless_absent, without_password
 from registry.store.paths import writable
 from registry.store.processes import ALIVE, Lease, now, process_gone, this_process
 from registry.store.record import Altered, recorded
-from registry.store.retries import Retries, RetryingClient, Silent, equals, impatient
+from registry.store.retries import Retries, RetryingClient, Unreachable, equals, without_retries
 from registry.store.runlog import RunLog
 from registry.store.tags import stored
 from vad.errors import InputError
 from vad.system.files import require_writable, sha256
 
 Kind = Literal["experiment", "member", "submission", "decision", "suite"]
-# How often a run was taken up: a tag. The parameter with a number after it says by whom, the first to say so.
+# The tag that counts how often a run was resumed. A parameter of this name and a number says by which process.
 _TAKEN = "vad.taken_up"
 
 
@@ -43,7 +43,7 @@ def default_uri() -> str:
 
 @dataclass(frozen=True)
 class Found:
-    """A run, without MLflow's types; `started` is in seconds since 1970."""
+    """A run as plain values; `started` is in seconds since 1970."""
 
     run_id: str
     name: str
@@ -61,7 +61,7 @@ class Found:
 
 
 class Tracking:
-    """A tracking store, made if it may be `new`; with `maybe` one that is not there is one without runs. Raises InputError."""
+    """A tracking store. With `new` a missing one is made, with `maybe` it counts as one without runs. Raises InputError."""
 
     client: RetryingClient
 
@@ -73,7 +73,7 @@ class Tracking:
         asked = {name: os.environ.get(name) for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")}
         mlflow.set_tracking_uri(self.uri)
         mlflow.set_registry_uri(self.uri)
-        # MLflow sets them; a later store in another folder would be taken for this one.
+        # MLflow sets these variables; a store of another folder, opened later, would be mistaken for this one.
         for name, value in asked.items():
             os.environ.pop(name, None)
             os.environ |= {name: value} if value is not None else {}
@@ -101,7 +101,7 @@ class Tracking:
             known = self.client.get_experiment_by_name(name)
         if known.lifecycle_stage != "active":
             raise InputError(f'the MLflow experiment "{name}" was deleted; `mlflow experiments restore` restores it')
-        if folder := local_path(known.artifact_location):  # better found out now than after hours of training
+        if folder := local_path(known.artifact_location):  # fail now, not after hours of training
             require_writable(folder / known.experiment_id)
         self._experiments[known.experiment_id] = name
         for key, value in tags.items():
@@ -112,7 +112,7 @@ class Tracking:
     def open_run(
         self, experiment_id: str, kind: Kind, digest: str, name: str, tags: Mapping[str, Any], parent: str | None = None
     ) -> RunLog:
-        """Open a run to log to: the one of this digest that was cut off, else a new one."""
+        """Open a run to log to: one of this digest that was interrupted, else a new one."""
         every = {**tags, "vad.kind": kind, "vad.digest": digest, **this_process(), ALIVE: now()}
         for run in self.find(kind, digest, ("KILLED", "FAILED", "RUNNING"), experiment_id):
             same = (run.tags.get("mlflow.parentRunId"), run.tags.get("vad.force")) == (parent, tags.get("vad.force"))
@@ -122,16 +122,16 @@ class Tracking:
         return self._open(self.client.create_run(experiment_id, None, {k: str(v) for k, v in every.items()}, name))
 
     def _open(self, run: Run) -> RunLog:
-        # Not by the patient client: who renews a lease neither waits nor tells of an outage.
+        # Not by the retrying client: renewing a lease neither waits nor tells of an outage.
         lease = Lease(lambda: mlflow.MlflowClient(self.uri).set_tag(run.info.run_id, stored(ALIVE), now()))
         return RunLog(self.client, run, lease)
 
     def _take_up(self, run_id: str, tags: Mapping[str, Any]) -> bool:
-        """Take up a run that was cut off, with these tags, if no other process is at it or comes before."""
+        """Resume an interrupted run with these tags; return False where another process has it or is faster."""
         run = self.client.get_run(run_id)
         if run.info.status == "RUNNING" and not process_gone(run.data.tags):
             return False
-        # Who first logs the parameter has the run, as MLflow never changes one; who was killed then is passed over.
+        # The first process to log the parameter has the run, as MLflow never changes one; one that was killed since does not count.
         me = json.dumps(this_process())
         number = int(run.data.tags.get(_TAKEN, 0)) + 1
         while (by := run.data.params.get(f"{_TAKEN}.{number}", me)) != me:
@@ -203,7 +203,7 @@ class Tracking:
             raise
 
     def reopen(self, run_id: str) -> RunLog:
-        """Return a finished run, to add what was found out later; its status stays."""
+        """Open a finished run to add to it; its status stays."""
         return RunLog(self.client, self.client.get_run(run_id))
 
     def find(
@@ -217,7 +217,7 @@ class Tracking:
     ) -> list[Found]:
         """Return runs of a kind, newest first."""
         wanted = {"vad.kind": kind, **({"vad.digest": digest} if digest else {}), **(tags or {})}
-        # By the names of this version, and by those of earlier ones.
+        # By the tags' names of this version, and of earlier versions.
         names = [{key: name(key) for key in wanted} for name in (stored, str)]
         queries = {" and ".join(equals(f"tags.`{of[key]}`", value) for key, value in wanted.items()) for of in names}
 
@@ -294,7 +294,7 @@ class Tracking:
         return unless_absent(copy)
 
     def link(self, run_id: str, experiment_id: str) -> str:
-        """Return where to find a run: its page on a server, else the experiment under which `make ui` shows it."""
+        """Return where to find a run: its page on a server, or the experiment that `make ui` lists it in."""
         if self.uri.startswith("http"):
             return f"{self.shown.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}?workflowType=machine_learning"
         return f"(make ui, experiment {self._experiments[experiment_id]})"
@@ -311,7 +311,7 @@ class Tracking:
         """Mark runs that say RUNNING though their process is gone as KILLED, where the store can be written."""
         for run in self._running():
             if process_gone(run.data.tags):
-                with impatient(), suppress(MlflowException, Silent):
+                with without_retries(), suppress(MlflowException, Unreachable):
                     again = self.client.get_run(run.info.run_id)  # somebody may have taken it up since
                     if again.info.status == "RUNNING" and process_gone(again.data.tags):
                         self.client.set_terminated(run.info.run_id, "KILLED")

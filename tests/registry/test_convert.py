@@ -76,7 +76,7 @@ def test_the_competitions_own_form_is_the_same_data_again(workspace, tmp_path):
 def test_what_is_there_stays_and_nothing_is_half_written(workspace, shanghai):
     Path("out").mkdir()
     Path("out/mine.txt").write_text("mine")
-    assert "OUT=out is there already; name a folder that is not, or an empty one" in workspace.refused(
+    assert "out is there already, and not an empty folder; name a new one" in workspace.refused(
         "convert", str(shanghai), "out"
     )
     inner = shanghai / "converted"

@@ -101,9 +101,8 @@ def fill(values: Values, index: FrameIndex, how: Missing) -> tuple[Values, Flags
         else:
             after = np.minimum(np.searchsorted(there, all_frames), len(there) - 1)
             before = np.maximum(after - 1, 0)
-            nearer = np.abs(there[before] - all_frames) <= np.abs(
-                there[after] - all_frames
-            )  # of two as near, the earlier
+            left, right = np.abs(there[before] - all_frames), np.abs(there[after] - all_frames)
+            nearer = left <= right  # of two as near, the earlier
             filled[span] = values[span][there[np.where(nearer, before, after)]]
     return filled, np.ones(len(index), bool)
 

@@ -58,6 +58,23 @@ def folder_beside(path: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder that becomes `path`. Raises InputError where that is not empty, or cannot be written."""
+    place = path.resolve()
+    if place.exists() and not (place.is_dir() and not any(place.iterdir())):
+        raise InputError(f"{path} is there already, and not an empty folder; name a new one")
+    try:
+        sweep(place.parent, place.name)
+        with folder_beside(place) as temporary:
+            yield temporary
+            os.replace(temporary, place)
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        fix = "make room, and run the same command again" if full else "choose a folder that you can write to"
+        raise InputError(f"cannot write {path}: {error.strerror or error}; {fix}") from None
+
+
 def abandon() -> None:
     """Remove all that this process left unfinished: a signal can come between a file's making and the block that tidies up."""
     while _under_way:

@@ -24,9 +24,8 @@ def read(asked: Asked) -> Found:
     normal = {clip.title for clip in asked.clips if clip.title.casefold().startswith(NORMAL)}
     whose, notes = by_name(asked, [*lists, *(normal - lists.keys())], f"NAME{_BOXES} or NAME{_TRACKS}")
     values = np.zeros(len(asked.index), bool)
-    told = (
-        list(notes) if any(path.name.endswith(_BOXES) for path in lists.values()) else []
-    )  # validation lies beside test
+    # Beside UBnormal's test videos lie those for validation.
+    told = list(notes) if any(path.name.endswith(_BOXES) for path in lists.values()) else []
     for clip, name in whose.items():
         if path := lists.get(name):
             boxes = path.name.endswith(_BOXES)
