@@ -249,3 +249,8 @@ class Entry(_Strict):
     variants: Annotated[dict[Name, VariantSpec], Field(min_length=1)]
     choose: str = CHOICES[0]
     """The variant to register: a name, or `best`: highest AP, or `proxy`: highest AP on painted anomalies, labels or not."""
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether an input computes with weights that were trained on other data."""
+        return any(INPUTS.make(group.input).pretrained for group in self.members.values())

@@ -99,10 +99,6 @@ class Plan:
         }
         return digest_of(about | named_code(self.code()))
 
-    def pretrained(self) -> bool:
-        """Whether any of its inputs computes with weights that were trained on other data."""
-        return any(member.kind_of_input().pretrained for member in self.members.values())
-
     def code(self) -> dict[str, str]:
         """The code of its blocks that its digest holds, as `Catalog.code` gives it."""
         found = code_of_steps(self.streams.values(), self.variants.values())

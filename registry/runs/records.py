@@ -70,7 +70,7 @@ def _tags(context: RunContext) -> dict[str, str]:
         "vad.variant_chosen_by": _chosen_by(context),
         "vad.metric": "average precision, pooled over all frames; 95 % interval by bootstrap over videos",
         **provenance(str(context.loaded.path)),
-        "vad.pretrained": "yes" if context.plan.pretrained() else "",
+        "vad.pretrained": "yes" if context.loaded.entry.pretrained else "",
         **context.force_tags,
         "vad.engine": context.request.engine,
         **context.data.tags(),

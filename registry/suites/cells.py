@@ -36,6 +36,8 @@ class Cells:
     sets: tuple[Dataset, ...]
     found: tuple[Cell, ...]
     declared: dict[str, str | None]
+    pretrained: frozenset[str] = frozenset()
+    """Entries that compute with weights trained on other data."""
 
 
 def declared_variant(entry: Entry) -> str | None:
@@ -67,7 +69,9 @@ def find_cells(suite: Suite, sets: Sequence[Dataset], tracking: Tracking, home: 
         for source, data in zip(suite.sources, sets, strict=True):
             cell = _cell(one, data, runs, tracking, home)
             found.append(replace(cell, source=source.name, command=_command(given, suite, source) + cell.command))
-    return Cells(suite, tuple(sets), tuple(found), {one.entry.name: declared_variant(one.entry) for one in loaded})
+    declared = {one.entry.name: declared_variant(one.entry) for one in loaded}
+    pretrained = frozenset(one.entry.name for one in loaded if one.entry.pretrained)
+    return Cells(suite, tuple(sets), tuple(found), declared, pretrained)
 
 
 def entries_run(suite: Suite, sets: Iterable[Dataset], tracking: Tracking) -> tuple[str, ...]:

@@ -52,7 +52,8 @@ class Figured:
 class Row:
     """An entry and one variant. What compares rows is there for those that have a figure on every set.
 
-    `behind` is what the worst case of the first row exceeds this one's by. `hindsight` says that labels chose the variant.
+    `behind` is what the worst case of the first row exceeds this one's by. `hindsight` says that labels chose the variant. Those
+    that are `pretrained`, with weights trained on other data, are compared with one another alone.
     """
 
     entry: str
@@ -68,6 +69,7 @@ class Row:
     rank_interval: Interval | None = None
     behind: float | None = None
     behind_interval: Interval | None = None
+    pretrained: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ class Missing:
 
 @dataclass(frozen=True)
 class Matrix:
-    """Rows, the best worst case first, those that lack a set last. Profile and overrides are those of every run."""
+    """Rows, the best worst case first; then those that are pretrained, last those that lack a set. Profile and overrides are those of every run."""
 
     name: str
     figure: Figure
@@ -107,7 +109,9 @@ def matrix(cells: Cells) -> Matrix:
     drawn_rows = [_row(entry, cells, judges) for entry in cells.declared]
     whole = [one for one in drawn_rows if len(one[0].cells) == len(columns)]
     rest = [row for row, _ in drawn_rows if len(row.cells) < len(columns)]
-    rows = (*_ranked(whole, [column.name for column in columns]), *rest)
+    names = [column.name for column in columns]
+    parts = [[one for one in whole if one[0].pretrained is pretrained] for pretrained in (False, True)]
+    rows = (*_ranked(parts[0], names), *_ranked(parts[1], names), *rest)
     missing = tuple(Missing(c.entry, c.source, c.why, c.command) for c in cells.found if c.scores is None)
     return Matrix(suite.name, suite.figure, suite.profile, suite.overrides, tuple(columns), rows, missing)
 
@@ -150,7 +154,7 @@ def _row(entry: str, cells: Cells, judges: Mapping[str, _Judge | None]) -> tuple
     if common and declared not in common:
         chosen = max(common, key=lambda variant: min(common[variant].values()))
     if chosen not in common:
-        return Row(entry, chosen or "", False, {}), {}
+        return Row(entry, chosen or "", False, {}, pretrained=entry in cells.pretrained), {}
     row_cells, draws = {}, {}
     for source, (cell, scores, judge) in found.items():
         value = common[chosen][source]
@@ -159,7 +163,7 @@ def _row(entry: str, cells: Cells, judges: Mapping[str, _Judge | None]) -> tuple
             draws[source] = drawn(figure, scores.variants[chosen], judge.labels, judge.table.index, judge.counts)
             interval = _middle(draws[source])
         row_cells[source] = Figured(value, interval, cell.run_id)
-    return Row(entry, chosen, chosen != declared, row_cells), draws
+    return Row(entry, chosen, chosen != declared, row_cells, pretrained=entry in cells.pretrained), draws
 
 
 def _ranked(whole: Sequence[tuple[Row, Mapping[str, Values]]], names: Sequence[str]) -> list[Row]:

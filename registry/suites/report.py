@@ -13,6 +13,7 @@ from vad.measures.metrics import LEAST_VIDEOS
 
 _MOST_MISSING = 8
 _HINDSIGHT = "*  chosen in hindsight: of this entry's variants the one with the best worst case on these very labels; `choose` in the entry settles it before"
+_PRETRAINED = "+  pretrained: uses weights that were trained on other data, and is ranked apart, below the others"
 _TIES = "=  a tie: the interval of the difference to the first of that rank, paired, reaches 0"
 
 
@@ -49,12 +50,24 @@ def as_csv(found: Matrix) -> str:
     out = io.StringIO()
     sets = [f"{column.name}{part}" for column in found.columns for part in ("", " low", " high", " run")]
     compared = ["worst", "worst_on", "worst low", "worst high", "mean_rank", "mean_rank low", "mean_rank high"]
-    header = ["rank", "tied", "entry", "variant", "hindsight", *compared, "behind", "behind low", "behind high", *sets]
+    header = [
+        "rank",
+        "tied",
+        "entry",
+        "variant",
+        "hindsight",
+        "pretrained",
+        *compared,
+        "behind",
+        "behind low",
+        "behind high",
+        *sets,
+    ]
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(header)
     for row in found.rows:
-        line: list[Any] = [row.rank, row.tied, row.entry, row.variant, row.hindsight, row.worst, row.worst_on]
-        line += [*_ends(row.worst_interval), row.mean_rank, *_ends(row.rank_interval)]
+        line: list[Any] = [row.rank, row.tied, row.entry, row.variant, row.hindsight, row.pretrained]
+        line += [row.worst, row.worst_on, *_ends(row.worst_interval), row.mean_rank, *_ends(row.rank_interval)]
         line += [row.behind, *_ends(row.behind_interval)]
         for column in found.columns:
             cell = row.cells.get(column.name)
@@ -82,7 +95,7 @@ def _line(row: Row, names: list[str]) -> list[str]:
         mean = f"{row.mean_rank:.2f}" + (f" [{low:.2f}, {high:.2f}]" if row.rank_interval else "")
     return [
         rank,
-        row.entry,
+        row.entry + (" +" if row.pretrained else ""),
         (row.variant or "-") + ("*" if row.hindsight else ""),
         *cells,
         worst,
@@ -103,6 +116,8 @@ def _notes(found: Matrix) -> Iterator[str]:
         yield _TIES
     if any(row.hindsight for row in found.rows):
         yield _HINDSIGHT
+    if any(row.pretrained for row in found.rows):
+        yield _PRETRAINED
     few = [column for column in found.columns if not column.has_interval]
     if few:
         counts = ", ".join(f"{c.name} ({c.anomalous_videos})" for c in few)

@@ -41,12 +41,12 @@ class Board:
                 table = ScoreTable(self.index[name], self.labels[name], variants)
                 self.cells.append(Cell(entry, name, table, f"{entry}-{name}"))
 
-    def matrix(self):
+    def matrix(self, pretrained=()):
         sets = [
             SimpleNamespace(labels=SimpleNamespace(values=self.labels[n]), index=self.index[n], place=n, protocol=str)
             for n in ("a", "b")
         ]
-        return matrix(Cells(self.suite, tuple(sets), tuple(self.cells), self.declared))
+        return matrix(Cells(self.suite, tuple(sets), tuple(self.cells), self.declared, frozenset(pretrained)))
 
 
 @pytest.mark.parametrize(("figure", "by"), [("auc", roc_auc_score), ("ap", average_precision_score)])
@@ -69,6 +69,21 @@ def test_figures_worst_case_and_mean_rank(figure, by):
     assert {entry: row.mean_rank for entry, row in rows.items()} == {"one": 2.0, "two": 1.5, "three": 2.5}
     assert rows["one"].worst_on == "b" and rows["three"].worst_on == "a"
     assert rows["one"].behind == pytest.approx(rows["two"].worst - rows["one"].worst)
+
+
+def test_entries_with_pretrained_weights_are_ranked_below_the_others_among_themselves():
+    board = Board()
+    for entry, strength in (("plain", 1.0), ("weak", 0.1), ("seen", 3.0), ("known", 2.0)):
+        board.add(entry, *({"v": board.scores(name, strength)} for name in "ab"))
+    found = board.matrix(pretrained=("seen", "known"))
+    assert [(row.entry, row.rank, row.mean_rank) for row in found.rows] == [
+        ("plain", 1, 1.0), ("weak", 2, 2.0), ("seen", 1, 1.0), ("known", 2, 2.0),
+    ]  # fmt: skip
+    text = report.as_text(found)
+    assert "known +" in text and "plain +" not in text and "+  pretrained: " in text
+    assert "pretrained" not in report.as_text(board.matrix())
+    header, *lines = (line.split(",") for line in report.as_csv(found).splitlines())
+    assert [line[header.index("pretrained")] for line in lines] == ["False", "False", "True", "True"]
 
 
 def test_ties_are_of_paired_draws():
