@@ -25,7 +25,7 @@ _MODULES = {
     "vad.detectors.training": "losses optimizers recipe remote train_step trainer",
     "vad.frames": "inspection repaired store",
     "vad.images": "decode digest_cache similarity view",
-    "vad.inputs": "base cells computed device_cache efficientnet_lite flow flow_cells frames frozen_features shape",
+    "vad.inputs": "base cells computed device_cache efficientnet_lite flow flow_cells frames frozen_features region_cells shape",
     "vad.measures": "alignment delay frame_level metrics pixels region_files regions resampling",
     "vad.repair": "base flips noise",
     "vad.scoring": "ensemble frame_scores pipeline reductions render steps",

@@ -4,7 +4,7 @@ A sample is a frame, a clip or a sequence; it scores one frame or several. What 
 frame looks at consecutive frames of one video, never across two.
 """
 
-from vad.inputs import cells, flow, flow_cells, frames, frozen_features
+from vad.inputs import cells, flow, flow_cells, frames, frozen_features, region_cells
 from vad.inputs.base import INPUTS, Batch, Input, Samples, fold_frames
 from vad.inputs.shape import Positions, Shape, Window, windows
 
@@ -22,5 +22,6 @@ __all__ = [
     "fold_frames",
     "frames",
     "frozen_features",
+    "region_cells",
     "windows",
 ]

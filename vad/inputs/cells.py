@@ -15,13 +15,13 @@ from vad.catalog import Within
 from vad.data.frame_index import FrameIndex
 from vad.errors import InputError
 from vad.frames.store import Frames
-from vad.images.view import View
+from vad.images.view import Colour, View
 from vad.inputs.base import INPUTS, Input
 from vad.inputs.computed import ComputedSamples
 from vad.inputs.shape import Shape, Window
 
 Compute = Callable[[Sequence[NDArray[np.uint8]], int], NDArray[np.floating[Any]]]
-"""From the grey frames (H, W) of a window, and the frame numbers from the first to the second, to cells (rows, columns, C).
+"""From the frames of a window, grey (H, W) or in colour (H, W, 3), and the frame numbers from the first to the second, to cells (rows, columns, C).
 
 Values are whole numbers, and the squares of a cell's sum to 2^22 at most: distances are exact in float32 then, in whatever
 order they are added up, and values in float16.
@@ -46,9 +46,10 @@ class CellKind:
     compute: Compute
     length: int = 1
     least_side: int = 8
+    colour: Colour = "grey"
 
     def input(self, name: str) -> Input:
-        return Input(partial(self._shape, name), self._samples, Window(self.length, self.length - 1), "grey")
+        return Input(partial(self._shape, name), self._samples, Window(self.length, self.length - 1), self.colour)
 
     def _shape(self, name: str, view: View) -> Shape:
         if min(view.height, view.width) < self.least_side:
@@ -111,6 +112,19 @@ def grey_cells(*, cell: BlockCell = 32) -> Input:
         return whole(in_cells(_smooth(frames[-1]), cell))
 
     return CellKind(f"greycells1-{cell}", cell, (cell // _BLOCK) ** 2, compute).input("grey_cells")
+
+
+@INPUTS.register("colour_cells", version=1)
+def colour_cells(*, cell: BlockCell = 32) -> Input:
+    """As `grey_cells`, of red, green and blue: (3 (cell / 8)^2, rows, columns)."""
+
+    def compute(frames: Sequence[NDArray[np.uint8]], _: int) -> NDArray[np.float32]:
+        smooth = _smooth(frames[-1])
+        return whole(np.concatenate([in_cells(smooth[..., channel], cell) for channel in range(3)], 2))
+
+    return CellKind(f"colourcells1-{cell}", cell, 3 * (cell // _BLOCK) ** 2, compute, colour="rgb").input(
+        "colour_cells"
+    )
 
 
 @INPUTS.register("edge_cells", version=1)

@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 from vad.inputs.base import INPUTS, Input
 from vad.inputs.cells import Cell, CellKind, whole
 
-# Pixels a frame: the bins of speed lie between these edges, and a direction counts from `_MOVING` on.
+# Pixels a frame: the bins of speed lie between these edges. What is in the bins from `MOVING` on moves, by 1 and more.
 _EDGES = np.asarray([0.25, 0.5, 1, 2, 3, 4, 6], np.float32)
-_MOVING = 1.0
+MOVING = 3
 _SPEEDS, _DIRECTIONS = len(_EDGES) + 1, 8
 CHANNELS = _SPEEDS + _DIRECTIONS
 
 # OpenCV's flow reads memory that is not its own in frames that are flatter or smaller, and kills the process.
-_LEAST_SIDE = 32
+LEAST_SIDE = 32
 
 
 def dis_flow(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -30,17 +30,22 @@ def dis_flow(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> NDArray[np.
     return np.asarray(flow.calc(before, after, empty), np.float32)
 
 
+def flow_bins(flow: NDArray[np.float32]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Of each pixel of a flow (H, W, 2) the bin of its speed and that of its direction, 0 to 7, (H, W) both."""
+    distance, angle = cv2.cartToPolar(flow[..., 0], flow[..., 1])
+    speed = np.searchsorted(_EDGES, distance, side="right")
+    return speed, np.rint(angle * (_DIRECTIONS / (2 * np.pi))).astype(np.intp) % _DIRECTIONS
+
+
 def histograms(flow: NDArray[np.float32], cell: int) -> NDArray[np.float32]:
     """Count the pixels of each cell by speed, and those that move by direction: float32 (H // cell, W // cell, 16)."""
     rows, columns = flow.shape[0] // cell, flow.shape[1] // cell
     flow = flow[: rows * cell, : columns * cell]
-    distance, angle = cv2.cartToPolar(flow[..., 0], flow[..., 1])
+    speed, direction = flow_bins(flow)
     place = (np.arange(rows * cell) // cell)[:, None] * columns + np.arange(columns * cell) // cell
-    speed = np.searchsorted(_EDGES, distance, side="right")
     counts = np.bincount((place * _SPEEDS + speed).ravel(), minlength=rows * columns * _SPEEDS)
-    moving = distance >= _MOVING
-    direction = np.rint(angle[moving] * (_DIRECTIONS / (2 * np.pi))).astype(np.intp) % _DIRECTIONS
-    ways = np.bincount(place[moving] * _DIRECTIONS + direction, minlength=rows * columns * _DIRECTIONS)
+    moving = speed >= MOVING
+    ways = np.bincount((place * _DIRECTIONS + direction)[moving], minlength=rows * columns * _DIRECTIONS)
     parts = counts.reshape(rows, columns, _SPEEDS), ways.reshape(rows, columns, _DIRECTIONS)
     return np.concatenate(parts, 2).astype(np.float32)
 
@@ -58,4 +63,4 @@ def flow_cells(*, cell: Cell = 32) -> Input:
         counts = histograms(dis_flow(frames[0], frames[1]) / np.float32(apart), cell)
         return whole(32 * np.log1p(counts))
 
-    return CellKind(f"flowcells2-{cell}", cell, CHANNELS, compute, 2, _LEAST_SIDE).input("flow_cells")
+    return CellKind(f"flowcells2-{cell}", cell, CHANNELS, compute, 2, LEAST_SIDE).input("flow_cells")

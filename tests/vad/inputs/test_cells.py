@@ -8,6 +8,7 @@ from vad.data.frame_index import FrameIndex
 from vad.images.view import View
 from vad.inputs import INPUTS, Shape
 from vad.inputs.cells import in_cells, whole
+from vad.inputs.region_cells import regions
 
 CPU = torch.device("cpu")
 
@@ -71,7 +72,43 @@ def test_changes_are_those_between_the_frames_of_a_window():
     assert (changed[1, 1] == 80).all()  # 4 for each grey level
 
 
-@pytest.mark.parametrize("name", ["grey_cells", "edge_cells", "change_cubes", "flow_cells"])
+def test_a_region_is_told_to_each_cell_that_it_covers_most():
+    ground = np.random.default_rng(3).integers(0, 60, (16, 24)).repeat(8, 0).repeat(8, 1)
+    block = np.random.default_rng(4).integers(120, 250, (10, 10)).repeat(8, 0).repeat(8, 1)
+    frames = np.stack([ground, ground, ground])
+    for frame, left in zip(frames, (40, 44, 44), strict=True):
+        frame[24:104, left : left + 80] = block
+    found, samples = cells_of("region_cells", frames)
+    assert found.shape == (2, 4, 6, 19) and samples.scored.tolist() == [[1], [2]]
+    assert not found[1].any(), "nothing moves from the second to the third"
+    inside = found[0, 1:3, 2:3].reshape(2, 19)
+    assert (inside[0] == inside[1]).all() and inside[0].any()
+    width, height, area = np.expm1(inside[0, 16:] / 32)
+    assert 70 <= width <= 130 and 70 <= height <= 130 and 4500 <= area <= 13000  # flow is wider than what moves
+    speeds, directions = np.expm1(inside[0, :16] / 32).reshape(2, 8)
+    assert speeds.argmax() == 6 or speeds.argmax() == 5  # 4 pixels a frame
+    assert directions.argmax() == 0  # to the right
+    assert not found[0, 0, 5].any()
+
+
+def test_regions_that_are_too_small_are_none():
+    flow = np.zeros((64, 64, 2), np.float32)
+    flow[8:15, 8:15] = 5
+    assert not regions(flow)[1].any()
+    flow[30:40, 30:40] = 5
+    number, described = regions(flow)
+    assert described[number[35, 35]].any() and not described[number[10, 10]].any() and not described[0].any()
+
+
+def test_colour_cells_are_the_three_channels_of_blocks():
+    frames = np.zeros((1, 64, 64, 3))
+    frames[..., 0], frames[..., 2] = 200, 30
+    cell = cells_of("colour_cells", frames)[0][0, 1, 1].reshape(3, 16)
+    assert (cell == [[200], [0], [30]]).all()
+    assert INPUTS.make(INPUTS.named("colour_cells", {})).colour == "rgb"
+
+
+@pytest.mark.parametrize("name", ["grey_cells", "edge_cells", "change_cubes", "flow_cells", "region_cells"])
 def test_values_are_whole_numbers_whose_distances_are_exact(name):
     noise = np.random.default_rng(1).integers(0, 2, (7, 96, 96)) * 255
     found, samples = cells_of(name, noise)

@@ -1,0 +1,57 @@
+"""Moving regions: what moves together, how large it is and how it moves, told to each cell that it covers."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vad.inputs.base import INPUTS, Input
+from vad.inputs.cells import Cell, CellKind, whole
+from vad.inputs.flow_cells import LEAST_SIDE, MOVING, dis_flow, flow_bins
+
+_OPENED, _CLOSED = np.ones((3, 3), np.uint8), np.ones((7, 7), np.uint8)
+_LEAST_AREA = 64  # pixels of a region; what is smaller is noise
+_SIDES = 3  # width, height, area
+CHANNELS = 16 + _SIDES
+
+
+def regions(flow: NDArray[np.float32]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Find what moves together: the number of the region of each pixel, (H, W), 0 for none, and its description, (R, 19).
+
+    A description has the logarithm of 1 + how many of its pixels are in each bin of speed and of direction, then of its width,
+    height and area. Regions smaller than 64 pixels, and number 0, are described by zeros.
+    """
+    speed, direction = flow_bins(flow)
+    moving = cv2.morphologyEx((speed >= MOVING).astype(np.uint8), cv2.MORPH_OPEN, _OPENED)
+    moving = cv2.morphologyEx(moving, cv2.MORPH_CLOSE, _CLOSED)
+    count, number, boxes, _ = cv2.connectedComponentsWithStats(moving)
+    pairs = [
+        np.bincount((number * 8 + bins).ravel(), minlength=count * 8).reshape(count, 8) for bins in (speed, direction)
+    ]
+    sides = boxes[:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT, cv2.CC_STAT_AREA]]
+    described = np.log1p(np.concatenate([*pairs, sides], 1)).astype(np.float32)
+    described[sides[:, 2] < _LEAST_AREA] = 0
+    described[0] = 0
+    return np.asarray(number, np.int32), described
+
+
+@INPUTS.register("region_cells", version=1)
+def region_cells(*, cell: Cell = 32) -> Input:
+    """The moving region that covers most of each square cell of `cell` pixels, (19, rows, columns); zeros where none does.
+
+    A region is what moves together by a pixel a frame and more. Of it: 32 log(1 + n) of its pixels n in 8 bins of speed and 8 of
+    direction, of its width, height and area. The first frame of a video gets no score.
+    """
+
+    def compute(frames: Sequence[NDArray[np.uint8]], apart: int) -> NDArray[np.float32]:
+        number, described = regions(dis_flow(frames[0], frames[1]) / np.float32(apart))
+        rows, columns = number.shape[0] // cell, number.shape[1] // cell
+        squares = number[: rows * cell, : columns * cell].reshape(rows, cell, columns, cell).transpose(0, 2, 1, 3)
+        cells = squares.reshape(rows * columns, cell * cell)
+        place = np.arange(rows * columns)[:, None] * len(described)
+        pixels = np.bincount((place + cells).ravel(), minlength=rows * columns * len(described))
+        pixels = pixels.reshape(rows * columns, len(described)) * described.any(1)
+        return whole(32 * described[pixels.argmax(1)].reshape(rows, columns, CHANNELS))
+
+    return CellKind(f"regioncells1-{cell}", cell, CHANNELS, compute, 2, LEAST_SIDE).input("region_cells")
