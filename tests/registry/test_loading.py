@@ -72,7 +72,7 @@ def test_all_faults_are_reported_at_once_with_file_line_key_and_suggestion(works
         ("stream: small,", "stream: smal,", 'variants.small_only.stream: unknown stream "smal"; did you mean "small"?'),
         ("stream: small,", "", "variants.small_only: needs either `stream` (one) or `fuse` (several)"),
         ("{max: [small, large]}", "{weights: {small: x}}", "variants.max.fuse.weights.small: input should be a valid number, not 'x'"),
-        ("{max: [small, large]}", "{min: [small]}", "variants.max.fuse.min: unknown key (known: max, product, weights)"),
+        ("{max: [small, large]}", "{min: [small]}", "variants.max.fuse.min: unknown key; did you mean \"mean\"? (known: max, mean, product, noisy_or, weights)"),
         ("{gaussian: 1}", "{gaussian: -1}", 'step "gaussian": sigma must be at least 0, not -1'),
         ("{gaussian: 1}", "{savgol: {window: 5, polyorder: 7}}", 'steps.1: step "savgol": polyorder 7 must be below window 5'),
         ("{max: [small, large]}", "{weights: {small: -1}}", "variants.max.fuse.weights.small: input should be greater than or equal to 0, not -1"),
