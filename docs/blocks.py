@@ -65,7 +65,8 @@ their mean, over their deviation.
 FUSIONS = """
 ## Fusions
 
-`variants.VARIANT.fuse`: `{max: [small, large]}`, `{product: [small, large]}` or `{weights: {small: 0.3, large: 0.7}}`, of streams.
+`variants.VARIANT.fuse`, of streams: `{max: [small, large]}`, `{mean: [small, large]}`, `{product: [small, large]}`, `{weights: {small: 0.3, large: 0.7}}`, or
+`{noisy_or: [small, large]}`, 1 - (1 - p) (1 - q) ..., of scores from 0 to 1, such as those after `train_rank`.
 """
 
 

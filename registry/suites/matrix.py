@@ -204,7 +204,9 @@ def _ranked(whole: Sequence[tuple[Row, Mapping[str, Values]]], names: Sequence[s
                 rank=position if at == first else ranked[-1].rank,
                 worst=float(worst[at]),
                 worst_on=names[int(values[at].argmin())],
-                worst_interval=middle(worst_draws[at]),
+                worst_interval=middle(worst_draws[at])
+                if np.ptp(worst_draws[at]) > 0
+                else None,  # a set without an interval never varies
                 mean_rank=float(rank[at]),
                 rank_interval=middle(rank_draws[at]),
                 behind=float(worst[order[0]] - worst[at]),

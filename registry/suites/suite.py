@@ -109,7 +109,7 @@ def suite_of(
     if len(labels) not in (0, 1, len(data)):
         count = f"--labels is given {len(labels)} times for {len(data)} data sets"
         raise InputError(f"{count}; give it once, or once for each --data, in their order")
-    places = [os.path.realpath(folder) for folder in data]
+    places = [folder if folder == DEMO else os.path.realpath(folder) for folder in data]
     if twice := next((folder for folder, place in zip(data, places, strict=True) if places.count(place) > 1), None):
         raise InputError(f"--data {twice} is given twice; leave one out")
     given = labels if len(labels) == len(data) else [next(iter(labels), None)] * len(data)
@@ -118,7 +118,7 @@ def suite_of(
         names = [os.path.relpath(folder, os.path.commonpath(map(os.path.abspath, data))) for folder in data]
         names = [name.replace(os.sep, "-") for name in names]
     sources = [
-        Source(name, folder, label, first_frame, f"--data {folder}")
+        Source(name, None if folder == DEMO else folder, label, first_frame, f"--data {folder}")
         for name, folder, label in zip(names, data, given, strict=True)
     ]
     return Suite(" + ".join(names), tuple(sources), (), profile or "full", tuple(overrides), "auc")

@@ -79,9 +79,9 @@ class _ScoreBar:
         self._labels = np.zeros(len(scores), bool) if labels is None else labels
         self._left, self._right = self._px(32), width - self._px(96)
         self._top, self._bottom = self._px(44), self.height - self._px(16)
-        low, high = min(0.0, float(scores.min())), float(scores.max())
-        if low == 0 and high <= 1:
-            high = 1.0  # most scores lie in 0 to 1; a quiet video shall look quiet
+        low, high = float(scores.min()), float(scores.max())
+        if low >= 0 and high <= 1:
+            low, high = 0.0, 1.0  # most scores lie in 0 to 1; a quiet video shall look quiet
         self._x = np.linspace(self._left, self._right, max(2, len(scores)))[: len(scores)]
         self._y = self._bottom - (scores - low) / ((high - low) or 1.0) * (self._bottom - self._top)
 
