@@ -87,7 +87,7 @@ def render(video: str, fps: int, **asked: Any) -> None:
     """Render a test video with the error as a heat map and the score below it, to be played in a browser.
 
     VIDEO is the id of a test video, with or without zeros in front. The heat map is the mean of the anomaly maps of all
-    members, each scaled by its own hottest values in this video. Labelled spans are shaded.
+    members, each scaled from its median to its hottest values in this video. Labelled spans are shaded.
 
     Example: vad render 8 --model production --data avenue
     """

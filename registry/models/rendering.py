@@ -26,6 +26,7 @@ from vad.scoring.render import Scene, write_movie
 
 # The hottest colour is this quantile of the frames' largest values, so that one outlier does not make all others pale.
 _WITHIN = 0.95
+_SOME = 64  # frames of which the median cell is taken
 
 
 @dataclass(frozen=True)
@@ -89,14 +90,20 @@ class _Maps:
 
     def __init__(self, peaks: NDArray[np.float64], file: Path):
         self._known = ~np.isnan(peaks)
-        self._hottest = (float(np.quantile(peaks[self._known], _WITHIN)) if self._known.any() else 0.0) or 1.0
         self._maps = np.load(file, mmap_mode="r") if self._known.any() else None
+        self._typical, self._hottest = 0.0, 1.0
+        if self._maps is not None:
+            places = np.flatnonzero(self._known)
+            some = self._maps[places[:: max(1, len(places) // _SOME)]]
+            self._typical, hottest = float(np.median(some)), float(np.quantile(peaks[places], _WITHIN))
+            self._hottest = hottest if hottest > self._typical else self._typical + 1.0
 
     def of(self, position: int) -> NDArray[np.float32] | None:
-        """Return a frame's map, (h, w), 1 where it is hottest, or None."""
+        """Return a frame's map, (h, w), 0 where it is as most cells of the video or less, 1 where it is hottest; or None."""
         if self._maps is None or not self._known[position]:
             return None
-        return np.asarray(np.clip(self._maps[position].astype(np.float32) / self._hottest, 0, 1))
+        found = self._maps[position].astype(np.float32)
+        return np.asarray(np.clip((found - self._typical) / (self._hottest - self._typical), 0, 1))
 
 
 def _mean(maps: list[_Maps], position: int) -> NDArray[np.float32] | None:
