@@ -31,6 +31,7 @@ from registry.suites.cells import declared_variant
 from vad.data.frame_index import Flags, FrameIndex, Values
 from vad.errors import InputError
 from vad.measures.frame_level import macro_auc
+from vad.measures.metrics import middle
 from vad.measures.resampling import drawn, drawn_videos, measured
 from vad.system.devices import computing_on
 
@@ -108,7 +109,7 @@ def _measured(request: Request) -> tuple[list[Row], ScoreTable]:
 def _row(run: Found, variant: str, hindsight: bool, table: ScoreTable) -> Row:
     scores, labels, index = table.variants[variant], table.labels, table.index
     assert labels is not None
-    low, high = np.quantile(drawn("auc", scores, labels, index, drawn_videos(labels, index)), [0.025, 0.975])
+    low, high = middle(drawn("auc", scores, labels, index, drawn_videos(labels, index)))
     scaled = scaled_by_video(scores, index)
     inner = inner_frames(index)
     return Row(
@@ -116,8 +117,8 @@ def _row(run: Found, variant: str, hindsight: bool, table: ScoreTable) -> Row:
         variant,
         hindsight,
         measured("auc", scores, labels),
-        float(low),
-        float(high),
+        low,
+        high,
         measured("auc", scaled, labels),
         # Scaled again, as those protocols see no other frames.
         _cut(scores, labels, index, inner),

@@ -165,8 +165,8 @@ def findings(context: RunContext, evaluation: Evaluation, place: str) -> tuple[s
         choose, "is the entry's choice; it has"
     )
     lines = [f"found  {best} {chosen} {metric}: {chance}"]
-    useless = {name: said for name, scores in evaluation.test.variants.items() if (said := rank_nothing(scores))}
-    lines += [f"       {name}: {said}" for name, said in useless.items()]
+    told = [(name, rank_nothing(scores)) for name, scores in evaluation.test.variants.items()]
+    lines += [f"       {name}: {useless}" for name, useless in told if useless]
     if second and top.has_interval:
         other, gain = list(evaluation.sampled)[1], difference(first, second)
         apart = "tell the two apart" if gain.low > 0 or gain.high < 0 else "do not tell the two apart"

@@ -14,12 +14,10 @@ from registry.suites.cells import Cell, Cells
 from vad.data.frame_index import Flags, Values
 from vad.errors import InputError
 from vad.measures import metrics
-from vad.measures.metrics import CONFIDENCE, LEAST_VIDEOS
+from vad.measures.metrics import DIGITS, LEAST_VIDEOS, middle
 from vad.measures.resampling import Metric, drawn, drawn_videos, measured
 
 Interval = tuple[float, float]
-_ENDS = ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2)
-_DIGITS = 12  # figures that differ by less differ by rounding
 
 
 @dataclass(frozen=True)
@@ -164,7 +162,7 @@ def _row(entry: str, cells: Cells, judges: Mapping[str, _Judge | None]) -> tuple
         draws[source], interval = np.full(metrics.RESAMPLES, value), None
         if judge.counts is not None:
             draws[source] = drawn(metric, scores.variants[chosen], judge.labels, judge.table.index, judge.counts)
-            interval = _middle(draws[source])
+            interval = middle(draws[source])
         row_cells[source] = CellValue(value, interval, cell.run_id)
     pretrained = any(cell.pretrained for cell, _, _ in found.values())
     return Row(entry, chosen, chosen != declared, row_cells, pretrained), draws
@@ -183,17 +181,17 @@ def _ranked(whole: Sequence[tuple[Row, Mapping[str, Values]]], names: Sequence[s
     values = np.asarray([[row.cells[name].value for name in names] for row in rows])
     draws = np.asarray([[of[name] for name in names] for _, of in whole])  # rows, sets, draws
     worst, worst_draws = values.min(axis=1), draws.min(axis=1)
-    rank = rankdata(-values.round(_DIGITS), axis=0).mean(axis=1)
-    rank_draws = rankdata(-draws.round(_DIGITS), axis=0).mean(axis=1)
+    rank = rankdata(-values.round(DIGITS), axis=0).mean(axis=1)
+    rank_draws = rankdata(-draws.round(DIGITS), axis=0).mean(axis=1)
     several = any(cell.interval for row in rows for cell in row.cells.values())
 
-    def middle(of: Values) -> Interval | None:
-        return _middle(of) if several else None
+    def spread(of: Values) -> Interval | None:
+        return middle(of) if several else None
 
     order = np.lexsort((rank, -worst))
     first, ranked = order[0], list[Row]()
     for position, at in enumerate(order, 1):
-        gap = middle((worst_draws[first] - worst_draws[at]).round(_DIGITS))
+        gap = spread((worst_draws[first] - worst_draws[at]).round(DIGITS))
         apart = gap[0] > 0 if gap else worst[at] < worst[first]
         if apart:
             first = at
@@ -204,20 +202,13 @@ def _ranked(whole: Sequence[tuple[Row, Mapping[str, Values]]], names: Sequence[s
                 rank=position if at == first else ranked[-1].rank,
                 worst=float(worst[at]),
                 worst_on=names[int(values[at].argmin())],
-                worst_interval=middle(worst_draws[at])
-                if np.ptp(worst_draws[at]) > 0
-                else None,  # a set without an interval never varies
+                # A set without an interval never varies.
+                worst_interval=middle(worst_draws[at]) if np.ptp(worst_draws[at]) > 0 else None,
                 mean_rank=float(rank[at]),
-                rank_interval=middle(rank_draws[at]),
+                rank_interval=spread(rank_draws[at]),
                 behind=float(worst[order[0]] - worst[at]),
-                behind_interval=middle(behind),
+                behind_interval=spread(behind),
             )
         )
     count = Counter(row.rank for row in ranked)
     return [replace(row, tied=count[row.rank] > 1) for row in ranked]
-
-
-def _middle(draws: Values) -> Interval:
-    """Between which values the middle 95 % of the draws lie."""
-    low, high = np.quantile(draws, _ENDS)
-    return float(low), float(high)

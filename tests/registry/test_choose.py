@@ -8,7 +8,7 @@ import pytest
 
 from registry.models.versions import Versions
 from registry.store.tracking import Tracking
-from vad.measures.metrics import _middle
+from vad.measures.metrics import middle
 
 ENTRY = """\
 name: choosing
@@ -47,7 +47,7 @@ def test_the_best_has_the_interval_of_one_that_is_chosen_again_in_each_draw(work
     drawn = {}
 
     def remember(best, all_of_them):
-        drawn["low"], drawn["high"] = _middle(np.max([one.draws for one in all_of_them], axis=0))
+        drawn["low"], drawn["high"] = middle(np.max([one.draws for one in all_of_them], axis=0))
         drawn["own"] = best.measured.low, best.measured.high
         return original(best, all_of_them)
 

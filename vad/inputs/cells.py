@@ -92,6 +92,11 @@ def whole(values: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
     return np.asarray(np.rint(values).clip(max=most), np.float32)
 
 
+def cell_numbers(rows: int, columns: int, cell: int) -> NDArray[np.intp]:
+    """The number of the cell of each pixel, row by row: (rows * cell, columns * cell)."""
+    return (np.arange(rows * cell) // cell)[:, None] * columns + np.arange(columns * cell) // cell
+
+
 def in_cells(values: NDArray[np.float32], cell: int) -> NDArray[np.float32]:
     """Group the means of 8 x 8 blocks of an image by cell: (H, W) to (rows, columns, (cell / 8)^2)."""
     rows, columns, side = values.shape[0] // cell, values.shape[1] // cell, cell // _BLOCK
@@ -138,7 +143,7 @@ def edge_cells(*, cell: Cell = 32) -> Input:
         grey = _smooth(frames[-1])
         strength, angle = cv2.cartToPolar(cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1))
         rows, columns = grey.shape[0] // cell, grey.shape[1] // cell
-        place = (np.arange(rows * cell) // cell)[:, None] * columns + np.arange(columns * cell) // cell
+        place = cell_numbers(rows, columns, cell)
         cut = np.s_[: rows * cell, : columns * cell]
         way = np.rint(angle[cut] * (_ORIENTATIONS / (2 * np.pi))).astype(np.intp) % _ORIENTATIONS
         count = rows * columns * _ORIENTATIONS

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vad.inputs.base import INPUTS, Input
-from vad.inputs.cells import Cell, CellKind, whole
+from vad.inputs.cells import Cell, CellKind, cell_numbers, whole
 
 # Pixels a frame: the bins of speed lie between these edges. What is in the bins from `MOVING` on moves, by 1 and more.
 _EDGES = np.asarray([0.25, 0.5, 1, 2, 3, 4, 6], np.float32)
@@ -42,7 +42,7 @@ def histograms(flow: NDArray[np.float32], cell: int) -> NDArray[np.float32]:
     rows, columns = flow.shape[0] // cell, flow.shape[1] // cell
     flow = flow[: rows * cell, : columns * cell]
     speed, direction = flow_bins(flow)
-    place = (np.arange(rows * cell) // cell)[:, None] * columns + np.arange(columns * cell) // cell
+    place = cell_numbers(rows, columns, cell)
     counts = np.bincount((place * _SPEEDS + speed).ravel(), minlength=rows * columns * _SPEEDS)
     moving = speed >= MOVING
     ways = np.bincount((place * _DIRECTIONS + direction)[moving], minlength=rows * columns * _DIRECTIONS)

@@ -15,7 +15,7 @@ BOOTSTRAP_SEED = 20260101
 _ENDS = ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2)
 LEAST_VIDEOS = 3  # of fewer, whole videos drawn again give a handful of values, and no interval
 _MOST_CELLS = 1_000_000  # of thresholds by draws that are counted at once
-_DIGITS = 12  # two APs that differ by less differ by rounding
+DIGITS = 12  # two APs that differ by less differ by rounding
 
 
 @dataclass(frozen=True)
@@ -76,14 +76,14 @@ def sample(scores: Values, labels: Flags, index: FrameIndex) -> Sampled:
         raise InputError("all labels are the same; AP and AUC need normal and anomalous frames")
     draws = bootstrap_ap(scores, labels, index)
     # Rounding may carry a perfect ranking a hair above 1.
-    ap, low, high = (min(1.0, value) for value in (float(average_precision_score(labels, scores)), *_middle(draws)))
+    ap, low, high = (min(1.0, value) for value in (float(average_precision_score(labels, scores)), *middle(draws)))
     auc, prevalence = float(roc_auc_score(labels, scores)), float(labels.mean())
     return Sampled(Measured(ap, low, high, auc, prevalence, len(labels), len(index.spans)), draws)
 
 
 def chosen_again(best: Sampled, all_of_them: Sequence[Sampled]) -> Sampled:
     """Return `best` with the interval of one that is chosen by AP among all: in each draw, the best of that draw."""
-    low, high = _middle(np.max([one.draws for one in all_of_them], axis=0))
+    low, high = middle(np.max([one.draws for one in all_of_them], axis=0))
     return best._replace(measured=replace(best.measured, low=min(1.0, low), high=min(1.0, high)))
 
 
@@ -92,8 +92,8 @@ def difference(one: Sampled, other: Sampled) -> Difference:
 
     Each draw of videos gives one difference, so what makes videos easy or hard for both falls out.
     """
-    draws = (one.draws - other.draws).round(_DIGITS)
-    low, high = _middle(draws)
+    draws = (one.draws - other.draws).round(DIGITS)
+    low, high = middle(draws)
     better = float(np.mean((np.sign(draws) + 1) / 2))
     return Difference(one.measured.ap - other.measured.ap, low, high, one.measured.videos, better)
 
@@ -113,7 +113,7 @@ def shortfall(scores: Values, labels: Flags) -> Values:
     return cost
 
 
-def _middle(draws: Values) -> tuple[float, float]:
+def middle(draws: Values) -> tuple[float, float]:
     """Between which values the middle 95 % of the draws lie."""
     low, high = np.quantile(draws, _ENDS)
     return float(low), float(high)
