@@ -125,7 +125,11 @@ def evaluate(context: RunContext, outcomes: Sequence[Outcome]) -> Evaluation:
         sampled |= {name: sample(scores, labels, index) for name, scores in labelled.variants.items()}
     proxies = _proxies(context, outcomes[-1]) if choose == PROXY else {}
     order = sorted(sampled, key=lambda name: -(found.measured.ap if (found := sampled[name]) else -1.0))
-    order.sort(key=lambda name: -proxies.get(name, 0.0) if choose == PROXY else name != choose)
+    if choose == PROXY:
+        order.sort(key=lambda name: -proxies.get(name, 0.0))
+    elif choose != BEST:
+        order.remove(choose)
+        order.insert(0, choose)
     found = {name: sampled[name] for name in order}
     if choose == BEST and (best := found[order[0]]):
         found[order[0]] = chosen_again(best, [one for one in found.values() if one])

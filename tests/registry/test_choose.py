@@ -65,6 +65,15 @@ def test_the_best_has_the_interval_of_one_that_is_chosen_again_in_each_draw(work
     assert "chooses again in each draw" in run.tags["vad.variant_chosen_by"]
 
 
+def test_a_variant_may_be_called_best_without_being_it(workspace):
+    tiny = workspace.folder / "experiments" / "tiny.yaml"
+    tiny.write_text(tiny.read_text() + "  best: {stream: small, steps: [{gaussian: 100}]}\n")
+    out = workspace.done("run", "tiny", "--data", "data")
+    metrics = run_of().metrics
+    assert registered() != "best" and "*  best" not in out
+    assert metrics[f"ap.{registered()}"] > metrics["ap.best"]
+
+
 @pytest.mark.parametrize("labels", ["data/labels.csv", "none"])
 def test_a_variant_that_is_named_is_registered_with_labels_and_without(workspace, labels):
     entry(workspace, "choose: b")
