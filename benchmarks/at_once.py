@@ -14,8 +14,10 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
@@ -58,6 +60,26 @@ def forks() -> multiprocessing.context.ForkServerContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_LOADED)
     return context
+
+
+def start(arguments: Sequence[str], folder: Path, environment: Mapping[str, str], *streams: int) -> BaseProcess:
+    """Start `vad` in a folder, in such a process; `streams` are its standard output, its standard error and its standard input."""
+    given = [Connection(os.dup(stream)) for stream in streams]  # what is passed on to a process
+    process = forks().Process(target=_command, args=(list(arguments), folder, dict(environment), given))
+    process.start()
+    return process
+
+
+def _command(arguments: list[str], folder: Path, environment: dict[str, str], streams: Sequence[Connection]) -> None:
+    from registry.cli import main as vad
+
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    for stream, number in zip(streams, (1, 2, 0), strict=False):
+        os.dup2(stream.fileno(), number)
+    sys.argv = ["vad", *arguments]
+    vad()
 
 
 def at_once(

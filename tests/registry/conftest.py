@@ -1,12 +1,15 @@
 """A workspace for the command line: a tiny data set with anomalies, a tiny entry, a store of its own."""
 
 import logging
+import os
 import shutil
 import sqlite3
+import tempfile
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import cv2
 import numpy as np
@@ -15,6 +18,7 @@ from click.testing import CliRunner, Result
 from matplotlib.figure import Figure
 from mlflow.tracking._tracking_service import utils
 
+from benchmarks.at_once import start
 from registry.cli import main
 from registry.pictures import style
 from registry.runs import records
@@ -49,6 +53,15 @@ reference: {{ap: 0.7, variants: {{smooth: 0.7}}, source: the tests}}
 streams: {{made: {{scores: ../{name}.csv}}}}
 variants: {{plain: {{stream: made}}, smooth: {{stream: made, steps: [{{gaussian: 1}}]}}}}
 """
+
+
+def apart(folder: Path, *arguments: str, **environment: str) -> CompletedProcess[str]:
+    """Run a command in a process of its own, which has imported what it needs before."""
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as error:
+        process = start(arguments, folder, {**os.environ, **environment}, out.fileno(), error.fileno())
+        process.join()
+        out.seek(0), error.seek(0)
+        return CompletedProcess(list(arguments), process.exitcode or 0, out.read(), error.read())
 
 
 def paint_dataset(root: Path, seed: int = 0) -> Path:

@@ -1,27 +1,21 @@
 """Blocks of one's own in a project's folder `blocks/`, as docs/extending.md shows them: trained, registered, used without the folder."""
 
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
 import pytest
 
+from tests.registry.conftest import apart
+
 DOCS = Path(__file__).parents[2] / "docs" / "extending.md"
 NET, STEP, LOSS, REPAIR = re.findall(r"```python\n(.*?)```", DOCS.read_text(), re.DOTALL)
 
 
-def vad(folder, *arguments, **environment):
-    """Run a command in a process of its own: catalogs are filled once in each."""
-    command = [sys.executable, "-m", "registry.cli", *arguments]
-    return subprocess.run(command, cwd=folder, env={**os.environ, **environment}, capture_output=True, text=True)
-
-
 def done(folder, *arguments, **environment):
-    result = vad(folder, *arguments, **environment)
+    """The output of a command that must succeed, in a process of its own: catalogs are filled once in each."""
+    result = apart(folder, *arguments, **environment)
     assert result.returncode == 0, result.stderr
     return result.stdout
 
@@ -45,7 +39,7 @@ def project(workspace, edit):
 
 
 def test_they_train_register_and_score_where_the_folder_is_not(project):
-    ran = vad(project, "run", "tiny", "--data", "data")
+    ran = apart(project, "run", "tiny", "--data", "data")
     assert ran.returncode == 0 and "repair brighten: 1 of 30 test frames" in ran.stderr, ran.stderr
     done(project, "submit", "--out", "before.csv")
     changed = NET.replace("relu()", "sigmoid()")
@@ -60,7 +54,7 @@ def test_they_train_register_and_score_where_the_folder_is_not(project):
     assert "bit for bit the same" in done(
         project, "reproduce", "tiny", VAD_BLOCKS="nowhere"
     )  # with the blocks that the run kept
-    refused = vad(project, "check", "tiny")
+    refused = apart(project, "check", "tiny")
     assert refused.returncode == 2 and 'unknown model "my_net"' in refused.stderr
     assert "there is no folder blocks/ here: a block of your own goes into a Python file in it" in refused.stderr
     assert "(docs/extending.md)" in refused.stderr
@@ -70,7 +64,7 @@ def test_they_train_register_and_score_where_the_folder_is_not(project):
 def test_an_unknown_block_names_the_folder_that_was_searched(project, edit_entry):
     edit_entry("model: my_net, width: 4", "model: my_nett, width: 4")
     edit_entry("error: max", "error: largest")
-    refused = vad(project, "check", "tiny")
+    refused = apart(project, "check", "tiny")
     lines = refused.stderr.splitlines()
     for unknown in ('unknown model "my_nett"; did you mean "my_net"?', 'unknown error "largest"'):
         (line,) = [line for line in lines if unknown in line]
@@ -81,7 +75,7 @@ def test_an_unknown_block_names_the_folder_that_was_searched(project, edit_entry
     shutil.move(project / "blocks", project / "elsewhere")
     assert (
         "were looked for in elsewhere/ (brighten.py, charbonnier.py, hold.py, my_net.py)"
-        in vad(project, "check", "tiny", VAD_BLOCKS="elsewhere").stderr
+        in apart(project, "check", "tiny", VAD_BLOCKS="elsewhere").stderr
     )
 
 
@@ -95,7 +89,7 @@ def test_an_unknown_block_names_the_folder_that_was_searched(project, edit_entry
 )
 def test_a_block_that_cannot_be_imported_is_told_with_its_place(project, text, said):
     (project / "blocks" / "hold.py").write_text(text)
-    result = vad(project, "check", "tiny")
+    result = apart(project, "check", "tiny")
     assert result.returncode == 2 and said in result.stderr and "Traceback" not in result.stderr
 
 
@@ -109,10 +103,10 @@ def test_a_block_that_cannot_be_imported_is_told_with_its_place(project, text, s
 def test_a_network_that_cannot_train_is_found_by_check(project, old, new, said):
     assert old in NET
     (project / "blocks" / "my_net.py").write_text(NET.replace(old, new))
-    result = vad(project, "check", "tiny")
+    result = apart(project, "check", "tiny")
     assert result.returncode == 2 and said in result.stderr and "my_net" in result.stderr
 
 
 def test_a_folder_of_blocks_that_is_not_there_is_refused(project):
-    result = vad(project, "check", "tiny", VAD_BLOCKS="nowhere")
+    result = apart(project, "check", "tiny", VAD_BLOCKS="nowhere")
     assert result.returncode == 2 and "VAD_BLOCKS=nowhere is no folder" in result.stderr
