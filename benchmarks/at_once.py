@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -62,24 +62,29 @@ def forks() -> multiprocessing.context.ForkServerContext:
     return context
 
 
-def start(arguments: Sequence[str], folder: Path, environment: Mapping[str, str], *streams: int) -> BaseProcess:
-    """Start `vad` in a folder, in such a process; `streams` are its standard output, its standard error and its standard input."""
+def start(do: Callable[[], object], folder: Path, environment: Mapping[str, str], *streams: int) -> BaseProcess:
+    """Start something in such a process; `streams` are its standard output, its standard error and its standard input."""
     given = [Connection(os.dup(stream)) for stream in streams]  # what is passed on to a process
-    process = forks().Process(target=_command, args=(list(arguments), folder, dict(environment), given))
+    process = forks().Process(target=_do, args=(do, folder, dict(environment), given))
     process.start()
     return process
 
 
-def _command(arguments: list[str], folder: Path, environment: dict[str, str], streams: Sequence[Connection]) -> None:
-    from registry.cli import main as vad
-
+def _do(do: Callable[[], object], folder: Path, environment: dict[str, str], streams: Sequence[Connection]) -> None:
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
     for stream, number in zip(streams, (1, 2, 0), strict=False):
         os.dup2(stream.fileno(), number)
+    do()
+
+
+def vad(arguments: Sequence[str]) -> None:
+    """The command as the whole of this process."""
+    from registry.cli import main
+
     sys.argv = ["vad", *arguments]
-    vad()
+    main()
 
 
 def at_once(

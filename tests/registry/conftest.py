@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -17,11 +18,14 @@ import pytest
 from click.testing import CliRunner, Result
 from matplotlib.figure import Figure
 from mlflow.tracking._tracking_service import utils
+from sqlalchemy import Engine, event
 
-from benchmarks.at_once import start
+from benchmarks.at_once import start, vad
+from registry.analysis import reproduce
 from registry.cli import main
 from registry.pictures import style
 from registry.runs import records
+from registry.store.address import sqlite_uri
 from registry.store.tracking import Found, Tracking
 from tests.conftest import made_once
 from vad.measures import metrics
@@ -55,10 +59,17 @@ variants: {{plain: {{stream: made}}, smooth: {{stream: made, steps: [{{gaussian:
 """
 
 
+@event.listens_for(Engine, "connect")
+def do_not_wait_for_the_disk(connection: object, _: object) -> None:
+    """The databases of tests need not outlive a power failure, and each of a run's 200 commits would wait."""
+    if isinstance(connection, sqlite3.Connection):
+        connection.execute("PRAGMA synchronous = OFF")
+
+
 def apart(folder: Path, *arguments: str, **environment: str) -> CompletedProcess[str]:
     """Run a command in a process of its own, which has imported what it needs before."""
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as error:
-        process = start(arguments, folder, {**os.environ, **environment}, out.fileno(), error.fileno())
+        process = start(partial(vad, arguments), folder, os.environ | environment, out.fileno(), error.fileno())
         process.join()
         out.seek(0), error.seek(0)
         return CompletedProcess(list(arguments), process.exitcode or 0, out.read(), error.read())
@@ -145,19 +156,28 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made_once(tmp_path_factory, "mlflow.db", lambda path: Tracking(f"sqlite:///{path}", new=True))
 
 
+def draw_coarsely(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(style, "Figure", lambda figsize, **_: Figure(figsize=figsize, dpi=20))
+
+
+@pytest.fixture
+def pictures() -> None:
+    """Ask for the pictures of a run."""
+
+
 @pytest.fixture(autouse=True)
 def little(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures and a thousand bootstrap draws are half of a tiny run's time.
 
-    `test_pictures` sees all as it is; tests of whole runs draw coarsely, others nothing.
+    `test_pictures` sees all as it is; tests that ask for `pictures` get coarse ones, others none.
     """
     module = request.path.stem
     if module not in ("test_pictures", "test_compare", "test_run"):
         monkeypatch.setattr(metrics, "RESAMPLES", 100)
-    if module not in ("test_pictures", "test_run", "test_temporal", "test_journey", "test_browser"):
-        monkeypatch.setattr(records, "write_pictures", lambda *given: given[-1].mkdir())
-    elif module != "test_pictures":
-        monkeypatch.setattr(style, "Figure", lambda figsize, **_: Figure(figsize=figsize, dpi=20))
+    if module != "test_pictures":
+        draw_coarsely(monkeypatch)
+        if "pictures" not in request.fixturenames:
+            monkeypatch.setattr(records, "write_pictures", lambda *given: given[-1].mkdir())
 
 
 @pytest.fixture(scope="session")
@@ -301,3 +321,16 @@ def blends(blends_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.delenv("VAD_HOME", raising=False)
     return Workspace(blends_folder)
+
+
+@pytest.fixture
+def reproduces_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`vad reproduce` repeats a run in this process: `test_reproduce` and `test_own_blocks` start another, as a user does."""
+
+    def run_here(command: list[str], folder: Path, *_: object) -> None:
+        with monkeypatch.context() as patch, using(1):
+            patch.chdir(folder)
+            patch.setenv("MLFLOW_TRACKING_URI", sqlite_uri(folder / "mlflow.db"))
+            Workspace(folder).done(*command[3:])
+
+    monkeypatch.setattr(reproduce, "_run", run_here)

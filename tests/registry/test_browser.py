@@ -18,6 +18,7 @@ from click.testing import CliRunner
 
 from registry.cli import main
 from registry.store.tracking import Tracking
+from tests.registry.conftest import draw_coarsely
 
 WAIT = 20_000  # milliseconds
 # The width of their smoothing, in frames. Wide smears an anomaly over its video: each has an AP of its own.
@@ -74,6 +75,7 @@ def store(browser: Any, finished_folder: Path) -> Iterator[Any]:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         patch.delenv("VAD_HOME", raising=False)
         patch.chdir(folder)
+        draw_coarsely(patch)
         opened.vad("run", *ENTRIES, "--data", "data")
         yield opened
 

@@ -1,13 +1,12 @@
 """`vad data`, as a person sees it: the report on standard output, how far it is on standard error, and nothing else."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from tests.registry.conftest import apart
 from vad.data.frameset import Labels
 from vad.data.labels import version_of
 
@@ -15,8 +14,8 @@ SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "ped2"
 
 
 def test_a_data_set_is_reported_and_the_decoder_says_nothing(workspace):
-    command = [sys.executable, "-m", "registry.cli", "data", "data"]
-    done = subprocess.run(command, cwd=workspace.folder, capture_output=True, text=True, check=True)
+    done = apart(workspace.folder, "data", "data")
+    assert done.returncode == 0, done.stderr
     (progress,) = done.stderr.splitlines()
     assert progress.split()[:3] == ["inspect", "50", "frames"]
     report = done.stdout.splitlines()
@@ -47,8 +46,7 @@ def test_a_damaged_movie_is_told_in_our_words_alone(workspace):
     content = path.read_bytes()
     at, count = len(content) // 2, len(content) // 8
     path.write_bytes(content[:at] + bytes(count) + content[at + count :])
-    command = [sys.executable, "-m", "registry.cli", "why", "tiny", "--data", "data"]
-    done = subprocess.run(command, cwd=workspace.folder, capture_output=True, text=True)
+    done = apart(workspace.folder, "why", "tiny", "--data", "data")
     assert done.returncode == 2
     (said,) = done.stderr.splitlines()
     assert said.startswith("Error: data/Dataset/training_videos/03.mp4 gave ")

@@ -192,7 +192,7 @@ def test_altered_weights_are_not_reused(trained):
     assert "large-1        to train" in result.stderr
 
 
-def test_without_labels_a_proxy_is_measured_and_never_called_ap(workspace):
+def test_without_labels_a_proxy_is_measured_and_never_called_ap(workspace, pictures):
     text = workspace.done("run", "tiny", "--data", "data", "--labels", "none")
     assert "proxy AP" in text
     assert "is not the AP of the test frames" in text
@@ -236,7 +236,7 @@ def test_of_two_runs_at_once_in_a_new_store_one_runs_and_the_other_shows_what_it
     assert len(_runs(tracking, "experiment")) == 1
 
 
-def test_an_entry_that_blends_files_needs_no_frames(workspace):
+def test_an_entry_that_blends_files_needs_no_frames(workspace, pictures):
     table = read_table(Path("data/labels.csv"), "Label")
     index, labels = table.index, table.values
     generator = np.random.default_rng(0)

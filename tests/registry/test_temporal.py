@@ -47,7 +47,7 @@ def temporal(workspace):
     return write
 
 
-def test_from_run_to_predictions_and_what_is_kept_for_the_next(temporal, tmp_path):
+def test_from_run_to_predictions_and_what_is_kept_for_the_next(temporal, tmp_path, pictures):
     workspace = temporal()
     result = workspace.vad("run", "temporal", "--data", "data")
     assert result.exit_code == 0, result.output

@@ -5,42 +5,46 @@ import pty
 import re
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
 
 import pytest
 
-from registry.console import Bar, detail, table, whole
+from benchmarks.at_once import start, vad
+from registry import console
+from registry.console import Bar, detail, say, table, whole
 
 _COLOUR = re.compile(r"\x1b\[[\d;]*3\d[\d;]*m")
 _CONTROL = re.compile(r"\x1b\[[\d;?]*[A-Za-z]")
 
 
 def on_a_terminal(*arguments: str, **environment: str) -> str:
-    """What a command writes on a terminal of 60 columns."""
+    """What `vad` writes on a terminal of 60 columns."""
+    return written(partial(vad, arguments), **environment)
+
+
+def written(do: Callable[[], object], **environment: str) -> str:
+    """What a process of its own writes on a terminal of 60 columns."""
     given = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR", "COLORTERM")}
     given |= {"TERM": "xterm-256color", "COLUMNS": "60", "LINES": "40", **environment}
-    main, child = pty.openpty()
-    with subprocess.Popen([sys.executable, *arguments], env=given, stdout=child, stderr=child, stdin=child) as process:
-        os.close(child)
-        written = b""
-        while True:
-            try:
-                part = os.read(main, 65536)
-            except OSError:  # Linux says so where nobody has the terminal open any more
-                break
-            if not part:
-                break
-            written += part
-        os.close(main)
-    text = written.decode()
-    assert process.returncode == 0, text
+    ours, theirs = pty.openpty()
+    process = start(partial(_draw, do), Path.cwd(), given, theirs, theirs, theirs)
+    os.close(theirs)
+    parts = []
+    with suppress(OSError):  # Linux says so where nobody has the terminal open any more
+        while part := os.read(ours, 65536):
+            parts.append(part)
+    process.join()
+    os.close(ours)
+    text = b"".join(parts).decode()
+    assert process.exitcode == 0, text
     return text
 
 
-VAD = ("-m", "registry.cli")
-
-
 def test_the_whole_run_and_its_step_have_a_bar_each(workspace):
-    text = on_a_terminal(*VAD, "run", "tiny", "--data", "data")
+    text = on_a_terminal("run", "tiny", "--data", "data")
     assert _COLOUR.search(text)
     plain = _CONTROL.sub("", text)
     assert re.search(r"tiny +\d+% .*\n\r?.*train small-1 +\d+% ", plain)
@@ -52,14 +56,14 @@ def test_the_whole_run_and_its_step_have_a_bar_each(workspace):
 @pytest.mark.parametrize(("name", "value", "bars"), [("NO_COLOR", "1", True), ("TERM", "dumb", False)])
 def test_a_terminal_without_colour(finished, name, value, bars):
     """What is decoded already has no bar; other frames have."""
-    text = on_a_terminal(*VAD, "data", "data", **{name: value, "VAD_HOME": f"home-{name}"})
+    text = on_a_terminal("data", "data", **{name: value, "VAD_HOME": f"home-{name}"})
     assert not _COLOUR.search(text)
     assert bool(re.search(r"inspect +\d+%", _CONTROL.sub("", text))) == bars
     assert bars or "\x1b" not in text
 
 
 def test_a_table_is_as_wide_as_the_terminal(blends):
-    text = _CONTROL.sub("", on_a_terminal(*VAD, "leaderboard"))
+    text = _CONTROL.sub("", on_a_terminal("leaderboard"))
     (board,) = re.findall(r"#.*?\r\n\r\n", text, re.DOTALL)
     lines = board.split("\r\n")
     assert max(map(len, lines)) <= 60 < max(map(len, blends.done("leaderboard").splitlines()))
@@ -76,19 +80,22 @@ def test_a_table_keeps_every_character():
     ]
 
 
-WHOLE = """
-from registry.console import Bar, say, whole
-steps = [("train a", 3.0), ("train a", 1.0), ("score a", 4.0)]
-with whole("2 experiments", steps):
-    for name, share in (("train a", 10), ("train a", 5), ("score a", 10)):
-        with Bar(name, 10) as bar:
-            bar.advance(share)
-        say(f"after {name}")
-"""
+def _draw(do: Callable[[], object]) -> None:
+    console._screen = console._Screen()  # it was imported where there is no terminal
+    do()
+
+
+def some_steps():
+    steps = [("train a", 3.0), ("train a", 1.0), ("score a", 4.0)]
+    with whole("2 experiments", steps):
+        for name, share in (("train a", 10), ("train a", 5), ("score a", 10)):
+            with Bar(name, 10) as bar:
+                bar.advance(share)
+            say(f"after {name}")
 
 
 def test_the_whole_advances_by_the_seconds_of_its_steps_also_where_one_stops_early():
-    text = _CONTROL.sub("", on_a_terminal("-c", WHOLE))
+    text = _CONTROL.sub("", written(some_steps))
     shown = [int(percent) for percent in re.findall(r"2 experiments +(\d+)%", text)]
     assert shown == sorted(shown) and set(shown) >= {0, 38, 50}
     assert [part in text for part in ("after train a", "after score a")] == [True, True]
