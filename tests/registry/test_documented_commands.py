@@ -5,6 +5,7 @@ import shlex
 import shutil
 from pathlib import Path
 
+from registry.data.datasets import DEMO
 from tests.registry.conftest import paint_dataset
 from tests.test_docs import PAGES, dry_run, shown_commands
 
@@ -29,7 +30,7 @@ def runnable(folder):
     return seen
 
 
-def test_the_commands_of_the_pages_work_in_their_order(workspace, tmp_path):
+def test_the_commands_of_the_pages_work_in_their_order(workspace, tmp_path, demo_street):
     (tmp_path / "make").mkdir()
     tiny = (workspace.folder / "experiments" / "tiny.yaml").read_text()
     entry = tiny.replace("name: tiny", f"name: {ENTRY}").replace("small_only:", "equal:")
@@ -38,6 +39,8 @@ def test_the_commands_of_the_pages_work_in_their_order(workspace, tmp_path):
     labels = (workspace.folder / "data" / "labels.csv").read_text().replace("\n3_", "\n8_")
     (workspace.folder / "labels.csv").write_text(labels)
     shutil.move("data", "avenue")
+    (workspace.folder / ".vad").mkdir()
+    (workspace.folder / ".vad" / DEMO).symlink_to(demo_street)
     shutil.move("avenue/Dataset/testing_videos/03", "avenue/Dataset/testing_videos/08")
     (workspace.folder / "avenue" / "labels.csv").write_text(labels)
     paint_dataset(workspace.folder / "gate", seed=1)

@@ -13,16 +13,14 @@ from vad.images.decode import decode_image, read_image
 from vad.repair import REPAIRS, fit
 from vad.repair.noise import noise_level
 from vad.synthetic.corruption import as_jpeg, corrupt
-from vad.synthetic.street import make_street
 
 NOISE = Named("noise")
 
 
 @pytest.fixture(scope="module")
-def frames(tmp_path_factory):
+def frames(demo_street, tmp_path_factory):
     """Train frames of the demo street, every tenth."""
-    folder = tmp_path_factory.mktemp("street")
-    found = read_frameset(make_street(folder / "street"), folder / "index").train
+    found = read_frameset(demo_street, tmp_path_factory.mktemp("index")).train
     return [read_image(path) for video in found.videos for path in (video.images or ())[::10]]
 
 
