@@ -33,7 +33,7 @@ train: {{loss: mse, optimizer: adam, lr: 1.0e-3, epochs: 2, precision: fp32}}
 streams: {{small: {{members: small, error: max, steps: [{{normalize: 99}}, mean]}}}}
 variants: {{plain: {{stream: small, steps: [{{normalize: 100}}]}}}}
 """
-_LOADED = [
+LOADED = [
     "registry.models.submission",
     "registry.pictures",
     "registry.runs.queue",
@@ -58,7 +58,7 @@ class Ended:
 def forks() -> multiprocessing.context.ForkServerContext:
     """Processes that are forked from one that has imported all that a run needs, which takes seconds."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(_LOADED)
+    context.set_forkserver_preload(LOADED)
     return context
 
 

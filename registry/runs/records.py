@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import yaml
-from scipy.stats import spearmanr
 
 from registry.entries.entry import BEST, CHOICES
 from registry.models.production import Production
@@ -170,6 +169,8 @@ def _proxies(evaluation: Evaluation) -> dict[str, float]:
     metrics = {f"proxy_ap.{name}": ap for name, ap in proxies.items()}
     aps = {name: m.ap for name, m in evaluation.measured.items() if m and name in proxies}
     if len(aps) > 1:
+        from scipy.stats import spearmanr  # 0.3 s, which the commands that score nothing save
+
         ranked = spearmanr(list(aps.values()), [proxies[name] for name in aps]).statistic
         metrics |= {"proxy_spearman": float(ranked)} if np.isfinite(ranked) else {}
     return metrics

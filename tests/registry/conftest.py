@@ -5,7 +5,7 @@ import os
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from mlflow.tracking._tracking_service import utils
 from sqlalchemy import Engine, event
 
-from benchmarks.at_once import start, vad
+from benchmarks.at_once import LOADED, start, vad
 from registry.analysis import reproduce
 from registry.cli import main
 from registry.pictures import style
@@ -31,6 +31,7 @@ from tests.conftest import made_once
 from vad.measures import metrics
 from vad.system.threads import using
 
+LOADED.append("tests.registry.coarse")
 logging.getLogger("mlflow.store.db").setLevel(logging.CRITICAL)  # as in `registry.cli`
 
 TINY = """\
@@ -59,11 +60,20 @@ variants: {{plain: {{stream: made}}, smooth: {{stream: made, steps: [{{gaussian:
 """
 
 
-@event.listens_for(Engine, "connect")
-def do_not_wait_for_the_disk(connection: object, _: object) -> None:
-    """The databases of tests need not outlive a power failure, and each of a run's 200 commits would wait."""
+def _without_waiting(connection: object, _: object) -> None:
     if isinstance(connection, sqlite3.Connection):
         connection.execute("PRAGMA synchronous = OFF")
+
+
+# The databases of tests need not outlive a power failure, and each of a run's 200 commits would wait for the disk.
+event.listen(Engine, "connect", _without_waiting)
+
+
+@pytest.fixture
+def connected_as_users_are() -> Iterator[None]:
+    event.remove(Engine, "connect", _without_waiting)
+    yield
+    event.listen(Engine, "connect", _without_waiting)
 
 
 def apart(folder: Path, *arguments: str, **environment: str) -> CompletedProcess[str]:

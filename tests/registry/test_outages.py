@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from benchmarks.at_once import at_once
-from benchmarks.tracking_server import free_port, mlflow_server
+from benchmarks.tracking_server import forked_server, free_port
 from registry.store import retries
 from registry.store.retries import Retries, RetryingClient
 from tests.registry.conftest import Workspace, copy_workspace
@@ -119,12 +119,12 @@ def test_a_server_that_dies_in_the_middle_of_a_run_and_comes_back(work, undistur
     artifacts, port = tmp_path / "artifacts", free_port()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
     with ExitStack() as servers:
-        server = servers.enter_context(mlflow_server(database, artifacts, port))
+        server = servers.enter_context(forked_server(database, artifacts, port))
 
         def outage():
             server.kill()
             time.sleep(3)
-            servers.enter_context(mlflow_server(database, artifacts, port))
+            servers.enter_context(forked_server(database, artifacts, port))
 
         with once_it_trains(outage):
             result = work.vad(*RUN)
@@ -141,7 +141,7 @@ def test_a_server_that_hangs_and_wakes_up(work, undisturbed, database, tmp_path,
     port = free_port()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
-    with mlflow_server(database, tmp_path / "artifacts", port) as server:
+    with forked_server(database, tmp_path / "artifacts", port) as server:
         with once_it_trains(lambda: server.hang(5)):
             result = work.vad(*RUN)
         assert result.exit_code == 0, result.output
@@ -156,12 +156,12 @@ def test_where_patience_runs_out_the_same_command_sends_what_was_trained(
     artifacts, port = tmp_path / "artifacts", free_port()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
     monkeypatch.setenv("VAD_PATIENCE", "1")
-    with mlflow_server(database, artifacts, port) as server, once_it_trains(server.kill):
+    with forked_server(database, artifacts, port) as server, once_it_trains(server.kill):
         message = work.refused(*RUN)
     assert f"the tracking server http://127.0.0.1:{port} does not answer (Connection refused), and has for" in message
     assert "run the same command again to resume" in message.splitlines()[-1]
     assert len(list(Path(".vad/resume").iterdir())) == 1
-    with mlflow_server(database, artifacts, port):
+    with forked_server(database, artifacts, port):
         _end_process(work)
         result = work.vad(*RUN)
         assert result.exit_code == 0, result.output
@@ -169,7 +169,7 @@ def test_where_patience_runs_out_the_same_command_sends_what_was_trained(
         assert _scores(work, tmp_path) == undisturbed.scores
 
 
-def test_a_database_that_is_locked_is_waited_for(workspace):
+def test_a_database_that_is_locked_is_waited_for(workspace, connected_as_users_are):
     holder = sqlite3.connect("mlflow.db", check_same_thread=False)
     holder.execute("BEGIN EXCLUSIVE")
     threading.Timer(8, holder.rollback).start()  # longer than SQLite waits by itself
