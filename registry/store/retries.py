@@ -158,6 +158,10 @@ class RetryingClient:
             _named, _pages(self._repeated("search_runs"), experiment_ids, condition, order_by=["start_time DESC"])
         )
 
+    def any_run(self, experiment_ids: list[str], condition: str) -> bool:
+        """Whether a condition holds for any run."""
+        return bool(self._repeated("search_runs")(experiment_ids, condition, max_results=1))
+
     def get_run(self, run_id: str) -> Any:
         """Return a run, its tags by the program's names."""
         return _named(self._repeated("get_run")(run_id))

@@ -7,6 +7,7 @@ import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -218,7 +219,8 @@ class Tracking:
         """Return runs of a kind, newest first."""
         wanted = {"vad.kind": kind, **({"vad.digest": digest} if digest else {}), **(tags or {})}
         # By the tags' names of this version, and of earlier versions.
-        names = [{key: name(key) for key in wanted} for name in (stored, str)]
+        spellings = (stored, str) if any(stored(key) != key for key in wanted) and self._has_older else (stored,)
+        names = [{key: name(key) for key in wanted} for name in spellings]
         queries = {" and ".join(equals(f"tags.`{of[key]}`", value) for key, value in wanted.items()) for of in names}
 
         def search(ids: list[str]) -> list[Found]:
@@ -237,6 +239,12 @@ class Tracking:
             return found
         self._experiments = self._named_experiments()  # another process may have made one since
         return search([name for name in self._experiments if name not in known])
+
+    @cached_property
+    def _has_older(self) -> bool:
+        """Whether an earlier version made any of the runs: each search for both would take twice as long."""
+        ids = list(self._experiments)
+        return bool(ids) and self.client.any_run(ids, "tags.`vad.digest` LIKE '%'")
 
     def get(self, run_id: str) -> Found:
         """Return one run by id. Raises InputError where there is none."""

@@ -1,5 +1,7 @@
 """A workspace for the command line: a tiny data set with anomalies, a tiny entry, a store of its own."""
 
+import functools
+import importlib.metadata
 import logging
 import os
 import shutil
@@ -8,7 +10,6 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -31,6 +32,7 @@ from tests.conftest import made_once
 from vad.measures import metrics
 from vad.system.threads import using
 
+importlib.metadata.version = functools.cache(importlib.metadata.version)  # MLflow asks for ten packages' at each load
 LOADED.append("tests.registry.coarse")
 logging.getLogger("mlflow.store.db").setLevel(logging.CRITICAL)  # as in `registry.cli`
 
@@ -79,7 +81,9 @@ def connected_as_users_are() -> Iterator[None]:
 def apart(folder: Path, *arguments: str, **environment: str) -> CompletedProcess[str]:
     """Run a command in a process of its own, which has imported what it needs before."""
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as error:
-        process = start(partial(vad, arguments), folder, os.environ | environment, out.fileno(), error.fileno())
+        process = start(
+            functools.partial(vad, arguments), folder, os.environ | environment, out.fileno(), error.fileno()
+        )
         process.join()
         out.seek(0), error.seek(0)
         return CompletedProcess(list(arguments), process.exitcode or 0, out.read(), error.read())
