@@ -70,3 +70,16 @@ def test_a_run_that_an_earlier_version_left_open_is_taken_up_and_found_once(earl
         opened.execute("UPDATE runs SET status = 'KILLED' WHERE run_uuid = ?", (run.run_id,))
     earlier.done("run", "tiny", "--data", "data")
     assert [(found.run_id, found.status) for found in earlier.runs("experiment")] == [(run.run_id, "FINISHED")]
+
+
+def test_where_no_earlier_version_wrote_each_search_asks_once(finished, monkeypatch):
+    tracking, asked, search = Tracking(), [], mlflow.MlflowClient.search_runs
+
+    def counted(*given, **named):
+        asked.append(given)
+        return search(*given, **named)
+
+    monkeypatch.setattr(mlflow.MlflowClient, "search_runs", counted)
+    for digest in ("a", "b", "c"):
+        assert tracking.find("member", digest) == []
+    assert len(asked) == 4, "one of them for runs of an earlier version"
