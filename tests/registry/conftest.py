@@ -183,12 +183,12 @@ def pictures() -> None:
 def little(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures and a thousand bootstrap draws are half of a tiny run's time.
 
-    `test_pictures` sees all as it is; tests that ask for `pictures` get coarse ones, others none.
+    `test_pictures` and `test_evaluate` see all as it is; tests that ask for `pictures` get coarse ones, others none.
     """
     module = request.path.stem
     if module not in ("test_pictures", "test_compare", "test_run"):
         monkeypatch.setattr(metrics, "RESAMPLES", 100)
-    if module != "test_pictures":
+    if module not in ("test_pictures", "test_evaluate"):
         draw_coarsely(monkeypatch)
         if "pictures" not in request.fixturenames:
             monkeypatch.setattr(records, "write_pictures", lambda *given: given[-1].mkdir())
