@@ -94,7 +94,7 @@ def dry_run(folder, *arguments):
             (folder / name).write_bytes((PROJECT / name).read_bytes())
     # Without what the make that runs this test was given.
     given = {"PATH": os.environ["PATH"], "HOME": str(folder)}
-    command = ["make", "--dry-run", *arguments]
+    command = ["make", "--dry-run", f"PYTHON={sys.executable}", *arguments]  # or it starts several to find a new one
     return subprocess.run(
         command, cwd=folder, env=given, capture_output=True, text=True, check=True
     ).stdout.splitlines()
