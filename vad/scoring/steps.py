@@ -145,6 +145,15 @@ def symlog(values: Values, videos: Spans) -> Values:
     return np.asarray(np.sign(values) * np.log1p(np.abs(values)))
 
 
+@STEPS.register("squared_excess", version=1)
+def squared_excess(values: Values, videos: Spans) -> Values:
+    """max(0, v)^2: of a score that is standardised, how far it is above the mean, squared; below the mean nothing.
+
+    The sum over detectors lets the one that is sure decide, and none that finds a frame very normal outvote it.
+    """
+    return np.asarray(np.square(np.maximum(values, 0)))
+
+
 @STEPS.register("fill", version=1)
 def fill(values: Values, videos: Spans, *, value: NotNegative | Literal["nearest"]) -> Values:
     """Give a score to frames that have none (NaN), as the first of a video under an input that looks back.
