@@ -29,7 +29,7 @@ _MODULES = {
     "vad.measures": "alignment delay frame_level metrics pixels region_files regions resampling",
     "vad.repair": "base flips noise",
     "vad.scoring": "ensemble frame_scores pipeline reductions render steps",
-    "vad.synthetic": "corruption painted street street_drawing street_figures street_scenes",
+    "vad.synthetic": "corruption found_damage painted street street_drawing street_figures street_scenes",
     "vad.system": "devices files memory precision processes threads weights",
 }
 _PROJECT = {*_MODULES, *(f"{package}.{name}" for package, names in _MODULES.items() for name in names.split())}

@@ -1,7 +1,9 @@
 """Which variant an entry registers: the best by AP, the one it names, or the best on painted anomalies, with labels or without."""
 
 import json
+from pathlib import Path
 
+import cv2
 import mlflow
 import numpy as np
 import pytest
@@ -96,6 +98,23 @@ def test_painted_anomalies_choose_where_the_entry_says_so_though_there_are_label
     assert "painted anomalies" in run.tags["vad.variant_chosen_by"] and "is best on painted anomalies; it has AP" in out
     scores = mlflow.artifacts.load_text(f"runs:/{run.run_id}/scores.csv")
     assert len(scores.splitlines()) == 31, "of the test frames alone"
+
+
+def test_painted_frames_are_put_under_the_noise_of_the_test_frames(workspace):
+    entry(workspace, "choose: proxy")
+    command = ["run", "choosing", "--data", "data", "--set", "holdout=0.5"]
+    note = "painted frames are as the test frames: 33% noisy, 0% upside down"
+    assert note not in workspace.vad(*command).output
+    clean = run_of().metrics
+    generator = np.random.default_rng(2)
+    for path in sorted(Path("data").rglob("testing_videos/**/*.jpg"))[::3]:
+        image = cv2.imread(str(path))
+        cv2.imwrite(str(path), np.clip(image + generator.normal(0, 30, image.shape), 0, 255).astype(np.uint8))
+    assert note in workspace.vad(*command).output
+    noisy = Tracking().find("experiment")[0].metrics
+    assert [noisy[f"proxy_ap.{name}"] for name in "abcd"] != [clean[f"proxy_ap.{name}"] for name in "abcd"]
+    assert "is done already" in workspace.vad(*command).output
+    assert "done already" in workspace.done("why", "choosing", "--data", "data", "--set", "holdout=0.5")
 
 
 def test_another_choice_is_another_run_and_trains_nothing_again(workspace):
