@@ -53,7 +53,7 @@ ALL_PARAMETERS = (
         )
     }
     | {"phase6_clip_ae": {"clip": 3_927_523, "frame": 5_842_307, "flow": 5_841_282}}
-    | {"phase6_features": {"features": 0, "flow": 0}}
+    | {"phase6_features": {"features": 0, "crops": 0, "flow": 0}}
 )
 VARIANTS = {
     "phase1_convae_mean": ["mean"],
@@ -99,7 +99,7 @@ ALL_VARIANTS = (
     | {"phase6_fused": ["fused", "mean", "max", "ranks", "noisy_or", "moves", "looks"]}
     | {"phase6_residual_bank": ["mean", "background", "nearest", "colours", "edges", "changes", "coarse", "regions"]}
     | {"phase6_clip_ae": ["all", "clip_mean", "clip_patch", "clip_top", "frame_mean", "flow_patch", "flow_top"]}
-    | {"phase6_features": ["with_flow", "features"]}
+    | {"phase6_features": ["with_flow", "features", "crops"]}
 )
 
 

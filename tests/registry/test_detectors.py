@@ -54,6 +54,14 @@ streams:
     calibrate: true
     reduce: {{top: 3}}
 {TAIL}""",
+    "crops": f"""{HEAD}
+members: {{one: {{model: nearest_cells, input: {{crop_features: {{cell: 16}}}}, size: 128, aspect: keep, stride: 1}}}}
+streams:
+  only:
+    members: one
+    calibrate: true
+    reduce: {{top: 3}}
+{TAIL}""",
 }
 FLIPPED = ("1_4", "2_7", "3_2")
 
@@ -74,7 +82,10 @@ def flipped_data(tmp_path_factory):
     return made_once(tmp_path_factory, "flipped-data", make) / "data"
 
 
-@pytest.fixture(scope="session", params=["network", "bank", pytest.param("features", marks=needs_features)])
+@pytest.fixture(
+    scope="session",
+    params=["network", "bank", *(pytest.param(kind, marks=needs_features) for kind in ("features", "crops"))],
+)
 def ran_kind(request, tmp_path_factory, empty_store, flipped_data):
     """A workspace in which an entry with one detector of a kind ran once; only to be copied."""
 
