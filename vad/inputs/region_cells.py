@@ -19,12 +19,13 @@ CHANNELS = 16 + _SIDES
 def moving_regions(flow: NDArray[np.float32]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Find what moves together: the number of the region of each pixel, (H, W), and OpenCV's statistics of each region, (R, 5).
 
-    Number 0 is what does not move, or is smaller than 64 pixels. No pixel has the number of a region that is.
+    Number 0 is what does not move, and what is smaller than 64 pixels; no pixel has the number of such a region, whose statistics are 0.
     """
     moving = cv2.morphologyEx((flow_bins(flow)[0] >= MOVING).astype(np.uint8), cv2.MORPH_OPEN, _OPENED)
     moving = cv2.morphologyEx(moving, cv2.MORPH_CLOSE, _CLOSED)
     count, number, boxes, _ = cv2.connectedComponentsWithStats(moving)
     large = boxes[:, cv2.CC_STAT_AREA] >= _LEAST_AREA
+    boxes[~large] = 0
     return np.asarray((np.arange(count) * large)[number], np.int32), np.asarray(boxes, np.int32)
 
 
