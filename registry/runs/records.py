@@ -169,9 +169,9 @@ def _proxies(evaluation: Evaluation) -> dict[str, float]:
     proxies = evaluation.proxies
     metrics = {f"proxy_ap.{name}": ap for name, ap in proxies.items()}
     aps = {name: m.ap for name, m in evaluation.measured.items() if m and name in proxies}
-    if len(aps) > 1:
-        ranked = spearmanr(list(aps.values()), [proxies[name] for name in aps]).statistic
-        metrics |= {"proxy_spearman": float(ranked)} if np.isfinite(ranked) else {}
+    both = list(aps.values()), [proxies[name] for name in aps]
+    if all(len(set(values)) > 1 for values in both):
+        metrics["proxy_spearman"] = float(spearmanr(*both).statistic)
     return metrics
 
 
