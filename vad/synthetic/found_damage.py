@@ -1,4 +1,4 @@
-"""What befell the test frames of a data set, as repairs find it without labels, and other frames put under the same."""
+"""Noise and flips of test frames, as repairs find them without labels, and other frames with the same noise and flips."""
 
 import hashlib
 from dataclasses import dataclass
@@ -19,15 +19,18 @@ _LOOKED_AT = 1000  # frames of a split, evenly spread: enough for shares, and a 
 
 @dataclass(frozen=True)
 class Damage:
-    """Of each test frame that was looked at the deviation of its noise, in grey levels, 0 where the repair `noise` would keep it, (N,),
-    and whether the repair `flips` would turn it, (N,). `digest` is of the frames and repairs that decide both."""
+    """Noise and flips of N test frames.
+
+    `noise`, (N,), is its standard deviation in grey levels, 0 where the repair `noise` would keep the frame; `flipped`, (N,), says
+    whether the repair `flips` would turn it; `digest` is of the frames and repairs that decide both.
+    """
 
     noise: NDArray[np.float64]
     flipped: NDArray[np.bool_]
     digest: str
 
-    def befall(self, image: Image, generator: np.random.Generator) -> Image:
-        """Return the frame, uint8 of shape (H, W, 3), as noisy as a test frame that is drawn, and upside down if that is."""
+    def apply(self, image: Image, generator: np.random.Generator) -> Image:
+        """Draw a test frame; return the image, uint8 of shape (H, W, 3), as noisy as that one, and upside down if that one is."""
         drawn = int(generator.integers(len(self.noise)))
         if self.flipped[drawn]:
             image = np.ascontiguousarray(image[::-1])

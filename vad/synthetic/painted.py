@@ -81,10 +81,10 @@ class PaintedSource(SplitSource):
         return _paste(image, self._patches[stretch], _box(image, (x, y), stretch.height, stretch.aspect))
 
     def corrupt(self, position: int, image: Image) -> Image:
-        """What befalls the frame at a position: as a test frame, or by the competition's law, its storage as JPEG included."""
+        """Return the frame at a position with the noise and flip of a test frame, or corrupted by the competition's law and stored as JPEG."""
         generator = np.random.default_rng([*self._seeds, _FRAME, position])
         if self._damage:
-            return self._damage.befall(image, generator)
+            return self._damage.apply(image, generator)
         (kind,) = draw_kinds(1, generator)
         return decode_image(as_jpeg(corrupt(image, kind, generator)), f"painted frame {position}")
 

@@ -1,4 +1,4 @@
-"""Painted frames under what was found in test frames: on a noisy set they carry that noise, on a clean one they are as ever."""
+"""Painted frames under what was found in test frames: on a noisy set they carry that noise, on a clean one they are as without."""
 
 from collections import Counter
 
@@ -66,10 +66,10 @@ def test_painted_frames_carry_the_noise_of_the_test_frames_and_their_share_of_it
     originals = frames_of(SplitSource(train))
     kept = [place for place, image in enumerate(frames_of(source)) if not noisy[place] and not is_flipped(image)]
     same = [np.array_equal(frames_of(source)[place], originals[place]) for place in kept if not source.labels[place]]
-    assert len(same) > 40 and all(same), "what no test frame suffered befalls no other frame"
+    assert len(same) > 40 and all(same), "other frames are not damaged"
 
 
-def test_each_drawn_frame_lends_noise_and_flip_together(made, tmp_path):
+def test_noise_and_flip_of_a_drawn_frame_come_together(made, tmp_path):
     train, test = made(noisy=range(10), flipped=range(10))
     source = PaintedSource(train, 3, find_damage(test, train, tmp_path / "maps"))
     pairs = Counter((noise_level(image) > 10, bool(is_flipped(image))) for image in frames_of(source))
