@@ -5,13 +5,14 @@ import io
 import json
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from registry.store import ui
 from registry.suites.suite import read_suite
-from tests.registry.conftest import TINY, paint_dataset
+from tests.registry.conftest import TINY, mounted, paint_dataset
 
 SUITE = """\
 name: two
@@ -49,6 +50,23 @@ def _matrix(workspace, *arguments):
 
 def _suite_runs(workspace):
     return {run.tags["vad.entry"]: run for run in workspace.runs("suite")}
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_suite_of_a_store_that_cannot_be_written_is_printed(recorded, half):
+    (half.folder / "suite.yaml").write_text("name: one\ndata: {first: data, demo: demo}\nentries: [tiny]\n")
+    if recorded:
+        half.done("leaderboard", "--suite", "suite.yaml")
+    else:
+        shutil.rmtree(".vad")  # the demo street with it, which is drawn for the moment
+    with mounted(half.folder, "--bind", str(half.folder)):
+        subprocess.run(["mount", "-o", "remount,bind,ro", str(half.folder)], check=True)
+        result = half.vad("leaderboard", "--suite", "suite.yaml")
+    assert result.exit_code == 0, result.output
+    assert "suite one: AUC over all frames of a set" in result.stdout and "tiny on demo: not run yet" in result.stdout
+    said = result.stderr.splitlines()[-1]
+    assert said.startswith(f"note: the matrix is not in MLflow: cannot write {half.folder}/ml")
+    assert said.count("cannot write") == 1 and "moved" not in said
 
 
 def test_a_suite_is_one_queue_and_ends_with_its_matrix(two):
