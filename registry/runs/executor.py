@@ -45,7 +45,7 @@ def execute(context: RunContext, session: Session, say_time: bool = False) -> Re
         if missing:
             if say_time:
                 steps = estimated_steps(context, missing, session.device)
-                say(f"  about {duration(sum(steps.values()))} of training and scoring on this machine")
+                say(f"  about {duration(sum(steps.values()))} on this machine")
             session.engine.start()
         decode([(context, missing)], session)
         with ended(open_run(context, session)) as log:
