@@ -11,7 +11,7 @@ from registry.entries.loading import all_experiments, experiments_folder
 from registry.runs.context import Request, RunContext, prepare, say_settings, told_labels
 from registry.runs.executor import decode, execute, finished
 from registry.runs.records import open_run
-from registry.runs.result import Result, metric_name
+from registry.runs.result import Result, caution, metric_name
 from registry.runs.session import Session, open_session
 from registry.runs.training import MemberTraining, estimated_steps, tasks_of, train_all
 from registry.store.connection import explain
@@ -237,6 +237,8 @@ def as_text(ended: Sequence[Ended]) -> str:
         return f"{text}\n\n{failed} of {experiments} failed; the same command tries them again, the others are kept"
     if several:
         return text
+    profile = next((item.result.profile for item in ended if item.result), "")
+    text = "\n\n".join([text, *caution(profile)])
     return (
         f"{text}\n\nnext   make leaderboard    every run, best first\n"
         "       make journey        the reference's tables beside these metrics (with the same DATA, LABELS, PROFILE, SET)"

@@ -69,6 +69,16 @@ def test_a_suite_of_a_store_that_cannot_be_written_is_printed(recorded, half):
     assert said.count("cannot write") == 1 and "moved" not in said
 
 
+def test_figures_of_the_demo_profile_come_with_the_warning_of_a_single_run(two):
+    warning = "Demo profile: these numbers show that everything works; they say nothing about real footage."
+    (two.folder / "suite.yaml").write_text(SUITE.replace("profile: full", "profile: demo"))
+    ran = two.done("run", "--suite", "suite.yaml")
+    printed = two.done("leaderboard", "--suite", "suite.yaml")
+    queued = two.done("run", "tiny", "wider", "--data", "data", "--profile", "demo")
+    assert [text.count(warning) for text in (ran, printed, queued)] == [1, 1, 1]
+    assert "Demo profile" not in two.done("leaderboard", "--data", "data", "--data", "other"), "of the full profile"
+
+
 def test_a_suite_is_one_queue_and_ends_with_its_matrix(two):
     result = two.vad("run", "--suite", "suite.yaml")
     assert result.exit_code == 0, result.output
@@ -215,6 +225,9 @@ def test_the_demo_street_is_a_data_set_of_its_own_name(two, monkeypatch):
         ("second: {path: other, labels: labels.csv}", "second: data", "these are the frames and labels of first"),
         ("labels: labels.csv", "labels: none", "line 4: data.second: it has no labels"),
         ("name: two", "name: 'a: b'", "line 1: name: "),
+        (SUITE, "", "line 1: the file: must hold keys (name, metric, data, entries, profile, set), and is empty"),
+        (SUITE, "- two", "the file: must hold keys (name, metric, data, entries, profile, set), not ['two']"),
+        ("first: data", "first: 5", "line 3: data.first: must hold keys (path, labels, first_frame), not 5"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("command", ["run", "leaderboard"])
