@@ -142,6 +142,8 @@ def _notes(found: Matrix) -> Iterator[str]:
         yield line
     if any(row.worst_interval for row in found.rows):
         yield "[low, high]: 95 % interval, a bootstrap over videos within each set, the same draws for all rows"
+    if found.metric == "ap" and any(row.worst_interval for row in found.rows):
+        yield "intervals are of the variant shown; that which a run prints for the variant that its labels chose (*) chooses again in each draw"
 
 
 def _missing(found: Matrix) -> Iterator[str]:

@@ -69,6 +69,19 @@ def test_a_suite_of_a_store_that_cannot_be_written_is_printed(recorded, half):
     assert said.count("cannot write") == 1 and "moved" not in said
 
 
+def test_a_variant_has_the_interval_that_its_run_found(two):
+    labels, entry = two.folder / "data" / "labels.csv", two.folder / "experiments" / "tiny.yaml"
+    labels.write_text(labels.read_text().replace("3_4,0", "3_4,1"))  # an anomaly in each of three videos
+    entry.write_text(f"{entry.read_text()}choose: max\n")
+    (two.folder / "suite.yaml").write_text("name: one\nmetric: ap\ndata: {first: data}\nentries: [tiny]\n")
+    printed = two.done("run", "--suite", "suite.yaml")
+    (run,) = two.runs("experiment")
+    (row,) = _matrix(two)["rows"]
+    of_run = [run.metrics["ap_low"], run.metrics["ap_high"]]
+    assert row["variant"] == "max" and row["cells"]["first"]["interval"] == pytest.approx(of_run, abs=1e-9)
+    assert "intervals are of the variant shown" in printed
+
+
 def test_figures_of_the_demo_profile_come_with_the_warning_of_a_single_run(two):
     warning = "Demo profile: these numbers show that everything works; they say nothing about real footage."
     (two.folder / "suite.yaml").write_text(SUITE.replace("profile: full", "profile: demo"))
