@@ -128,6 +128,11 @@ class RunContext:
         return 0 if self.data.labels else len(self.targets) - 1
 
     @property
+    def brief(self) -> bool:
+        """Whether the profile shortened a training; there is none where all members are banks."""
+        return self.loaded.profile != "full" and any(member.training for member in self.plan.members.values())
+
+    @property
     def repairs(self) -> tuple[FittedRepair, ...]:
         """The fitted repairs of test frames; train frames must be decoded."""
         test = self.targets[0]

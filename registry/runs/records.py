@@ -306,4 +306,5 @@ def _version_tags(context: RunContext, variant: str, value: Measured) -> dict[st
         "vad.interval": f"{value.low:.4f} to {value.high:.4f}",
         **context.data.tags(),
         "vad.profile": context.loaded.profile,
+        **({"vad.trial": f"profile {context.loaded.profile}"} if context.brief else {}),
     }

@@ -3,8 +3,9 @@
 import logging
 import shutil
 import sqlite3
+import subprocess
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,6 +72,18 @@ def paint_dataset(root: Path, seed: int = 0) -> Path:
                     rows.append(f"{video}_{frame},{int(anomalous)}")
     (root / "labels.csv").write_text("\n".join(rows) + "\n")
     return root
+
+
+@contextmanager
+def mounted(place, *options):
+    """A mount, where that may be made."""
+    done = subprocess.run(["mount", *options, str(place)], capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"mounting is not permitted here: {done.stderr.strip()}")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True)
 
 
 def listening(port: int) -> set[str]:

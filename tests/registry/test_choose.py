@@ -136,7 +136,8 @@ def test_a_noisy_or_of_what_are_no_probabilities_is_refused_before_the_run(works
     entry(workspace, **{"{top: 3}, steps: [{fill: nearest}, train_rank]": "{top: 3}, steps: [{fill: nearest}]"})
     result = workspace.vad("run", "choosing", "--data", "data")
     assert result.exit_code == 2
-    assert "noisy_or fuses scores from 0 to 1; end the steps of its streams (top, all) with train_rank" in result.stderr
+    said = 'variant "c": noisy_or fuses scores from 0 to 1; end the steps of its streams (top, all) with train_rank'
+    assert f"experiments/choosing.yaml, line 10: {said}" in result.stderr
     assert not Tracking().find("experiment")
 
 

@@ -1,6 +1,7 @@
 """Networks and banks, behind a repair, with calibrated maps: what is promised of a detector holds for every kind."""
 
 import csv
+import re
 from pathlib import Path
 
 import cv2
@@ -187,8 +188,23 @@ def test_altered_states_are_noticed(done):
     kept.unlink()
     kept.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     said = done.vad("run", "kind", "--data", "data", "--force").output
-    assert "to train: FORCE=1" in said
+    task = "to train" if "batch_size" in Path("experiments/kind.yaml").read_text() else "to fit"
+    assert f"{task}: FORCE=1" in said
     assert "passed over" in done.vad("why", "kind", "--data", "data").output or "altered" in done.vad("doctor").output
+
+
+def test_a_network_is_trained_and_a_bank_is_fitted(workspace):
+    both = KINDS["bank"].replace("one: {", "net: {model: fully_conv_ae, size: 32, batch_size: 4, seeds: [1]}, one: {")
+    both = both.replace("variants:", "  net: {members: net, error: max}\nvariants:").replace("kind", "both")
+    Path("experiments/both.yaml").write_text(f"{both}  net: {{stream: net}}\ntrain: {{epochs: 1}}\n")
+    why = workspace.done("why", "both", "--data", "data")
+    assert "2 of 2 members would be trained or fitted" in why
+    assert re.search(r"^net-1 +to train  never trained on", why, re.MULTILINE)
+    assert re.search(r"^one +to fit +never fitted on", why, re.MULTILINE)
+    said = workspace.vad("run", "both", "tiny", "--data", "data", "--set", "train.epochs=1").stderr
+    assert re.search(r"^both +1 to train, 1 to fit +\d", said, re.MULTILINE)
+    assert re.search(r"^members: 4 to train, 1 to fit, 0 reused; about \d+ s in all", said, re.MULTILINE)
+    assert "  one            to fit: no finished" in said and "  net-1          to train: no finished" in said
 
 
 @pytest.mark.parametrize("where", ["calibrated", "score_targets", "evaluate"])
@@ -204,7 +220,7 @@ def test_what_was_finished_before_a_crash_is_kept(workspace, ran_kind, where, mo
     assert list(workspace.states().values()) == ["FINISHED"]
     result = workspace.vad("run", "kind", "--data", "data")
     assert result.exit_code == 0, result.output
-    assert "from run" in result.output and "to train" not in result.output
+    assert "from run" in result.output and not any(task in result.output for task in ("to train", "to fit"))
 
 
 def test_heat_maps_are_of_the_map_behind_the_score(done):

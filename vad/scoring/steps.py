@@ -127,7 +127,8 @@ TRAIN_FITS["train_zscore"] = _mean_and_deviation
 def train_rank(values: Values, videos: Spans, fitted: Values) -> Values:
     """The share of the scores of train frames that lie below, those that are equal counted half, between 0 and 1.
 
-    Like `train_quantile`, no statistic of test frames. Scores above all train frames get 1 - 1 / (2 n + 2), n train frames.
+    Like `train_quantile`, no statistic of test frames. Scores above all of n train frames share the value 1 - 1 / (2 n + 2): where
+    they must be told apart, take `train_zscore`.
     """
     ranked = []
     for row, known in zip(values, fitted, strict=True):
