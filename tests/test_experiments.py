@@ -46,14 +46,14 @@ REPAIRED = {"phase3_optical_flow_repaired": "phase3_optical_flow", "phase5_multi
 ALL_PARAMETERS = (
     PARAMETERS
     | {name: PARAMETERS[origin] for name, origin in REPAIRED.items()}
-    | {"phase6_flow_bank": {"flow": 0}, "phase6_fused": {"flow": 0, "ground": 0, "small": 5_842_307}}
+    | {"phase6_flow_bank": {"flow": 0}, "phase6_fused": {"flow": 0, "small": 5_842_307}}
     | {
         "phase6_residual_bank": dict.fromkeys(
             ("background", "nearest", "colours", "edges", "changes", "coarse", "regions"), 0
         )
     }
     | {"phase6_clip_ae": {"clip": 3_927_523, "frame": 5_842_307, "flow": 5_841_282}}
-    | {"phase6_features": {"features": 0, "flow": 0}}
+    | {"phase6_features": {"features": 0, "crops": 0, "flow": 0}}
 )
 VARIANTS = {
     "phase1_convae_mean": ["mean"],
@@ -96,10 +96,10 @@ ALL_VARIANTS = (
     VARIANTS
     | {name: VARIANTS[origin] for name, origin in REPAIRED.items()}
     | {"phase6_flow_bank": ["top3", "top9", "max"]}
-    | {"phase6_fused": ["fused", "mean", "max", "ranks", "noisy_or", "moves", "stands", "looks"]}
+    | {"phase6_fused": ["fused", "mean", "max", "ranks", "noisy_or", "moves", "looks"]}
     | {"phase6_residual_bank": ["mean", "background", "nearest", "colours", "edges", "changes", "coarse", "regions"]}
     | {"phase6_clip_ae": ["all", "clip_mean", "clip_patch", "clip_top", "frame_mean", "flow_patch", "flow_top"]}
-    | {"phase6_features": ["with_flow", "features"]}
+    | {"phase6_features": ["with_flow", "features", "crops"]}
 )
 
 

@@ -23,13 +23,13 @@ _MODULES = {
     "vad.detectors.banks": "background base nearest_cells",
     "vad.detectors.networks": "base conv3d_ae conv_ae convlstm detector fully_conv_ae halving reconstruction_errors unet_ae",
     "vad.detectors.training": "losses optimizers recipe remote train_step trainer",
-    "vad.frames": "inspection repaired store",
+    "vad.frames": "inspection maps repaired store",
     "vad.images": "decode digest_cache similarity view",
     "vad.inputs": "base cells computed device_cache efficientnet_lite flow flow_cells frames frozen_features region_cells shape",
     "vad.measures": "alignment delay frame_level metrics pixels region_files regions resampling",
     "vad.repair": "base flips noise",
     "vad.scoring": "ensemble frame_scores pipeline reductions render steps",
-    "vad.synthetic": "corruption painted street street_drawing street_figures street_scenes",
+    "vad.synthetic": "corruption found_damage painted street street_drawing street_figures street_scenes",
     "vad.system": "devices files memory precision processes threads weights",
 }
 _PROJECT = {*_MODULES, *(f"{package}.{name}" for package, names in _MODULES.items() for name in names.split())}

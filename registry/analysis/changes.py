@@ -13,6 +13,7 @@ from registry.runs.identity import FILE, changed_code, changed_frames
 from registry.store.tracking import Found, Tracking
 
 FEW = 12  # lines of a kind that a terminal shows at most
+_FIRST = ("repair", "model", "input", "size", "view", "epochs")
 _ABSENT = object()
 
 
@@ -38,11 +39,20 @@ def changes(before: Any, now: Any, key: str = "") -> list[Change]:
 
 
 def plan_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Change]:
-    """What differs between two resolved plans. What all members of both share in changing is told once."""
+    """What differs between two resolved plans, what matters most first. What all members of both share in changing is told once."""
     found = changes(before, now)
     members = [change for change in found if change.key.startswith("members.")]
     rest = [change for change in found if not change.key.startswith("members.")]
-    return [*_together(members, [name for name in before["members"] if name in now["members"]]), *rest]
+    told = [*_together(members, [name for name in before["members"] if name in now["members"]]), *rest]
+    return sorted(told, key=_importance)
+
+
+def _importance(change: Change) -> int:
+    """The place of a change in the order of importance; a member that only one has says its model and input, too."""
+    section, *below = change.key.split(".")
+    names = {"members": below[1:], "train": below}.get(section, [section])
+    first = next((_FIRST.index(name) for name in names if name in _FIRST), len(_FIRST))
+    return first + (section not in ("members", "train", *_FIRST))
 
 
 def _together(found: list[Change], both: list[str]) -> list[Change]:
@@ -55,11 +65,7 @@ def _together(found: list[Change], both: list[str]) -> list[Change]:
         if path:
             alike_by.setdefault((".".join(path), repr(change.before), repr(change.now)), {})[name] = change
         else:
-            brief = (
-                f"{m.get('model')}, {m.get('size')} px, seed {m.get('seed')}" if isinstance(m, Mapping) else m
-                for m in (change.before, change.now)
-            )
-            told.append(Change(f"members.{name}", *brief))
+            told.append(Change(f"members.{name}", _brief(change.before), _brief(change.now)))
     for (where, _, _), alike in alike_by.items():
         any_of_them = next(iter(alike.values()))
         if list(alike) == both and where.partition(".")[0] in TrainSpec.model_fields:
@@ -70,6 +76,16 @@ def _together(found: list[Change], both: list[str]) -> list[Change]:
             changed = [alike[name] for name in names if name in alike]
             told += [replace(changed[0], key=f"members.{group}.{where}")] if len(changed) == len(names) else changed
     return told
+
+
+def _brief(member: Any) -> Any:
+    """A member's model, input, size and seed."""
+    if not isinstance(member, Mapping):
+        return member
+    size, view, given = member.get("size"), member.get("view", {}), member.get("input")
+    seen = f"{view.get('width')} x {view.get('height')} px" if view else f"{size} px"
+    parts = [member.get("model"), next(iter(given)) if isinstance(given, Mapping) else given, seen]
+    return ", ".join(map(str, [*parts, *([f"seed {member['seed']}"] if "seed" in member else [])]))
 
 
 def _spelt(value: Any) -> str:

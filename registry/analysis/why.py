@@ -14,6 +14,7 @@ from registry.runs.context import Request, RunContext, prepare
 from registry.runs.executor import finished
 from registry.runs.identity import changed_code, identity
 from registry.runs.members import MemberStore
+from registry.runs.training import task_of
 from registry.store.tracking import Found, Tracking
 from vad.detectors.member import Member
 from vad.detectors.training.trainer import so_far
@@ -84,7 +85,9 @@ def as_text(found: Why) -> str:
     elif not training:
         head = f"{where}: no member would be trained; scores that are new, fusion and metrics would be computed"
     else:
-        head = f"{where}: {len(training)} of {plural(len(found.members), 'member')} would be trained"
+        done = {"to train": "trained", "to fit": "fitted"}
+        what = " or ".join(word for task, word in done.items() if task in {r.action for r in training})
+        head = f"{where}: {len(training)} of {plural(len(found.members), 'member')} would be {what}"
     parts = [head, "there is no finished run of this experiment to compare with"]
     if found.last:
         lines = as_lines(found.entry_changes, found.data_changes, found.code_changes)
@@ -97,7 +100,7 @@ def as_text(found: Why) -> str:
 def _reason(work: RunContext, member: Member, store: MemberStore, changed: Callable[[Member], str]) -> Reason:
     digest = work.member_digests[member.name]
     if work.request.force:
-        return Reason(member.name, "to train", "FORCE=1")
+        return Reason(member.name, task_of(member), "FORCE=1")
     if known := store.find(member, digest):
         target = work.scores_digest(member.name, work.targets[0])
         scored = all(store.scores(known, target, score) is not None for score in work.plan.scores(member.name))
@@ -108,7 +111,7 @@ def _reason(work: RunContext, member: Member, store: MemberStore, changed: Calla
     if resume.exists():
         epochs = len(so_far(resume).epochs)
         return Reason(member.name, "to train", f"resumes after epoch {epochs}, where it was interrupted")
-    return Reason(member.name, "to train", changed(member))
+    return Reason(member.name, task_of(member), changed(member))
 
 
 def _trained(work: RunContext, tracking: Tracking) -> list[Found]:
@@ -143,7 +146,7 @@ def _changed(
         lines += ["other train frames"] if before["data"].get("train") != now["data"]["train"] else []
         gone = f"the weights that run {last.run_id[:8]} used are gone or were altered"
     else:
-        return "never trained on these frames"
+        return f"never {'trained' if member.detector().trained else 'fitted'} on these frames"
     lines += _code_changed(before, now, member)
     return "; ".join(lines) + suffix if lines else gone
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from registry.cli import options
+from vad.errors import InputError
 
 if TYPE_CHECKING:  # it would load NumPy
     from registry.data.datasets import Dataset
@@ -67,6 +68,7 @@ def show(suite: "Suite", form: str | None = None, picture: str | None = None) ->
     try:
         record(found, tracking)
     except Exception as error:
-        if (why := mendable(error, tracking.uri, home)) is None:
+        why = str(error) if isinstance(error, InputError) else mendable(error, tracking.uri, home)
+        if why is None:
             raise
         say(f"note: the matrix is not in MLflow: {why}")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from registry.console import libraries_silent
 from registry.entries.plan import Plan
+from registry.store.paths import writable
 from vad.data.frame_index import FrameIndex, Values
 from vad.data.frameset import FrameSet, Labels
 from vad.data.labels import find_labels, other_labels, read_labels
@@ -75,7 +76,8 @@ class Dataset:
 def open_frames_of(data: str | None, labels: str | None, home: Path, first_frame: int | None = None) -> Dataset:
     """The data set at `data`, or the demo street, made if need be, with labels as `labels_of` finds them. Raises InputError."""
     if data is None:
-        root, name = make_street(home / DEMO), DEMO
+        # A folder that cannot be written may be read all the same.
+        root, name = make_street((home if (home / DEMO).is_dir() else writable(home)) / DEMO), DEMO
     else:
         root, name = Path(data), Path(data).resolve().name
     with libraries_silent():  # a movie is decoded to be counted

@@ -123,6 +123,11 @@ def _problem(fault: Any, data: Any, sections: Sections) -> Problem:
         message = f"unknown key{nearest(key[-1], known)}" + (f" (known: {', '.join(known)})" if known else "")
     elif fault["type"] == "missing":
         message = "this key is missing"
+    elif fault["type"] == "model_type":
+        section = sections.get((key[0] if key else "", len(key) + 1))
+        names = f" ({', '.join(section.model_fields)})" if section else ""
+        given = "and is empty" if fault["input"] is None else f"not {fault['input']!r}"
+        message = f"must hold keys{names}, {given}"
     elif fault["type"] == "value_error":
         message = str(fault["ctx"]["error"])
     else:

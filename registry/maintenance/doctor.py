@@ -19,6 +19,7 @@ from registry.store.connection import require_schema
 from registry.store.tracking import Tracking, default_uri
 from vad.errors import InputError
 
+_RECORDS = ("decision", "suite")  # kinds of runs in MLflow that nobody ran
 _LEFT_OUT = ("moved addresses", "altered and orphaned artifacts", "data that is gone")
 
 
@@ -46,7 +47,8 @@ def examine(home: Path) -> Report:
     with mending.possible("read", "make it readable"):
         store = _on_disk(database.resolve()) if database else _on_server(Tracking(uri, mark_stale=False))
         artifacts = mending.size(store.artifacts) if store.database else None
-        sizes = len(store.runs), len(store.versions), artifacts, mending.size(home)
+        runs = sum(run.tags["vad.kind"] not in _RECORDS for run in store.runs)
+        sizes = runs, len(store.versions), artifacts, mending.size(home)
         return Report(check(store, home), [], *sizes, () if store.database else _LEFT_OUT)
 
 

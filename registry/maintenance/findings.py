@@ -16,6 +16,7 @@ from registry.store.processes import here as this_machine
 from registry.store.record import TAG, recorded
 from registry.store.tags import stored
 from registry.store.tracking import Found, Tracking
+from vad.frames import maps
 from vad.system.files import left_behind, sha256
 
 _LONG = 7  # days after which a run on another host is doubted
@@ -172,11 +173,14 @@ def _caches(store: Store, home: Path) -> Iterator[Finding]:
     finished = {run.tags.get("vad.digest", "") for run in store.runs if run.run_id in store.whole}
     kinds: tuple[tuple[str, Callable[[Path], bool], str], ...] = (
         ("**/.*.part", left_behind, "half-written; its writer is gone"),
-        ("frames/*.npy", lambda path: not mending.holds_its_frames(path), "its size does not fit its shape"),
         ("resume/*.safetensors", lambda path: path.stem in finished, "the state of a training that is finished"),
         ("fetched/*", lambda path: path.name not in store.ids, "fetched from a run that is gone"),
         ("index/*.json", lambda path: not mending.is_json(path), "unreadable"),
     )
+    for path in sorted(home.glob("frames/*.npy")):
+        # It got its name when it was complete, so nobody is writing it.
+        if maps.state(path) == "damaged":
+            yield Finding(str(path), "its content is not what was written", "removed", partial(path.unlink, True))
     for pattern, is_useless, why in kinds:
         for path in sorted(home.glob(pattern)):
             lock = home / "locks" / path.stem

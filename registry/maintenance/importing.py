@@ -1,5 +1,6 @@
 """Import a folder of `vad export` into this store: with new ids, nothing twice, and resumed by the same command."""
 
+import filecmp
 import json
 import re
 import tempfile
@@ -14,12 +15,13 @@ from registry.maintenance.parcel import Parcel, RunRecord, VersionRecord, unpack
 from registry.models.packaging import FACT, LISTING, listed
 from registry.models.production import Production
 from registry.models.versions import PRODUCTION, Versions
+from registry.store.address import local_path
 from registry.store.record import is_record, recorded
 from registry.store.retries import equals
 from registry.store.runlog import DESCRIPTION
 from registry.store.tracking import Tracking
 from vad.errors import InputError
-from vad.system.files import sha256
+from vad.system.files import sha256, share
 
 _KIND, _ORIGIN, _VERSION = "vad.kind", "vad.imported_from", "vad.version"
 _RESULTS, _MODEL_FILE = "results.json", "MLmodel"
@@ -193,6 +195,7 @@ class _Import:
         self._client.log_points(run_id, record.metrics, model_id)
         self._client.log_output(run_id, model_id)
         self._client.log_model_artifacts(model_id, str(self._parcel.model))
+        self._share_weights(model.artifact_location)
         old = yaml.safe_load((self._parcel.model / _MODEL_FILE).read_text())
         new = {"artifact_path": model.artifact_location, "model_id": model_id, "model_uuid": model_id, "run_id": run_id}
         with tempfile.TemporaryDirectory() as folder:
@@ -201,3 +204,16 @@ class _Import:
             self._client.log_model_artifact(model_id, str(path))
         self._client.finalize_logged_model(model_id, "READY")
         return model_id
+
+    def _share_weights(self, location: str) -> None:
+        """Let weights of the version and of its members, where both lie on this disk, take room once."""
+        members: dict[str, Path] = {}
+        for old, record in self._parcel.runs.items():
+            place = local_path(self._client.get_run(self._ids[old]).info.artifact_uri)
+            members |= {digest: place / name for name, digest in record.needed().items() if place and digest}
+        folder, parcel = local_path(location), self._parcel
+        known = listed(parcel.model, parcel.version.tags.get(FACT, ""), "") if parcel.version and folder else {}
+        for name, digest in known.items():
+            original = members.get(digest)
+            if folder and original and original.is_file() and filecmp.cmp(original, folder / name, shallow=False):
+                share(original, folder / name)

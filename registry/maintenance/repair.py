@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 
-import numpy as np
 from filelock import FileLock, Timeout
 
 from registry.store.address import local_path
@@ -75,14 +74,6 @@ def set_aside(path: Path, artifacts: Path, when: str) -> Path:
     place = artifacts / ASIDE / when / path.relative_to(artifacts)
     place.parent.mkdir(parents=True, exist_ok=True)
     return path.rename(place)
-
-
-def holds_its_frames(path: Path) -> bool:
-    """Whether a memory map is as large as its shape says."""
-    with suppress(OSError, ValueError, EOFError):
-        frames = np.load(path, mmap_mode="r")
-        return bool(frames.offset + frames.nbytes == path.stat().st_size)
-    return False
 
 
 def is_json(path: Path) -> bool:

@@ -1,6 +1,7 @@
 """Use a registered model like an ensemble of this process, though it runs with its own code in another one."""
 
 import json
+import mmap
 import subprocess
 import sys
 import tempfile
@@ -102,10 +103,9 @@ class ModelProcess:
 
     def _file(self, view: View, values: Frames) -> tuple[str, int, tuple[int, ...]]:
         """Return path, offset and shape of frames on disk; frames that are only a part of a file are copied."""
-        if isinstance(values, np.memmap) and values.filename and values.flags.c_contiguous:
-            path = Path(values.filename).resolve()
-            if values.offset + values.nbytes == path.stat().st_size:
-                return str(path), values.offset, values.shape
+        # A part of a map has the map as its base, and the map's offset.
+        if isinstance(values, np.memmap) and values.filename and isinstance(values.base, mmap.mmap):
+            return str(Path(values.filename).resolve()), values.offset, values.shape
         path = self._work / f"frames-{view.label}.bin"
         values.tofile(path)
         return str(path), 0, values.shape

@@ -70,9 +70,11 @@ def decide(
         return Decision(True, "there was no production model")
     if candidate.version == incumbent.version:
         return Decision(False, f"version {incumbent.version} is production already")
-    if incumbent.demo and not candidate.demo:
-        return Decision(True, f"version {incumbent.version} is of the demo street, which is only for trying things out")
     by_hand = f"`vad promote {candidate.version}` makes version {candidate.version} production all the same"
+    if candidate.protocol != incumbent.protocol and bool(candidate.trial) != bool(incumbent.trial):
+        tried = incumbent if incumbent.trial else candidate
+        only = f"version {tried.version} is of {tried.trial}, which is only for trying things out"
+        return Decision(True, only) if incumbent.trial else Decision(False, f"{only}; {by_hand}")
     if candidate.metric != incumbent.metric or (policy.same_data and candidate.protocol != incumbent.protocol):
         other = f"version {incumbent.version} was measured on other data or by another protocol"
         return Decision(False, f"{other}, so the two cannot be compared; {by_hand}")

@@ -36,7 +36,7 @@ class VersionMetric:
     metric: str  # `ap` or `proxy_ap`
     value: float
     protocol: str  # on which frames and labels
-    demo: bool = False  # whether on the demo street
+    trial: str = ""  # why it is only for trying things out: `the demo street`, or a profile
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,8 @@ class Version:
 
     def metric(self) -> VersionMetric:
         metric, value, protocol = (self.tags[f"vad.{key}"] for key in ("figure", "value", "protocol"))
-        return VersionMetric(self.number, metric, float(value), protocol, self.tags.get("vad.data_name") == DEMO)
+        trial = "the demo street" if self.tags.get("vad.data_name") == DEMO else self.tags.get("vad.trial", "")
+        return VersionMetric(self.number, metric, float(value), protocol, trial)
 
 
 class Versions:

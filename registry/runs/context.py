@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from registry.console import plural, say
 from registry.data.datasets import Dataset, open_frames_of, open_scores_of, read_files
@@ -10,6 +11,7 @@ from registry.entries.entry import PROXY
 from registry.entries.loading import Loaded, default_profile, load_entry
 from registry.entries.plan import Plan, make_plan, rehearse
 from registry.models.production import read_policy
+from registry.store.paths import writable
 from vad.data.frame_index import FrameIndex, Values
 from vad.data.frameset import Labels, Split
 from vad.detectors.member import digest_of
@@ -18,6 +20,9 @@ from vad.frames.repaired import TrainRepairs
 from vad.frames.store import SplitSource, frame_size
 from vad.images.view import View
 from vad.repair import FittedRepair
+
+if TYPE_CHECKING:
+    from vad.synthetic.found_damage import Damage
 
 PROXY_SEED = 20260101
 _LEAST_HELD_OUT = 2  # one to paint an anomaly into, and one without
@@ -123,6 +128,11 @@ class RunContext:
         return 0 if self.data.labels else len(self.targets) - 1
 
     @property
+    def brief(self) -> bool:
+        """Whether the profile shortened a training; there is none where all members are banks."""
+        return self.loaded.profile != "full" and any(member.training for member in self.plan.members.values())
+
+    @property
     def repairs(self) -> tuple[FittedRepair, ...]:
         """The fitted repairs of test frames; train frames must be decoded."""
         test = self.targets[0]
@@ -174,11 +184,13 @@ def prepare(request: Request, data: Dataset | None = None) -> RunContext:
     repairs = TrainRepairs(plan.repair, source, train.index, request.home / "frames") if plan.repair else None
     targets = [Subset("test", data.index, SplitSource(data.frames.test), repairs)]
     if held is not None and (data.labels is None or plan.choose == PROXY):
+        from vad.synthetic.found_damage import find_damage
         from vad.synthetic.painted import PaintedSource
 
-        frames = PaintedSource(held, PROXY_SEED)
+        damage = find_damage(data.frames.test, data.frames.train, writable(request.home / "frames"))
+        frames = PaintedSource(held, PROXY_SEED, damage)
         targets.append(Subset("proxy", frames.index, frames, repairs))
-        painted = Labels(frames.labels, "painted anomalies")
+        painted = Labels(frames.labels, "painted anomalies", notes=_told(damage))
         data = data if data.labels else replace(data, proxy=frames.digest)
         try:
             rehearse(plan, frames.index)
@@ -189,6 +201,14 @@ def prepare(request: Request, data: Dataset | None = None) -> RunContext:
     normal = subset if held is None else Subset("held-out", held.index, SplitSource(held))
     labels = data.labels or painted
     return RunContext(request, loaded, plan, data, subset, normal, tuple(targets), labels, painted, files, file_digests)
+
+
+def _told(damage: "Damage | None") -> tuple[str, ...]:
+    """Say what painted frames are put under."""
+    if damage is None:
+        return ()
+    shares = f"{(damage.noise > 0).mean():.0%} noisy, {damage.flipped.mean():.0%} upside down"
+    return (f"painted frames are as the test frames: {shares}",)
 
 
 def _hold_out(plan: Plan, split: Split) -> tuple[Split, Split | None]:
@@ -239,7 +259,7 @@ def say_settings(context: RunContext) -> None:
     """Say what was set on the command line, and what a person must be told of the data."""
     if context.loaded.overrides:
         say(f"  set: {', '.join(context.loaded.overrides)}")
-    for note in context.data.notes:
+    for note in context.data.notes + (context.painted.notes if context.painted else ()):
         say(f"  note: {note}")
 
 

@@ -12,8 +12,9 @@ from registry.runs.result import Result, present, stored_result
 from registry.runs.session import Session, ended, open_session
 from registry.runs.training import estimated_steps, look_up, train
 from registry.store.tracking import Tracking
+from vad.frames import maps
 from vad.frames.repaired import usable
-from vad.frames.store import map_path, open_frames
+from vad.frames.store import map_path, open_frames, to_decode
 from vad.images.view import Sketch, View
 from vad.repair import sketches_of
 
@@ -44,7 +45,7 @@ def execute(context: RunContext, session: Session, say_time: bool = False) -> Re
         if missing:
             if say_time:
                 steps = estimated_steps(context, missing, session.device)
-                say(f"  about {duration(sum(steps.values()))} of training and scoring on this machine")
+                say(f"  about {duration(sum(steps.values()))} on this machine")
             session.engine.start()
         decode([(context, missing)], session)
         with ended(open_run(context, session)) as log:
@@ -108,7 +109,11 @@ def _decode(parts: Iterable[tuple[Subset | None, RunContext, Sequence[str]]], se
     for subset, timing, views in wanted.values():
         source, started = subset.source, time.perf_counter()
         assert source is not None
-        if all(map_path(folder, source, view).exists() for view in views):
+        missing = to_decode(source, views, folder)
+        for path in (map_path(folder, source, view) for view in missing):
+            if path.exists() and maps.state(path) != "without checksums":  # as of an earlier version
+                say(f"  note: {path} was altered or damaged; its frames are decoded again")
+        if not missing:
             frames = open_frames(source, views, folder)
             detail(
                 f"{subset.name}: {len(source):,} frames in {plural(len(views), 'view')} reused, as decoded before, from {folder}"

@@ -11,9 +11,9 @@ from registry.entries.loading import all_experiments, experiments_folder
 from registry.runs.context import Request, RunContext, prepare, say_settings, told_labels
 from registry.runs.executor import decode, execute, finished
 from registry.runs.records import open_run
-from registry.runs.result import Result, metric_name
+from registry.runs.result import Result, caution, metric_name
 from registry.runs.session import Session, open_session
-from registry.runs.training import MemberTraining, estimated_steps, train_all
+from registry.runs.training import MemberTraining, estimated_steps, tasks_of, train_all
 from registry.store.connection import explain
 from registry.store.retries import mendable
 from vad.errors import InputError
@@ -129,31 +129,31 @@ def _plan(contexts: Sequence[RunContext], session: Session) -> list[_Planned]:
 
 def _announce(queue: Sequence[_Planned], session: Session) -> list[tuple[str, float]]:
     """Say what will be trained, what is reused and why, and how long it will take; return the steps and their seconds."""
-    to_train = sum(len(planned.trains) for planned in queue)
+    missing = [planned.context.plan.members[name] for planned in queue for name in planned.trains]
     sets = Counter(_set_of(planned.context) for planned in queue)
     for name, count in sets.items():
         first = next(planned.context for planned in queue if _set_of(planned.context) == name)
         place = f"{first.data.name} ({first.data.place}), profile {first.loaded.profile}, {told_labels(first.data)}"
         say(f"{plural(count, 'experiment')} on {place}")
         say_settings(first)
-    if to_train:
+    if any(member.detector().trained for member in missing):
         say("timing a batch of each kind of network that is to be trained ...")
     rows, reused = [], 0
     steps: list[tuple[str, float]] = []
     for planned in queue:
         its = estimated_steps(planned.context, planned.trains, session.device)
-        trains = f"{len(planned.trains)} to train" if planned.trains else "nothing to train"
+        trains = tasks_of(planned.context.plan.members[name] for name in planned.trains) or "nothing to train"
         origins = ", ".join(f"{count} {origin}" for origin, count in planned.reused.items())
         time = duration(sum(its.values())) if planned.trains else ""
         rows.append([_named(planned, queue), "done already" if planned.done else trains, time, origins])
         steps += its.items()
         reused += planned.reused.total()
     say(table(["experiment", "members", "time", "reused"], rows))
-    if to_train:
+    if missing:
         total = sum(seconds for _, seconds in steps)
         say(
-            f"{plural(to_train, 'member')} to train, {reused} reused; about {duration(total)} of training and scoring, "
-            "less where it stops early. It can be stopped at any time; the same command resumes it."
+            f"members: {tasks_of(missing)}, {reused} reused; about {duration(total)} in all, less where training stops early. "
+            "The queue can be stopped at any time; the same command resumes it."
         )
     return steps
 
@@ -237,6 +237,8 @@ def as_text(ended: Sequence[Ended]) -> str:
         return f"{text}\n\n{failed} of {experiments} failed; the same command tries them again, the others are kept"
     if several:
         return text
+    profile = next((item.result.profile for item in ended if item.result), "")
+    text = "\n\n".join([text, *caution(profile)])
     return (
         f"{text}\n\nnext   make leaderboard    every run, best first\n"
         "       make journey        the reference's tables beside these metrics (with the same DATA, LABELS, PROFILE, SET)"

@@ -168,11 +168,11 @@ def _proxies(evaluation: Evaluation) -> dict[str, float]:
     proxies = evaluation.proxies
     metrics = {f"proxy_ap.{name}": ap for name, ap in proxies.items()}
     aps = {name: m.ap for name, m in evaluation.measured.items() if m and name in proxies}
-    if len(aps) > 1:
+    both = list(aps.values()), [proxies[name] for name in aps]
+    if all(len(set(values)) > 1 for values in both):
         from scipy.stats import spearmanr  # 0.3 s, which the commands that score nothing save
 
-        ranked = spearmanr(list(aps.values()), [proxies[name] for name in aps]).statistic
-        metrics |= {"proxy_spearman": float(ranked)} if np.isfinite(ranked) else {}
+        metrics["proxy_spearman"] = float(spearmanr(*both).statistic)
     return metrics
 
 
@@ -307,4 +307,5 @@ def _version_tags(context: RunContext, variant: str, value: Measured) -> dict[st
         "vad.interval": f"{value.low:.4f} to {value.high:.4f}",
         **context.data.tags(),
         "vad.profile": context.loaded.profile,
+        **({"vad.trial": f"profile {context.loaded.profile}"} if context.brief else {}),
     }

@@ -77,8 +77,7 @@ def as_text(result: Result) -> str:
         parts.append(f"prevalence {top.prevalence:.4f} (the AP of random scores), {pooled}")
     if result.metric == "proxy_ap":
         parts.append("No labels: proxy AP is measured on painted anomalies and is not the AP of the test frames.")
-    if result.profile == "demo":
-        parts.append("Demo profile: these numbers show that everything works; they say nothing about real footage.")
+    parts += caution(result.profile)
     parts += ["", *result.findings] if result.findings else []
     parts += [
         "",
@@ -91,6 +90,12 @@ def as_text(result: Result) -> str:
     if result.version is not None:
         parts += [f"       {f'make submit MODEL=v{result.version}':<32} predictions by this run's model"]
     return "\n".join(parts)
+
+
+def caution(profile: str) -> list[str]:
+    """What stands under figures of the demo profile."""
+    said = "Demo profile: these numbers show that everything works; they say nothing about real footage."
+    return [said] if profile == "demo" else []
 
 
 def metric_name(metric: str, name: str = "AP") -> str:

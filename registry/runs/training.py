@@ -3,6 +3,7 @@
 import math
 import threading
 import time
+from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
 
@@ -16,6 +17,7 @@ from registry.runs.session import Session, ended
 from registry.store.retries import without_retries
 from registry.store.runlog import RunLog
 from vad.detectors.base import Diverged, Epoch, Listener, Trained
+from vad.detectors.member import Member
 
 # Seconds from one sending of a curve to the next.
 _CURVE_EVERY = 3.0
@@ -28,6 +30,17 @@ class MembersFailed(RuntimeError):
     """Some members could not be trained; the others were, and are kept."""
 
 
+def task_of(member: Member) -> str:
+    """What is to be done where a member is not in the store: a network is trained, a bank is fitted."""
+    return "to train" if member.detector().trained else "to fit"
+
+
+def tasks_of(members: Iterable[Member]) -> str:
+    """How many members there are for each task, as in `2 to train, 1 to fit`."""
+    counts = Counter(map(task_of, members))
+    return ", ".join(f"{count} {task}" for task, count in sorted(counts.items(), reverse=True))
+
+
 def look_up(context: RunContext, session: Session) -> dict[str, TrainedMember]:
     """Return the members that are in the store. Says, before anything starts, which these are and which must be trained."""
     found: dict[str, TrainedMember] = {}
@@ -38,7 +51,7 @@ def look_up(context: RunContext, session: Session) -> dict[str, TrainedMember]:
             how = f"from run {known.run_id} ({', '.join([known.trained_for, *known.told])})"
         else:
             reason = "FORCE=1" if context.request.force else "no finished member of this recipe on these frames"
-            how = f"to train: {reason}"
+            how = f"{task_of(member)}: {reason}"
         say(f"  {name:<14} {how}")
     return found
 

@@ -269,8 +269,9 @@ _NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
 # Libraries that do not pass on the system's error say it in words.
 _FULL_WORDS = ("No space left on device", "database or disk is full", "Disk quota exceeded")
 _NOT_WRITABLE_WORDS = "Read-only file system"
+_NOT_WRITABLE_DATABASE = "attempt to write a readonly database"
 _DATABASE_WORDS = {
-    "attempt to write a readonly database": "cannot be written, or was moved away while it was open",
+    _NOT_WRITABLE_DATABASE: "cannot be written, or was moved away while it was open",
     "no such table": "has lost its tables",
     "unable to open database file": "cannot be opened",
     "file is not a database": "is no database any more",
@@ -305,6 +306,8 @@ def mendable(error: BaseException, uri: str, home: Path) -> str | None:
         most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         fault = f"too many files are open (`ulimit -n` allows {most:,}): cannot open {named or database}"
         return f"{fault}; allow more, as by `ulimit -n 8192`: {_RESUME}"
+    if database and _NOT_WRITABLE_DATABASE in text and database.is_file() and not os.access(database, os.W_OK):
+        return f"cannot write {database}: make it writable, or work in another folder"
     words = next((words for words in _DATABASE_WORDS if words in text), None)
     if database and words and "sqlite3." in text:
         fault, files = f"the database {database} {_DATABASE_WORDS[words]} ({words})", database.parent / "mlartifacts"

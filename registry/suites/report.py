@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from registry.console import plural, table
+from registry.runs.result import caution
 from registry.suites.matrix import Interval, Matrix, Row
 from vad.measures.metrics import LEAST_VIDEOS
 
@@ -124,7 +125,8 @@ def _about(found: Matrix) -> list[str]:
 
 
 def _notes(found: Matrix) -> Iterator[str]:
-    """What the marks and the intervals mean, as far as they are there."""
+    """What the marks and the intervals mean, as far as they are there; of the demo profile, what its figures mean."""
+    yield from caution(found.profile)
     if any(row.tied for row in found.rows):
         yield _TIES
     if any(row.hindsight for row in found.rows):
@@ -140,6 +142,8 @@ def _notes(found: Matrix) -> Iterator[str]:
         yield line
     if any(row.worst_interval for row in found.rows):
         yield "[low, high]: 95 % interval, a bootstrap over videos within each set, the same draws for all rows"
+    if found.metric == "ap" and any(row.worst_interval for row in found.rows):
+        yield "intervals are of the variant shown; that which a run prints for the variant that its labels chose (*) chooses again in each draw"
 
 
 def _missing(found: Matrix) -> Iterator[str]:

@@ -3,15 +3,13 @@
 import functools
 import importlib.metadata
 import logging
-import os
 import shutil
 import sqlite3
-import tempfile
+import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from subprocess import CompletedProcess
 
 import cv2
 import numpy as np
@@ -21,12 +19,10 @@ from matplotlib.figure import Figure
 from mlflow.tracking._tracking_service import utils
 from sqlalchemy import Engine, event
 
-from benchmarks.at_once import LOADED, start, vad
-from registry.analysis import reproduce
+from benchmarks.at_once import LOADED
 from registry.cli import main
 from registry.pictures import style
 from registry.runs import records
-from registry.store.address import sqlite_uri
 from registry.store.tracking import Found, Tracking
 from tests.conftest import made_once
 from vad.measures import metrics
@@ -78,17 +74,6 @@ def connected_as_users_are() -> Iterator[None]:
     event.listen(Engine, "connect", _without_waiting)
 
 
-def apart(folder: Path, *arguments: str, **environment: str) -> CompletedProcess[str]:
-    """Run a command in a process of its own, which has imported what it needs before."""
-    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as error:
-        process = start(
-            functools.partial(vad, arguments), folder, os.environ | environment, out.fileno(), error.fileno()
-        )
-        process.join()
-        out.seek(0), error.seek(0)
-        return CompletedProcess(list(arguments), process.exitcode or 0, out.read(), error.read())
-
-
 def paint_dataset(root: Path, seed: int = 0) -> Path:
     """Two train videos and three test videos of 10 frames; a red box stands in some of the test frames."""
     generator = np.random.default_rng(seed)
@@ -109,6 +94,18 @@ def paint_dataset(root: Path, seed: int = 0) -> Path:
                     rows.append(f"{video}_{frame},{int(anomalous)}")
     (root / "labels.csv").write_text("\n".join(rows) + "\n")
     return root
+
+
+@contextmanager
+def mounted(place, *options):
+    """A mount, where that may be made."""
+    done = subprocess.run(["mount", *options, str(place)], capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"mounting is not permitted here: {done.stderr.strip()}")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True)
 
 
 def listening(port: int) -> set[str]:
@@ -335,16 +332,3 @@ def blends(blends_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.delenv("VAD_HOME", raising=False)
     return Workspace(blends_folder)
-
-
-@pytest.fixture
-def reproduces_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`vad reproduce` repeats a run in this process: `test_reproduce` and `test_own_blocks` start another, as a user does."""
-
-    def run_here(command: list[str], folder: Path, *_: object) -> None:
-        with monkeypatch.context() as patch, using(1):
-            patch.chdir(folder)
-            patch.setenv("MLFLOW_TRACKING_URI", sqlite_uri(folder / "mlflow.db"))
-            Workspace(folder).done(*command[3:])
-
-    monkeypatch.setattr(reproduce, "_run", run_here)

@@ -1,7 +1,9 @@
 """Which variant an entry registers: the best by AP, the one it names, or the best on painted anomalies, with labels or without."""
 
 import json
+from pathlib import Path
 
+import cv2
 import mlflow
 import numpy as np
 import pytest
@@ -98,6 +100,23 @@ def test_painted_anomalies_choose_where_the_entry_says_so_though_there_are_label
     assert len(scores.splitlines()) == 31, "of the test frames alone"
 
 
+def test_painted_frames_are_put_under_the_noise_of_the_test_frames(workspace):
+    entry(workspace, "choose: proxy")
+    command = ["run", "choosing", "--data", "data", "--set", "holdout=0.5"]
+    note = "painted frames are as the test frames: 33% noisy, 0% upside down"
+    assert note not in workspace.vad(*command).output
+    clean = run_of().metrics
+    generator = np.random.default_rng(2)
+    for path in sorted(Path("data").rglob("testing_videos/**/*.jpg"))[::3]:
+        image = cv2.imread(str(path))
+        cv2.imwrite(str(path), np.clip(image + generator.normal(0, 30, image.shape), 0, 255).astype(np.uint8))
+    assert note in workspace.vad(*command).output
+    noisy = Tracking().find("experiment")[0].metrics
+    assert [noisy[f"proxy_ap.{name}"] for name in "abcd"] != [clean[f"proxy_ap.{name}"] for name in "abcd"]
+    assert "is done already" in workspace.vad(*command).output
+    assert "done already" in workspace.done("why", "choosing", "--data", "data", "--set", "holdout=0.5")
+
+
 def test_another_choice_is_another_run_and_trains_nothing_again(workspace):
     entry(workspace)
     workspace.done("run", "choosing", "--data", "data")
@@ -117,7 +136,8 @@ def test_a_noisy_or_of_what_are_no_probabilities_is_refused_before_the_run(works
     entry(workspace, **{"{top: 3}, steps: [{fill: nearest}, train_rank]": "{top: 3}, steps: [{fill: nearest}]"})
     result = workspace.vad("run", "choosing", "--data", "data")
     assert result.exit_code == 2
-    assert "noisy_or fuses scores from 0 to 1; end the steps of its streams (top, all) with train_rank" in result.stderr
+    said = 'variant "c": noisy_or fuses scores from 0 to 1; end the steps of its streams (top, all) with train_rank'
+    assert f"experiments/choosing.yaml, line 10: {said}" in result.stderr
     assert not Tracking().find("experiment")
 
 

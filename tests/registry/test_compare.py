@@ -64,6 +64,26 @@ def test_what_differs_is_told_by_its_keys(blends):
     assert "undecided" in text
 
 
+def test_what_matters_most_comes_first(trained):
+    text = (trained.folder / "experiments" / "tiny.yaml").read_text().replace("name: tiny", "name: other")
+    text = (
+        text.replace("size: 64", "size: 48")
+        .replace("epochs: 2", "epochs: 1")
+        .replace("output: tanh", "output: sigmoid")
+    )
+    text = text.replace("seeds: [1, 2]", "seeds: [1]").replace("members:\n", "repair: [flips]\nmembers:\n")
+    text += "".join(f"  v{n}: {{stream: small, steps: [{{gaussian: {n}}}]}}\n" for n in range(1, 12))
+    (trained.folder / "experiments" / "other.yaml").write_text(text)
+    trained.done("run", "other", "--data", "data")
+    told = trained.done("compare", "tiny", "other:max").partition("entry  ")[2].splitlines()
+    assert [line.split()[0] for line in told[:6]] == [
+        *("repair:", "members.large.size:", "train.epochs:"),
+        *("members.small-2:", "members.small.output:", "members.large.output:"),
+    ]
+    assert told[0] == "repair: not there -> [flips]" and told[12].endswith("more (--json has all)")
+    assert told[3].strip() == "members.small-2: fully_conv_ae, rgb, 32 px, seed 2 -> not there"
+
+
 def test_a_run_goes_by_its_id_its_beginning_or_its_experiment(blends):
     run = next(run for run in Tracking().find("experiment") if run.tags["vad.entry"] == "bad")
     for name in (run.run_id, run.run_id[:8], "bad"):

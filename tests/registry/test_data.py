@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.registry.conftest import apart
+from tests.registry.apart import apart
 from vad.data.frameset import Labels
 from vad.data.labels import version_of
 

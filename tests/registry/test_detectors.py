@@ -1,6 +1,7 @@
 """Networks and banks, behind a repair, with calibrated maps: what is promised of a detector holds for every kind."""
 
 import csv
+import re
 from pathlib import Path
 
 import cv2
@@ -9,8 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from registry.analysis import reproduce
 from registry.models.versions import Versions
 from registry.runs import executor
+from registry.store.address import sqlite_uri
 from tests.conftest import made_once, needs_features
 from tests.registry.conftest import Workspace, _open, copy_workspace, paint_dataset
 from vad.data.tables import read_scores
@@ -54,6 +57,14 @@ streams:
     calibrate: true
     reduce: {{top: 3}}
 {TAIL}""",
+    "crops": f"""{HEAD}
+members: {{one: {{model: nearest_cells, input: {{crop_features: {{cell: 16}}}}, size: 128, aspect: keep, stride: 1}}}}
+streams:
+  only:
+    members: one
+    calibrate: true
+    reduce: {{top: 3}}
+{TAIL}""",
 }
 FLIPPED = ("1_4", "2_7", "3_2")
 
@@ -74,7 +85,10 @@ def flipped_data(tmp_path_factory):
     return made_once(tmp_path_factory, "flipped-data", make) / "data"
 
 
-@pytest.fixture(scope="session", params=["network", "bank", pytest.param("features", marks=needs_features)])
+@pytest.fixture(
+    scope="session",
+    params=["network", "bank", *(pytest.param(kind, marks=needs_features) for kind in ("features", "crops"))],
+)
 def ran_kind(request, tmp_path_factory, empty_store, flipped_data):
     """A workspace in which an entry with one detector of a kind ran once; only to be copied."""
 
@@ -145,6 +159,19 @@ def test_the_registered_model_scores_as_the_run_bit_for_bit(done):
             assert np.array_equal(found["score"], submitted[mine])
 
 
+@pytest.fixture
+def reproduces_here(monkeypatch):
+    """`vad reproduce` repeats a run in this process: `test_reproduce` and `test_own_blocks` start another, as a user does."""
+
+    def run_here(command, folder, *_):
+        with monkeypatch.context() as patch, using(1):
+            patch.chdir(folder)
+            patch.setenv("MLFLOW_TRACKING_URI", sqlite_uri(folder / "mlflow.db"))
+            Workspace(folder).done(*command[3:])
+
+    monkeypatch.setattr(reproduce, "_run", run_here)
+
+
 def test_it_is_reproduced(done, reproduces_here):
     assert "bit for bit the same" in done.done("reproduce", "production", "--data", "data")
 
@@ -176,8 +203,23 @@ def test_altered_states_are_noticed(done):
     kept.unlink()
     kept.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     said = done.vad("run", "kind", "--data", "data", "--force").output
-    assert "to train: FORCE=1" in said
+    task = "to train" if "batch_size" in Path("experiments/kind.yaml").read_text() else "to fit"
+    assert f"{task}: FORCE=1" in said
     assert "passed over" in done.vad("why", "kind", "--data", "data").output or "altered" in done.vad("doctor").output
+
+
+def test_a_network_is_trained_and_a_bank_is_fitted(workspace):
+    both = KINDS["bank"].replace("one: {", "net: {model: fully_conv_ae, size: 32, batch_size: 4, seeds: [1]}, one: {")
+    both = both.replace("variants:", "  net: {members: net, error: max}\nvariants:").replace("kind", "both")
+    Path("experiments/both.yaml").write_text(f"{both}  net: {{stream: net}}\ntrain: {{epochs: 1}}\n")
+    why = workspace.done("why", "both", "--data", "data")
+    assert "2 of 2 members would be trained or fitted" in why
+    assert re.search(r"^net-1 +to train  never trained on", why, re.MULTILINE)
+    assert re.search(r"^one +to fit +never fitted on", why, re.MULTILINE)
+    said = workspace.vad("run", "both", "tiny", "--data", "data", "--set", "train.epochs=1").stderr
+    assert re.search(r"^both +1 to train, 1 to fit +\d", said, re.MULTILINE)
+    assert re.search(r"^members: 4 to train, 1 to fit, 0 reused; about \d+ s in all", said, re.MULTILINE)
+    assert "  one            to fit: no finished" in said and "  net-1          to train: no finished" in said
 
 
 def test_what_was_finished_before_a_crash_is_kept(workspace, ran_kind, monkeypatch):
@@ -191,11 +233,12 @@ def test_what_was_finished_before_a_crash_is_kept(workspace, ran_kind, monkeypat
             patch.setattr(executor, where, fail)
             crashed = workspace.vad("run", "kind", "--data", "data")
         assert crashed.exit_code != 0
-        assert ("to train" in crashed.output) == (number == 0), "the member is trained in the first"
+        made = any(task in crashed.output for task in ("to train", "to fit"))
+        assert made == (number == 0), "the member is made in the first"
         assert list(workspace.states().values()) == ["FINISHED"]
     result = workspace.vad("run", "kind", "--data", "data")
     assert result.exit_code == 0, result.output
-    assert "from run" in result.output and "to train" not in result.output
+    assert "from run" in result.output and not any(task in result.output for task in ("to train", "to fit"))
 
 
 def test_heat_maps_are_of_the_map_behind_the_score(done):

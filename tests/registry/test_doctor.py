@@ -142,13 +142,14 @@ def test_useless_caches_go_and_no_others(finished, tmp_path, monkeypatch):
     home = tmp_path / "home"
     shutil.copytree(finished.folder / ".vad", home)
     monkeypatch.setenv("VAD_HOME", str(home))
-    whole, broken, *_ = sorted((home / "frames").glob("*.npy"))
+    whole, broken, altered, *_ = sorted((home / "frames").glob("*.npy"))
     os.truncate(broken, broken.stat().st_size - 1)
-    os.utime(broken, (OLD, OLD))
+    altered.write_bytes(altered.read_bytes()[:128] + bytes(altered.stat().st_size - 128))
     members = [run.tags["vad.digest"] for run in finished.tracking().find("member")]
     run_id = finished.tracking().find("member")[0].run_id
     useless = [
         broken,
+        altered,
         write(home / "frames" / f".a.npy.{GONE}.part"),
         write(home / f".demo-street.{GONE}.part" / "labels.csv").parent,
         write(home / "resume" / f"{members[0]}.safetensors"),

@@ -17,7 +17,7 @@ from benchmarks.at_once import at_once
 from benchmarks.tracking_server import forked_server, free_port
 from registry.store import retries
 from registry.store.retries import Retries, RetryingClient
-from tests.registry.conftest import Workspace, copy_workspace
+from tests.registry.conftest import Workspace, copy_workspace, mounted
 from vad.system.threads import using
 
 ENTRY = """\
@@ -95,18 +95,6 @@ def once_it_trains(do):
     thread.start()
     yield
     thread.join()
-
-
-@contextmanager
-def mounted(place, *options):
-    """A mount, where that may be made."""
-    done = subprocess.run(["mount", *options, str(place)], capture_output=True, text=True)
-    if done.returncode:
-        pytest.skip(f"mounting is not permitted here: {done.stderr.strip()}")
-    try:
-        yield place
-    finally:
-        subprocess.run(["umount", "-l", str(place)], check=True)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import pytest
 
-from tests.registry.conftest import apart
+from tests.registry.apart import apart
 
 DOCS = Path(__file__).parents[2] / "docs" / "extending.md"
 NET, STEP, LOSS, REPAIR = re.findall(r"```python\n(.*?)```", DOCS.read_text(), re.DOTALL)

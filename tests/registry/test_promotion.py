@@ -11,6 +11,7 @@ from registry.models import production
 from registry.models.packaging import FACT
 from registry.models.production import Policy, Production, decide, read_policy
 from registry.models.versions import NAME, Version, VersionMetric, Versions
+from tests.registry.conftest import paint_dataset
 from vad.measures.metrics import Difference
 
 CANDIDATE = VersionMetric("7", "ap", 0.62, "street")
@@ -197,8 +198,29 @@ def test_a_policy_with_a_fault_is_refused_with_its_line(tmp_path, monkeypatch, t
 
 
 def test_a_model_of_the_demo_street_gives_way_to_one_of_other_data_and_never_the_reverse():
-    demo = VersionMetric("1", "ap", 0.9, "the demo's", demo=True)
+    demo = VersionMetric("1", "ap", 0.9, "the demo's", trial="the demo street")
     real = VersionMetric("2", "ap", 0.5, "avenue")
     policy = Policy(same_data=True, min_gain=0, confidence=0)
     assert decide(real, demo, policy).promote
     assert not decide(demo, real, policy).promote
+    loose = policy.model_copy(update={"same_data": False})
+    assert decide(demo, real, loose).reason.startswith("version 1 is of the demo street, which is only for trying")
+
+
+def test_a_model_that_a_profile_trained_briefly_takes_production_from_none_of_other_data(trained):
+    paint_dataset(trained.folder / "other", seed=1)
+    trial = "version 2 is of profile demo, which is only for trying things out"
+    said = trained.done("run", "tiny", "--data", "other", "--profile", "demo")
+    assert f"not promoted: {trial}; `vad promote 2` makes version 2 production all the same" in said
+    trained.done("promote", "2")
+    said = trained.done("run", "tiny", "--data", "data", "--set", "train.epochs=1")
+    assert f"now production: {trial}" in said
+
+
+def test_a_bank_is_the_same_under_every_profile(workspace):
+    bank = "{model: nearest_cells, input: {flow_cells: 16}, size: 64, aspect: keep, stride: 1}"
+    streams = "{flow: {members: flow, reduce: {top: 3}, steps: [{fill: nearest}]}}"
+    entry = f"name: bank\nhypothesis: H.\nmembers: {{flow: {bank}}}\nstreams: {streams}\nvariants: {{flow: {{stream: flow}}}}\n"
+    Path("experiments/bank.yaml").write_text(entry)
+    workspace.done("run", "bank", "--data", "data", "--profile", "demo")
+    assert Versions(workspace.tracking()).resolve("production").metric().trial == ""

@@ -39,7 +39,7 @@ def test_a_queue_from_its_plan_to_the_next_time(three, monkeypatch):
     assert re.search(r"^fused +3 to train +\d+ s$", plan, re.MULTILINE)
     assert re.search(r"^tiny +nothing to train +3 as in fused$", plan, re.MULTILINE)
     assert re.search(r"^wider +1 to train +\d+ s +1 as in fused$", plan, re.MULTILINE)
-    assert re.search(r"^4 members to train, 4 reused; about \d+ s of training", plan, re.MULTILINE)
+    assert re.search(r"^members: 4 to train, 4 reused; about \d+ s in all, less where", plan, re.MULTILINE)
     assert len(three.runs("member")) == 4
     assert {run.name: run.status for run in three.runs("experiment")} == dict.fromkeys(
         ("fused", "tiny", "wider"), "FINISHED"
@@ -68,7 +68,7 @@ def test_what_an_earlier_run_trained_is_reused_and_named(trained):
     result = three.vad("run", "fused", "wider", "--data", "data")
     assert result.exit_code == 0, result.output
     assert re.search(r"^fused +nothing to train +1 from run \w{8} \(tiny\)", result.stderr, re.MULTILINE)
-    assert re.search(r"^1 member to train, 4 reused", result.stderr, re.MULTILINE)
+    assert re.search(r"^members: 1 to train, 4 reused", result.stderr, re.MULTILINE)
     assert len(three.runs("member")) == 4
 
 

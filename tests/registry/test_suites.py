@@ -5,13 +5,14 @@ import io
 import json
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from registry.store import ui
 from registry.suites.suite import read_suite
-from tests.registry.conftest import TINY, paint_dataset
+from tests.registry.conftest import TINY, mounted, paint_dataset
 
 SUITE = """\
 name: two
@@ -49,6 +50,46 @@ def _matrix(workspace, *arguments):
 
 def _suite_runs(workspace):
     return {run.tags["vad.entry"]: run for run in workspace.runs("suite")}
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_suite_of_a_store_that_cannot_be_written_is_printed(recorded, half):
+    (half.folder / "suite.yaml").write_text("name: one\ndata: {first: data, demo: demo}\nentries: [tiny]\n")
+    if recorded:
+        half.done("leaderboard", "--suite", "suite.yaml")
+    else:
+        shutil.rmtree(".vad")  # the demo street with it, which is drawn for the moment
+    with mounted(half.folder, "--bind", str(half.folder)):
+        subprocess.run(["mount", "-o", "remount,bind,ro", str(half.folder)], check=True)
+        result = half.vad("leaderboard", "--suite", "suite.yaml")
+    assert result.exit_code == 0, result.output
+    assert "suite one: AUC over all frames of a set" in result.stdout and "tiny on demo: not run yet" in result.stdout
+    said = result.stderr.splitlines()[-1]
+    assert said.startswith(f"note: the matrix is not in MLflow: cannot write {half.folder}/ml")
+    assert said.count("cannot write") == 1 and "moved" not in said
+
+
+def test_a_variant_has_the_interval_that_its_run_found(two):
+    labels, entry = two.folder / "data" / "labels.csv", two.folder / "experiments" / "tiny.yaml"
+    labels.write_text(labels.read_text().replace("3_4,0", "3_4,1"))  # an anomaly in each of three videos
+    entry.write_text(f"{entry.read_text()}choose: max\n")
+    (two.folder / "suite.yaml").write_text("name: one\nmetric: ap\ndata: {first: data}\nentries: [tiny]\n")
+    printed = two.done("run", "--suite", "suite.yaml")
+    (run,) = two.runs("experiment")
+    (row,) = _matrix(two)["rows"]
+    of_run = [run.metrics["ap_low"], run.metrics["ap_high"]]
+    assert row["variant"] == "max" and row["cells"]["first"]["interval"] == pytest.approx(of_run, abs=1e-9)
+    assert "intervals are of the variant shown" in printed
+
+
+def test_figures_of_the_demo_profile_come_with_the_warning_of_a_single_run(two):
+    warning = "Demo profile: these numbers show that everything works; they say nothing about real footage."
+    (two.folder / "suite.yaml").write_text(SUITE.replace("profile: full", "profile: demo"))
+    ran = two.done("run", "--suite", "suite.yaml")
+    printed = two.done("leaderboard", "--suite", "suite.yaml")
+    queued = two.done("run", "tiny", "wider", "--data", "data", "--profile", "demo")
+    assert [text.count(warning) for text in (ran, printed, queued)] == [1, 1, 1]
+    assert "Demo profile" not in two.done("leaderboard", "--data", "data", "--data", "other"), "of the full profile"
 
 
 def test_a_suite_is_one_queue_and_ends_with_its_matrix(two):
@@ -197,6 +238,9 @@ def test_the_demo_street_is_a_data_set_of_its_own_name(two, monkeypatch):
         ("second: {path: other, labels: labels.csv}", "second: data", "these are the frames and labels of first"),
         ("labels: labels.csv", "labels: none", "line 4: data.second: it has no labels"),
         ("name: two", "name: 'a: b'", "line 1: name: "),
+        (SUITE, "", "line 1: the file: must hold keys (name, metric, data, entries, profile, set), and is empty"),
+        (SUITE, "- two", "the file: must hold keys (name, metric, data, entries, profile, set), not ['two']"),
+        ("first: data", "first: 5", "line 3: data.first: must hold keys (path, labels, first_frame), not 5"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("command", ["run", "leaderboard"])

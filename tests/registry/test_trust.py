@@ -191,3 +191,13 @@ def test_doctor_finds_what_was_altered(trained):
         "models:/vad-ensemble/1: code/cv2.py is no part of it",
     ):
         assert fault in result.stdout.replace("\n", " "), result.stdout
+
+
+def test_decoded_frames_that_were_overwritten_change_no_prediction(trained):
+    trained.done("submit", "--out", "before.csv")
+    for path in Path(".vad", "frames").glob("*.npy"):
+        path.write_bytes(path.read_bytes()[:128] + bytes(path.stat().st_size - 128))
+    trained.done("submit", "--out", "after.csv")
+    assert Path("after.csv").read_bytes() == Path("before.csv").read_bytes()
+    said = trained.vad("run", "tiny", "--data", "data", "--set", "train.epochs=1").stderr
+    assert said.count("was altered or damaged; its frames are decoded again") == 2  # the train frames, at two sizes

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from vad.data.frameset import Split, Video
 from vad.errors import InputError
+from vad.frames.maps import Checksums, holds, save
 from vad.images.decode import RESIZE_FILTER, Image, decoding_pool, read_image, read_movie
 from vad.images.digest_cache import Size
 from vad.images.view import Sketch, look
@@ -105,39 +106,44 @@ def open_frames(
     `advance` is told how many frames were decoded, as they are. Raises InputError for a frame that cannot be decoded.
     """
     paths = {view: map_path(folder, source, view) for view in views}
-    missing = [view for view, path in paths.items() if not _is_whole(path, len(source), view)]
-    if missing:
+    if missing := to_decode(source, paths, folder):
         with contextlib.ExitStack() as stack:
             temporary = {view: stack.enter_context(replacing(paths[view])) for view in missing}
             files = {view: stack.enter_context(temporary[view].open("wb")) for view in missing}
             for view, file in files.items():
                 shape = (len(source), *view.shape)
                 np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
-                file.truncate(file.tell() + math.prod(shape))
+                file.truncate(file.tell() + math.prod(shape) + Checksums(len(source)).nbytes)
                 reserve(temporary[view], paths[view])
             evidence = _fill(source, files, advance)
             for view, file in files.items():
                 file.flush()
                 os.fsync(file.fileno())
                 if view.repairs:
-                    with replacing(evidence_path(paths[view])) as path, path.open("wb") as place:
-                        np.save(place, evidence[view])
+                    with replacing(evidence_path(paths[view])) as path:
+                        save(path, evidence[view])
     return {view: np.load(path, mmap_mode="r") for view, path in paths.items()}
 
 
-def _is_whole(path: Path, count: int, view: Sketch) -> bool:
-    whole = holds(path, (count, *view.shape), np.uint8)
-    return whole and (not view.repairs or holds(evidence_path(path), (count, len(view.repairs)), np.float32))
+def to_decode(source: SplitSource, views: Iterable[_Sketch], folder: Path) -> list[_Sketch]:
+    """Return the views of which no sound map is there."""
+    return [view for view in views if not _is_sound(map_path(folder, source, view), len(source), view)]
+
+
+def _is_sound(path: Path, count: int, view: Sketch) -> bool:
+    sound = holds(path, (count, *view.shape), np.uint8)
+    return sound and (not view.repairs or holds(evidence_path(path), (count, len(view.repairs)), np.float32))
 
 
 def _fill(
     source: SplitSource, files: Mapping[_Sketch, BinaryIO], advance: Advance | None
 ) -> dict[_Sketch, NDArray[np.float32]]:
-    """Write each frame to its place in the file of each view, and return the evidence of repairs.
+    """Write each frame to its place in the file of each view, checksums behind them, and return the evidence of repairs.
 
     A map of the file would cost a page fault for every 4 KiB.
     """
     starts = {view: file.tell() for view, file in files.items()}
+    sums = {view: Checksums(len(source)) for view in files}
     evidence = {view: np.zeros((len(source), len(view.repairs)), np.float32) for view in files}
 
     def run(task: Task) -> int:
@@ -146,6 +152,7 @@ def _fill(
             for (view, file), (small, found) in zip(files.items(), look(image, tuple(files)), strict=True):
                 content = small.data.cast("B")
                 _write(file.fileno(), content, starts[view] + position * len(content))
+                sums[view].note(position, content)
                 evidence[view][position] = found
             count += 1
         return count
@@ -154,6 +161,8 @@ def _fill(
         for count in pool.map(run, source.tasks()):
             if advance:
                 advance(count)
+    for view, file in files.items():
+        sums[view].append(file, starts[view] + len(source) * math.prod(view.shape))
     return evidence
 
 
@@ -173,11 +182,3 @@ def reserve(path: Path, wanted: Path) -> None:
         except OSError as error:
             fault = f"cannot write {wanted} ({path.stat().st_size / 1e9:.2f} GB): {error.strerror}"
             raise InputError(f"{fault}; make room, or set VAD_HOME to another disk") from None
-
-
-def holds(path: Path, shape: tuple[int, ...], dtype: type[np.generic]) -> bool:
-    """Whether there is a memory map of this shape and type."""
-    with contextlib.suppress(OSError, ValueError, EOFError):
-        array = np.load(path, mmap_mode="r")
-        return bool(array.shape == shape and array.dtype == dtype)
-    return False

@@ -8,7 +8,8 @@ import torch
 from numpy.typing import NDArray
 
 from vad.data.frame_index import FrameIndex
-from vad.frames.store import Advance, Frames, holds, reserve
+from vad.frames.maps import Checksums, holds
+from vad.frames.store import Advance, Frames, reserve
 from vad.images.decode import decoding_pool
 from vad.inputs.base import Batch, Samples
 from vad.inputs.shape import Positions, Window
@@ -56,11 +57,15 @@ class ComputedSamples(Samples):
         path = place.with_name(f"{place.name}-{self.name()}.npy")
         shape = (len(self), *self.shape())
         if not holds(path, shape, np.float16):
+            sums = Checksums(len(self))
             with replacing(path) as temporary, decoding_pool() as pool:
                 kept = np.lib.format.open_memmap(temporary, "w+", np.float16, shape)
                 reserve(temporary, path)
                 for sample, values in enumerate(pool.map(self.compute, range(len(self)))):
                     kept[sample] = values
+                    sums.note(sample, kept[sample].data)
                     advance(1)
                 kept.flush()
+                with temporary.open("r+b") as file:
+                    sums.append(file, kept.offset + kept.nbytes)
         self.array, self._kept = np.load(path, mmap_mode="r"), True

@@ -42,14 +42,14 @@ class EfficientNetLite0:
         self.stride = 2 * int(np.prod([stride for _, stride in _BLOCKS[: last + 1]]))
 
     @torch.inference_mode()
-    def __call__(self, frame: NDArray[np.uint8]) -> Tensor:
-        """Return the last block's output for an RGB frame (H, W, 3): float32 (1, C, h, w).
+    def __call__(self, images: NDArray[np.uint8]) -> Tensor:
+        """Return the last block's output for RGB images (N, H, W, 3): float32 (N, C, h, w).
 
         It is computed on one thread, so that its bits do not depend on their number.
         """
         with using(1):
-            pixels = (torch.from_numpy(np.asarray(frame, np.float32)) - 127) / 128
-            values = _convolved(pixels.permute(2, 0, 1)[None], self._stem, 2).clamp_(0, 6)
+            pixels = (torch.from_numpy(np.asarray(images, np.float32)) - 127) / 128
+            values = _convolved(pixels.permute(0, 3, 1, 2), self._stem, 2).clamp_(0, 6)
             for (_, stride), (*expand, depthwise, project) in zip(_BLOCKS, self._blocks, strict=False):
                 given = values
                 for part in expand:

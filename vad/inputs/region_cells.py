@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vad.inputs.base import INPUTS, Input
-from vad.inputs.cells import Cell, CellKind, whole
+from vad.inputs.cells import Cell, CellKind, cell_numbers, whole
 from vad.inputs.flow_cells import LEAST_SIDE, MOVING, dis_flow, flow_bins
 
 _OPENED, _CLOSED = np.ones((3, 3), np.uint8), np.ones((7, 7), np.uint8)
@@ -16,24 +16,43 @@ _SIDES = 3  # width, height, area
 CHANNELS = 16 + _SIDES
 
 
-def regions(flow: NDArray[np.float32]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Find what moves together: the number of the region of each pixel, (H, W), 0 for none, and its description, (R, 19).
+def moving_regions(flow: NDArray[np.float32]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Find what moves together: the number of the region of each pixel, (H, W), and OpenCV's statistics of each region, (R, 5).
 
-    A description has the logarithm of 1 + how many of its pixels are in each bin of speed and of direction, then of its width,
-    height and area. Regions smaller than 64 pixels, and number 0, are described by zeros.
+    Number 0 is what does not move, and what is smaller than 64 pixels; no pixel has the number of such a region, whose statistics are 0.
     """
-    speed, direction = flow_bins(flow)
-    moving = cv2.morphologyEx((speed >= MOVING).astype(np.uint8), cv2.MORPH_OPEN, _OPENED)
+    moving = cv2.morphologyEx((flow_bins(flow)[0] >= MOVING).astype(np.uint8), cv2.MORPH_OPEN, _OPENED)
     moving = cv2.morphologyEx(moving, cv2.MORPH_CLOSE, _CLOSED)
     count, number, boxes, _ = cv2.connectedComponentsWithStats(moving)
+    large = boxes[:, cv2.CC_STAT_AREA] >= _LEAST_AREA
+    boxes[~large] = 0
+    return np.asarray((np.arange(count) * large)[number], np.int32), np.asarray(boxes, np.int32)
+
+
+def regions(flow: NDArray[np.float32]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Describe what moves together: the number of the region of each pixel, (H, W), 0 for none, and its description, (R, 19).
+
+    A description has the logarithm of 1 + how many of its pixels are in each bin of speed and of direction, then of its width,
+    height and area. Number 0 is described by zeros.
+    """
+    number, boxes = moving_regions(flow)
+    count = len(boxes)
     pairs = [
-        np.bincount((number * 8 + bins).ravel(), minlength=count * 8).reshape(count, 8) for bins in (speed, direction)
+        np.bincount((number * 8 + bins).ravel(), minlength=count * 8).reshape(count, 8) for bins in flow_bins(flow)
     ]
     sides = boxes[:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT, cv2.CC_STAT_AREA]]
     described = np.log1p(np.concatenate([*pairs, sides], 1)).astype(np.float32)
-    described[sides[:, 2] < _LEAST_AREA] = 0
     described[0] = 0
-    return np.asarray(number, np.int32), described
+    return number, described
+
+
+def covering(number: NDArray[np.int32], count: int, cell: int) -> NDArray[np.intp]:
+    """Return the number, of `count`, of the region that covers most of each cell, (rows, columns); 0 where none does."""
+    rows, columns = number.shape[0] // cell, number.shape[1] // cell
+    place = cell_numbers(rows, columns, cell) * count + number[: rows * cell, : columns * cell]
+    pixels = np.bincount(place.ravel(), minlength=rows * columns * count).reshape(rows, columns, count)
+    pixels[..., 0] = 0
+    return np.asarray(pixels.argmax(2))
 
 
 @INPUTS.register("region_cells", version=1)
@@ -46,12 +65,6 @@ def region_cells(*, cell: Cell = 32) -> Input:
 
     def compute(frames: Sequence[NDArray[np.uint8]], apart: int) -> NDArray[np.float32]:
         number, described = regions(dis_flow(frames[0], frames[1]) / np.float32(apart))
-        rows, columns = number.shape[0] // cell, number.shape[1] // cell
-        squares = number[: rows * cell, : columns * cell].reshape(rows, cell, columns, cell).transpose(0, 2, 1, 3)
-        cells = squares.reshape(rows * columns, cell * cell)
-        place = np.arange(rows * columns)[:, None] * len(described)
-        pixels = np.bincount((place + cells).ravel(), minlength=rows * columns * len(described))
-        pixels = pixels.reshape(rows * columns, len(described)) * described.any(1)
-        return whole(32 * described[pixels.argmax(1)].reshape(rows, columns, CHANNELS))
+        return whole(32 * described[covering(number, len(described), cell)])
 
     return CellKind(f"regioncells1-{cell}", cell, CHANNELS, compute, 2, LEAST_SIDE).input("region_cells")

@@ -152,7 +152,7 @@ def precision_band(
 def _draws(scores: Values, labels: Flags, index: FrameIndex) -> Iterator[tuple[Values, Values]]:
     """`RESAMPLES` draws of whole videos: the hits so far and the precision, at each threshold with a hit, the highest first.
 
-    A draw without an anomaly is drawn again.
+    A draw without an anomaly, or without a normal frame, is drawn again.
     """
     from scipy.sparse import csr_array
 
@@ -166,15 +166,21 @@ def _draws(scores: Values, labels: Flags, index: FrameIndex) -> Iterator[tuple[V
     shape = (len(ends), len(index.spans))
     seen = csr_array((np.ones(len(step)), (step, video[: len(step)])), shape)
     hits = csr_array((np.ones(len(positive)), (step[positive], video[positive])), shape)
-    anomalous = np.asarray([labels[span].any() for span in index.spans])
+    kinds = kinds_of_videos(labels, index)
     generator = np.random.default_rng(BOOTSTRAP_SEED)
     at_once = max(1, _MOST_CELLS // len(ends))
     for start in range(0, RESAMPLES, at_once):
-        drawn = [video_counts(generator, anomalous) for _ in range(min(at_once, RESAMPLES - start))]
+        drawn = [video_counts(generator, *kinds) for _ in range(min(at_once, RESAMPLES - start))]
         weights = np.stack(drawn, axis=1)
         found, counted = (np.ascontiguousarray(np.cumsum(part @ weights, axis=0).T) for part in (hits, seen))
         precision = np.divide(found, counted, out=np.zeros_like(found), where=counted > 0)
         yield from zip(found, precision, strict=True)
+
+
+def kinds_of_videos(labels: Flags, index: FrameIndex) -> tuple[Flags, Flags]:
+    """Which videos have anomalous frames, and which have normal ones."""
+    anomalous, normal = (np.asarray([kind[span].any() for span in index.spans]) for kind in (labels, ~labels))
+    return anomalous, normal
 
 
 def video_counts(generator: np.random.Generator, *needed: Flags) -> Values:

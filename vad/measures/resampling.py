@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from vad.data.frame_index import Flags, FrameIndex, Values
 from vad.measures import frame_level, metrics
-from vad.measures.metrics import BOOTSTRAP_SEED, video_counts
+from vad.measures.metrics import BOOTSTRAP_SEED, kinds_of_videos, video_counts
 
 Metric = Literal["auc", "ap"]
 _MOST_CELLS = 20_000  # of thresholds by draws that are counted at once: they fit a processor's cache
@@ -16,11 +16,12 @@ _MOST_CELLS = 20_000  # of thresholds by draws that are counted at once: they fi
 def drawn_videos(labels: Flags, index: FrameIndex) -> Values:
     """How often each draw has each video, (videos, draws). Every draw has normal and anomalous frames.
 
-    The seed is fixed, and other frames have another one: draws of two data sets are independent.
+    The draws are those of `metrics.bootstrap_ap`, so that intervals are the same, in an order that other frames have otherwise:
+    draws of two data sets are independent.
     """
-    generator = np.random.default_rng([BOOTSTRAP_SEED, int(index.digest[:8], 16)])
-    needed = [np.asarray([kind[span].any() for span in index.spans]) for kind in (labels, ~labels)]
-    return np.stack([video_counts(generator, *needed) for _ in range(metrics.RESAMPLES)], axis=1)
+    generator, kinds = np.random.default_rng(BOOTSTRAP_SEED), kinds_of_videos(labels, index)
+    counts = np.stack([video_counts(generator, *kinds) for _ in range(metrics.RESAMPLES)], axis=1)
+    return np.random.default_rng([BOOTSTRAP_SEED, int(index.digest[:8], 16)]).permutation(counts, axis=1)
 
 
 def measured(metric: Metric, scores: Values, labels: Flags) -> float:

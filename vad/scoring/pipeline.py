@@ -105,10 +105,13 @@ def run_pipeline(
             normal_scores[name] = beside.values[0]
     results = {}
     for name, variant in variants.items():
-        rows.values = fuse(variant, [stream_scores[stream] for stream in variant.streams])[None]
+        rows.values = fuse(name, variant, [stream_scores[stream] for stream in variant.streams])[None]
         beside = None
         if normal and normal_scores.keys() >= set(variant.streams):
-            beside, normal.values = normal, fuse(variant, [normal_scores[stream] for stream in variant.streams])[None]
+            beside, normal.values = (
+                normal,
+                fuse(name, variant, [normal_scores[stream] for stream in variant.streams])[None],
+            )
         _apply(variant.steps, f"variants/{name}", rows, beside)
         results[name] = rows.values[0]
     return Outcome(results, stream_scores, taken)
@@ -151,7 +154,7 @@ def code_of_steps(streams: Collection[Stream], variants: Collection[Variant]) ->
     return {key: value for code in codes for key, value in code.items()}
 
 
-def fuse(variant: Variant, scores: Sequence[Values]) -> Values:
+def fuse(name: str, variant: Variant, scores: Sequence[Values]) -> Values:
     """One score a frame from several, (S, N) to (N,): the only one, the largest, the mean, the product, a weighted sum, or the
     noisy or, 1 - (1 - p) (1 - q) ..., of scores that are probabilities (Pearl, 1988). Raises InputError where they are none.
     """
@@ -159,8 +162,8 @@ def fuse(variant: Variant, scores: Sequence[Values]) -> Values:
     if variant.kind == "weights":
         return np.asarray(np.tensordot(np.asarray(variant.weights), stacked, 1))
     if variant.kind == "noisy_or" and (stacked.min() < 0 or stacked.max() > 1):
-        names = ", ".join(variant.streams)
-        raise InputError(f"noisy_or fuses scores from 0 to 1; end the steps of its streams ({names}) with train_rank")
+        names, probabilities = ", ".join(variant.streams), "noisy_or fuses scores from 0 to 1"
+        raise InputError(f'variant "{name}": {probabilities}; end the steps of its streams ({names}) with train_rank')
     return np.asarray(_FUSIONS[variant.kind](stacked))
 
 

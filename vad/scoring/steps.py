@@ -127,7 +127,8 @@ TRAIN_FITS["train_zscore"] = _mean_and_deviation
 def train_rank(values: Values, videos: Spans, fitted: Values) -> Values:
     """The share of the scores of train frames that lie below, those that are equal counted half, between 0 and 1.
 
-    Like `train_quantile`, no statistic of test frames. Scores above all train frames get 1 - 1 / (2 n + 2), n train frames.
+    Like `train_quantile`, no statistic of test frames. Scores above all of n train frames share the value 1 - 1 / (2 n + 2): where
+    they must be told apart, take `train_zscore`.
     """
     ranked = []
     for row, known in zip(values, fitted, strict=True):
@@ -143,6 +144,15 @@ TRAIN_FITS["train_rank"] = lambda values: np.sort(values, axis=1)
 def symlog(values: Values, videos: Spans) -> Values:
     """sign(v) log(1 + |v|): near 0 the score itself, far from it a logarithm, so that no single score drowns the others."""
     return np.asarray(np.sign(values) * np.log1p(np.abs(values)))
+
+
+@STEPS.register("squared_excess", version=1)
+def squared_excess(values: Values, videos: Spans) -> Values:
+    """max(0, v)^2: of a score that is standardised, how far it is above the mean, squared; below the mean nothing.
+
+    The sum over detectors lets the one that is sure decide, and none that finds a frame very normal outvote it.
+    """
+    return np.asarray(np.square(np.maximum(values, 0)))
 
 
 @STEPS.register("fill", version=1)

@@ -1,4 +1,4 @@
-"""The competition's corruption law: each test frame is drawn on its own, and one kind befalls it, never two."""
+"""The competition's corruption law: each test frame is drawn on its own and gets one kind of corruption at most."""
 
 import math
 from typing import Literal, get_args
@@ -19,7 +19,7 @@ SIGN_CORRELATION = 0.5
 
 
 def draw_kinds(count: int, generator: np.random.Generator) -> list[Kind]:
-    """What befalls each of `count` frames, independently, by the law's shares."""
+    """Draw the kind of corruption of each of `count` frames, independently, by the law's shares."""
     return [KINDS[position] for position in generator.choice(len(KINDS), count, p=SHARES)]
 
 

@@ -15,6 +15,7 @@ from vad.data.frameset import Split
 from vad.frames.store import SplitSource, Task
 from vad.images.decode import Image, decode_image, read_image, read_movie
 from vad.synthetic.corruption import as_jpeg, corrupt, draw_kinds
+from vad.synthetic.found_damage import Damage
 
 PAINTING_CODE = 1  # raise it when a change to the code paints other frames for the same seed
 
@@ -47,16 +48,21 @@ class _Stretch:
 
 
 class PaintedSource(SplitSource):
-    """A split's frames with painted anomalies, each by split, seed and position alone; `labels` says which are painted."""
+    """A split's frames with painted anomalies, each by split, seed, position and damage alone; `labels` says which are painted.
 
-    def __init__(self, split: Split, seed: int):
+    With `damage` the frames are put under what was found in test frames, else under the competition's law.
+    """
+
+    def __init__(self, split: Split, seed: int, damage: Damage | None = None):
         super().__init__(split)
+        self._damage = damage
         self._seeds = (seed, int(split.digest[:16], 16))
         self.index: FrameIndex = split.index
         self._stretches = _plan(self.index.spans, np.random.default_rng([*self._seeds, _LAYOUT]))
         self._stretch_of = {p: s for s in self._stretches for p in range(s.start, s.stop)}
         self.labels: NDArray[np.bool_] = np.isin(np.arange(len(split)), list(self._stretch_of))
-        self.digest = hashlib.sha256(f"painted {PAINTING_CODE} {seed} {split.digest}".encode()).hexdigest()
+        found = f" under {damage.digest}" if damage else ""
+        self.digest = hashlib.sha256(f"painted {PAINTING_CODE} {seed} {split.digest}{found}".encode()).hexdigest()
 
     def tasks(self) -> list[Task]:
         def work(task: Task) -> Iterator[tuple[int, Image]]:
@@ -75,8 +81,10 @@ class PaintedSource(SplitSource):
         return _paste(image, self._patches[stretch], _box(image, (x, y), stretch.height, stretch.aspect))
 
     def corrupt(self, position: int, image: Image) -> Image:
-        """What befalls the frame at a position by the competition's law, its storage as JPEG included."""
+        """Return the frame at a position with the noise and flip of a test frame, or corrupted by the competition's law and stored as JPEG."""
         generator = np.random.default_rng([*self._seeds, _FRAME, position])
+        if self._damage:
+            return self._damage.apply(image, generator)
         (kind,) = draw_kinds(1, generator)
         return decode_image(as_jpeg(corrupt(image, kind, generator)), f"painted frame {position}")
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from vad.data.layouts import read_frameset
+from vad.frames.maps import state
 from vad.frames.repaired import read_evidence
 from vad.frames.store import SplitSource, evidence_path, frame_size, map_path, open_frames
 from vad.images.decode import read_image, resize
@@ -93,13 +94,15 @@ def test_other_contents_get_another_map(tmp_path, dataset, save, picture, source
     assert different == [2]
 
 
-@pytest.mark.parametrize("damage", ["empty", "last byte gone", "something else"])
+@pytest.mark.parametrize("damage", ["empty", "last byte gone", "something else", "a frame overwritten", "zeros"])
 def test_a_damaged_map_is_made_anew(tmp_path, dataset, source, maps, damage):
     known = source(dataset(tmp_path / "data"))
     first = np.array(open_frames(known, [VIEW], maps)[VIEW])
     path = map_path(maps, known, VIEW)
     data = path.read_bytes()
-    path.write_bytes({"empty": b"", "last byte gone": data[:-1], "something else": b"x" * len(data)}[damage])
+    other = {"empty": b"", "last byte gone": data[:-1], "something else": b"x" * len(data)}
+    other |= {"a frame overwritten": data[:500] + b"x" + data[501:], "zeros": data[:128] + bytes(len(data) - 128)}
+    path.write_bytes(other[damage])
     assert np.array_equal(open_frames(known, [VIEW], maps)[VIEW], first)
 
 
@@ -191,11 +194,35 @@ def test_views_that_are_there_are_not_decoded_again_for_one_that_is_new(tmp_path
     assert {path: path.stat().st_mtime_ns for path in times} == times
 
 
-def test_a_repaired_map_that_lost_its_evidence_is_made_again(tmp_path, dataset, source, maps):
+def test_a_map_that_is_overwritten_while_the_process_runs_is_noticed_too(tmp_path, dataset, source, maps):
+    known = source(dataset(tmp_path / "data"))
+    first = np.array(open_frames(known, [VIEW], maps)[VIEW])
+    assert np.array_equal(open_frames(known, [VIEW], maps)[VIEW], first)
+    with map_path(maps, known, VIEW).open("r+b") as file:
+        file.seek(1000)
+        file.write(bytes(100))
+    assert np.array_equal(open_frames(known, [VIEW], maps)[VIEW], first)
+
+
+def test_a_map_of_an_earlier_version_is_made_again(tmp_path, dataset, source, maps):
+    known, told = source(dataset(tmp_path / "data")), []
+    frames = np.array(open_frames(known, [VIEW], maps)[VIEW])
+    np.save(map_path(maps, known, VIEW), np.zeros_like(frames))
+    assert state(map_path(maps, known, VIEW)) == "without checksums"
+    assert np.array_equal(open_frames(known, [VIEW], maps, told.append)[VIEW], frames)
+    assert sum(told) == len(frames)
+
+
+@pytest.mark.parametrize("damage", ["gone", "overwritten"])
+def test_a_repaired_map_that_lost_its_evidence_is_made_again(tmp_path, dataset, source, maps, damage):
     known, view = source(dataset(tmp_path / "data")), VIEW.repaired([Darken()])
     open_frames(known, [view], maps)
     expected = read_evidence(known, view, maps)
-    evidence_path(map_path(maps, known, view)).unlink()
+    path = evidence_path(map_path(maps, known, view))
+    if damage == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:128] + bytes(path.stat().st_size - 128))
     open_frames(known, [view], maps)
     assert np.array_equal(read_evidence(known, view, maps), expected)
 

@@ -87,7 +87,7 @@ def test_joined_and_broken_flow_are_kept_apart(frames, index, tmp_path):
     assert len(list(tmp_path.iterdir())) == 2
 
 
-@pytest.mark.parametrize("damage", ["cut", "empty", "other", "shape", "dtype"])
+@pytest.mark.parametrize("damage", ["cut", "empty", "other", "shape", "dtype", "overwritten"])
 def test_a_kept_file_that_cannot_be_right_is_computed_anew(frames, index, tmp_path, damage):
     samples_of(frames, index).keep(tmp_path / "f", lambda _: None)
     (path,) = tmp_path.iterdir()
@@ -97,7 +97,10 @@ def test_a_kept_file_that_cannot_be_right_is_computed_anew(frames, index, tmp_pa
     elif damage == "dtype":
         np.save(path, np.zeros((8, SIZE, SIZE, 2), np.float32))
     else:
-        path.write_bytes({"cut": data[:-1], "empty": b"", "other": b"nothing of the kind"}[damage])
+        overwritten = data[:200] + bytes(len(data) - 200)
+        path.write_bytes(
+            {"overwritten": overwritten, "cut": data[:-1], "empty": b"", "other": b"nothing of the kind"}[damage]
+        )
     told = []
     samples = samples_of(frames, index)
     samples.keep(tmp_path / "f", told.append)

