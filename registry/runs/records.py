@@ -18,7 +18,7 @@ from registry.runs import identity
 from registry.runs.context import RunContext
 from registry.runs.evaluation import Evaluation, findings, write_pictures
 from registry.runs.members import Members, TrainedMember
-from registry.runs.result import FILE, Result, describe, describe_version, reference_for, reference_text
+from registry.runs.result import FILE, Result, describe, describe_version, headline, reference_for, reference_text
 from registry.runs.session import Session
 from registry.store import score_table
 from registry.store.runlog import DESCRIPTION, RunLog
@@ -136,6 +136,9 @@ def log_results(context: RunContext, evaluation: Evaluation, members: Members, l
     stated, of = reference_for(entry, best)
     if stated is not None:
         tags |= {"vad.reference_ap": f"{stated:.4f}", "vad.reference_of": of}
+    if top := evaluation.measured[best]:
+        # The description, which says it too, is below the fold of a laptop's screen.
+        tags["vad.result"] = f"{best}: {headline(result.metric, top)}"
     tags["vad.transductive"] = "yes" if context.plan.variants[best].transductive(context.plan.streams) else "no"
     costs = _costs(members, session.tracking) | context.timing.metrics()
     log.log(_metrics(context, evaluation, stated, costs), {"best_variant": best}, tags)

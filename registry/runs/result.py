@@ -103,6 +103,12 @@ def metric_name(metric: str, name: str = "AP") -> str:
     return name if metric == "ap" else f"proxy {name}"
 
 
+def headline(metric: str, measured: Measured) -> str:
+    """A figure with its interval, as in "AP 0.8209 [0.6864, 0.9349]"."""
+    interval = f" [{measured.low:.4f}, {measured.high:.4f}]" if measured.has_interval else ""
+    return f"{metric_name(metric)} {measured.ap:.4f}{interval}"
+
+
 def describe(entry: Entry, result: Result | None, log: RunLog, trained: bool = True) -> str:
     """A run's description as Markdown: result, hypothesis, reference, the table of variants, the pictures; losses where members were `trained`."""
     lines = []
@@ -110,7 +116,7 @@ def describe(entry: Entry, result: Result | None, log: RunLog, trained: bool = T
         # MLflow's UI folds a description after a few lines, and the table with it.
         others = ", ".join(f"`{name}` {m.ap:.4f}" for name, m in [*result.variants.items()][1:3] if m)
         then = f"; then {others}" if others else ""
-        lines += [f"**Result.** `{result.best}`: {metric_name(result.metric)} {_with_interval(top)}{then}", ""]
+        lines += [f"**Result.** `{result.best}`: {headline(result.metric, top)}{then}", ""]
     lines += [f"**Hypothesis.** {entry.hypothesis}", ""]
     if entry.reference.ap is not None:
         lines += [f"**Reference.** {entry.reference.ap:.4f} AP ({entry.reference.source or 'source not named'})", ""]
@@ -125,8 +131,7 @@ def describe(entry: Entry, result: Result | None, log: RunLog, trained: bool = T
 def describe_version(entry: Entry, result: Result, variant: str, value: Measured, log: RunLog) -> str:
     """A model version's description as Markdown: what it is, how good, and the picture of its run."""
     # The table of versions shows the beginning as it is written.
-    metric = f"{metric_name(result.metric)} {_with_interval(value)}"
-    lines = [f"{variant} of {result.entry} on {result.data}: {metric}", ""]
+    lines = [f"{variant} of {result.entry} on {result.data}: {headline(result.metric, value)}", ""]
     if reference := reference_text(entry, variant, " AP"):
         lines += [f"Reference: {reference}, on the competition's data", ""]
     if result.profile != "full":
@@ -162,10 +167,6 @@ def _variants(result: Result) -> list[str]:
     ]
     head = [f"| variant | {metric_name(result.metric)} | 95 % interval | reference |", "|---|---|---|---|"]
     return [*head, *rows, ""] if rows else []
-
-
-def _with_interval(m: Measured) -> str:
-    return f"{m.ap:.4f} [{m.low:.4f}, {m.high:.4f}]" if m.has_interval else f"{m.ap:.4f}"
 
 
 def _page(log: RunLog) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 SHOWN = frozenset(
     f"vad.{name}"
     for name in (
-        *("kind", "entry", "set", "data", "labels", "variant_chosen_by", "machine", "version", "decision"),
+        *("kind", "entry", "set", "data", "labels", "variant_chosen_by", "result", "version", "decision"),
         *(
             "imported_from",
             "diverged",

@@ -30,6 +30,12 @@ def test_a_runs_page_shows_at_most_ten_tags(trained, kind):
     assert runs
 
 
+def test_a_runs_page_shows_its_result_among_the_tags_above_the_fold(finished):
+    (run,) = Tracking().find("experiment")
+    tags = mlflow.MlflowClient(sqlite_uri(Path("mlflow.db").resolve())).get_run(run.run_id).data.tags
+    assert tags["vad.result"].startswith(f"{run.params['best_variant']}: AP {run.metrics['ap']:.4f} [")
+
+
 def test_the_page_of_a_suites_run_shows_what_it_is_of(finished):
     finished.done("leaderboard", "--data", "data")
     (run,) = Tracking().find("suite")
