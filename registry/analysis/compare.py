@@ -6,6 +6,7 @@ from pathlib import Path
 from registry.analysis.changes import FEW, as_lines, changes, identity_of, run_changes
 from registry.analysis.choose import choose_run
 from registry.console import difference_text, interval, table
+from registry.runs.result import metric_name
 from registry.store.score_table import ScoreTable, labelled_table, same_labels
 from registry.store.tracking import Tracking
 from vad.data.frame_index import Values
@@ -88,11 +89,11 @@ def compare(a: str, b: str, home: Path) -> Comparison:
 
 def as_text(found: Comparison) -> str:
     """The comparison for a terminal."""
-    name = "AP" if found.a.figure == "ap" else "proxy AP"
-    rows = []
-    for letter, side in (("A", found.a), ("B", found.b)):
+    names = [metric_name(side.figure) for side in (found.a, found.b)]
+    name, rows = " or ".join(dict.fromkeys(names)), []
+    for letter, side, own in zip("AB", (found.a, found.b), names, strict=True):
         m = side.measured
-        metrics = [f"{m.ap:.4f}", interval(m)] if m else ["-", "-"]
+        metrics = [f"{own} {m.ap:.4f}" if name != own else f"{m.ap:.4f}", interval(m)] if m else ["-", "-"]
         rows.append([letter, side.entry, side.variant, *metrics, side.run_id[:8]])
     parts = [table(["", "experiment", "variant", name, f"{CONFIDENCE:.0%} interval", "run"], rows, right=(3,)), ""]
     parts += [*as_lines(found.entry, found.data, found.code, FEW), ""]

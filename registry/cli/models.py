@@ -12,7 +12,9 @@ from vad.errors import InputError
 
 _MODEL: dict[str, Any] = {"default": "production", "show_default": True, "shell_complete": completion.versions}
 _model_option = click.option(
-    "--model", **_MODEL, help="Alias, version number, models:/ URI, or best: the best one made on DATA."
+    "--model",
+    **_MODEL,
+    help="Alias, version number, models:/ URI, or best: the best one made on DATA, or without DATA on the demo street.",
 )
 
 

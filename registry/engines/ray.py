@@ -101,9 +101,10 @@ class RayEngine(Engine):
         try:
             _knock(address)
             with tempfile.TemporaryDirectory() as folder:
-                copy_code(code := Path(folder) / "vad")
-                # Ray trains in a thread: see vad.system.memory.
-                environment = {"py_modules": [str(code)], "env_vars": {"MALLOC_ARENA_MAX": "1"}}
+                copy_code(Path(folder) / "vad")
+                # A `working_dir`, as before `py_modules` workers would find a `vad` in the folder that the command works in, as a
+                # checkout has one, without blocks of one's own. Ray trains in a thread: see vad.system.memory.
+                environment = {"working_dir": folder, "env_vars": {"MALLOC_ARENA_MAX": "1"}}
                 ray.init(address, runtime_env=environment, log_to_driver=False, logging_level=logging.ERROR, **here)
         except Exception as error:  # Ray raises it bare
             reason = str(error).strip().splitlines()[0]

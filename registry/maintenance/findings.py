@@ -174,7 +174,12 @@ def _caches(store: Store, home: Path) -> Iterator[Finding]:
     kinds: tuple[tuple[str, Callable[[Path], bool], str], ...] = (
         ("**/.*.part", left_behind, "half-written; its writer is gone"),
         ("resume/*.safetensors", lambda path: path.stem in finished, "the state of a training that is finished"),
-        ("fetched/*", lambda path: path.name not in store.ids, "fetched from a run that is gone"),
+        # Another store than one on this disk may know the run.
+        (
+            "fetched/*",
+            lambda path: not store.database and path.name not in store.ids,
+            "fetched from a run that is gone",
+        ),
         ("index/*.json", lambda path: not mending.is_json(path), "unreadable"),
     )
     for path in sorted(home.glob("frames/*.npy")):

@@ -93,7 +93,8 @@ def decide(
         gone = f"scores of version {incumbent.version} are missing or altered, so the confidence cannot be computed"
         asked = f"(confidence {policy.confidence:g} is asked)"
         return Decision(False, f"better, but {gone} {asked}: {values}; {by_hand}")
-    surely = f"in {paired.better:.0%} of the draws of {paired.videos} videos the better one"
+    # Rounded down: 49.8 % is less than the 50 % that is asked.
+    surely = f"in {int(100 * paired.better + 1e-9)}% of the draws of {paired.videos} videos the better one"
     if paired.better < policy.confidence:
         return Decision(False, f"better, but {surely}, and {policy.confidence:.0%} is asked: {values}; {by_hand}")
     return Decision(True, f"better: {values}; {surely}")

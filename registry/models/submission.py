@@ -123,7 +123,7 @@ def require_data_of(version: Version, model: str, dataset: Dataset, versions: Ve
     if best:
         other, means = BEST, f"is version {best.number}, made on it"
     made_on = f"production is version {version.number}, made on {version.tags.get('vad.data_name', '?')}"
-    way = f"`--model {other}` (make: MODEL={other}) {means}, and so does any version, as `vad leaderboard --all` lists"
+    way = f"`--model {other}` (make: MODEL={other}) {means}; any other version scores it too (`vad leaderboard --all` lists them)"
     raise InputError(f"{made_on}, and {dataset.name} is other data; {way}")
 
 

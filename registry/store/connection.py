@@ -51,7 +51,9 @@ def reaching(uri: str, new: bool) -> Iterator[None]:
             fault += ": if they are newer, install that; if older, make a backup and change them by `mlflow db upgrade`"
         else:
             fault = f"MLFLOW_TRACKING_URI={shown} cannot be used: {_unusable(uri) or reason.partition('. ')[0]}"
-            fault += "; name a server (http://...) or sqlite:///path.db"
+            fix = "name a server (http://...) or sqlite:///path.db"
+            refused = "; its --allowed-hosts must name the address that you use (docs/server.md)"
+            fault += refused if "error code 403" in str(error) else f"; {fix}"
         raise InputError(fault) from None
 
 

@@ -153,7 +153,6 @@ def test_useless_caches_go_and_no_others(finished, tmp_path, monkeypatch):
         write(home / "frames" / f".a.npy.{GONE}.part"),
         write(home / f".demo-street.{GONE}.part" / "labels.csv").parent,
         write(home / "resume" / f"{members[0]}.safetensors"),
-        write(home / "fetched" / "0123" / "scores.csv").parent,
         write(home / "index" / "half.json", '{"sha256'),
     ]
     held = write(home / "resume" / f"{members[1]}.safetensors")
@@ -163,6 +162,7 @@ def test_useless_caches_go_and_no_others(finished, tmp_path, monkeypatch):
         write(home / "resume" / "unfinished.safetensors"),
         write(home / "frames" / f".b.npy.{own_mark()}.part"),
         write(home / "fetched" / run_id / "scores.csv"),
+        write(home / "fetched" / "0123" / "scores.csv"),  # of a server's run, which this store does not know
         write(home / "index" / "young.json", "{", when=time.time()),
     ]
     with (home / "locks" / members[1]).open("w") as lock:

@@ -115,7 +115,9 @@ class _Reading:
             mixed = (
                 f"some videos are wider than high, others higher than wide, and not in both halves: {', '.join(told)}"
             )
-            fix = "turn those that lie on their side (a rotation tag in a file turns nothing here), or leave them out"
+            fix = (
+                "turn those that lie on their side (a rotation tag turns a movie here, but no image), or leave them out"
+            )
             self._fault(f"{mixed}; {fix}")
         elif len(told) > 1:
             sizes = f"videos have frames of {len(told)} sizes"

@@ -189,7 +189,12 @@ class _Rows:
             if key not in self.taken and not self.stored:
                 self.taken[key] = FITS[step.name](self.values, **dict(step.options))
             fitted = self._known(key)
-        self.values = STEPS.make(step, self.values, self.index.spans, *(() if fitted is None else (fitted,)))
+        made = STEPS.make(step, self.values, self.index.spans, *(() if fitted is None else (fitted,)))
+        if made.ndim != 2 or made.shape[1] != len(self.index) or (np.isnan(made) & ~np.isnan(self.values).any(0)).any():
+            shape = f"{made.shape}, {'with' if np.isnan(made).any() else 'without'} NaN"
+            wanted = f"(members, frames), here ({len(self.values)} or 1, {len(self.index)}), and no new NaN"
+            raise InputError(f"{key}: the step gives an array {shape}; it must give {wanted}")
+        self.values = made
 
     def _known(self, key: str) -> Values:
         if key not in self.taken:

@@ -6,6 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.registry.apart import apart
+from tests.registry.test_own_blocks import NET
+
+ROOT = Path(__file__).parents[3]
 pytestmark = pytest.mark.timeout(900)  # a cluster is many processes
 
 ENTRY = """\
@@ -70,6 +74,17 @@ def test_the_scores_are_those_of_the_local_engine_and_frames_travel_once(on_ray,
     assert not ray.is_initialized()
     assert list(Path(".vad/resume").iterdir()) == []
     assert same_as_local(on_ray, tmp_path, "mixed")
+
+
+def test_blocks_of_ones_own_travel_though_a_checkouts_vad_lies_in_the_working_folder(workspace, edit):
+    pytest.importorskip("ray", reason="Ray is not installed")
+    (workspace.folder / "vad").symlink_to(ROOT / "vad")
+    (workspace.folder / "blocks").mkdir()
+    (workspace.folder / "blocks" / "my_net.py").write_text(NET)
+    edit("small: {model: fully_conv_ae, size: 32, output: tanh,", "small: {model: my_net, width: 4, size: 32,")
+    ran = apart(workspace.folder, "run", "tiny", "--data", "data", "--engine", "ray")
+    assert ran.returncode == 0, ran.stderr
+    assert "registered as models:/" in ran.stdout
 
 
 def test_a_queue_trains_what_all_its_experiments_miss_at_once(on_ray, pair):

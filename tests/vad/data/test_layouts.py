@@ -177,7 +177,7 @@ def test_another_orientation_is_a_fault(tmp_path, dataset, picture, save, save_m
     message = (
         "some videos are wider than high, others higher than wide, and not in both halves: "
         f"64 x 48 ({root / 'training_videos' / '01'}, {root / 'testing_videos' / '01'}), 48 x 64 ({path}); turn those "
-        "that lie on their side (a rotation tag in a file turns nothing here), or leave them out"
+        "that lie on their side (a rotation tag turns a movie here, but no image), or leave them out"
     )
     with refuses(message):
         read(root)

@@ -116,3 +116,18 @@ def test_a_stored_value_that_is_missing_is_an_error_not_this_sets_own(raw, index
     streams, variants = {"s": Stream(("a-1",), BY_MEAN, (NORMALIZE,))}, {"v": Variant("single", ("s",))}
     with pytest.raises(InputError, match="streams/s/0-normalize"):
         run_pipeline(streams, variants, Scored(index, raw), fitted={})
+
+
+@pytest.mark.parametrize(
+    ("gives", "said"),
+    [
+        (lambda values: values[:, ::2], r"an array \(1, 7\), without NaN; .* here \(1 or 1, 13\)"),
+        (lambda values: values[0], r"an array \(13,\), without NaN"),
+        (lambda values: values * np.nan, r"an array \(1, 13\), with NaN; .* no new NaN"),
+    ],
+)
+def test_a_step_of_ones_own_that_gives_something_else_is_named(monkeypatch, index_of, gives, said):
+    monkeypatch.setattr(STEPS, "make", lambda step, values, *_: gives(values))
+    scored = Scored(index_of(13), {("a-1", BY_MEAN): np.arange(13.0)})
+    with pytest.raises(InputError, match=f"streams/s/0-mean: the step gives {said}"):
+        run_pipeline({"s": Stream(("a-1",), BY_MEAN, (MEAN,))}, {"v": Variant("single", ("s",))}, scored)
