@@ -121,7 +121,9 @@ def gc(
     if runs:
         if not names and older_than is None:
             raise InputError("--runs: name runs, experiments or versions, or say which by --older-than DAYS")
-        waste, size, stays = collecting.choose(names, older_than, Tracking(), options.home())
+        tracking = Tracking()
+        tracking.require_in_place()
+        waste, size, stays = collecting.choose(names, older_than, tracking, options.home())
     elif names:
         raise InputError(f"{names[0]}: caches have no names; for runs and versions add --runs")
     else:

@@ -53,6 +53,7 @@ def submit(request: Request, normalization: Normalization, home: Path) -> Submis
     assert dataset.frames is not None
     path = Path(request.out or f"submissions/{dataset.name}-v{version.number}.csv")
     require_file(path)
+    tracking.require_in_place()
     _require_predictions(path)
     sample = _find_sample(dataset)
     variant, entry, data = (version.tags.get(f"vad.{key}", "?") for key in ("variant", "entry", "data_name"))
@@ -124,7 +125,9 @@ def require_data_of(version: Version, model: str, dataset: Dataset, versions: Ve
         other, means = BEST, f"is version {best.number}, made on it"
     made_on = f"production is version {version.number}, made on {version.tags.get('vad.data_name', '?')}"
     way = f"`--model {other}` (make: MODEL={other}) {means}; any other version scores it too (`vad leaderboard --all` lists them)"
-    raise InputError(f"{made_on}, and {dataset.name} is other data; {way}")
+    same = version.tags.get("vad.data_name") == dataset.name
+    now = "whose test frames are others now" if same else f"and {dataset.name} is other data"
+    raise InputError(f"{made_on}, {now}; {way}")
 
 
 def require_file(path: Path) -> None:

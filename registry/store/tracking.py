@@ -96,8 +96,7 @@ class Tracking:
         """Return the id of the MLflow experiment of this name, made if it is not there; tags that it lacks are set."""
         known = self.client.get_experiment_by_name(name)
         if known is None:
-            database = sqlite_path(self.uri)
-            location = (database.resolve().parent / "mlartifacts").as_uri() if database else None
+            location = self._artifacts.as_uri() if self._artifacts else None
             self.client.call_unless("RESOURCE_ALREADY_EXISTS", "create_experiment", name, location, dict(tags))
             known = self.client.get_experiment_by_name(name)
         if known.lifecycle_stage != "active":
@@ -110,10 +109,27 @@ class Tracking:
                 self.client.set_experiment_tag(known.experiment_id, key, value)
         return str(known.experiment_id)
 
+    @property
+    def _artifacts(self) -> Path | None:
+        """The folder of artifacts beside a database on this disk."""
+        database = sqlite_path(self.uri)
+        return database.resolve().parent / "mlartifacts" if database else None
+
+    def require_in_place(self) -> None:
+        """Raise InputError where artifacts would be written to, or removed from, the folder that a database was copied from."""
+        if (own := self._artifacts) is None or not own.is_dir():
+            return
+        for experiment in self.client.search_experiments():
+            folder = local_path(experiment.artifact_location)
+            if folder and folder.name == own.name and folder != own:
+                fault = f"the database {sqlite_path(self.uri)} was moved or copied: its addresses lead to {folder}, its files lie in {own}"
+                raise InputError(f"{fault}; set them right first, by `vad doctor --fix`")
+
     def open_run(
         self, experiment_id: str, kind: Kind, digest: str, name: str, tags: Mapping[str, Any], parent: str | None = None
     ) -> RunLog:
         """Open a run to log to: one of this digest that was interrupted, else a new one."""
+        self.require_in_place()
         every = {**tags, "vad.kind": kind, "vad.digest": digest, **this_process(), ALIVE: now()}
         for run in self.find(kind, digest, ("KILLED", "FAILED", "RUNNING"), experiment_id):
             same = (run.tags.get("mlflow.parentRunId"), run.tags.get("vad.force")) == (parent, tags.get("vad.force"))

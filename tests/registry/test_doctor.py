@@ -74,6 +74,18 @@ def test_a_sound_store_is_one_line_and_both_readers_see_the_same(finished):
     assert len(read.whole) == 5  # three members, the run of the entry, the version
 
 
+def test_a_copy_neither_writes_nor_removes_in_the_folder_that_it_was_copied_from(copied, finished_folder):
+    before = snapshot(finished_folder)
+    moved = f"its addresses lead to {finished_folder}/mlartifacts, its files lie in {copied.folder}/mlartifacts; set them right"
+    assert moved in copied.refused("run", "tiny", "--data", "data", "--force")
+    assert moved in copied.refused("gc", "--runs", "tiny", "--yes")
+    assert moved in copied.refused("submit", "--data", "data")
+    assert snapshot(finished_folder) == before
+    copied.done("doctor", "--fix")
+    copied.done("run", "tiny", "--data", "data", "--force")
+    assert snapshot(finished_folder) == before
+
+
 def test_a_project_that_was_copied_and_then_moved_works_again(copied, finished_folder, tmp_path, monkeypatch):
     assert f"addresses lead to {finished_folder}/mlartifacts, but the files lie in {copied.folder}" in refused(copied)
     copied.done("doctor", "--fix")
@@ -84,7 +96,7 @@ def test_a_project_that_was_copied_and_then_moved_works_again(copied, finished_f
     moved = replace(copied, folder=there)
     write(there / "experiments" / "other.txt")
 
-    assert "has lost its files (`vad doctor`" in moved.refused("submit", "--data", "data")
+    assert "was moved or copied" in moved.refused("submit", "--data", "data")
     before = snapshot(there)
     report = refused(moved)
     assert f"addresses lead to {copied.folder}/mlartifacts, but the files lie in {there}/mlartifacts" in report

@@ -189,3 +189,10 @@ def test_an_archive_made_on_a_mac_is_read_without_a_word(workspace):
         twin.write_bytes(b"\0\5\x16\7")
         path.with_name(f"._{path.name}").write_bytes(b"\0\5\x16\7")
     assert workspace.done("data", "data").replace("data/labels.csv", "") == expected
+
+
+def test_data_that_changed_since_its_model_was_made_is_told(trained):
+    image, other = sorted(Path("data").rglob("testing_videos/*/*.jpg"))[:2]
+    image.write_bytes(other.read_bytes())
+    message = "made on data, whose test frames are others now; `--model v1` (make: MODEL=v1) scores it all the same"
+    assert message in trained.refused("submit", "--data", "data", "--out", "y.csv")

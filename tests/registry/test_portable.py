@@ -187,9 +187,13 @@ def test_a_run_finds_what_was_imported(imported):
     assert "version 1 of the registered model; not production" in same.stdout
 
 
-def test_nothing_is_made_twice_in_either_store(imported, carried, monkeypatch):
-    for place, parcel in ((imported.folder, carried.model), (carried.folder, imported.folder / "again")):
+def test_nothing_is_made_twice_in_either_store(imported, carried, tmp_path, monkeypatch):
+    shutil.copytree(carried.folder, tmp_path / "origin")
+    for place, parcel in ((imported.folder, carried.model), (tmp_path / "origin", imported.folder / "again")):
         monkeypatch.chdir(place)
+        if place != imported.folder:
+            assert "was moved or copied" in imported.refused("import", str(parcel))
+            imported.done("doctor", "--fix")
         before = {run.run_id for kind in ("experiment", "member") for run in Tracking().find(kind, statuses=EVERY)}
         said = imported.done("import", str(parcel))
         assert "0 runs imported, 5 were there already" in said
