@@ -16,6 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Barrier
@@ -59,6 +60,9 @@ def forks() -> multiprocessing.context.ForkServerContext:
     """Processes that are forked from one that has imported all that a run needs, which takes seconds."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(LOADED)
+    # It looks for modules in the folder that it is started in, which may have a `vad` of its own.
+    with contextlib.chdir(Path(__file__).parents[1]):
+        forkserver.ensure_running()
     return context
 
 
