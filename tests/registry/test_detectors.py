@@ -40,31 +40,24 @@ streams:
     map: squared
     calibrate: true
     reduce: {{top: 20}}
-{TAIL}""",
-    "bank": f"""{HEAD}
-members: {{one: {{model: nearest_cells, input: {{flow_cells: 16}}, size: 64, aspect: keep, stride: 1}}}}
+{TAIL}"""
+}
+# Banks by what they compare, with the size of frames.
+BANKS = {
+    "bank": ("{flow_cells: 16}", 64),
+    "features": ("frozen_features", 128),
+    "crops": ("{crop_features: {cell: 16}}", 128),
+}
+KINDS |= {
+    kind: f"""{HEAD}
+members: {{one: {{model: nearest_cells, input: {cells}, size: {size}, aspect: keep, stride: 1}}}}
 streams:
   only:
     members: one
     calibrate: true
     reduce: {{top: 3}}
-{TAIL}""",
-    "features": f"""{HEAD}
-members: {{one: {{model: nearest_cells, input: frozen_features, size: 128, aspect: keep, stride: 1}}}}
-streams:
-  only:
-    members: one
-    calibrate: true
-    reduce: {{top: 3}}
-{TAIL}""",
-    "crops": f"""{HEAD}
-members: {{one: {{model: nearest_cells, input: {{crop_features: {{cell: 16}}}}, size: 128, aspect: keep, stride: 1}}}}
-streams:
-  only:
-    members: one
-    calibrate: true
-    reduce: {{top: 3}}
-{TAIL}""",
+{TAIL}"""
+    for kind, (cells, size) in BANKS.items()
 }
 FLIPPED = ("1_4", "2_7", "3_2")
 
