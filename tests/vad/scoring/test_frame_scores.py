@@ -74,6 +74,11 @@ def test_a_frames_score_is_the_same_wherever_it_stands_and_however_many_are_scor
             assert part[name].tobytes() == whole[name][list(places)].tobytes()
 
 
+@pytest.mark.parametrize(("size", "samples"), [(32, 64), (64, 64), (128, 16), (256, 16), (512, 8)])
+def test_a_request_for_one_frame_pays_for_few_others_where_frames_are_large(network, index_of, size, samples):
+    assert NetworkScorer(network, "fp32", CPU).pass_size(samples_of(frames_of(1, size), index_of)) == samples
+
+
 class Dimmed(nn.Module):
     def forward(self, frames):
         return 0.9 * frames.roll(1, 3)
