@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 # Samples of a pass. On a CPU it holds about so many pixels of what is scored, as a request for one frame pays for a whole pass; a GPU is
 # filled by many samples only. Another number gives other last bits in bf16.
-_PIXELS, _LEAST_SAMPLES, MOST_SAMPLES = 2**18, 16, 64
+_PIXELS, _LEAST_SAMPLES, MOST_SAMPLES = 2**17, 16, 64
 _MOST_PIXELS = 2**21
 # Of an estimate: batches that are timed, pixels in each at most. A pass that only scores takes about a third of a training step.
 _TIMED, _TIMED_PIXELS, _SCORING = 3, 2**19, 1 / 3
