@@ -15,7 +15,7 @@ from registry.store.processes import Lease
 from registry.store.record import as_tags, recorded
 from registry.store.retries import RetryingClient, without_retries
 from registry.store.tags import stored
-from vad.system.files import sha256
+from vad.system.files import files_in, sha256
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 DESCRIPTION = "mlflow.note.content"  # Markdown that MLflow's UI shows above a run
@@ -91,8 +91,7 @@ class RunLog:
     ) -> None:
         """Log a folder's files, then `metrics` and `tags`; record each SHA-256, computed unless it is `known` by name."""
         self._client.log_artifacts(self.run_id, str(path), folder)
-        for file in filter(Path.is_file, sorted(path.rglob("*"))):
-            name = file.relative_to(path).as_posix()
+        for name, file in files_in(path).items():
             self._files[f"{folder}/{name}" if folder else name] = (known or {}).get(name) or sha256(file)
         self.log(metrics, tags={**as_tags(self._files), **(tags or {})})
 
