@@ -10,7 +10,7 @@ from registry.console import plural
 from registry.maintenance import repair as mending
 from registry.maintenance.findings import Finding, Store, check
 from registry.store import mlflow_private
-from registry.store.address import sqlite_path, sqlite_uri
+from registry.store.address import reading, sqlite_path, sqlite_uri
 from registry.store.connection import require_schema
 from registry.store.tracking import Tracking, default_uri
 from vad.errors import InputError
@@ -104,7 +104,7 @@ def _on_disk(database: Path) -> Store:
     folders = list(mending.run_folders(artifacts))  # before the database, which knows a run before its folder is made
     try:
         require_schema(database)
-        with mlflow_private.reading(database) as ask:
+        with reading(database) as ask:
             moved = mending.find_moved(mlflow_private.addresses(ask), artifacts)
             places = mlflow_private.places(ask)
     except sqlite3.Error as error:

@@ -2,7 +2,6 @@
 
 import json
 import tempfile
-import time
 from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -47,7 +46,7 @@ def open_run(context: RunContext, session: Session) -> RunLog:
         "vad.protocol": data.protocol(),
         "vad.data": data.place,
         "vad.figure": data.metric,
-        VIEW_TAG: saved_view(data.metric, time.time()),
+        VIEW_TAG: saved_view(data.metric),
         DESCRIPTION: (
             f"Video anomaly detection on `{data.name}`: {len(data.index):,} test frames. Runs here share frames and "
             f"labels, so their `{data.metric}` may be compared. Sorted by it: Views, Leaderboard."
