@@ -156,7 +156,7 @@ def _altered(store: Store) -> Iterator[Finding]:
         if run.status == "FINISHED" and run.tags["vad.kind"] in ("experiment", "member") and not known:
             what = f"has lost the record of its files (its tag {stored(TAG)})"
             yield Finding(_named(run), what, "its experiment finds them anew")
-        for path, digest in known.items() if place else ():
+        for path, digest in known.items():
             if place and (place / path).is_file() and sha256(place / path) != digest:
                 yield Finding(_named(run), f"{path} was altered", _BRING_BACK)
     for version in store.versions:

@@ -16,7 +16,6 @@ from registry.models.production import Production
 from registry.models.versions import PRODUCTION, Versions
 from registry.store.address import local_path
 from registry.store.record import is_record, recorded
-from registry.store.retries import equals
 from registry.store.runlog import DESCRIPTION
 from registry.store.tracking import Tracking
 from vad.errors import InputError
@@ -183,13 +182,11 @@ class _Import:
     def _model(self, record: VersionRecord, run_id: str) -> str:
         """Return the id of a version's logged model, whole: the one that was begun, or a new one."""
         experiment = self._client.get_run(run_id).info.experiment_id
-        alike = self._client.search_logged_models([experiment], equals(f"tags.`{_ORIGIN}`", record.model_id))
-        model = next((found for found in alike if found.tags.get(_ORIGIN) == record.model_id), None)
-        if model is None:
-            tags = {**record.model_tags, _ORIGIN: record.model_id}
-            about = record.params, record.model_type
-            model = self._client.create_logged_model(experiment, record.model_name, run_id, tags, *about)
+        registered = {version.model_id for version in self._versions.all()}
+        about = record.model_name, record.params, record.model_type
+        model = self._tracking.begin_model(run_id, experiment, *about, registered)
         model_id = str(model.model_id)
+        self._client.set_logged_model_tags(model_id, {**record.model_tags, _ORIGIN: record.model_id})
         self._client.log_points(run_id, record.metrics, model_id)
         self._client.log_output(run_id, model_id)
         self._client.log_model_artifacts(model_id, str(self._parcel.model))
