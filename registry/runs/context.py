@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from registry.console import plural, say
 from registry.data.datasets import Dataset, open_frames_of, open_scores_of, read_files
@@ -20,9 +19,6 @@ from vad.frames.repaired import TrainRepairs
 from vad.frames.store import SplitSource, frame_size
 from vad.images.view import View
 from vad.repair import FittedRepair
-
-if TYPE_CHECKING:
-    from vad.synthetic.found_damage import Damage
 
 PROXY_SEED = 20260101
 _LEAST_HELD_OUT = 2  # one to paint an anomaly into, and one without
@@ -190,7 +186,11 @@ def prepare(request: Request, data: Dataset | None = None) -> RunContext:
         damage = find_damage(data.frames.test, data.frames.train, writable(request.home / "frames"))
         frames = PaintedSource(held, PROXY_SEED, damage)
         targets.append(Subset("proxy", frames.index, frames, repairs))
-        painted = Labels(frames.labels, "painted anomalies", notes=_told(damage))
+        notes = []
+        if damage is not None:
+            shares = f"{(damage.noise > 0).mean():.0%} noisy, {damage.flipped.mean():.0%} upside down"
+            notes.append(f"painted frames are as the test frames: {shares}")
+        painted = Labels(frames.labels, "painted anomalies", notes=tuple(notes))
         data = data if data.labels else replace(data, proxy=frames.digest)
         try:
             rehearse(plan, frames.index)
@@ -201,14 +201,6 @@ def prepare(request: Request, data: Dataset | None = None) -> RunContext:
     normal = subset if held is None else Subset("held-out", held.index, SplitSource(held))
     labels = data.labels or painted
     return RunContext(request, loaded, plan, data, subset, normal, tuple(targets), labels, painted, files, file_digests)
-
-
-def _told(damage: "Damage | None") -> tuple[str, ...]:
-    """Say what painted frames are put under."""
-    if damage is None:
-        return ()
-    shares = f"{(damage.noise > 0).mean():.0%} noisy, {damage.flipped.mean():.0%} upside down"
-    return (f"painted frames are as the test frames: {shares}",)
 
 
 def _hold_out(plan: Plan, split: Split) -> tuple[Split, Split | None]:
