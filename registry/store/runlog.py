@@ -1,7 +1,7 @@
 """One open run in MLflow, to log to."""
 
+import hashlib
 import os
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -76,10 +76,9 @@ class RunLog:
 
     def text(self, name: str, content: str) -> None:
         """Log a file with this content, and record its SHA-256."""
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / name
-            path.write_text(content)
-            self.artifact(path)
+        self._client.log_text(self.run_id, content, name)
+        self._files[name] = hashlib.sha256(content.encode()).hexdigest()
+        self.tags(as_tags(self._files))
 
     def artifacts(
         self,
