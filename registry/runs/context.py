@@ -92,7 +92,7 @@ class RunContext:
     them, held-out frames with painted anomalies, `painted` their labels.
     `normal` are train frames that fitted members look at once more where scores are calibrated: those held out, else all.
     `labels` are those that metrics are of: those of the test frames, else `painted`. `files` are the scores of streams that read a file, `file_digests` those
-    files' SHA-256. `force_mark` is the id of the forced command, which reruns everything.
+    files' SHA-256.
     """
 
     request: Request
@@ -106,7 +106,6 @@ class RunContext:
     painted: Labels | None
     files: dict[str, Values]
     file_digests: dict[str, str]
-    force_mark: str = ""
     timing: Timing = field(default_factory=Timing, compare=False)
 
     @property
@@ -142,11 +141,6 @@ class RunContext:
         if self.normal is not None and self.plan.calibrated_maps(member):
             about["calibrated by"] = self.normal.digest
         return digest_of(about) if len(about) > 1 else subset.seen_digest
-
-    @property
-    def force_tags(self) -> dict[str, str]:
-        """The tag that finished runs and members need to be reused; empty without FORCE, where all can be."""
-        return {"vad.force": self.force_mark} if self.request.force else {}
 
     @cached_property
     def digest(self) -> str:

@@ -57,7 +57,7 @@ def run_queue(experiments: Sequence[str], *requests: Request) -> list[Ended]:
     if not experiments:
         raise InputError(f"there is no experiment in {experiments_folder()}")
     contexts = _prepare_all(experiments, requests)
-    with open_session(contexts) as (session, contexts):
+    with open_session(contexts) as session:
         queue = _plan(contexts, session)
         sets = [list(of_set) for _, of_set in groupby(queue, key=lambda planned: _set_of(planned.context))]
         steps = _announce(queue, sets, session)
@@ -116,14 +116,14 @@ def _plan(contexts: Sequence[RunContext], session: Session) -> list[_Planned]:
     """Which experiments are done, and of the others' members which are there, shared, or to be trained."""
     several = len({_set_of(context) for context in contexts}) > 1
     titles = [f"{c.plan.name} on {c.data.name}" if several else c.plan.name for c in contexts]
-    done = (finished(context, session.tracking) for context in contexts)
+    done = (finished(context, session.tracking, session.force_tags) for context in contexts)
     queue = [_Planned(*planned) for planned in zip(contexts, titles, done, strict=True)]
     taken: dict[str, str] = {}
     for planned in queue:
         context = planned.context
-        for name, member in context.plan.members.items() if planned.done is None else ():
+        for name in context.plan.members if planned.done is None else ():
             digest = context.member_digests[name]
-            if digest not in taken and (known := session.store.find(member, digest, context.force_tags)):
+            if digest not in taken and (known := session.find_member(context, name)):
                 taken[digest] = f"from run {known.run_id[:8]} ({known.trained_for})"
             if digest in taken:
                 planned.reused[taken[digest]] += 1
