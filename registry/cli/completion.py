@@ -1,16 +1,15 @@
 """What a shell completes: names of experiments, runs and versions. It says nothing of what fails, and makes no store."""
 
 import os
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import chdir, closing, contextmanager, suppress
+from contextlib import chdir, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
 
-from registry.store.address import sqlite_path, sqlite_uri
+from registry.store.address import reading, sqlite_path, sqlite_uri
 
 # A database is asked directly: importing MLflow takes seconds.
 _RUNS = """
@@ -43,7 +42,8 @@ def _experiments() -> Named:
 def _runs() -> Named:
     database = _database()
     if database:
-        found = _ask(database, _RUNS)
+        with reading(database, timeout=0.5) as ask:
+            found = ask(_RUNS)
     else:
         with _tracking() as tracking:
             found = [(run.run_id, run.name, run.status) for run in tracking.find("experiment")]
@@ -53,7 +53,8 @@ def _runs() -> Named:
 def _versions() -> Named:
     database = _database()
     if database:
-        versions, aliases = _ask(database, _VERSIONS), _ask(database, _ALIASES)
+        with reading(database, timeout=0.5) as ask:
+            versions, aliases = ask(_VERSIONS), ask(_ALIASES)
     else:
         from registry.models.versions import Versions
 
@@ -68,11 +69,6 @@ def _versions() -> Named:
 def _database() -> Path | None:
     """The store's file; None where the store is no file."""
     return sqlite_path(os.environ.get("MLFLOW_TRACKING_URI") or sqlite_uri(Path("mlflow.db").resolve()))
-
-
-def _ask(database: Path, query: str) -> list[tuple[Any, ...]]:
-    with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True, timeout=0.5)) as opened:
-        return opened.execute(query).fetchall()
 
 
 @contextmanager
