@@ -24,11 +24,11 @@ def run(request: Request) -> Result:
     context = prepare(request)
     announce(context)
     with open_session([context]) as session:
-        return execute(context, session, say_time=True)
+        return run_once(context, session, say_time=True)
 
 
-def execute(context: RunContext, session: Session, say_time: bool = False) -> Result:
-    """Train the members that are missing, score, fuse, evaluate, log, register; or say what an earlier run found.
+def run_once(context: RunContext, session: Session, say_time: bool = False) -> Result:
+    """Run an experiment, or say what an earlier run of it found.
 
     Of two processes of one folder that run an experiment at once, the second waits for the first.
     Raises MembersFailed when members could not be trained; the others are trained then.
@@ -39,28 +39,33 @@ def execute(context: RunContext, session: Session, say_time: bool = False) -> Re
             for name, origin in result.members.items():
                 say(f"  {name:<14} from run {origin}")
             return result
-        members = look_up(context, session)
-        missing = [name for name in context.plan.members if name not in members]
-        steps: dict[str, float] = {}
-        if missing:
-            if say_time:
-                steps = estimated_steps(context, missing, session.device)
-                say(f"  about {duration(sum(steps.values()))} on this machine")
-            session.engine.start()
-        decode([(context, missing)], session)
-        with ended(open_run(context, session)) as log:
-            detail(f"run {log.run_id} opened in {session.tracking.shown}")
-            with whole(context.plan.name, steps.items()):
-                trained = calibrated(context, train(context, members, log, session), session)
-                targets, normal = score_targets(context, trained, session)
-            evaluation = evaluate(context, fuse(context, targets, normal))
-            detail(f"{len(evaluation.sampled)} variants fused and measured")
-            result = log_results(context, evaluation, trained, log, session)
-            log_members(context, trained, targets[context.labelled_at].members, log, session)
-            detail("metrics, scores and pictures logged")
-            result = register(context, evaluation, trained, result, log, session)
-            detail(result.registered)
-            return result
+        return execute(context, session, say_time)
+
+
+def execute(context: RunContext, session: Session, say_time: bool = False) -> Result:
+    """Look up members, decode frames, train what is missing, score, fuse, evaluate, log, register."""
+    members = look_up(context, session)
+    missing = [name for name in context.plan.members if name not in members]
+    steps: dict[str, float] = {}
+    if missing:
+        if say_time:
+            steps = estimated_steps(context, missing, session.device)
+            say(f"  about {duration(sum(steps.values()))} on this machine")
+        session.engine.start()
+    decode([(context, missing)], session)
+    with ended(open_run(context, session)) as log:
+        detail(f"run {log.run_id} opened in {session.tracking.shown}")
+        with whole(context.plan.name, steps.items()):
+            trained = calibrated(context, train(context, members, log, session), session)
+            targets, normal = score_targets(context, trained, session)
+        evaluation = evaluate(context, fuse(context, targets, normal))
+        detail(f"{len(evaluation.sampled)} variants fused and measured")
+        result = log_results(context, evaluation, trained, log, session)
+        log_members(context, trained, targets[context.labelled_at].members, log, session)
+        detail("metrics, scores and pictures logged")
+        result = register(context, evaluation, trained, result, log, session)
+        detail(result.registered)
+        return result
 
 
 def finished(context: RunContext, tracking: Tracking, tags: Mapping[str, str] | None = None) -> Result | None:

@@ -10,7 +10,7 @@ from registry.console import duration, interval, plural, say, table, whole
 from registry.data.datasets import open_frames_of
 from registry.entries.loading import all_experiments, experiments_folder
 from registry.runs.context import Request, RunContext, prepare, say_settings, told_labels
-from registry.runs.executor import decode, execute, finished
+from registry.runs.executor import decode, finished, run_once
 from registry.runs.records import open_run
 from registry.runs.result import Result, caution, metric_name
 from registry.runs.session import Session, open_session
@@ -199,7 +199,7 @@ def _work_off(queue: Sequence[_Planned], session: Session) -> list[Ended]:
         try:
             if undecoded := session.failed.get(context.digest):
                 raise InputError(undecoded)
-            result = execute(context, session)
+            result = run_once(context, session)
             top = result.variants[result.best]
             figure = f"{result.best} {top.ap:.4f}; " if top else ""
             say(f"  {figure}{result.registered}")
