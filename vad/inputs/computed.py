@@ -8,12 +8,11 @@ import torch
 from numpy.typing import NDArray
 
 from vad.data.frame_index import FrameIndex
-from vad.frames.maps import Checksums, holds
-from vad.frames.store import Advance, Frames, reserve
+from vad.frames.maps import holds, writing
+from vad.frames.store import Advance, Frames
 from vad.images.decode import decoding_pool
 from vad.inputs.base import Batch, Samples
 from vad.inputs.shape import Positions, Window
-from vad.system.files import replacing
 
 
 class ComputedSamples(Samples):
@@ -57,15 +56,8 @@ class ComputedSamples(Samples):
         path = place.with_name(f"{place.name}-{self.name()}.npy")
         shape = (len(self), *self.shape())
         if not holds(path, shape, np.float16):
-            sums = Checksums(len(self))
-            with replacing(path) as temporary, decoding_pool() as pool:
-                kept = np.lib.format.open_memmap(temporary, "w+", np.float16, shape)
-                reserve(temporary, path)
+            with writing(path, shape, np.float16) as write, decoding_pool() as pool:
                 for sample, values in enumerate(pool.map(self.compute, range(len(self)))):
-                    kept[sample] = values
-                    sums.note(sample, kept[sample].data)
+                    write(sample, values)
                     advance(1)
-                kept.flush()
-                with temporary.open("r+b") as file:
-                    sums.append(file, kept.offset + kept.nbytes)
         self.array, self._kept = np.load(path, mmap_mode="r"), True
