@@ -26,7 +26,7 @@ _MODULES = {
     "vad.frames": "inspection maps repaired store",
     "vad.images": "decode digest_cache similarity view",
     "vad.inputs": "base cells computed device_cache efficientnet_lite flow flow_cells frames frozen_features region_cells shape",
-    "vad.measures": "alignment delay frame_level metrics pixels region_files regions resampling",
+    "vad.measures": "alignment delay frame_level metrics pixels region_files regions",
     "vad.repair": "base flips noise",
     "vad.scoring": "ensemble frame_scores pipeline reductions render steps",
     "vad.synthetic": "corruption found_damage painted street street_drawing street_figures street_scenes",

@@ -63,6 +63,11 @@ class FrameIndex:
         starts = np.flatnonzero(np.diff(self.video, prepend=-1))
         return tuple(slice(int(a), int(b)) for a, b in zip(starts, [*starts[1:], len(self)], strict=True))
 
+    @cached_property
+    def places(self) -> NDArray[np.intp]:
+        """Of each frame the place of its video in `spans`, (N,)."""
+        return np.cumsum(np.diff(self.video, prepend=self.video[:1]) != 0)
+
     def title(self, video: int) -> str:
         """Return the name by which people know a video: that of its folder or movie; of a number, the number."""
         return self.names.get(int(video), str(video))
