@@ -7,30 +7,22 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vad.data.frame_index import FrameIndex
 from vad.frames.maps import holds, writing
-from vad.frames.store import Advance, Frames
+from vad.frames.store import Advance
 from vad.images.decode import decoding_pool
 from vad.inputs.base import Batch, Samples
-from vad.inputs.shape import Positions, Window
+from vad.inputs.shape import Positions
 
 
 class ComputedSamples(Samples):
     """Samples whose values, float16, are computed from frames by `compute`, a sample at a time; see `keep`."""
 
     slow = True
-
-    def __init__(self, frames: Frames, index: FrameIndex, device: torch.device, window: Window, training: bool):
-        super().__init__(frames, index, device, window, training)
-        self._kept = False
-
-    def name(self) -> str:
-        """What is computed, with the version of the code and all options that decide it, fit for a file's name."""
-        raise NotImplementedError
-
-    def shape(self) -> tuple[int, ...]:
-        """The shape of a sample's values as they are kept: channels last."""
-        raise NotImplementedError
+    label: str
+    """What is computed, with the version of the code and all options that decide it, fit for a file's name."""
+    sides: tuple[int, ...]
+    """The shape of a sample's values as they are kept: channels last."""
+    _kept = False
 
     def compute(self, sample: int) -> NDArray[np.floating[Any]]:
         """Compute the values of a sample. Several threads call it."""
@@ -53,8 +45,8 @@ class ComputedSamples(Samples):
 
     def keep(self, place: Path, advance: Advance) -> None:
         """Compute all samples into a memory map, float16 of shape (W, H, W, C), or open it. Kept or not, values are the same."""
-        path = place.with_name(f"{place.name}-{self.name()}.npy")
-        shape = (len(self), *self.shape())
+        path = place.with_name(f"{place.name}-{self.label}.npy")
+        shape = (len(self), *self.sides)
         if not holds(path, shape, np.float16):
             with writing(path, shape, np.float16) as write, decoding_pool() as pool:
                 for sample, values in enumerate(pool.map(self.compute, range(len(self)))):
