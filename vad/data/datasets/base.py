@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
 
 from vad.data.datasets.halves import find_halves
 from vad.data.frame_index import number_of
@@ -68,18 +67,6 @@ class Place:
             if _inner(half).name.casefold() == "frames" and (half / "videos").is_dir()
         )
         return Layout(reader, self.home, Half(train), Half(test), labels, scene, notes)
-
-
-class Dataset(Protocol):
-    """A reader of data sets: a module with `detect`."""
-
-    def detect(self, place: Place) -> Layout | None:
-        """Return the layout where this is such a data set, else None. Raises InputError for one that is incomplete."""
-
-
-def before_underscore(name: str) -> str:
-    """Return the scene of a video that is named by it, as `01` of `01_0014`."""
-    return name.partition("_")[0]
 
 
 def _inner(half: Path) -> Path:

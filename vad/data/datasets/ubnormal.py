@@ -16,7 +16,7 @@ _TRAIN = ("normal_training_video_names.txt",)
 _TEST = ("normal_test_video_names.txt", "abnormal_test_video_names.txt")
 
 
-def detect(place: Place) -> Layout | None:
+def ubnormal(place: Place) -> Layout | None:
     """Look for the folders of scenes. Raises InputError where the lists of names are missing."""
     home = _home(place.root)
     if home is None:
