@@ -103,3 +103,15 @@ class FrameIndex:
         """The index of these frames in order, and the permutation that sorts them."""
         order = np.lexsort((np.asarray(frame), np.asarray(video)))
         return cls(np.asarray(video, np.int64)[order], np.asarray(frame, np.int64)[order]), order
+
+
+def filled(values: Values) -> Values:
+    """Return the scores of one video with the nearest frame's where a frame has none (NaN), of two the earlier, if it has any."""
+    known = np.flatnonzero(~np.isnan(values))
+    if len(known) in (0, len(values)):
+        return values
+    frames = np.arange(len(values))
+    after = np.searchsorted(known, frames).clip(max=len(known) - 1)
+    before = (after - 1).clip(min=0)
+    earlier = np.abs(frames - known[before]) <= np.abs(known[after] - frames)
+    return np.asarray(values[known[np.where(earlier, before, after)]])
