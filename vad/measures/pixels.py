@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from vad.data.frame_index import Values
 from vad.measures.frame_level import Curve, auc, curve
+from vad.measures.regions import Maps
 
 LEVELS = 65_536  # of a map's values that are told apart where there are more
 ENOUGH = 0.4  # of a frame's anomalous pixels (Mahadevan and others, CVPR 2010)
 _SAMPLE = 4_000_000
-Maps = NDArray[np.floating]
 Masks = NDArray[np.bool_]
 
 

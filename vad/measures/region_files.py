@@ -15,12 +15,11 @@ from vad.data.matlab import masks_in
 from vad.data.names import is_image
 from vad.data.numbers import read_arrays
 from vad.errors import InputError
-from vad.measures.regions import Truth, boxes_of, tracks_by_overlap
+from vad.measures.regions import Maps, Truth, boxes_of, tracks_by_overlap
 from vad.system.files import lines_of, names_in, reading
 
 Masks = NDArray[np.bool_]
 Painted = NDArray[Any]  # masks before it is asked what is not 0
-Maps = NDArray[np.floating]
 _MASK_FORMS = "a folder of images or an .npy (N, H, W) for each video, or Avenue's N_label.mat"
 
 

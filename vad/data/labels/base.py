@@ -17,7 +17,6 @@ from vad.images.decode import FEWER_AT_THE_END
 from vad.images.digest_cache import DigestCache, Size
 
 Paths = Mapping[int, Path]
-NORMAL = "normal_"  # with which the names of UBnormal's videos begin that need no labels
 OTHER_SET = "these are labels of another set, or frames are missing"
 
 
@@ -147,10 +146,12 @@ def by_position(asked: Asked, count: int) -> dict[Clip, int]:
     raise InputError(f"{asked.path} has labels of {count} videos, but there are {len(clips)} test videos; {OTHER_SET}")
 
 
-def by_name(asked: Asked, names: Iterable[str], form: str) -> tuple[dict[Clip, str], tuple[str, ...]]:
+def by_name(
+    asked: Asked, names: Iterable[str], form: str, *, of_normal: bool = True
+) -> tuple[dict[Clip, str], tuple[str, ...]]:
     """Return which name is each video's, and a note on names of no video. Raises InputError for a video without one.
 
-    A name fits that is the video's, or the same number, or ends with the same number where all numbers differ.
+    With `of_normal=False` a video needs none whose own name begins with `normal_`, as UBnormal's do. A name fits that is the video's, or the same number, or ends with the same number where all numbers differ.
     """
     names, clips = list(names), asked.clips
     plain = {name: name.casefold().removesuffix("_gt").removesuffix("_annotations") for name in names}
@@ -167,7 +168,8 @@ def by_name(asked: Asked, names: Iterable[str], form: str) -> tuple[dict[Clip, s
                 raise InputError(f"{asked.path}: {some(same)} are all of test video {clip.title}; remove all but one")
             if clip not in found and same:
                 found[clip] = same[0]
-    if lacking := [clip.title for clip in clips if clip not in found]:
+    needed = [clip for clip in clips if of_normal or not clip.title.casefold().startswith("normal_")]
+    if lacking := [clip.title for clip in needed if clip not in found]:
         raise InputError(
             f"{asked.path} has no labels of test video {some(lacking)} ({form}), but of others; add them, or name labels of all with LABELS="
         )

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vad.data.labels.base import NORMAL, Asked, Clip, Found, by_name
+from vad.data.labels.base import OTHER_SET, Asked, Clip, Found, by_name
 from vad.data.names import is_litter
 from vad.errors import InputError
 from vad.system.files import lines_of, names_in
@@ -21,17 +21,15 @@ def takes(path: Path) -> bool:
 def read(asked: Asked) -> Found:
     """Read which frames a box or a track lies in. A video that is called `normal_` needs no list."""
     lists = _lists(asked.path)
-    normal = {clip.title for clip in asked.clips if clip.title.casefold().startswith(NORMAL)}
-    whose, notes = by_name(asked, [*lists, *(normal - lists.keys())], f"NAME{_BOXES} or NAME{_TRACKS}")
+    whose, notes = by_name(asked, lists, f"NAME{_BOXES} or NAME{_TRACKS}", of_normal=False)
     values = np.zeros(len(asked.index), bool)
     # Beside UBnormal's test videos lie those for validation.
     told = list(notes) if any(path.name.endswith(_BOXES) for path in lists.values()) else []
     for clip, name in whose.items():
-        if path := lists.get(name):
-            boxes = path.name.endswith(_BOXES)
-            frames = _frames_of_boxes(path) if boxes else _frames_of_tracks(path)
-            values[clip.span] = np.isin(clip.numbers, frames)
-            told += _beyond(clip, path, frames)
+        path = lists[name]
+        frames = _frames_of_boxes(path) if path.name.endswith(_BOXES) else _frames_of_tracks(path)
+        values[clip.span] = np.isin(clip.numbers, frames)
+        told += _beyond(clip, path, frames)
     return Found(values, tuple(told))
 
 
@@ -42,7 +40,7 @@ def _beyond(clip: Clip, path: Path, frames: list[int]) -> list[str]:
         return []
     note = f"{path} labels frame {most}, but test video {clip.title} ends at {last}"
     if most > last + 1:
-        raise InputError(f"{note}; these are labels of another set, or frames are missing")
+        raise InputError(f"{note}; {OTHER_SET}")
     return [f"{note}; are they shifted by one?"]
 
 
