@@ -4,7 +4,7 @@ A sample is a frame, a clip or a sequence; it scores one frame or several. What 
 frame looks at consecutive frames of one video, never across two.
 """
 
-from vad.inputs import cells, flow, flow_cells, frames, frozen_features, region_cells
+from vad.inputs import cells, flow, frames, frozen_features, motion_cells
 from vad.inputs.base import INPUTS, Batch, Input, Samples, fold_frames
 from vad.inputs.shape import Positions, Shape, Window, windows
 
@@ -18,10 +18,9 @@ __all__ = [
     "Window",
     "cells",
     "flow",
-    "flow_cells",
     "fold_frames",
     "frames",
     "frozen_features",
-    "region_cells",
+    "motion_cells",
     "windows",
 ]

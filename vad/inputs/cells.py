@@ -16,8 +16,7 @@ from vad.data.frame_index import FrameIndex
 from vad.errors import InputError
 from vad.frames.store import Frames
 from vad.images.view import Colour, View
-from vad.inputs.base import INPUTS, Input
-from vad.inputs.computed import ComputedSamples
+from vad.inputs.base import INPUTS, ComputedSamples, Input
 from vad.inputs.shape import Shape, Window
 
 Compute = Callable[[Sequence[NDArray[np.uint8]], int], NDArray[np.floating[Any]]]

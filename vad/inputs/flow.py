@@ -8,8 +8,7 @@ from torch import Tensor
 
 from vad.data.frame_index import FrameIndex
 from vad.frames.store import Frames
-from vad.inputs.base import INPUTS, Input
-from vad.inputs.computed import ComputedSamples
+from vad.inputs.base import INPUTS, ComputedSamples, Input
 from vad.inputs.shape import Shape, Window, runs
 
 # Pixels at which flow is cut off; it becomes 1.

@@ -4,8 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from vad.data.datasets.base import Layout, Place
-from vad.data.datasets.published import clips, common, nwpu, shanghaitech, street_scene, ucsd
-from vad.data.datasets.ubnormal import ubnormal
+from vad.data.datasets.published import clips, common, nwpu, shanghaitech, street_scene, ubnormal, ucsd
 
 # Each returns None where it is another data set, and raises InputError where it is incomplete. The first that knows a folder
 # reads it; the last takes any with train and test videos.
