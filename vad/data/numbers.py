@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,20 @@ def read_list(path: Path, expected: str) -> Values:
             raise InputError(f"{path}, line {at}: {text!r:.60} is no {expected}")
         values.append(value)
     return np.asarray(values, np.float64)
+
+
+def read_rows(path: Path, columns: str, fits: Callable[..., bool]) -> list[list[float]]:
+    """Read rows of numbers, one for each of the `columns` (`track, first, last`), that are finite and fit. Raises InputError."""
+    rows = []
+    for at, line in lines_of(path):
+        try:
+            row = [float(cell) for cell in line.replace(",", " ").split()]
+        except ValueError:
+            row = []
+        if len(row) != columns.count(",") + 1 or not all(map(math.isfinite, row)) or not fits(*row):
+            raise InputError(f"{path}, line {at}: {line!r:.60} is no row of {columns}")
+        rows.append(row)
+    return rows
 
 
 def _begins(path: Path) -> bytes:

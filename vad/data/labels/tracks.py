@@ -6,6 +6,7 @@ import numpy as np
 
 from vad.data.labels.base import OTHER_SET, Asked, Clip, Found, by_name
 from vad.data.names import is_litter
+from vad.data.numbers import read_rows
 from vad.errors import InputError
 from vad.system.files import lines_of, names_in
 
@@ -62,32 +63,20 @@ def _lists(folder: Path) -> dict[str, Path]:
     return found
 
 
-def _rows(path: Path) -> list[tuple[int, list[str]]]:
-    return [(at, line.replace(",", " ").split()) for at, line in lines_of(path)]
-
-
 def _frames_of_boxes(path: Path) -> list[int]:
     """The numbers of the frames of boxes: a line is `Test001/012.jpg track x y w h`, or begins with the frame's number."""
     frames = []
-    for at, cells in _rows(path):
+    for at, line in lines_of(path):
+        cells = line.replace(",", " ").split()
         name = Path(cells[0].replace("\\", "/")).stem
         digits = name[len(name.rstrip("0123456789")) :]
         if not digits or len(cells) < 2:
-            raise InputError(f"{path}, line {at}: {' '.join(cells)!r:.60} is no box; a line is `012.jpg track x y w h`")
+            raise InputError(f"{path}, line {at}: {line!r:.60} is no box; a line is `012.jpg track x y w h`")
         frames.append(int(digits))
     return frames
 
 
 def _frames_of_tracks(path: Path) -> list[int]:
     """The frames of tracks, counted from 0: a line is `track, first, last`, the last included."""
-    frames: list[int] = []
-    for at, cells in _rows(path):
-        try:
-            _, begin, end = (int(float(cell)) for cell in cells)
-            if not 0 <= begin <= end <= 10**7:
-                raise ValueError
-        except (ValueError, OverflowError):
-            line = ", ".join(cells)
-            raise InputError(f"{path}, line {at}: {line!r:.60} is no track; a line is `track, first, last`") from None
-        frames += range(begin, end + 1)
-    return frames
+    rows = read_rows(path, "track, first, last", lambda _, first, last: 0 <= first <= last <= 10**7)
+    return [frame for _, first, last in rows for frame in range(int(first), int(last) + 1)]
