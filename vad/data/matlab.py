@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vad.errors import InputError
-from vad.system.files import reading, require_plain
+from vad.system.files import reading
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -91,10 +91,8 @@ def _cells(path: Path, variable: str, take: _Take) -> list[Any] | None:
 def _opened(path: Path, versions: str, fix: str = "") -> Iterator[IO[bytes]]:
     """Open a file; say by InputError that what is read of it in the block is damaged."""
     try:
-        with reading(path):
-            require_plain(path)
-            with path.open("rb") as file:
-                yield file
+        with reading(path), path.open("rb") as file:
+            yield file
     except (ValueError, LookupError, struct.error, zlib.error) as error:
         raise InputError(f"{path} is no MATLAB file {versions} that can be read: {error}{fix}") from None
 

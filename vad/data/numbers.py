@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from vad.data.frame_index import Values
 from vad.data.matlab import numbers_in
 from vad.errors import InputError
-from vad.system.files import lines_of, reading, require_plain
+from vad.system.files import lines_of, reading
 
 ARRAYS = (".npy", ".npz", ".mat")
 TEXTS = (".txt", ".csv", ".lst")
@@ -37,7 +37,6 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     pickle = f"{path} is a Python pickle, which can run code when it is read, so it is not"
     numbers = "save numbers: numpy.save(file, values) for one video, numpy.savez(file, **{name: values}) for several"
     with reading(path):
-        require_plain(path)
         if is_pickle(path):
             raise InputError(f"{pickle}; {numbers}")
         if path.suffix.lower() == ".mat":

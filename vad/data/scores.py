@@ -13,7 +13,7 @@ from vad.data.frame_index import Values
 from vad.data.numbers import ARRAYS, TEXTS, is_list, read_arrays, read_list
 from vad.data.tables import read_scores
 from vad.errors import InputError
-from vad.system.files import names_in, reading, require_plain
+from vad.system.files import names_in, reading
 
 FORMATS = "a CSV (Id,Predicted), .npy, .npz, .mat, text with one value a line, or a folder of one such file a video"
 _UNNAMED = re.compile(r"arr_\d+")
@@ -36,7 +36,6 @@ class VideoScores:
 def read_video_scores(path: Path) -> list[VideoScores]:
     """Read a file or folder of scores. Raises InputError for what is none, for pickles, and for scores that are not finite."""
     with reading(path):
-        require_plain(path)
         if path.is_dir():
             return _from_folder(path)
     if path.suffix.lower() in ARRAYS:
