@@ -27,6 +27,12 @@ def number_of(name: str) -> int | None:
     return int(match[1]) if match else None
 
 
+def last_number(name: str) -> int | None:
+    """Return the last number in a name, as 4 of `Test004`."""
+    numbers = re.findall(r"\d+", name)
+    return int(numbers[-1]) if numbers else None
+
+
 def numbered(names: Iterable[str]) -> dict[str, int]:
     """Return an id for each name: its number where it is one; the others are counted on, in their natural order."""
     ids = {name: number for name in names if (number := number_of(name)) is not None}

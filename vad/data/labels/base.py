@@ -1,6 +1,5 @@
 """What all forms of labels have in common: which frames are asked for, and how what a file holds is fitted to them."""
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from vad.data.frame_index import Flags, FrameIndex, number_of
+from vad.data.frame_index import Flags, FrameIndex, last_number, number_of
 from vad.data.names import some
 from vad.errors import InputError
 from vad.images.decode import FEWER_AT_THE_END
@@ -139,7 +138,7 @@ def by_position(asked: Asked, count: int) -> dict[Clip, int]:
     clips = asked.clips
     if count == len(clips):
         return {clip: place for place, clip in enumerate(clips)}
-    numbers = [_last_number(clip.title) for clip in clips]
+    numbers = [last_number(clip.title) for clip in clips]
     known = [number for number in numbers if number is not None and 1 <= number <= count]
     if len(known) == len(set(known)) == len(clips):
         return {clip: number - 1 for clip, number in zip(clips, known, strict=True)}
@@ -156,12 +155,12 @@ def by_name(
     names, clips = list(names), asked.clips
     plain = {name: name.casefold().removesuffix("_gt").removesuffix("_annotations") for name in names}
     found: dict[Clip, str] = {}
-    for key in (str.casefold, number_of, _last_number):
+    for key in (str.casefold, number_of, last_number):
         keys: dict[object, list[str]] = {}
         for name in names:
             keys.setdefault(key(plain[name]), []).append(name)
         ours = [key(clip.title) for clip in clips]
-        loose = key is _last_number and (found or len(set(ours)) < len(ours) or any(len(n) > 1 for n in keys.values()))
+        loose = key is last_number and (found or len(set(ours)) < len(ours) or any(len(n) > 1 for n in keys.values()))
         for clip, wanted in zip(clips, ours, strict=True):
             same = keys.get(wanted, []) if wanted is not None and not loose else []
             if clip not in found and len(same) > 1:
@@ -175,9 +174,3 @@ def by_name(
         )
     others = sorted(set(names) - set(found.values()))
     return found, ((f"{asked.path}: there is no test video for {some(others)}",) if others else ())
-
-
-def _last_number(name: str) -> int | None:
-    """The number at the end of a name, as 4 of `Test004`."""
-    numbers = re.findall(r"\d+", name)
-    return int(numbers[-1]) if numbers else None
