@@ -24,7 +24,7 @@ def takes(path: Path) -> bool:
 
 def read(asked: Asked) -> Found:
     """Read whether each frame's mask has a pixel above 0. Raises InputError where it is not clear which frame the first belongs to."""
-    folder, masks = asked.path, _find_masks(asked.path)
+    folder, masks = asked.path, find_masks(asked.path)
     begins = {int(clip.numbers[0]) for clip in asked.clips}
     if asked.first_frame is None and begins == {1}:
         raise InputError(
@@ -54,7 +54,7 @@ def read(asked: Asked) -> Found:
     return Found(values, (f"there is no test video for {others}",) if others else ())
 
 
-def _find_masks(folder: Path) -> dict[int, Path]:
+def find_masks(folder: Path) -> dict[int, Path]:
     """The file of masks of each video. Raises InputError where there is none, or two are of one video."""
     names_in(folder)  # glob passes over what may not be read
     masks: dict[int, Path] = {}
