@@ -80,7 +80,7 @@ def _from_masks(place: Path, scored: FrameIndex | None, memory: DigestCache, fir
     """Avenue's masks: one for each frame. A movie's last frames may not be decodable, so up to two at its end may lack a score."""
     if scored is not None:
         read_labels(place, scored, memory, first_frame)  # says what is wrong with the numbers of frames, if anything is
-    masks = avenue.find_masks(place)
+    masks = {int(path.name.partition("_")[0]): path for path in place.rglob("*_label.mat")}
     videos, frames, passed_over = [], [], 0
     for video, path in sorted(masks.items()):
         numbers = np.arange(len(memory.remember("anomalous", path, anomalous_frames))) + (first_frame or 0)
@@ -93,6 +93,8 @@ def _from_masks(place: Path, scored: FrameIndex | None, memory: DigestCache, fir
                 numbers = numbers[1:]
         videos.append(np.full(len(numbers), video, np.int64))
         frames.append(numbers.astype(np.int64))
+    if not masks:
+        raise InputError(f"LABELS={place} holds no N_label.mat")
     index = FrameIndex(np.concatenate(videos), np.concatenate(frames))
     note = f"{plural(passed_over, 'mask')} at the end of videos without a frame passed over" if passed_over else ""
     return Labelled(index, read_labels(place, index, memory, first_frame), note)
