@@ -31,8 +31,7 @@ from registry.suites.cells import declared_variant
 from vad.data.frame_index import Flags, FrameIndex, Values
 from vad.errors import InputError
 from vad.measures.frame_level import macro_auc
-from vad.measures.metrics import middle
-from vad.measures.resampling import drawn, drawn_videos, measured
+from vad.measures.metrics import drawn, drawn_videos, measured, middle
 from vad.system.devices import computing_on
 
 ENTRIES = (

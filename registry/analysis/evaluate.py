@@ -14,8 +14,7 @@ from vad.data.frame_index import Flags, FrameIndex, Values
 from vad.data.scores import read_video_scores
 from vad.errors import InputError
 from vad.measures.alignment import Missing, Spacing, align, fill, missing_frames, require_scores
-from vad.measures.delay import Delay, detection_delay
-from vad.measures.frame_level import FrameMeasures, measure_frames
+from vad.measures.frame_level import Delay, FrameMeasures, detection_delay, measure_frames
 from vad.measures.metrics import RESAMPLES, Difference, Measured, Sampled, difference, sample
 
 _WORDS = {

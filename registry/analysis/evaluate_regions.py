@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from registry.console import Bar, plural
 from vad.data.scores import match_videos
 from vad.errors import InputError
-from vad.measures.pixels import Pixels, pixel_measures
 from vad.measures.region_files import (
     Masks,
     Painted,
@@ -23,7 +22,7 @@ from vad.measures.region_files import (
     truth_of_tracks,
     truth_of_values,
 )
-from vad.measures.regions import LEAST_IOU, Regions, Truth, region_measures
+from vad.measures.regions import LEAST_IOU, Pixels, Regions, Truth, pixel_measures, region_measures
 
 _Of = TypeVar("_Of")
 VALUES = "values"  # of --tracks: the values of masks are the tracks

@@ -81,7 +81,7 @@ class Subset:
 
     def view(self, view: View) -> View:
         """Return this view of these frames."""
-        return self.repairs.view(view) if self.repairs else view
+        return view.repaired(self.repairs.fitted) if self.repairs else view
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,7 @@ from registry.suites.cells import Cell, Cells
 from vad.data.frame_index import Flags, Values
 from vad.errors import InputError
 from vad.measures import metrics
-from vad.measures.metrics import DIGITS, LEAST_VIDEOS, middle
-from vad.measures.resampling import Metric, drawn, drawn_videos, measured
+from vad.measures.metrics import DIGITS, LEAST_VIDEOS, Metric, drawn, drawn_videos, measured, middle
 
 Interval = tuple[float, float]
 

@@ -12,7 +12,7 @@ from registry.data.datasets import NO_LABELS, Dataset, open_frames_of
 from registry.entries.loading import PROFILES
 from registry.entries.yaml_reader import read_yaml, validated
 from vad.errors import InputError, nearest
-from vad.measures.resampling import Metric
+from vad.measures.metrics import Metric
 
 DEMO = "demo"
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=60)]

@@ -141,8 +141,9 @@ def _temporary(path: Path) -> Path:
 
 @contextlib.contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Say by InputError which path the system would not read, and why."""
+    """Say by InputError which path the system would not read, and why; refuse a pipe or a device."""
     try:
+        require_plain(path)
         yield
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
@@ -158,7 +159,6 @@ def require_plain(path: Path) -> None:
 def lines_of(path: Path) -> list[tuple[int, str]]:
     """Return the lines of a text that are not blank, stripped, with their numbers. Raises InputError where it cannot be read."""
     with reading(path):
-        require_plain(path)
         lines = path.read_text("utf-8-sig", errors="replace").splitlines()
     return [(at, line.strip()) for at, line in enumerate(lines, 1) if line.strip()]
 
