@@ -17,7 +17,7 @@ _MODULES = {
     "vad": "catalog errors user_code",
     "vad.blocks": "",
     "vad.data": "frame_index frameset layouts matlab names numbers scores tables",
-    "vad.data.datasets": "base published",
+    "vad.data.datasets": "base clips common nwpu shanghaitech street_scene ubnormal ucsd",
     "vad.data.labels": "annotations arrays avenue base find intervals known mask_images table tracks",
     "vad.detectors": "base member",
     "vad.detectors.banks": "base cells",

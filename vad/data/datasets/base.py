@@ -125,3 +125,8 @@ def _inner(half: Path) -> Path:
         ):
             return folder
     return half
+
+
+def before_underscore(name: str) -> str:
+    """Return the scene of a video that is named by it, as `01` of `01_0014`."""
+    return name.partition("_")[0]
