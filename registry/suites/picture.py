@@ -31,12 +31,10 @@ def draw(path: Path, found: Matrix) -> None:
 
 def _cells(axes: Axes, found: Matrix) -> None:
     names = [column.name for column in found.columns]
-    values = np.full((len(found.rows), len(names)), np.nan)
-    for place, row in enumerate(found.rows):
-        for at, name in enumerate(names):
-            values[place, at] = row.cells[name].value if name in row.cells else np.nan
-    axes.imshow(values, cmap="Blues", vmin=min(0.5, np.nanmin(values, initial=1.0)), vmax=1.0, aspect="auto")
+    known = [[row.cells[name].value if name in row.cells else np.nan for name in names] for row in found.rows]
+    values = np.reshape(known, (len(found.rows), len(names)))
     low = min(0.5, float(np.nanmin(values, initial=1.0)))
+    axes.imshow(values, cmap="Blues", vmin=low, vmax=1.0, aspect="auto")
     for (place, at), value in np.ndenumerate(values):
         text = "–" if np.isnan(value) else f"{value:.3f}"
         dark = not np.isnan(value) and (value - low) / (1.0 - low or 1.0) > _LIGHT

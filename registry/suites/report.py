@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -49,42 +49,30 @@ def as_json(found: Matrix) -> str:
 def as_csv(found: Matrix) -> str:
     """A line a row; of each set its figure, interval and run in columns of their own."""
     out = io.StringIO()
-    sets = [f"{column.name}{part}" for column in found.columns for part in ("", " low", " high", " run")]
-    compared = ["worst", "worst_on", "worst low", "worst high", "mean_rank", "mean_rank low", "mean_rank high"]
-    header = [
-        "rank",
-        "tied",
-        "entry",
-        "variant",
-        "hindsight",
-        "pretrained",
-        *compared,
-        "behind",
-        "behind low",
-        "behind high",
-        *sets,
-    ]
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(header)
-    for row in found.rows:
-        line: list[Any] = [row.rank, row.tied, row.entry, row.variant, row.hindsight, row.pretrained]
-        line += [row.worst, row.worst_on]
-        line += [*_ends(row.worst_interval), row.mean_rank, *_ends(row.rank_interval)]
-        line += [row.behind, *_ends(row.behind_interval)]
-        for column in found.columns:
-            cell = row.cells.get(column.name)
-            line += [cell.value, *_ends(cell.interval), cell.run_id] if cell else [None] * 4
-        writer.writerow(line)
+    names = [column.name for column in found.columns]
+    writer = csv.DictWriter(out, list(_plain(Row("", "", False, {}), names)), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(_plain(row, names) for row in found.rows)
     return out.getvalue().rstrip("\n")
 
 
-def within(interval: Interval | None) -> str:
-    """An interval in brackets, with a space before it; empty without one."""
-    return f" [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else ""
+def _plain(row: Row, names: Sequence[str]) -> dict[str, Any]:
+    """A row's values by column of the CSV."""
+    plain = {key: getattr(row, key) for key in ("rank", "tied", "entry", "variant", "hindsight", "pretrained")}
+    plain |= {"worst": row.worst, "worst_on": row.worst_on} | _ends("worst", row.worst_interval)
+    plain |= {"mean_rank": row.mean_rank} | _ends("mean_rank", row.rank_interval)
+    plain |= {"behind": row.behind} | _ends("behind", row.behind_interval)
+    for name in names:
+        cell = row.cells.get(name)
+        plain |= (
+            {name: cell and cell.value} | _ends(name, cell and cell.interval) | {f"{name} run": cell and cell.run_id}
+        )
+    return plain
 
 
-def _ends(interval: Interval | None) -> tuple[float | None, float | None]:
-    return interval or (None, None)
+def _ends(name: str, interval: Interval | None) -> dict[str, float | None]:
+    low, high = interval or (None, None)
+    return {f"{name} low": low, f"{name} high": high}
 
 
 def _table(found: Matrix) -> tuple[list[str], list[list[str]]]:
@@ -100,22 +88,18 @@ def _table(found: Matrix) -> tuple[list[str], list[list[str]]]:
 
 
 def _line(row: Row, names: list[str]) -> list[str]:
-    cells = [f"{row.cells[name].value:.4f}" if name in row.cells else "-" for name in names]
     rank = "-" if row.rank is None else f"{row.rank}{'=' if row.tied else ' '}"
-    worst = "-" if row.worst is None else f"{row.worst:.4f}{within(row.worst_interval)}"
-    mean = "-"
-    if row.mean_rank is not None:
-        low, high = row.rank_interval or (row.mean_rank, row.mean_rank)
-        mean = f"{row.mean_rank:.2f}" + (f" [{low:.2f}, {high:.2f}]" if row.rank_interval else "")
-    return [
-        rank,
-        row.entry,
-        (row.variant or "-") + ("*" if row.hindsight else ""),
-        *cells,
-        worst,
-        row.worst_on or "-",
-        mean,
-    ]
+    variant = (row.variant or "-") + ("*" if row.hindsight else "")
+    cells = [f"{row.cells[name].value:.4f}" if name in row.cells else "-" for name in names]
+    worst = _within(row.worst, row.worst_interval, 4)
+    return [rank, row.entry, variant, *cells, worst, row.worst_on or "-", _within(row.mean_rank, row.rank_interval, 2)]
+
+
+def _within(value: float | None, interval: Interval | None, digits: int) -> str:
+    """A value, and its interval in brackets where it has one."""
+    if value is None:
+        return "-"
+    return f"{value:.{digits}f}" + (f" [{interval[0]:.{digits}f}, {interval[1]:.{digits}f}]" if interval else "")
 
 
 def _about(found: Matrix) -> list[str]:
