@@ -64,9 +64,8 @@ def _plain(row: Row, names: Sequence[str]) -> dict[str, Any]:
     plain |= {"behind": row.behind} | _ends("behind", row.behind_interval)
     for name in names:
         cell = row.cells.get(name)
-        plain |= (
-            {name: cell and cell.value} | _ends(name, cell and cell.interval) | {f"{name} run": cell and cell.run_id}
-        )
+        plain |= {name: cell.value if cell else None} | _ends(name, cell.interval if cell else None)
+        plain[f"{name} run"] = cell.run_id if cell else None
     return plain
 
 
