@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from registry.console import Bar, plural
+from registry.console import Bar, number, plural
 from vad.data.scores import match_videos
 from vad.errors import InputError
 from vad.measures.pixels import Pixels, pixel_measures
@@ -117,9 +117,7 @@ def as_json(found: Localization) -> dict[str, Any]:
 
 def lines(found: Localization) -> list[tuple[str, str]]:
     """The metrics for a terminal, each with its name."""
-    auc, criterion = (
-        "-" if value is None else f"{value:.4f}" for value in (found.pixels.auc, found.pixels.criterion_auc)
-    )
+    auc, criterion = number(found.pixels.auc), number(found.pixels.criterion_auc)
     return [
         ("RBDC", f"{found.regions.rbdc:.4f}  ({plural(found.regions.regions, 'region')})"),
         ("TBDC", f"{found.regions.tbdc:.4f}  ({plural(found.regions.tracks, 'track')})"),

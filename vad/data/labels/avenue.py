@@ -24,13 +24,13 @@ def takes(path: Path) -> bool:
 
 def read(asked: Asked) -> Found:
     """Read whether each frame's mask has a pixel above 0. Raises InputError where it is not clear which frame the first belongs to."""
-    masks = _find_masks(asked.path)
+    masks = find_masks(asked.path)
     values = _from_masks(asked, masks)
     others = ", ".join(str(masks[video]) for video in sorted(masks.keys() - set(asked.index.video.tolist())))
     return Found(values, (f"there is no test video for {others}",) if others else ())
 
 
-def _find_masks(folder: Path) -> dict[int, Path]:
+def find_masks(folder: Path) -> dict[int, Path]:
     """The file of masks of each video. Raises InputError where there is none, or two are of one video."""
     names_in(folder)  # glob passes over what may not be read
     masks: dict[int, Path] = {}
