@@ -25,8 +25,7 @@ def draw(path: Path, found: Matrix) -> None:
         label = f"worst case (bold to the left), {CONFIDENCE:.0%} interval over videos"
         handles: list[Artist] = [Line2D([], [], color=BLUE, marker="o", ms=6.5, lw=1.6, label=label)]
         figure.legend(handles=handles, loc="outside upper right")
-        kind = "AUC" if found.metric == "auc" else "AP"
-        figure.suptitle(f"suite {found.name}: {kind}", x=0.01, ha="left", parse_math=False)
+        figure.suptitle(f"suite {found.name}: {found.metric.upper()}", x=0.01, ha="left", parse_math=False)
 
 
 def _cells(axes: Axes, found: Matrix) -> None:
@@ -61,7 +60,7 @@ def _worst(axes: Axes, found: Matrix) -> None:
         axes.text(1.02, place, rank, transform=at, va="center_baseline", size=9)
     axes.set_ylim(len(found.rows) - 0.5, -0.5)
     axes.set_yticks([])
-    axes.set_xlabel(f"worst case, {'AUC' if found.metric == 'auc' else 'AP'}")
+    axes.set_xlabel(f"worst case, {found.metric.upper()}")
     axes.grid(axis="x")
     _bare(axes)
 

@@ -103,8 +103,7 @@ def _within(value: float | None, interval: Interval | None, digits: int) -> str:
 
 def _about(found: Matrix) -> list[str]:
     set_ = f", set: {', '.join(found.overrides)}" if found.overrides else ""
-    metric = "AUC" if found.metric == "auc" else "AP"
-    return [f"suite {found.name}: {metric} over all frames of a set, profile {found.profile}{set_}"]
+    return [f"suite {found.name}: {found.metric.upper()} over all frames of a set, profile {found.profile}{set_}"]
 
 
 def _notes(found: Matrix) -> Iterator[str]:
