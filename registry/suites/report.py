@@ -23,22 +23,20 @@ _TIES = "=  a tie: the interval of the difference to the first of that rank, pai
 def as_text(found: Matrix) -> str:
     """The matrix, what its marks mean, and what fills the cells that are missing."""
     if not found.rows:
-        return "\n".join(
-            [*_about(found), "", "No entry has a finished run on these data sets; name some: vad run EXP ..."]
-        )
+        return f"{_about(found)}\n\nNo entry has a finished run on these data sets; name some: vad run EXP ..."
     header, rows = _table(found)
     lines = [table(header, rows, right=(0, *range(3, 3 + len(found.columns)))), ""]
     lines += _notes(found)
     if found.missing:
         lines += ["", *_missing(found)]
-    return "\n".join([*_about(found), "", *lines])
+    return "\n".join([_about(found), "", *lines])
 
 
 def as_markdown(found: Matrix) -> str:
     """The matrix as a table in Markdown, with its notes."""
     header, rows = _table(found)
     rows = [header, ["---"] * len(header), *rows]
-    return "\n\n".join([" ".join(_about(found)), "\n".join(f"| {' | '.join(row)} |" for row in rows), *_notes(found)])
+    return "\n\n".join([_about(found), "\n".join(f"| {' | '.join(row)} |" for row in rows), *_notes(found)])
 
 
 def as_json(found: Matrix) -> str:
@@ -78,12 +76,10 @@ def _table(found: Matrix) -> tuple[list[str], list[list[str]]]:
     """Header and rows; whether weights were pretrained stands there if they were in some row."""
     names = [column.name for column in found.columns]
     header = ["#", "entry", "variant", *names, "worst case", "on", "mean rank"]
-    rows = [_line(row, names) for row in found.rows]
-    if any(row.pretrained for row in found.rows):
-        header.append("pretrained")
-        for row, line in zip(found.rows, rows, strict=True):
-            line.append("yes" if row.pretrained else "no")
-    return header, rows
+    if not any(row.pretrained for row in found.rows):
+        return header, [_line(row, names) for row in found.rows]
+    told = [[*_line(row, names), "yes" if row.pretrained else "no"] for row in found.rows]
+    return [*header, "pretrained"], told
 
 
 def _line(row: Row, names: list[str]) -> list[str]:
@@ -101,9 +97,9 @@ def _within(value: float | None, interval: Interval | None, digits: int) -> str:
     return f"{value:.{digits}f}" + (f" [{interval[0]:.{digits}f}, {interval[1]:.{digits}f}]" if interval else "")
 
 
-def _about(found: Matrix) -> list[str]:
+def _about(found: Matrix) -> str:
     set_ = f", set: {', '.join(found.overrides)}" if found.overrides else ""
-    return [f"suite {found.name}: {found.metric.upper()} over all frames of a set, profile {found.profile}{set_}"]
+    return f"suite {found.name}: {found.metric.upper()} over all frames of a set, profile {found.profile}{set_}"
 
 
 def _notes(found: Matrix) -> Iterator[str]:
