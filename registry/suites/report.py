@@ -48,28 +48,30 @@ def as_csv(found: Matrix) -> str:
     """A line a row; of each set its figure, interval and run in columns of their own."""
     out = io.StringIO()
     names = [column.name for column in found.columns]
-    writer = csv.DictWriter(out, list(_plain(Row("", "", False, {}), names)), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(_plain(row, names) for row in found.rows)
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(title for title, _ in _cells(Row("", "", False, {}), names))
+    writer.writerows([value for _, value in _cells(row, names)] for row in found.rows)
     return out.getvalue().rstrip("\n")
 
 
-def _plain(row: Row, names: Sequence[str]) -> dict[str, Any]:
-    """A row's values by column of the CSV."""
-    plain = {key: getattr(row, key) for key in ("rank", "tied", "entry", "variant", "hindsight", "pretrained")}
-    plain |= {"worst": row.worst, "worst_on": row.worst_on} | _ends("worst", row.worst_interval)
-    plain |= {"mean_rank": row.mean_rank} | _ends("mean_rank", row.rank_interval)
-    plain |= {"behind": row.behind} | _ends("behind", row.behind_interval)
+def _cells(row: Row, names: Sequence[str]) -> Iterator[tuple[str, Any]]:
+    """A row's values for the CSV, each with the title of its column."""
+    for key in ("rank", "tied", "entry", "variant", "hindsight", "pretrained", "worst", "worst_on"):
+        yield key, getattr(row, key)
+    yield from _ends("worst", row.worst_interval)
+    yield "mean_rank", row.mean_rank
+    yield from _ends("mean_rank", row.rank_interval)
+    yield "behind", row.behind
+    yield from _ends("behind", row.behind_interval)
     for name in names:
         cell = row.cells.get(name)
-        plain |= {name: cell.value if cell else None} | _ends(name, cell.interval if cell else None)
-        plain[f"{name} run"] = cell.run_id if cell else None
-    return plain
+        yield name, cell.value if cell else None
+        yield from _ends(name, cell.interval if cell else None)
+        yield f"{name} run", cell.run_id if cell else None
 
 
-def _ends(name: str, interval: Interval | None) -> dict[str, float | None]:
-    low, high = interval or (None, None)
-    return {f"{name} low": low, f"{name} high": high}
+def _ends(name: str, interval: Interval | None) -> Iterator[tuple[str, float | None]]:
+    yield from zip((f"{name} low", f"{name} high"), interval or (None, None), strict=True)
 
 
 def _table(found: Matrix) -> tuple[list[str], list[list[str]]]:
