@@ -18,10 +18,12 @@ _RUNS = """
     WHERE t.key = 'vad.kind' AND t.value = 'experiment' AND r.lifecycle_stage = 'active' ORDER BY r.start_time DESC
 """
 _VERSIONS = """
-    SELECT * FROM (SELECT alias, 'version ' || version FROM registered_model_aliases WHERE name = 'vad-ensemble'
-                   ORDER BY alias)
-    UNION ALL
-    SELECT * FROM (SELECT 'v' || version, '' FROM model_versions WHERE name = 'vad-ensemble' ORDER BY version DESC)
+    SELECT known, about FROM (
+        SELECT alias AS known, 'version ' || version AS about, NULL AS place FROM registered_model_aliases
+        WHERE name = 'vad-ensemble'
+        UNION ALL
+        SELECT 'v' || version, '', -version FROM model_versions WHERE name = 'vad-ensemble'
+    ) ORDER BY place, known
 """
 Named = Iterable[tuple[str, str]]
 """Names, each with what helps to choose it."""
