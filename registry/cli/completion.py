@@ -1,16 +1,15 @@
 """What a shell completes: names of experiments, runs and versions. It says nothing of what fails, and makes no store."""
 
 import os
-import sqlite3
 from collections.abc import Callable, Iterable
-from contextlib import chdir, closing, suppress
+from contextlib import chdir, suppress
 from pathlib import Path
 from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
 
-from registry.store.address import sqlite_path, sqlite_uri
+from registry.store.address import reading, sqlite_path, sqlite_uri
 
 # A database is asked directly: importing MLflow takes seconds.
 _RUNS = """
@@ -68,8 +67,8 @@ def _versions_of(tracking: Any) -> Named:
 def _asked(query: str, of_server: Callable[[Any], Named]) -> Named:
     """What the store's file answers to the query; else `of_server`, of which one neither waits nor tells that it is away."""
     if database := sqlite_path(os.environ.get("MLFLOW_TRACKING_URI") or sqlite_uri(Path("mlflow.db").resolve())):
-        with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True, timeout=0.5)) as opened:
-            return opened.execute(query).fetchall()
+        with reading(database, timeout=0.5) as ask:
+            return ask(query)
     from registry.console import be_quiet
     from registry.store.retries import without_retries
     from registry.store.tracking import Tracking

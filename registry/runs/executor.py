@@ -1,7 +1,7 @@
 """The one executor: entry and data in; members, scores, metrics, pictures and a registered model out."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from registry.console import Bar, detail, duration, plural, say, whole
 from registry.models.versions import Versions
@@ -23,7 +23,7 @@ def run(request: Request) -> Result:
     """Run an entry to its end, or say what an earlier run found. Raises InputError before anything is tracked."""
     context = prepare(request)
     announce(context)
-    with open_session([context]) as (session, (context,)):
+    with open_session([context]) as session:
         return execute(context, session, say_time=True)
 
 
@@ -34,7 +34,7 @@ def execute(context: RunContext, session: Session, say_time: bool = False) -> Re
     Raises MembersFailed when members could not be trained; the others are trained then.
     """
     with session.lock(context.digest, f"{context.plan.name}: another run is running it"):
-        if result := finished(context, session.tracking):
+        if result := finished(context, session.tracking, session.force_tags):
             say(f"{result.entry} is done already: nothing to train, nothing to score (FORCE=1 runs it anew)")
             for name, origin in result.members.items():
                 say(f"  {name:<14} from run {origin}")
@@ -63,12 +63,12 @@ def execute(context: RunContext, session: Session, say_time: bool = False) -> Re
             return result
 
 
-def finished(context: RunContext, tracking: Tracking) -> Result | None:
-    """What an earlier run of the same entry on the same data found, unless it is to be run anew.
+def finished(context: RunContext, tracking: Tracking, tags: Mapping[str, str] | None = None) -> Result | None:
+    """What an earlier run of the same entry on the same data, with these tags, found.
 
     A version that was deleted on purpose is not missed; one that is there must be as complete as it was registered.
     """
-    for run in tracking.find("experiment", context.digest, tags=context.force_tags, most=1):
+    for run in tracking.find("experiment", context.digest, tags=tags, most=1):
         versions = Versions(tracking)
         result = stored_result(tracking, run, context.request.home)
         if result and all(versions.complete(v) for v in versions.all() if v.number == result.version):

@@ -1,7 +1,6 @@
 """A suite's matrix in MLflow: an experiment of its own with a run for each row, written anew only where figures changed."""
 
 import re
-import time
 from dataclasses import asdict
 
 from registry.store.runlog import DESCRIPTION
@@ -38,7 +37,7 @@ def record(found: Matrix, tracking: Tracking) -> int:
                 tracking.client.delete_run(run.run_id)
     if written:
         figures = [_metric(found, column.name) for column in found.columns]
-        view = suite_view(["worst", "worst_low", "worst_high", "mean_rank", *figures], time.time())
+        view = suite_view(["worst", "worst_low", "worst_high", "mean_rank", *figures])
         for tag, value in {DESCRIPTION: note, VIEW_TAG: view}.items():
             tracking.client.set_experiment_tag(experiment, tag, value)
     return written
