@@ -56,7 +56,7 @@ ui: $(READY) ## Open MLflow's UI on this machine, the leaderboard in a browser: 
 leaderboard: $(READY) ## Print finished runs, best first; of a suite its entries by data sets: [SUITE=file]
 	@$(VAD) leaderboard $(call option,SUITE,suite)
 
-journey: $(READY) ## The reference's tables beside your runs, and which claims hold: [DATA=folder] [LABELS=path] [FIRST_FRAME=0|1] [PROFILE=demo|full] [SET="key=value ..."] [OUT=folder]
+journey: $(READY) ## Compare your runs with the reference's tables and claims: [DATA=folder] [LABELS=path] [FIRST_FRAME=0|1] [PROFILE=demo|full] [SET="key=value ..."] [OUT=folder]
 	@$(VAD) journey $(call option,DATA,data) $(call option,LABELS,labels) $(call option,FIRST_FRAME,first-frame) $(call option,PROFILE,profile) $(SETTINGS) $(call option,OUT,out)
 
 check: $(READY) ## Validate experiments without training: [EXP=name]

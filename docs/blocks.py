@@ -26,10 +26,10 @@ Every block that an entry may name, with its options. An option without a defaul
 where each kind goes; [Add a network, a step or a loss](extending.md) shows how to write your own.
 """
 SECTIONS: tuple[tuple[str, str, Catalog[Any]], ...] = (
-    ("Repairs", "`repair`: one, or a list of them in their order; of test frames alone.", REPAIRS),
+    ("Repairs", "`repair`: one, or a list of them in their order; for test frames only.", REPAIRS),
     (
         "Networks",
-        "`members.GROUP.model`; options stand beside it in the group, with `batch_size` and `seeds`.",
+        "`members.GROUP.model`; options are written next to it in the group, with `batch_size` and `seeds`.",
         NETWORKS,
     ),
     (
@@ -58,7 +58,7 @@ SECTIONS: tuple[tuple[str, str, Catalog[Any]], ...] = (
 MAPS_HEAD = f"""
 ## Maps
 
-`streams.STREAM.map`, beside `reduce`: how anomalous each pixel or cell is. Without it a network's is `{next(iter(MAPS))}`, a bank's
+`streams.STREAM.map`, with `reduce`: how anomalous each pixel or cell is. Without it a network's is `{next(iter(MAPS))}`, a bank's
 `{BankDetector.maps[0]}`. With `calibrate: true`, each pixel or cell of each channel is measured by what train frames have there: less
 their mean, over their deviation.
 """

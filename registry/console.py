@@ -156,7 +156,7 @@ class Bar:
             self._say(f"{self._done:,} of {self._total:,} {self._unit}, {left} left")
 
     def loss(self, value: float) -> None:
-        """Set the loss that the line at the end tells."""
+        """Set the loss that the final line shows."""
         self._loss = f", loss {value:.5f}"
 
 
@@ -190,7 +190,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[Any]], right: Sequence[
     columns = [[str(cell) for cell in column] for column in zip(header, *rows, strict=True)]
     for place, column in enumerate(columns):
         grid.add_column(no_wrap=place in right, overflow="fold")
-        if place in right:  # Rich would drop a space at the end, as behind a rank without a tie
+        if place in right:  # Rich would drop a space at the end, as after a rank without a tie
             columns[place] = [cell.rjust(max(map(len, column))) for cell in column]
     first, *others = zip(*columns, strict=True)
     grid.add_row(*map(Text, first), style="bold")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 def provenance(source: str) -> dict[str, str]:
-    """Return tags that say which commit, which machine and which packages made a run; no host name, no path of a home."""
+    """Return tags with the commit, machine and package versions of a run, without host name and home folder."""
     from registry.console import plural
     from vad.system.threads import available  # loads PyTorch
 
@@ -32,35 +32,35 @@ def provenance(source: str) -> dict[str, str]:
 
 @cache
 def checkout() -> dict[str, str]:
-    """Return the commit of the project's checkout, and whether files differ from it; empty where there is none."""
-    # Where this is installed below a folder that is somebody's repository, that one knows nothing of this file.
+    """Return the commit of the project's Git checkout, and whether it has uncommitted changes; empty without a checkout."""
+    # Where the package is installed inside another repository, Git does not track this file: ignore that commit.
     ours = _git("ls-files", "--error-unmatch", Path(__file__).name)
     commit = _git("rev-parse", "HEAD") if ours else ""
     return {"commit": commit, "dirty": ("yes" if _git("status", "--porcelain", "--", "..") else "no") if commit else ""}
 
 
 def user() -> str:
-    """Return who runs this, as the system knows them; empty where it does not."""
+    """Return the login name of the user; empty where the system has none."""
     with contextlib.suppress(KeyError, OSError):
         return getpass.getuser()
     return ""
 
 
 def _git(*arguments: str) -> str:
-    """Return what git says of the folder of this file; empty where there is no checkout."""
-    # In a hook of git's, these would name the repository that it works on.
+    """Return Git's output for the folder of this file; empty where Git fails."""
+    # In a Git hook these variables point to the hook's repository.
     hook = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
-    given = {name: value for name, value in os.environ.items() if name not in hook}
+    environment = {name: value for name, value in os.environ.items() if name not in hook}
     command = ["git", "-C", str(Path(__file__).resolve().parent), *arguments]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, env=given)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, env=environment)
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
 def _gpu() -> list[str]:
-    """Return the name of the GPU that computes, if one does."""
+    """Return the name of the GPU in use, if any."""
     import torch
 
     from vad.system.devices import device

@@ -83,7 +83,7 @@ def told(error: BaseException) -> str:
 
 
 def _label(path: Path) -> str:
-    """A file's name in a digest: below `vad/` or `blocks/` as it lies, elsewhere with its folders from the one that Python looks in."""
+    """Return a file's name in a digest: its path below `vad/` or `blocks/`, elsewhere below the folder in Python's search path."""
     if str(path.parent) in getattr(sys.modules.get("vad.blocks"), "__path__", ()):
         return f"blocks/{path.name}"
     roots = [_ROOT.parent] if path.is_relative_to(_ROOT) else [Path(place or ".").resolve() for place in sys.path]

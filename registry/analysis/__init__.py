@@ -1,1 +1,1 @@
-"""What runs tell when they are put side by side."""
+"""Compare and explain runs."""

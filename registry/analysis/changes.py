@@ -1,4 +1,4 @@
-"""What differs between two runs: keys of the entry, files of the data, versions of the code, a line each."""
+"""Differences between two runs: keys of the entry, files of the data, versions of the code, one line each."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,14 +12,14 @@ from registry.entries.entry import TrainSpec
 from registry.runs.identity import FILE, changed_code, changed_frames
 from registry.store.tracking import Found, Tracking
 
-FEW = 12  # lines of a kind that a terminal shows at most
+FEW = 12  # most lines of each kind in a terminal
 _FIRST = ("repair", "model", "input", "size", "view", "epochs")
 _ABSENT = object()
 
 
 @dataclass(frozen=True)
 class Change:
-    """One key, what it was and what it is; `_ABSENT` where it was or is not there."""
+    """One key with its old and new value; `_ABSENT` where the key is missing."""
 
     key: str
     before: Any
@@ -30,7 +30,7 @@ class Change:
 
 
 def changes(before: Any, now: Any, key: str = "") -> list[Change]:
-    """The keys in which two plain values differ, the deepest that tell it; lists count as one value."""
+    """Return the keys in which two plain values differ, as deep as possible; a list counts as one value."""
     if not (isinstance(before, Mapping) and isinstance(now, Mapping)):
         return [] if before == now else [Change(key, before, now)]
     prefix = f"{key}." if key else ""
@@ -39,16 +39,16 @@ def changes(before: Any, now: Any, key: str = "") -> list[Change]:
 
 
 def plan_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Change]:
-    """What differs between two resolved plans, what matters most first. What all members of both share in changing is told once."""
+    """Return the differences between two resolved plans, most important first; a change that all members share appears once."""
     found = changes(before, now)
     members = [change for change in found if change.key.startswith("members.")]
     rest = [change for change in found if not change.key.startswith("members.")]
-    told = [*_together(members, [name for name in before["members"] if name in now["members"]]), *rest]
-    return sorted(told, key=_importance)
+    merged = [*_together(members, [name for name in before["members"] if name in now["members"]]), *rest]
+    return sorted(merged, key=_importance)
 
 
 def _importance(change: Change) -> int:
-    """The place of a change in the order of importance; a member that only one has says its model and input, too."""
+    """Return the rank of a change, the most important first."""
     section, *below = change.key.split(".")
     names = {"members": below[1:], "train": below}.get(section, [section])
     first = next((_FIRST.index(name) for name in names if name in _FIRST), len(_FIRST))
@@ -56,30 +56,30 @@ def _importance(change: Change) -> int:
 
 
 def _together(found: list[Change], both: list[str]) -> list[Change]:
-    """`members.small-42.lr` and `members.small-123.lr` as one `members.small.lr`, if all seeds changed alike;
-    as `train.lr` if all members did. `both` are the members that both plans have."""
-    told: list[Change] = []
+    """Merge `members.small-42.lr` and `members.small-123.lr` into `members.small.lr` if all seeds changed alike, and into
+    `train.lr` if all members did. `both` are the members that both plans have."""
+    merged: list[Change] = []
     alike_by: dict[tuple[str, str, str], dict[str, Change]] = {}
     for change in found:
         _, name, *path = change.key.split(".")
         if path:
             alike_by.setdefault((".".join(path), repr(change.before), repr(change.now)), {})[name] = change
         else:
-            told.append(Change(f"members.{name}", _brief(change.before), _brief(change.now)))
+            merged.append(Change(f"members.{name}", _brief(change.before), _brief(change.now)))
     for (where, _, _), alike in alike_by.items():
         any_of_them = next(iter(alike.values()))
         if list(alike) == both and where.partition(".")[0] in TrainSpec.model_fields:
-            told.append(replace(any_of_them, key=f"train.{where}"))
+            merged.append(replace(any_of_them, key=f"train.{where}"))
             continue
         members_of = {group: [*names] for group, names in groupby(both, lambda name: name.rpartition("-")[0])}
         for group, names in members_of.items():
             changed = [alike[name] for name in names if name in alike]
-            told += [replace(changed[0], key=f"members.{group}.{where}")] if len(changed) == len(names) else changed
-    return told
+            merged += [replace(changed[0], key=f"members.{group}.{where}")] if len(changed) == len(names) else changed
+    return merged
 
 
 def _brief(member: Any) -> Any:
-    """A member's model, input, size and seed."""
+    """Return a member's model, input, size and seed."""
     if not isinstance(member, Mapping):
         return member
     size, view, given = member.get("size"), member.get("view", {}), member.get("input")
@@ -89,9 +89,9 @@ def _brief(member: Any) -> Any:
 
 
 def _spelt(value: Any) -> str:
-    """A value as it stands in an entry."""
+    """Return a value as it is written in an entry."""
     if value is _ABSENT:
-        return "not there"
+        return "absent"
     if value is None:
         return "none"
     if isinstance(value, Mapping):
@@ -102,7 +102,7 @@ def _spelt(value: Any) -> str:
 
 
 def identity_of(run: Found, tracking: Tracking, home: Path) -> dict[str, Any]:
-    """What a run was made of; of an older run, what its tags and its resolved entry tell."""
+    """Return what a run was made of; for an older run, from its tags and its resolved entry."""
     if stored := tracking.read_json(run.run_id, FILE, home):
         return stored
     tags = run.tags
@@ -119,25 +119,25 @@ def identity_of(run: Found, tracking: Tracking, home: Path) -> dict[str, Any]:
 def run_changes(
     before: dict[str, Any], now: dict[str, Any], names: tuple[str, str] = ("A", "B")
 ) -> tuple[list[str], list[str], list[str]]:
-    """In what two runs differ, by their identities: in the entry, in the data, in the code."""
+    """Return the differences between two runs, by their identities: in the entry, in the data, in the code."""
     profile = changes(before.get("profile"), now.get("profile"), "profile")
     entry = [str(change) for change in (*profile, *plan_changes(before["plan"], now["plan"]))]
     return entry, _data_changes(before, now), _code_changes(before["code"], now["code"], names)
 
 
 def as_lines(entry: Sequence[str], data: Sequence[str], code: Sequence[str], most: int | None = None) -> list[str]:
-    """What `run_changes` found for a terminal; of each kind `most` lines at most."""
+    """Format the result of `run_changes` for a terminal, with at most `most` lines of each kind."""
     lines = []
-    for title, told in (("entry", entry), ("data", data), ("code", code)):
-        first, *others = told[:most] or ["the same"]
+    for title, found in (("entry", entry), ("data", data), ("code", code)):
+        first, *others = found[:most] or ["the same"]
         lines += [f"{title:<6} {first}", *(f"       {line}" for line in others)]
-        if more := len(told) - len(told[:most]):
+        if more := len(found) - len(found[:most]):
             lines.append(f"       and {more} more (--json has all)")
     return lines
 
 
 def _data_changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """Which files of the data differ, a line for each split, and whether labels do."""
+    """Return which files of the data differ, one line for each split, and whether labels do."""
     lines = []
     for key, what in (("train", "train frames"), ("test", "test frames"), ("judge", "labels")):
         old, new = before["data"].get(key), now["data"].get(key)
@@ -152,11 +152,11 @@ def _data_changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
 
 
 def _code_changes(old: dict[str, Any], new: dict[str, Any], names: tuple[str, str]) -> list[str]:
-    """Versions of the code, the commit, and which of the two had files that were not committed."""
+    """Return the changed code versions and commit, and which of the two runs had uncommitted changes."""
     words = {"training": "version of the training code", "scoring": "version of the scoring code", "commit": "commit"}
     both = {key: word for key, word in words.items() if key in old and key in new}
     lines = [f"{word}: {old[key]} -> {new[key]}" for key, word in both.items() if old[key] != new[key]]
     lines += changed_code(old, new)
     if dirty := [name for name, side in zip(names, (old, new), strict=True) if side.get("dirty") == "yes"]:
-        lines.append(f"{' and '.join(dirty)} had files that were not committed")
+        lines.append(f"{' and '.join(dirty)} had uncommitted changes")
     return lines

@@ -8,7 +8,7 @@ from registry.models.versions import NAME, Versions
 from registry.store.tracking import Found, Kind, Tracking
 from vad.errors import InputError, nearest
 
-LEAST = 8  # so many digits of a run's id name it; tables show as many
+LEAST = 8  # digits of a run's id that identify it; tables show as many
 PARENT = "mlflow.parentRunId"
 STATUSES = ("RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED")  # those that MLflow knows
 
@@ -59,7 +59,7 @@ def _find(name: str, runs: list[Found], tracking: Tracking) -> tuple[Found, str]
 
 
 def by_id(text: str, runs: Iterable[Found]) -> Found | None:
-    """The run whose id this is, or the first 8 or more digits of it. Raises InputError where there are several."""
+    """Return the run with this id, or with an id that begins with these 8 or more digits. Raises InputError where there are several."""
     fitting = [run for run in runs if len(text) >= LEAST and run.run_id.startswith(text)]
     if len(fitting) > 1:
         raise InputError(f"{text} begins the ids of {len(fitting)} runs; give more of it")

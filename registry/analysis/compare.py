@@ -56,7 +56,7 @@ class Comparison:
 
 
 def compare(a: str, b: str, home: Path) -> Comparison:
-    """Set two runs side by side. Raises InputError where one of them is not there."""
+    """Compare two runs. Raises InputError where one of them does not exist."""
     tracking = Tracking()
     chosen = [choose_run(name, tracking) for name in (a, b)]
     before, now = (identity_of(run, tracking, home) for run, _ in chosen)

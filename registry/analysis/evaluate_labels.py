@@ -22,7 +22,7 @@ from vad.images.digest_cache import DigestCache
 
 @dataclass(frozen=True, eq=False)
 class Labelled:
-    """The labelled frames and their labels; `note` tells of masks at the end of videos that have no frame."""
+    """The labelled frames and their labels; `note` reports masks at the end of videos that have no frame."""
 
     index: FrameIndex
     labels: Labels

@@ -34,7 +34,7 @@ _OF_FILES = "the boxes of the tracks", "those of the files"
 
 @dataclass(frozen=True)
 class Localization:
-    """What the maps tell about where anomalies are, and how it was measured."""
+    """Metrics of where the maps locate anomalies, and their protocol."""
 
     regions: Regions
     pixels: Pixels

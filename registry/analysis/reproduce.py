@@ -1,4 +1,4 @@
-"""Repeat a recorded run from its artifacts alone, in a folder and a store of its own, and compare what comes out."""
+"""Repeat a recorded run from its artifacts, in a temporary folder and store, and compare the results."""
 
 import json
 import os
@@ -40,7 +40,7 @@ class Repeated:
 
     run_id: str
     members: dict[str, bool]  # whether their weights are the same bits
-    variants: dict[str, float | None]  # the largest difference of a score; None where there is no such variant now
+    variants: dict[str, float | None]  # the largest difference of a score; None where the variant is missing now
     predictions: bool  # whether the file is the same
     notes: list[str]  # on what was not as it was then
 
@@ -52,7 +52,7 @@ class Repeated:
 
 @dataclass(frozen=True)
 class _Store:
-    """A store of runs, and where what is fetched from it lies."""
+    """A store of runs, and the folder for what is fetched from it."""
 
     tracking: Tracking
     home: Path
@@ -80,7 +80,7 @@ def reproduce(name: str, data: str | None, home: Path) -> Repeated:
     entry = store.file(run, "entry.yaml").read_text(encoding="utf-8")
     identity = tracking.read_json(run.run_id, FILE, home)
     if identity is None:
-        raise InputError(f"run {run.run_id} has no record of what it was made from: it is older than such records")
+        raise InputError(f"run {run.run_id} has no record of what it was made from: it is older than these records")
     for owner in (run, *store.members(run).values()):  # what will be compared: before hours of training, not after them
         for path in recorded(owner.tags):
             store.file(owner, path)
@@ -108,7 +108,7 @@ def as_text(found: Repeated) -> str:
     """Members, variants and the verdict, for a terminal."""
     members = [[name, "the same" if same else "differ"] for name, same in found.members.items()]
     variants = [
-        [name, "not there now" if difference is None else f"{difference:.3g}" if difference else "none"]
+        [name, "missing now" if difference is None else f"{difference:.3g}" if difference else "none"]
         for name, difference in found.variants.items()
     ]
     parts = [table(["member", "weights"], members)] if members else []
@@ -155,12 +155,12 @@ def _files(run: Found, entry: str, identity: Mapping[str, Any]) -> Iterator[str]
         if isinstance(stream, dict) and "scores" in stream:
             path = (base / stream["scores"]).resolve()
             if not path.is_file() or sha256(path) != identity["files"].get(name):
-                raise InputError(f"{path} is not there, or not the file that run {run.run_id} read as streams.{name}")
+                raise InputError(f"{path} is missing, or not the file that run {run.run_id} read as streams.{name}")
             yield f"streams.{name}.scores={path}"
 
 
 def _code(identity: Mapping[str, Any], notes: list[str], folder: Path) -> Path:
-    """Return where the project lies as it was at the run's commit: here where it is the same, else a copy in `folder`."""
+    """Return the project at the run's commit: this checkout if it is the same, else a copy in `folder`."""
     then, here = identity["code"], checkout()
     commit = then.get("commit")
     if then.get("dirty") == "yes":
@@ -217,6 +217,6 @@ def _compare(run: Found, store: _Store, identity: Mapping[str, Any], folder: Pat
 
 
 def _computed(member: Found) -> str:
-    """In which precision, on how many threads a member was trained; empty for one that is older than such records."""
+    """In which precision, on how many threads a member was trained; empty for an older one."""
     precision, threads = member.tags.get("vad.precision"), member.tags.get("vad.threads")
     return f"{precision} on {plural(int(threads), 'thread')}" if precision and threads else ""

@@ -81,7 +81,7 @@ def as_text(found: Why) -> str:
     training = [r for r in found.members if r.action != "reused"]
     where = f"{found.entry} on {found.data}, profile {found.profile}"
     if found.done:
-        head = f"{where}: done already by run {found.done}; nothing would be trained or scored (FORCE=1 runs it anew)"
+        head = f"{where}: done already by run {found.done}; nothing would be trained or scored (FORCE=1 runs it again)"
     elif not training:
         head = f"{where}: no member would be trained; scores that are new, fusion and metrics would be computed"
     else:

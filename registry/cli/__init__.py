@@ -79,7 +79,7 @@ class _Commands(click.Group):
 
 def _settle() -> None:
     """Let MLflow leave waiting and telling to us, and let caches that want a home have one: not in a program that calls us."""
-    # It would wait and repeat on its own: minutes, without a word, and not knowing what it made already.
+    # MLflow would retry for minutes, silently, and not know what a lost attempt had made.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
@@ -90,7 +90,7 @@ def _settle() -> None:
 
 
 def _your_fault(error: BaseException) -> str | None:
-    """One line for what you can mend, as an input, a full disk or a block of your own."""
+    """Return one line for what a user can fix, such as an input, a full disk or a block of their own."""
     if isinstance(error, InputError):
         return str(error)
     from registry.store.retries import mendable

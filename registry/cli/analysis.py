@@ -106,11 +106,11 @@ def why(as_json: bool, **asked: Any) -> None:
 @options.device_option
 @options.json_option
 def reproduce(run: str, data: str | None, as_json: bool) -> None:
-    """Run a recorded run again, from its artifacts alone, and compare weights, scores and predictions bit for bit.
+    """Repeat a recorded run from its artifacts, and compare weights, scores and predictions bit for bit.
 
     RUN is a run's id (or its beginning), a version (v3), an alias (production) or an experiment, whose newest run is
     taken. Its entry, profile and settings are those it kept, its code that of its commit; its data must be the same to
-    the last byte. All is trained anew, in a store of its own that is gone afterwards. Exit status 2 where something differs.
+    the last byte. All is trained again, in a temporary store. Exit status 2 where something differs.
 
     Example: vad reproduce production
     """
@@ -122,7 +122,7 @@ def reproduce(run: str, data: str | None, as_json: bool) -> None:
         raise SystemExit(2)
 
 
-@click.command(short_help="Set the reference's tables and claims beside your runs.")
+@click.command(short_help="Compare your runs with the reference's tables and claims.")
 @options.data_option  # it and those below are named as in Request
 @options.labels_option
 @options.first_frame_option
@@ -131,7 +131,7 @@ def reproduce(run: str, data: str | None, as_json: bool) -> None:
 @click.option("--out", type=options.PATH, metavar="FOLDER", help="Where Markdown and picture go. [journey/<data>]")
 @options.json_option
 def journey(out: str | None, as_json: bool, **asked: Any) -> None:
-    """Set the reference's tables beside what was measured on this data, and say which of its claims hold.
+    """Compare the reference's tables with the measurements on this data, and say which of its claims hold.
 
     Trains nothing: it compares the newest finished run of each experiment.
 

@@ -65,7 +65,7 @@ def _versions_of(tracking: Any) -> Named:
 
 
 def _asked(query: str, of_server: Callable[[Any], Named]) -> Named:
-    """What the store's file answers to the query; else `of_server`, of which one neither waits nor tells that it is away."""
+    """Return the result of the query on the store's file; else `of_server`, without retries and messages if the server is down."""
     if database := sqlite_path(os.environ.get("MLFLOW_TRACKING_URI") or sqlite_uri(Path("mlflow.db").resolve())):
         with reading(database, timeout=0.5) as ask:
             return ask(query)

@@ -54,7 +54,7 @@ def check(experiments: tuple[str, ...], overrides: tuple[str, ...], as_json: boo
 @options.profile_option
 @options.set_option
 def show(experiment: str, data: str | None, profile: str | None, overrides: tuple[str, ...]) -> None:
-    """Print an experiment as `vad run` would run it with the same options: every default filled in, every member spelt out.
+    """Print an experiment as `vad run` would run it with the same options: every default filled in, every member listed.
 
     Example: vad show phase2_max_error --set train.epochs=3
     """
@@ -101,7 +101,7 @@ def data(folder: str | None, data: str | None, labels: str | None, first_frame: 
     type=click.Choice(["jpg", "png"]),
     default="jpg",
     show_default=True,
-    help="Images of this kind are copied, others are written anew: png keeps every bit.",
+    help="Images of this kind are copied, others are converted: png keeps every bit.",
 )
 def convert(data: str, out: str, labels: str | None, first_frame: int | None, ending: str) -> None:
     """Write a data set that is read here, UCSD or ShanghaiTech as published for example, in the competition's form.
@@ -121,10 +121,10 @@ def convert(data: str, out: str, labels: str | None, first_frame: int | None, en
         done = convert(dataset, Path(out), ending)
     for note in dataset.notes:
         click.echo(f"note: {note}", err=True)
-    anew = f", {done.frames - done.copied:,} of them written anew as {ending}" if done.copied < done.frames else ""
+    converted = f", {done.frames - done.copied:,} of them converted to {ending}" if done.copied < done.frames else ""
     names = "; videos.csv has their names" if done.named else ""
     click.echo(
-        f"{done.path}: {plural(done.frames, 'frame')}{anew}, {'with' if done.labelled else 'without'} labels{names}"
+        f"{done.path}: {plural(done.frames, 'frame')}{converted}, {'with' if done.labelled else 'without'} labels{names}"
     )
 
 
@@ -137,7 +137,7 @@ def convert(data: str, out: str, labels: str | None, first_frame: int | None, en
 @options.profile_option
 @options.set_option
 @options.device_option
-@click.option("--force", is_flag=True, help="Train and score anew, whatever is there already.")
+@click.option("--force", is_flag=True, help="Train and score again, even if results exist.")
 @click.option(
     "--engine",
     type=click.Choice(["local", "ray"]),
@@ -185,7 +185,7 @@ def run(
 
 
 def _run_suite(suite: "Suite", experiments: tuple[str, ...], asked: dict[str, Any]) -> None:
-    """Run entries on all data sets as one queue, then print and record the matrix of those that were run."""
+    """Run entries on all data sets as one queue, then print and record their matrix."""
     from registry.console import say
     from registry.runs import queue
     from registry.runs.context import Request

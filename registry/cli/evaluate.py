@@ -1,4 +1,4 @@
-"""The command that measures anybody's scores."""
+"""The command that measures scores from any source."""
 
 import json
 from pathlib import Path

@@ -28,7 +28,7 @@ class _Path(click.Path):
         return super().convert(expand(value), parameter, context)
 
 
-PATH = _Path(readable=False)  # what cannot be read is told where it is read
+PATH = _Path(readable=False)  # an unreadable file is reported where it is read
 FOLDER = _Path(exists=True, file_okay=False)
 EXPERIMENT: dict[str, Any] = {"type": PATH, "shell_complete": completion.experiments}
 
@@ -48,7 +48,7 @@ def writes(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def share(text: str) -> float:
-    """Read a number from 0 to 1, as an option's type; click tells of what is no number at all."""
+    """Read a number from 0 to 1, as an option's type; click rejects what is not a number."""
     if not 0 <= float(text) <= 1:  # NaN neither
         raise click.BadParameter(f"{text} is no number from 0 to 1.")
     return float(text)

@@ -1,4 +1,4 @@
-"""Commands that keep a store: carry runs and models to another, find and mend what is wrong, free room on the disk."""
+"""Commands that maintain a store: move runs and models to another, find and repair faults, free disk space."""
 
 import json
 from pathlib import Path
@@ -64,7 +64,7 @@ def import_(folder: str) -> None:
 def doctor(fix: bool, as_json: bool) -> None:
     """Find what is wrong with the store and its caches, and repair it with --fix.
 
-    Folders that were moved, runs whose process is gone, half-written caches, artifacts that nobody owns, runs and
+    Folders that were moved, runs whose process is gone, half-written caches, artifacts without an owner, runs and
     versions that lost their files. Exit status 2 while a fault remains; a note is no fault.
 
     Example: vad doctor --fix

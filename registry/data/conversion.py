@@ -35,7 +35,7 @@ class Converted:
 def convert(dataset: Dataset, out: Path, ending: str) -> Converted:
     """Write `training_videos/NN/frame_XXXXX.jpg`, `testing_videos/`, `labels.csv`, and `videos.csv` for names. Raises InputError.
 
-    Images of the kind `ending` (jpg or png) are copied, all others and the frames of movies are decoded and written anew:
+    Images of the kind `ending` (jpg or png) are copied, all others and the frames of movies are decoded and converted:
     as PNG they stay as they are, bit for bit. Frames keep their numbers, numbered videos theirs.
     """
     frames = dataset.frames

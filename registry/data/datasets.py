@@ -42,7 +42,7 @@ class Dataset:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a person must be told of the frames."""
+        """Notes on the frames for the user."""
         return (self.frames.notes if self.frames else ()) + (self.labels.notes if self.labels else ())
 
     @property

@@ -116,7 +116,7 @@ def _looked_at(frames: FrameSet, folder: Path) -> Report:
     with Bar("inspect", len(frames.train) + len(frames.test)) as bar:
         report = inspect_frames(frames, bar.advance)
     if all(digests) and not report.unreadable:
-        with suppress(InputError, OSError), replacing(path) as temporary:  # else it is looked at anew the next time
+        with suppress(InputError, OSError), replacing(path) as temporary:  # else it is inspected again the next time
             temporary.write_text(
                 json.dumps({s.name: [asdict(v) for v in s.videos] for s in (report.train, report.test)})
             )

@@ -1,7 +1,7 @@
 """Members as tasks of a Ray cluster: that of RAY_ADDRESS, else one on this machine that nothing outside can reach.
 
 Frames are put into the cluster once for each view. Ray brings them once to a node, where tasks map them into their
-memory. A task knows `vad` alone, whose code goes with it.
+memory. A task imports only `vad`, whose code is sent along.
 """
 
 import logging
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 if not os.environ.get("RAY_ADDRESS"):
-    # A cluster of one machine: it binds to 127.0.0.1 alone, as is Ray's default on other systems than Linux.
+    # A cluster of one machine: it binds only to 127.0.0.1, as is Ray's default on other systems than Linux.
     os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
 
 import ray  # after its settings
@@ -38,7 +38,7 @@ from vad.system.devices import VARIABLE
 from vad.system.files import replacing
 from vad.system.threads import limit
 
-# So often a member may be lost within one epoch. More is no accident.
+# How often a member may be lost within one epoch: more is not an accident.
 _TRIES = 3
 _NOTHING = np.empty(0, np.uint8)
 
@@ -55,7 +55,7 @@ class _Task:
     begun: bool = False
 
     def hear(self, told: Told) -> None:
-        """Pass on what a worker told, with the state after an epoch in the file that a training resumes from."""
+        """Pass on a worker's message; write the state after an epoch to the file that a training resumes from."""
         if not self.begun:
             self.begun = True
             self.job.on_start()
@@ -76,7 +76,7 @@ class _Task:
 
 
 class RayEngine(Engine):
-    """Trains as many members at once as the cluster has room for; one whose worker is lost resumes elsewhere."""
+    """Trains as many members at once as the cluster has room for; if a worker is lost, its member resumes on another."""
 
     parallel = True
 
@@ -153,7 +153,7 @@ class RayEngine(Engine):
                 ray.cancel(stream, force=True)
 
     def _listen(self, running: dict[ray.ObjectRefGenerator, _Task], seconds: float) -> Outcomes:
-        """Hear one word, if one comes in time; yield the job that ends with it, if one does."""
+        """Read one message, if one comes in time; yield the job that it ends, if it does."""
         try:
             ready, _ = ray.wait(list(running), timeout=seconds)
         except SystemError as error:  # so Ray gives back what a signal's handler raised in it
@@ -179,7 +179,7 @@ class RayEngine(Engine):
                 say(f"  {job.member.name}: its worker was lost; another resumes {where} ({reason})")
                 running[self._submit(task)] = task
             else:
-                running[stream] = running.pop(stream)  # behind the others, that each may speak in turn
+                running[stream] = running.pop(stream)  # move it to the end, so that all streams are read in turn
 
     def _submit(self, task: _Task) -> ray.ObjectRefGenerator:
         job = task.job
@@ -190,7 +190,7 @@ class RayEngine(Engine):
         return remote.remote(job.member, samples, self._put(job.samples.array), state, device, self._threads)
 
     def _put(self, array: NDArray[Any]) -> ray.ObjectRef:
-        """An array in the cluster, put there once: a map is known by its file, whose name is its content."""
+        """Return an array in the cluster, put there once: a map is identified by its file, named by a digest of its content."""
         assert isinstance(array, np.memmap)
         key = str(array.filename)
         if key not in self._arrays:

@@ -140,7 +140,7 @@ class TrainSpec(Strict):
 
 
 class Group(Strict):
-    """Members that differ in their seed alone. Further keys are options of the model; `train` replaces the entry's.
+    """Members that differ only in their seed. Further keys are options of the model; `train` replaces the entry's.
 
     A network needs `batch_size` and `seeds`; a bank has neither, and is one member.
     """

@@ -48,20 +48,20 @@ def experiments_folder() -> Path:
 
 
 def journey_file() -> Path:
-    """Return the file with a reference's tables and claims: the one beside the experiments, or the project's own."""
+    """Return the file with a reference's tables and claims: the one in the folder of experiments, or the project's own."""
     here = experiments_folder() / _JOURNEY
     return here if here.is_file() else _OF_THE_PROJECT / _JOURNEY
 
 
 def all_experiments() -> list[Path]:
-    """Every entry there is, by name; what hides is none (`._mine.yaml` of a Mac, `.ipynb_checkpoints/`), nor is the journey."""
+    """Return every entry, by name, except hidden files (`._mine.yaml` of a Mac, `.ipynb_checkpoints/`) and the journey."""
     folder = experiments_folder()
     paths = (path for path in folder.rglob("*") if path.suffix.lower() in _ENDINGS and path.name != _JOURNEY)
     return sorted(path for path in paths if not any(part[0] == "." for part in path.relative_to(folder).parts))
 
 
 def without_journey(experiments: Sequence[str]) -> tuple[str, ...]:
-    """What was named, without the journey beside other names: a shell's `experiments/*.yaml` names it too."""
+    """Return the names without the journey, unless it is the only one: a shell's `experiments/*.yaml` includes it."""
     return tuple(name for name in experiments if os.path.basename(name) != _JOURNEY) or tuple(experiments)
 
 
@@ -70,13 +70,15 @@ def find_entry(experiment: str) -> Path:
     folder, name = os.path.split(experiment)
     here = os.path.isfile(experiment) and experiment.lower().endswith(_ENDINGS)  # False, too, for what can be no path
     if here and name == _JOURNEY:
-        raise InputError(f"EXP={experiment}: this is no experiment, but what `vad journey` reads; leave it out")
+        raise InputError(
+            f"EXP={experiment}: this is not an experiment, but the file that `vad journey` reads; leave it out"
+        )
     if folder and here:
         return Path(experiment)
     known = all_experiments()
     if folder:
-        beside = names_in(Path(folder)) if os.path.isdir(folder) else []
-        known = [Path(folder, other) for other in beside if other.lower().endswith(_ENDINGS) and other != _JOURNEY]
+        files = names_in(Path(folder)) if os.path.isdir(folder) else []
+        known = [Path(folder, other) for other in files if other.lower().endswith(_ENDINGS) and other != _JOURNEY]
     elif here and os.path.realpath(experiment) not in map(os.path.realpath, known):
         known.append(Path(experiment))
     exact = [path for path in known if name in (path.stem, path.name)]

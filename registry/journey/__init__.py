@@ -1,1 +1,1 @@
-"""The reference's tables and claims beside what was measured here."""
+"""The reference's tables and claims, compared with our measurements."""

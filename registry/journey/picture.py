@@ -15,7 +15,7 @@ from vad.measures.metrics import CONFIDENCE, Difference, Measured
 _ROW, _AROUND = 0.29, 2.0  # inches that a row takes, and all that is not rows
 _GREY = "#767676"
 _REFERENCE: dict[str, Any] = {"color": VERMILLION, "marker": "D", "ms": 6.5, "mfc": "w", "mew": 1.4}
-# Each verdict has a colour, a marker and a word; any one of them tells it.
+# Each verdict has its own colour, marker and word; any one of them is enough.
 _VERDICTS: dict[Verdict, tuple[str, str]] = {
     "holds": (BLUE, "o"),
     "does not hold": (VERMILLION, "X"),
@@ -69,7 +69,7 @@ def _claims(axes: Axes, journey: Journey) -> None:
 
 
 def _lay_out(axes: Axes, names: Sequence[str], left: str, unit: str, right: str) -> None:
-    """A row a name, with headings over the names and over what `_say` puts beside the rows."""
+    """Draw one row for each name, with headings for the names and for the columns that `_say` adds."""
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.set_xlabel(unit, parse_math=False)  # a folder's name may hold a dollar sign
     axes.set_yticks(range(len(names)), names)

@@ -47,7 +47,7 @@ def as_text(journey: Journey) -> str:
 
 
 def as_markdown(journey: Journey) -> str:
-    """The same in Markdown, with the picture that lies beside it."""
+    """The same in Markdown, with the picture in the same folder."""
     lines = [f"# The journey on {journey.name}", "", "\n".join(f"- {line}" for line in _about(journey)), ""]
     lines += [f"![AP of each approach, and the claims]({PICTURE})", ""]
     for part in _parts(journey):

@@ -115,7 +115,7 @@ class Journey:
         return self.asked.profile or default_profile(self.asked.data), " ".join(self.asked.overrides)
 
     def command(self, *entries: str) -> str:
-        """What to type to have such a run of each entry."""
+        """Return the command that makes these runs."""
         asked = self.asked
         given = {"EXP": " ".join(entries), "DATA": asked.data, "LABELS": asked.labels, "PROFILE": asked.profile}
         return f"make run {spelt(**given, FIRST_FRAME=asked.first_frame, SET=' '.join(asked.overrides))}"
@@ -126,7 +126,7 @@ class Journey:
         return next(iter(self.results.values())).sampled.measured
 
     def measure(self, run: Found, table: ScoreTable, labels: NDArray[np.bool_], variants: Sequence[str]) -> None:
-        """Measure these variants of a run; a note names each that it lacks."""
+        """Measure these variants of a run; a note names each that is missing."""
         entry = run.tags["vad.entry"]
         for variant in variants:
             if variant in table.variants:
@@ -171,7 +171,7 @@ def retrace(asked: Request) -> Journey:
             if table is not None and table.index == data.index:
                 journey.measure(run, table, data.labels.values, variants)
                 break
-            lost = "its scores.csv is gone, damaged or altered (FORCE=1 runs it anew)"
+            lost = "its scores.csv is missing, damaged or altered (FORCE=1 runs it again)"
             journey.notes.append(f"run {run.run_id[:8]} of {entry} is passed over: {lost}")
         else:
             journey.missing.append(entry)

@@ -26,8 +26,8 @@ from vad.system.files import left_behind, sha256
 _LONG = 7  # days after which a run on another host is doubted
 # The file that a finished run of each kind must have, and how to make it again; the fields are tags.
 _ESSENTIAL = {
-    "experiment": ("results.json", "`vad run {entry}` makes it anew"),
-    "member": ("{checkpoint}/weights.safetensors", "`vad run {entry} --force` trains it anew"),
+    "experiment": ("results.json", "`vad run {entry}` makes it again"),
+    "member": ("{checkpoint}/weights.safetensors", "`vad run {entry} --force` trains it again"),
     "submission": ("sha256.txt", "`vad submit --model {version}` writes the same file"),
 }
 _BRING_BACK = "bring it back, or run the experiment again with FORCE=1"
@@ -71,7 +71,7 @@ class Store:
         return local_path(self.places.get(owner, ""))
 
     def has(self, owner: str, path: str) -> bool:
-        """Whether an owner has a file, or may have it: on a server of artifacts beside a SQLite store nobody looks."""
+        """Return whether an owner has a file, or may have it: an artifact server next to a SQLite store is not checked."""
         if self.database:
             there = self.place(owner)
             return there is None or (there / path).is_file()
@@ -94,12 +94,12 @@ def check(store: Store, home: Path) -> list[Finding]:
 
 
 def _moved(store: Store) -> Iterator[Finding]:
-    """Addresses that were right before somebody moved or copied the folder."""
+    """Find addresses that became wrong when the folder was moved or copied."""
     if store.database and store.moved:
         roots = ", ".join(sorted({str(parts[0]) for address in store.moved if (parts := mending.cut(address))}))
         what = f"{len(store.moved)} addresses lead to {roots}, but the files lie in {store.artifacts}"
         mend = partial(mending.set_right, store.database, store.moved)
-        yield Finding(str(store.database), what, "set right, after a copy of the database beside it", mend)
+        yield Finding(str(store.database), what, "corrected; a copy of the old database is next to it", mend)
 
 
 def _running(store: Store) -> Iterator[Finding]:
@@ -125,20 +125,20 @@ def _essential(run: Found) -> tuple[str, str]:
 
 
 def _lost(store: Store) -> Iterator[Finding]:
-    """Finished runs and versions without their files; what was made anew since is no fault."""
+    """Find finished runs and versions without their files; what was made again since is not a fault."""
     made = {run.tags.get("vad.digest") for run in store.runs if run.run_id in store.whole}
     for run in store.runs:
         path, remedy = _essential(run)
         if run.status == "FINISHED" and path and run.run_id not in store.whole:
-            anew = run.tags.get("vad.digest") in made
-            note = anew or run.tags["vad.kind"] == "submission"
-            remedy = "made anew since: nothing to do" if anew else remedy
+            again = run.tags.get("vad.digest") in made
+            note = again or run.tags["vad.kind"] == "submission"
+            remedy = "made again since: nothing to do" if again else remedy
             yield Finding(_named(run), f"its {path} is gone", remedy, note=note)
     registered = {_recipe(version): version.name for version in store.versions if version.name in store.whole}
     for version in store.versions:
         if version.name not in store.whole:
             other, entry = registered.get(_recipe(version)), version.tags.get("vad.entry", "EXP")
-            remedy = f"made anew as {other}" if other else f"`vad run {entry} --force` registers it anew"
+            remedy = f"made again as {other}" if other else f"`vad run {entry} --force` registers it again"
             note = other is not None and not {*version.aliases} - {"previous"}
             if version.aliases and not note:
                 remedy += f"; then `vad promote` that, for this one is {' and '.join(version.aliases)}"
@@ -155,7 +155,7 @@ def _altered(store: Store) -> Iterator[Finding]:
         known, place = recorded(run.tags), store.place(run.run_id)
         if run.status == "FINISHED" and run.tags["vad.kind"] in ("experiment", "member") and not known:
             what = f"has lost the record of its files (its tag {stored(TAG)})"
-            yield Finding(_named(run), what, "its experiment finds them anew")
+            yield Finding(_named(run), what, "its experiment computes them again")
         for path, digest in known.items():
             if place and (place / path).is_file() and sha256(place / path) != digest:
                 yield Finding(_named(run), f"{path} was altered", _BRING_BACK)
@@ -177,7 +177,7 @@ def _alias(store: Store) -> Iterator[Finding]:
     for version in store.versions:
         if PRODUCTION in version.aliases and version.model == NAME and f"v{version.number}" != decided:
             what = f"is production, but the last decision made {decided} production"
-            remedy = f"`vad promote v{version.number}` records that it shall be so; `vad history` tells who was"
+            remedy = f"`vad promote v{version.number}` records that it shall be so; `vad history` shows who was"
             if cut_off:
                 what, remedy = f"{what} and was cut off", f"`vad promote {decided}` completes it"
             yield Finding(version.uri, what, remedy)
@@ -220,7 +220,7 @@ def _data(store: Store) -> Iterator[Finding]:
     tags = [*(run.tags for run in store.runs), *(version.tags for version in store.versions)] if store.database else []
     named = Counter(about[key] for about in tags for key in ("vad.data", "vad.labels") if key in about)
     for place, count in sorted(named.items()):
-        # The demo street is drawn anew where it is missed.
+        # The demo street is drawn again when it is needed.
         if place.startswith("/") and DEMO not in Path(place).parts and not Path(place).exists():
             yield Finding(place, f"gone; {count} runs and versions name it", "give DATA= where you need it", note=True)
 

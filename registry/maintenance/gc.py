@@ -51,13 +51,13 @@ def caches(home: Path, days: float, most: int | None) -> list[Waste]:
             found.append(Waste(f"{what}, {why}", size, [partial(mending.remove, path)]))
             total -= size
     database = sqlite_path(default_uri())
-    if database is None or database.exists():  # else nothing tells which members are finished
+    if database is None or database.exists():  # else there is no way to know which members are finished
         found += _states(home, Tracking(mark_stale=False), before)
     for path in sorted((home / "locks").glob("[!.]*")):
         if path.stat().st_mtime < min(before, time.time() - _DAY) and mending.idle(path, path):
-            found.append(Waste("locks that nobody holds", 0, [partial(mending.remove, path, path)]))
+            found.append(Waste("locks that no process holds", 0, [partial(mending.remove, path, path)]))
     if database is not None:
-        twice = "weights that stand twice in the artifacts: one file from now on"
+        twice = "weights that are stored twice: one file from now on"
         weights = sorted(database.absolute().with_name(mending.ARTIFACTS).rglob("*.safetensors"))
         found += [Waste(twice, copy.stat().st_size, [partial(share, one, copy)]) for one, copy in twins(weights)]
     return found
@@ -222,7 +222,7 @@ class _Store:
 
 
 def _remove(tracking: Tracking, address: str) -> None:
-    """Remove what lies at an address, and the folder around it where that is empty then."""
+    """Remove what is at an address, and then its folder if it is empty."""
     tracking.remove_files(address)
     if (place := local_path(address)) and place.parent.is_dir() and not any(place.parent.iterdir()):
         place.parent.rmdir()

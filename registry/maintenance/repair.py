@@ -47,7 +47,7 @@ def set_right(database: Path, moved: Mapping[str, str]) -> Path:
     copy = database.with_name(f"{database.name}.before-doctor-{time.strftime('%Y%m%d-%H%M%S')}")
     try:
         with closing(sqlite3.connect(database, timeout=20)) as opened, opened:
-            opened.execute("BEGIN IMMEDIATE")  # nobody writes between the copy and the change
+            opened.execute("BEGIN IMMEDIATE")  # no other process writes between the copy and the change
             with (
                 replacing(copy) as new,
                 closing(sqlite3.connect(new)) as target,
@@ -98,7 +98,7 @@ def idle(path: Path, lock: Path) -> bool:
 
 
 def _held(lock: Path | None) -> AbstractContextManager[object]:
-    """The lock for a block; raises Timeout where another process holds it. What has no lock is held by nobody."""
+    """The lock for a block; raises Timeout where another process holds it. What has no lock is not held."""
     return FileLock(lock, timeout=0) if lock and lock.exists() else nullcontext()
 
 
@@ -119,7 +119,7 @@ def possible(verb: str, advice: str) -> Iterator[None]:
 
 
 def files(*tops: Path) -> dict[Path, os.stat_result]:
-    """The files, and all files below the folders, that there are: each once, with what the system tells of it."""
+    """Return the existing files, and those below the folders: each once, with its `stat`."""
     paths = [Path(folder, name) for top in tops for folder, _, names in os.walk(top) for name in names]
     found = {}
     for path in (*(top for top in tops if not top.is_dir()), *paths):

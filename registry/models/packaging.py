@@ -66,7 +66,7 @@ def _save(folder: Path, model: Any, run_id: str, ensemble: "Ensemble", tags: Map
     ids = {"run_id": run_id, "model_id": model.model_id, "model_uuid": model.model_id}
     about = Model(artifact_path=model.artifact_location, **ids)
     with tempfile.TemporaryDirectory() as work, warnings.catch_warnings():
-        # The signature is given; an example would put somebody's footage into the model.
+        # The signature is given; an example would put a user's footage into the model.
         warnings.filterwarnings("ignore", message=".*input example")
         weights = {member.kind_of_input().pretrained for member in ensemble.members.values()}
         packages = [*_PACKAGES, *blocks.packages(), *sorted(filter(None, weights))]
@@ -98,7 +98,7 @@ def _signature() -> ModelSignature:
 
 
 def list_files(tracking: Tracking, model_id: str) -> str:
-    """Put the list of a logged model's files beside them; return the list's SHA-256."""
+    """Write a list of a logged model's files into its folder; return the list's SHA-256."""
     location = tracking.client.get_logged_model(model_id).artifact_location
     with tempfile.TemporaryDirectory() as work:
         folder, listing = local_path(location) or tracking.download(location, Path(work)), Path(work) / LISTING
@@ -133,7 +133,7 @@ def require_listed(folder: Path, digest: str, what: str) -> None:
         raise InputError(f"{what}: {name} is missing or was altered: {_REMEDY}")
     for name, file in files_in(folder).items():
         if name not in {*known, LISTING}:
-            file.unlink()  # what Python and MLflow add, and what somebody else might
+            file.unlink()  # files that Python, MLflow or others added
 
 
 def faults(folder: Path, digest: str) -> list[str]:

@@ -1,6 +1,6 @@
 """The registered model as MLflow loads it: models-from-code, so nothing is unpickled.
 
-It needs its requirements and the copy of `vad` that lies with the model, and nothing of this project's checkout.
+It needs its requirements and the model's own copy of `vad`, but not this project's checkout.
 """
 
 import base64
@@ -52,7 +52,7 @@ class EnsembleModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         """Score a table of video (whole number or name), frame (whole number) and image (JPEG or PNG, as bytes or base64).
 
         Returns video, frame, score in the order of the input; frames of a video are smoothed in the order of their numbers.
-        Raises InputError that names the row for an image or a number that cannot be used, or a frame that is there twice.
+        Raises InputError with the row of an unusable image or number, or of a repeated frame.
         """
         try:
             return self._scored(model_input, (params or {}).get("normalization", "stored"))

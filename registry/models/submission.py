@@ -80,7 +80,7 @@ def submit(request: Request, normalization: Normalization, home: Path) -> Submis
 
 
 def model_and_data(request: Request, versions: Versions, home: Path) -> tuple[Version, Dataset]:
-    """Return the version that is asked for and the data to score, by default those that it was made on. Raises InputError."""
+    """Return the requested version and the data to score, by default the version's own. Raises InputError."""
     if request.model == BEST:
         dataset = _open(request, home)
         best = versions.best_on(dataset.test_digest, dataset.protocol())
@@ -138,7 +138,7 @@ def require_file(path: Path) -> None:
 
 
 def _require_predictions(path: Path) -> None:
-    """Raise InputError where `path` is there and holds anything but predictions, which nobody meant to replace."""
+    """Raise InputError where `path` exists and holds anything but predictions: it is not overwritten."""
     if path.exists() and path.stat().st_size:
         try:
             read_scores(path)
@@ -183,7 +183,7 @@ def require_kaggle() -> str:
     program = shutil.which("kaggle")
     if program is None:
         install = "`pip install kaggle`, and put an API token into ~/.kaggle/kaggle.json"
-        by_hand = "upload the file by hand, and tell its score by `vad record FILE --score S --board public`"
+        by_hand = "upload the file by hand, and record its score with `vad record FILE --score S --board public`"
         raise InputError(f"--kaggle needs the command `kaggle`, which is not on the path: {install}; or {by_hand}")
     return program
 

@@ -48,7 +48,7 @@ def _apart(index: FrameIndex, candidates: NDArray[np.intp], count: int) -> list[
 
 
 def timelines(path: Path, index: FrameIndex, variants: Mapping[str, Values], best: str, labels: Flags | None) -> None:
-    """Scores over frames, a panel a video: the best variant, and behind it the others, fitted to its mean and spread."""
+    """Scores over frames, one panel for each video: the best variant in front of the others, scaled to its mean and spread."""
     scores = variants[best]
     others = []
     for values in (values for name, values in variants.items() if name != best):
@@ -114,7 +114,7 @@ def _timeline(
 
 
 def _shade(axes: Axes, x: NDArray[Any], labels: Flags) -> None:
-    """Shade the anomalous ones of frames whose middles lie at `x`."""
+    """Shade the anomalous frames; `x` are the centres of all frames."""
     edges = np.flatnonzero(np.diff(labels.astype(np.int8), prepend=0, append=0)).reshape(-1, 2)
     bars = [(x[a] - 0.5, x[b - 1] - x[a] + 1.0) for a, b in edges]
     axes.broken_barh(bars, (0, 1), transform=axes.get_xaxis_transform(), **_SHADE, zorder=0)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # it would load PyTorch
 
 
 def precision_recall(path: Path, scores: Values, labels: Flags, index: FrameIndex, measured: Measured) -> None:
-    """The precision-recall curve as the step function whose area AP is, with its interval, above the line of chance."""
+    """The precision-recall curve as the step function whose area is AP, with its interval, and the line of chance."""
     from sklearn.metrics import precision_recall_curve
 
     precision, recall, _ = precision_recall_curve(labels, scores)
@@ -53,7 +53,7 @@ def precision_recall(path: Path, scores: Values, labels: Flags, index: FrameInde
 def variant_bars(
     path: Path, measured: Mapping[str, Measured], best: str, reference: Mapping[str, float], metric_name: str
 ) -> None:
-    """The AP of each variant with its interval, best first, beside what the reference reports of it."""
+    """Draw the AP of each variant with its interval, best first, next to the reference's figure."""
     names = sorted(measured, key=lambda name: -measured[name].ap)
     rows = np.arange(len(names))
     found = np.asarray([measured[name].ap for name in names])

@@ -134,7 +134,7 @@ class RunContext:
         return test.repairs.fitted if test.repairs else ()
 
     def scores_digest(self, member: str, subset: Subset) -> str:
-        """Digest of all that decides a member's scores of these frames beside the member: how it sees them, and calibration."""
+        """Return the digest of what determines a member's scores besides the member: its view of these frames, and calibration."""
         about = {"frames": subset.seen_digest}
         if subset is self.normal:
             about["neighbours"] = "left out"
@@ -242,7 +242,7 @@ def announce(context: RunContext) -> None:
 
 
 def say_settings(context: RunContext) -> None:
-    """Say what was set on the command line, and what a person must be told of the data."""
+    """Print what was set on the command line, and the notes on the data."""
     if context.loaded.overrides:
         say(f"  set: {', '.join(context.loaded.overrides)}")
     for note in context.data.notes + (context.painted.notes if context.painted else ()):

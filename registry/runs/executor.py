@@ -35,7 +35,7 @@ def run_once(context: RunContext, session: Session, say_time: bool = False) -> R
     """
     with session.lock(context.digest, f"{context.plan.name}: another run is running it"):
         if result := finished(context, session.tracking, session.force_tags):
-            say(f"{result.entry} is done already: nothing to train, nothing to score (FORCE=1 runs it anew)")
+            say(f"{result.entry} is done already: nothing to train, nothing to score (FORCE=1 runs it again)")
             for name, origin in result.members.items():
                 say(f"  {name:<14} from run {origin}")
             return result
@@ -71,7 +71,7 @@ def execute(context: RunContext, session: Session, say_time: bool = False) -> Re
 def finished(context: RunContext, tracking: Tracking, tags: Mapping[str, str] | None = None) -> Result | None:
     """What an earlier run of the same entry on the same data, with these tags, found.
 
-    A version that was deleted on purpose is not missed; one that is there must be as complete as it was registered.
+    A version that was deleted on purpose is not missed; an existing one must be as complete as when it was registered.
     """
     for run in tracking.find("experiment", context.digest, tags=tags, most=1):
         versions = Versions(tracking)

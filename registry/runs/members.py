@@ -45,7 +45,7 @@ class TrainedMember:
 
     @property
     def told(self) -> list[str]:
-        """What a person is told of its training."""
+        """What to tell a user about its training."""
         return [] if self.epoch is None else [f"epoch {self.epoch}", f"loss {self.loss:.5f}"]
 
     def way(self, device: torch.device, *, leave_out: bool = False) -> Way:
@@ -67,7 +67,7 @@ class MemberStore:
         self._home = home
 
     def find(self, member: Member, digest: str, tags: Mapping[str, str] | None = None) -> TrainedMember | None:
-        """A finished member of this digest, with these tags, whose weights are there and whole."""
+        """Return a finished member with this digest and these tags, whose weights are intact."""
         for run in self._tracking.find("member", digest, tags=tags):
             if known := self._load(member, run):
                 return known

@@ -92,7 +92,7 @@ def _prepare_all(experiments: Sequence[str], requests: Sequence[Request]) -> lis
 
 
 def _set_of(context: RunContext) -> tuple[str | None, str | None]:
-    """What tells the data sets of the queue apart."""
+    """The shortest names that distinguish the data sets of the queue."""
     return context.request.data, context.request.labels
 
 
@@ -181,8 +181,8 @@ def _train_ahead(queue: Sequence[_Planned], session: Session) -> None:
             with closing(train_all(trainings, session.engine)) as endings:
                 for training, ending in endings:
                     if isinstance(ending, Exception):
-                        whose = f"{training.name} of {training.context.plan.name} on {training.context.data.name}"
-                        say(f"  {whose}: {ending}; the others continue")
+                        member = f"{training.name} of {training.context.plan.name} on {training.context.data.name}"
+                        say(f"  {member}: {ending}; the others continue")
     except Exception as error:
         say(f"  {error}; the queue continues")
 
@@ -239,5 +239,5 @@ def as_text(ended: Sequence[Ended]) -> str:
     text = "\n\n".join([text, *caution(profile)])
     return (
         f"{text}\n\nnext   make leaderboard    every run, best first\n"
-        "       make journey        the reference's tables beside these metrics (with the same DATA, LABELS, PROFILE, SET)"
+        "       make journey        these metrics next to the reference's tables (with the same DATA, LABELS, PROFILE, SET)"
     )

@@ -193,7 +193,7 @@ def _costs(members: Members, tracking: Tracking) -> dict[str, float]:
 
 
 def _write_files(context: RunContext, evaluation: Evaluation, predictions: Path, session: Session) -> None:
-    """A predictions file of the best variant; beside it the entry as written and as resolved, and the scores of all."""
+    """Write the predictions of the best variant, the entry as written and as resolved, and the scores of all variants."""
     loaded, test, folder = context.loaded, evaluation.test.variants, predictions.parent
     (folder / "entry.yaml").write_text(loaded.source)
     resolved = {"name": context.plan.name, "profile": loaded.profile, "set": list(loaded.overrides)}

@@ -93,7 +93,7 @@ def as_text(result: Result) -> str:
 
 
 def caution(profile: str) -> list[str]:
-    """What stands under figures of the demo profile."""
+    """The note under figures of the demo profile."""
     said = "Demo profile: these numbers show that everything works; they say nothing about real footage."
     return [said] if profile == "demo" else []
 
@@ -143,7 +143,7 @@ def describe_version(entry: Entry, result: Result, variant: str, value: Measured
 
 
 def reference_for(entry: Entry, variant: str) -> tuple[float | None, str]:
-    """The reference's AP to set beside a variant's: of the same variant if it states one, else its headline; and whose it is."""
+    """Return the reference's AP to compare a variant with, and its variant: the same one if it is listed, else that of `reference.ap`."""
     stated = entry.reference.variants
     if variant in stated:
         return stated[variant], variant
@@ -152,7 +152,7 @@ def reference_for(entry: Entry, variant: str) -> tuple[float | None, str]:
 
 
 def reference_text(entry: Entry, variant: str, unit: str = "") -> str:
-    """The reference's AP, and whose it is where that is another variant; empty where there is none."""
+    """Return the reference's AP, with its variant if that is another one; empty where there is none."""
     stated, of = reference_for(entry, variant)
     return "" if stated is None else f"{stated:.4f}{unit}{f' ({of})' if of and of != variant else ''}"
 

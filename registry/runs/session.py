@@ -78,7 +78,7 @@ class Session:
         return read_evidence(test.source, test.view(view), self.home / "frames")
 
     def samples(self, member: Member, subset: Subset, *, training: bool = False) -> Samples:
-        """A member's samples of these frames. Those that are slow to make are made once, and kept beside the frames."""
+        """Return a member's samples of these frames. Samples that are slow to compute are cached with the frames."""
         view = subset.view(member.view)
         frames = self.maps[subset.digest, view]
         index = subset.index

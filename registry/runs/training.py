@@ -56,7 +56,7 @@ def look_up(context: RunContext, session: Session) -> dict[str, TrainedMember]:
 
 
 def train(context: RunContext, known: Members, parent: RunLog, session: Session) -> dict[str, TrainedMember]:
-    """All members, those that are not `known` trained now. Raises MembersFailed at the end where some could not be trained."""
+    """Return all members, after training those that are not `known`. Raises MembersFailed at the end where some failed."""
     trained = dict(known)
     failed: dict[str, str] = {}
     trainings = []
@@ -88,7 +88,7 @@ def train(context: RunContext, known: Members, parent: RunLog, session: Session)
 
 
 def train_all(trainings: Sequence["MemberTraining"], engine: Engine) -> Endings:
-    """Train members, and yield what became of each, as they end; those that another process is training come last."""
+    """Train members, and yield the outcome of each as it ends; those that another process is training come last."""
     elsewhere: list[MemberTraining] = []
     yield from _train_together(trainings, engine, elsewhere)
     for training in elsewhere:  # one at a time: a process that waits must hold nothing that another may wait for
@@ -198,7 +198,7 @@ class MemberTraining:
 
 
 class _Curve:
-    """Sends the loss of each epoch to MLflow, beside the training, which neither waits for that nor fails with it.
+    """Sends the loss of each epoch to MLflow in the background: the training neither waits for it nor fails with it.
 
     Short epochs are sent together. What a killed process had not sent yet, the process that resumes sends.
     """

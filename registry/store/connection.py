@@ -103,7 +103,7 @@ def _in_memory(uri: str) -> bool:
 
 
 def _unusable(uri: str) -> str | None:
-    """Return what is wrong with an address that MLflow refuses, in fewer words than MLflow's; None where only it can tell."""
+    """Return what is wrong with an address that MLflow refuses, in fewer words than MLflow's; None where only MLflow can know."""
     if re.match(r"(https?|sqlite|postgresql|mysql|mssql|databricks(-uc)?|uc)\b", uri):
         return None
     scheme, colon, _ = uri.partition(":")
@@ -145,7 +145,7 @@ def explain(error: BaseException) -> str | None:
 
 
 def unless_absent(call: Callable[[], Answer]) -> Answer | None:
-    """Return what a call of MLflow's returns; None where MLflow says that there is no such thing."""
+    """Return the result of a call of MLflow; None where MLflow says that the object does not exist."""
     try:
         return call()
     except MlflowException as error:

@@ -16,7 +16,7 @@ LEASE = 900.0  # seconds after which a lease is over; clocks of two machines may
 
 
 def here() -> str:
-    """Return the name of this machine, and what tells it from others of that name, as containers on it."""
+    """Return this machine's name with an id that separates it from others of that name, such as its containers."""
     return f"{socket.gethostname()} {machine()}"
 
 
@@ -36,7 +36,7 @@ def process_gone(tags: Mapping[str, str]) -> bool:
         if tags.get("vad.host") == here():
             return started(int(tags.get("vad.pid", 0))) != tags.get("vad.process", "")
         return time.time() - float(tags.get(ALIVE, "inf")) > LEASE
-    except ValueError:  # somebody else wrote the tag
+    except ValueError:  # not written by this program
         return False
 
 

@@ -1,4 +1,4 @@
-"""The SHA-256 of each file that a run logged, in tags of the run: a file that was changed where it lies is found out."""
+"""The SHA-256 of each file that a run logged, in tags of the run: they reveal a file that was changed in place."""
 
 import json
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from vad.errors import InputError
 
 TAG = "vad.files"
-"""The tag with the digests by path among the artifacts, as JSON. What does not fit stands in `vad.files.1`, and so on."""
+"""The tag with the digests by path among the artifacts, as JSON. The rest is in `vad.files.1`, and so on."""
 _MOST = 8000  # characters of the longest value that MLflow takes
 
 
@@ -35,7 +35,7 @@ def is_record(tag: str) -> bool:
 
 
 def as_tags(files: Mapping[str, str]) -> dict[str, str]:
-    """Return the tags that hold the digests: what is added to `files` changes the last tag alone, or adds one."""
+    """Return the tags that hold the digests: adding to `files` changes only the last tag, or adds one."""
     parts: list[dict[str, str]] = [{}]
     for path, digest in files.items():
         if len(json.dumps(parts[-1] | {path: digest})) > _MOST:

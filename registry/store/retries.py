@@ -34,8 +34,8 @@ from vad.errors import InputError
 PAGE = 1000  # the most metrics that MLflow takes at once
 LIMIT = 600.0  # seconds for which a call is repeated, unless the environment variable VAD_PATIENCE says otherwise
 _PAUSES = (0.1, 0.3, 0.6, 1.0, 2.0, 3.0)  # seconds between attempts; the last is repeated
-_UNTOLD_SECONDS = 1.0  # a shorter outage is not told
-# Of a failed connection MLflow gives a message alone, no type.
+_SILENT_SECONDS = 1.0  # a shorter outage is not reported
+# For a failed connection MLflow gives only a message, no type.
 _ON_THE_WAY = re.compile(
     r"API request to \S+ failed with (timeout )?exception|Connection (broken|aborted|reset)|IncompleteRead|Read timed out"
 )
@@ -73,7 +73,7 @@ class Retries:
         # A server's answer may take long, and nothing of its transactions is here.
         self._unbroken = nullcontext if server else postpone_stop
         self._lock = threading.Lock()
-        self._since: float | None = None  # when the outage that was told began
+        self._since: float | None = None  # start of the outage that was reported
         self._given_up = False
 
     def __call__(self, call: Callable[[], Answer], made: Callable[[], Answer | None] | None = None) -> Answer:
@@ -94,13 +94,13 @@ class Retries:
 
     def _wait(self, error: Exception, begun: float, attempts: int) -> None:
         spent = time.monotonic() - begun
-        limit = self._limit if _retrying.get() and not self._given_up else _UNTOLD_SECONDS
+        limit = self._limit if _retrying.get() and not self._given_up else _SILENT_SECONDS
         reason = _reason(error)
         detail(
             f"{self._who} {reason}: attempt {attempts + 1} failed after {spent:.1f} s ({' '.join(str(error).split()):.200})"
         )
         # An attempt may take long itself, as at a database that is locked.
-        if spent >= min(limit, _UNTOLD_SECONDS):
+        if spent >= min(limit, _SILENT_SECONDS):
             with self._lock:
                 if self._since is None:
                     self._since = begun
@@ -172,7 +172,7 @@ class RetryingClient:
             self.log_batch(run_id, metrics=values[start : start + PAGE])
 
     def _once(self, call: Callable[[], Any], search: str, *query: Any, known: Callable[[Any], bool]) -> Any:
-        """Make something, once: where an answer was lost, what the attempt made is searched, and `known` tells it."""
+        """Make something exactly once: where an answer was lost, search for what that attempt made; `known` recognises it."""
         return self._retries(call, lambda: next(filter(known, getattr(self._client, search)(*query)), None))
 
     def create_run(self, experiment_id: str, started: int | None, tags: dict[str, str], name: str) -> Any:

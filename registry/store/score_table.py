@@ -1,4 +1,4 @@
-"""The scores of a run's variants, frame by frame, beside the labels that they are measured against: a table among its artifacts."""
+"""The scores of a run's variants, frame by frame, with the labels that they are measured against: a table among its artifacts."""
 
 from dataclasses import dataclass
 from pathlib import Path

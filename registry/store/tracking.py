@@ -139,7 +139,7 @@ class Tracking:
         return self._open(self.client.create_run(experiment_id, None, {k: str(v) for k, v in every.items()}, name))
 
     def _open(self, run: Run) -> RunLog:
-        # Not by the retrying client: renewing a lease neither waits nor tells of an outage.
+        # Not by the retrying client: renewing a lease must not wait for or report an outage.
         lease = Lease(lambda: mlflow.MlflowClient(self.uri).set_tag(run.info.run_id, stored(ALIVE), now()))
         return RunLog(self.client, run, lease)
 
@@ -158,9 +158,9 @@ class Tracking:
         if not self.client.call_unless("INVALID_PARAMETER_VALUE", "log_param", run_id, f"{_TAKEN}.{number}", me):
             return False
         log = self.reopen(run_id)
-        log.tags(tags)  # before the status: who is RUNNING must be told by its process
+        log.tags(tags)  # before the status: a RUNNING run must name its process
         self.client.update_run(run_id, status="RUNNING")
-        log.tags({_TAKEN: number})  # after the status: who sees it sees that the run is taken
+        log.tags({_TAKEN: number})  # after the status: with this tag others see that the run is taken
         return True
 
     def begin_model(
@@ -195,16 +195,16 @@ class Tracking:
         return True
 
     def has_files(self, location: str) -> bool:
-        """Whether anything lies at an artifact location."""
+        """Return whether an artifact location holds anything."""
         return bool(self.retrying(lambda: mlflow.artifacts.list_artifacts(artifact_uri=location)))
 
     def download(self, address: str, folder: Path) -> Path:
-        """Copy all that lies at an artifact location or in a registered model into a folder; return where it lies."""
+        """Copy an artifact location or a registered model into a folder; return the copy's path."""
         download = mlflow.artifacts.download_artifacts
         return Path(self.retrying(lambda: download(artifact_uri=address, dst_path=str(folder))))
 
     def remove_files(self, location: str) -> None:
-        """Remove all that lies at an artifact location."""
+        """Remove everything at an artifact location."""
         self.retrying(get_artifact_repository(location, self.uri).delete_artifacts)
 
     @contextmanager
@@ -336,7 +336,7 @@ class Tracking:
         for run in self._running():
             if process_gone(run.data.tags):
                 with without_retries(), suppress(MlflowException, Unreachable):
-                    again = self.client.get_run(run.info.run_id)  # somebody may have taken it up since
+                    again = self.client.get_run(run.info.run_id)  # another process may have taken it since
                     if again.info.status == "RUNNING" and process_gone(again.data.tags):
                         self.client.set_terminated(run.info.run_id, "KILLED")
 

@@ -89,7 +89,7 @@ def entries_run(suite: Suite, sets: Iterable[Dataset], tracking: Tracking) -> tu
 def _load(entry: str, suite: Suite) -> Loaded:
     loaded = load_entry(entry, suite.profile, suite.overrides)
     if not loaded.entry.members:
-        files = "reads predictions files alone, which belong to one data set"
+        files = "reads only predictions files, which belong to one data set"
         raise InputError(f"{loaded.entry.name} {files}: it cannot be an entry of a suite")
     return loaded
 
@@ -114,7 +114,7 @@ def _cell(loaded: Loaded, data: Dataset, runs: Sequence[Found], tracking: Tracki
 
 
 def _why_none(loaded: Loaded, data: Dataset, runs: Sequence[Found]) -> str:
-    """Why no run fills a cell: there is none, or it is of another protocol and must not stand in this column."""
+    """Return why no run fills a cell: there is none, or its protocol is not that of the column."""
     on_frames = [run for run in runs if run.tags.get("vad.test_digest") == data.test_digest]
     near = next((run for run in on_frames if run.tags.get("vad.entry") == loaded.entry.name), None)
     if near is None:
@@ -130,7 +130,7 @@ def _why_none(loaded: Loaded, data: Dataset, runs: Sequence[Found]) -> str:
 
 
 def fits(run: Found, suite: Suite) -> bool:
-    """Whether a run has a suite's profile and overrides, but for those that set an entry's key to the value that it has."""
+    """Return whether a run has a suite's profile and overrides, except overrides that set a key to the entry's own value."""
     of_run = run.tags.get("vad.set", "")
     overrides = " ".join(override for override in suite.overrides if override in of_run)
     return (run.tags.get("vad.profile"), of_run) == (suite.profile, overrides)

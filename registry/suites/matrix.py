@@ -45,10 +45,10 @@ class CellValue:
 
 @dataclass(frozen=True)
 class Row:
-    """An entry and one variant. What compares rows is there for those that have a figure on every set.
+    """An entry and one variant. Comparisons exist only for rows with a figure on every set.
 
-    `behind` is what the worst case of the first row exceeds this one's by. `hindsight` says that labels chose the variant.
-    Rows with `pretrained` weights, of other data, are compared with each other alone.
+    `behind` is the worst case of the first row minus this one's. `hindsight` says that labels chose the variant.
+    Rows with weights that were `pretrained` on other data are compared only with each other.
     """
 
     entry: str
@@ -79,7 +79,7 @@ class Missing:
 
 @dataclass(frozen=True)
 class Matrix:
-    """Rows, the best worst case first, behind them those with pretrained weights, and those that lack a set last.
+    """Return the rows, best worst case first; then those with pretrained weights, and last those without a figure on some set.
 
     Profile and overrides are those of every run.
     """

@@ -1,4 +1,4 @@
-"""A suite's matrix in MLflow: an experiment of its own with a run for each row, written anew only where figures changed."""
+"""A suite's matrix in MLflow: an experiment with a run for each row; a run is replaced only where its figures changed."""
 
 import re
 from dataclasses import asdict

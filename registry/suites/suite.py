@@ -101,7 +101,7 @@ def suite_of(
         raise InputError(f"--data {twice} is given twice; leave one out")
     given = labels if len(labels) == len(data) else [next(iter(labels), None)] * len(data)
     names = [Path(folder).resolve().name for folder in data]
-    if len(set(names)) < len(names):  # as many of the folders above as tell them apart
+    if len(set(names)) < len(names):  # add as many parent folders as make the names unique
         names = [os.path.relpath(folder, os.path.commonpath(map(os.path.abspath, data))) for folder in data]
         names = [name.replace(os.sep, "-") for name in names]
     sources = [
@@ -137,7 +137,7 @@ def _source(name: str, spec: DataSpec, where: str, folder: Path) -> Source:
         return Source(name, None, spec.labels, spec.first_frame, where)
     path = _beside(folder, spec.path)
     labels = spec.labels
-    if labels is not None and labels != NO_LABELS:  # beside the suite's file, else beside the data
+    if labels is not None and labels != NO_LABELS:  # next to the suite's file, else next to the data
         places = [_beside(folder, labels), _beside(Path(path), labels)]
         labels = next(filter(os.path.exists, places), places[0])
     return Source(name, path, labels, spec.first_frame, where)

@@ -80,8 +80,8 @@ def test_what_matters_most_comes_first(trained):
         *("repair:", "members.large.size:", "train.epochs:"),
         *("members.small-2:", "members.small.output:", "members.large.output:"),
     ]
-    assert told[0] == "repair: not there -> [flips]" and told[12].endswith("more (--json has all)")
-    assert told[3].strip() == "members.small-2: fully_conv_ae, rgb, 32 px, seed 2 -> not there"
+    assert told[0] == "repair: absent -> [flips]" and told[12].endswith("more (--json has all)")
+    assert told[3].strip() == "members.small-2: fully_conv_ae, rgb, 32 px, seed 2 -> absent"
 
 
 def test_a_run_goes_by_its_id_its_beginning_or_its_experiment(blends):

@@ -31,7 +31,7 @@ def shanghai(tmp_path, save, save_movie, picture):
 def test_a_published_set_becomes_the_competitions_form(workspace, shanghai):
     said = workspace.vad("convert", str(shanghai), "out")
     assert said.exit_code == 0, said.output
-    assert said.stdout == "out: 10 frames, 7 of them written anew as jpg, with labels; videos.csv has their names\n"
+    assert said.stdout == "out: 10 frames, 7 of them converted to jpg, with labels; videos.csv has their names\n"
     out = Path("out")
     assert sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()) == [
         "labels.csv",

@@ -111,7 +111,7 @@ def test_a_project_that_was_copied_and_then_moved_works_again(copied, finished_f
     after = snapshot(there)
     assert {name for name in before if before[name] != after[name]} == {"mlflow.db"}
     copy = next(there.glob("mlflow.db.before-doctor-*"))
-    assert f"set right, after a copy of the database beside it: {copy}\n" in done
+    assert f"corrected; a copy of the old database is next to it: {copy}\n" in done
     with closing(sqlite3.connect(copy)) as kept:
         assert f"{copied.folder}/mlartifacts" in kept.execute("SELECT artifact_uri FROM runs").fetchone()[0]
     assert "by model version 1" in moved.done("submit", "--data", "data")
@@ -211,7 +211,7 @@ def test_orphans_are_set_aside_and_what_is_lost_is_named(copied):
     assert found["findings"][2]["what"] == "1.5 MB of artifacts that no run of this database owns"
 
     report = refused(copied, "--fix")
-    assert f"fault  run {run.run_id} (tiny): its results.json is gone\n       `vad run tiny` makes it anew" in report
+    assert f"fault  run {run.run_id} (tiny): its results.json is gone\n       `vad run tiny` makes it again" in report
     assert "fault  models:/vad-ensemble/1: its files are gone" in report
     assert "`vad promote` that, for this one is candidate and production" in report
     assert "2 faults that `vad doctor --fix` cannot mend" in report
@@ -225,7 +225,7 @@ def test_orphans_are_set_aside_and_what_is_lost_is_named(copied):
     said = copied.done("run", "tiny", "--data", "data")
     assert "registered as models:/vad-ensemble/2; now production: version 1 has lost files of its model" in said
     notes = copied.done("doctor")
-    assert "made anew since: nothing to do" in notes and "made anew as vad-ensemble/2\n" in notes
+    assert "made again since: nothing to do" in notes and "made again as vad-ensemble/2\n" in notes
 
 
 @pytest.mark.parametrize("content", [None, "no database"])

@@ -193,7 +193,7 @@ def test_a_store_of_before_gets_its_bytes_back(trained):
         shutil.copy(path, f"{path}.new")
         os.replace(f"{path}.new", path)
     twice = mending.size(Path("mlartifacts"))
-    assert "weights that stand twice in the artifacts" in trained.done("gc", "--yes")
+    assert "weights that are stored twice" in trained.done("gc", "--yes")
     assert mending.size(Path("mlartifacts")) < 0.6 * twice
     assert "sound" in trained.done("doctor")
     assert "its files are those that were registered" in trained.done("explain", "v1")

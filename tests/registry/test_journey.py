@@ -195,7 +195,7 @@ def test_the_newest_run_that_has_its_scores_counts(street, tmp_path):
         "1.0000", "1.0000 to 1.0000", "baseline", new.run_id[:8],
     ]  # fmt: skip
     table = street.tracking().fetch(new.run_id, "scores.csv", tmp_path)
-    note = f"note: run {new.run_id[:8]} of files is passed over: its scores.csv is gone, damaged or altered (FORCE=1 runs it anew)"
+    note = f"note: run {new.run_id[:8]} of files is passed over: its scores.csv is missing, damaged or altered (FORCE=1 runs it again)"
     rows = table.read_text().splitlines()
     for damaged in ("", "\n".join(rows[:-1]), "\n".join(rows).replace("wrong", "video")):
         table.write_text(damaged)
@@ -270,7 +270,7 @@ def test_what_a_reference_says_is_no_experiment(street):
     assert [path.stem for path in all_experiments()] == ["files", "tiny"]
     assert "journey" not in street.done("check")
     assert 'unknown experiment "journey"' in street.refused("check", "journey")
-    said = "this is no experiment, but what `vad journey` reads; leave it out"
+    said = "this is not an experiment, but the file that `vad journey` reads; leave it out"
     for command in ("check", "run", "show"):
         assert said in street.refused(command, "experiments/journey.yaml")
     assert "there is no such file" in street.refused("check", "experiments/journey")

@@ -213,7 +213,7 @@ def test_what_is_wrong_for_good_is_not_repeated(workspace):
     started = time.monotonic()
     with pytest.raises(mlflow.MlflowException, match="not found"):
         client.get_run("0" * 32)
-    assert time.monotonic() - started < retries._UNTOLD_SECONDS
+    assert time.monotonic() - started < retries._SILENT_SECONDS
 
 
 @pytest.mark.parametrize("place", ["home", "store"])

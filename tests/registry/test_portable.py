@@ -164,7 +164,7 @@ def test_a_model_from_a_moved_store_is_whole_in_another(imported, carried):
 def test_imported_weights_take_room_once_and_doctor_counts_the_runs_that_were_imported(imported):
     weights = [path for path in Path("mlartifacts").rglob("*.safetensors") if "weights" in str(path)]
     assert len(weights) == 2 * len({path.stat().st_ino for path in weights}) == 6, "of three members and in the version"
-    assert "weights that stand twice" not in imported.done("gc", "--dry-run")
+    assert "weights that are stored twice" not in imported.done("gc", "--dry-run")
     assert "\nsound: 5 runs, 1 version, " in imported.done("doctor")
 
 

@@ -61,8 +61,8 @@ def test_a_changed_fusion_trains_nothing(again):
     found = why(again)
     assert set(actions(found).values()) == {"reused"} and found["done"] is None
     assert found["entry_changes"] == [
-        "variants.max.fuse.max: [small, large] -> not there",
-        "variants.max.fuse.product: not there -> [small, large]",
+        "variants.max.fuse.max: [small, large] -> absent",
+        "variants.max.fuse.product: absent -> [small, large]",
     ]
     assert "no member would be trained" in again.done("why", "tiny", "--data", "data")
 

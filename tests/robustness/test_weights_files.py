@@ -82,5 +82,5 @@ def test_damaged_states(tmp_path, damaged, judged, data):
 def test_tensors_of_no_part_are_refused(tmp_path, name):
     path = tmp_path / "r.safetensors"
     save_tensors(path, {name: torch.zeros(2)}, ABOUT)
-    with pytest.raises(InputError, match=r"r.safetensors is no state of a training"):
+    with pytest.raises(InputError, match=r"r.safetensors is not a training state"):
         so_far(path)

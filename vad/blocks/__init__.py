@@ -38,7 +38,7 @@ def load() -> None:
     except SyntaxError as error:
         place = f"blocks/{Path(error.filename or '').name}, line {error.lineno}"
         raise InputError(f"a block cannot be imported: {place}: SyntaxError: {error.msg}") from None
-    except Exception as error:  # whatever somebody's code raises
+    except Exception as error:  # user code may raise anything
         raise InputError(f"a block cannot be imported: {told(error)}") from None
 
 

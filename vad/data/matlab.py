@@ -118,7 +118,7 @@ class _Inflated(io.RawIOBase):
 
 
 class _Reader:
-    """Elements of a MATLAB file, one after another; each has a type, a size, and padding behind it."""
+    """Elements of a MATLAB file, one after another; each has a type, a size, and padding after it."""
 
     def __init__(self, stream: IO[bytes], order: str):
         self.stream = stream
@@ -183,7 +183,7 @@ def _intervals(values: NDArray[Any], rows: int) -> list[list[int]]:
 
 
 def _search(file: IO[bytes], length: int, variable: str, take: _Take) -> list[Any] | None:
-    """The variable's cells, taken; None where it is not there."""
+    """Return the variable's cells; None where it is missing."""
     for reader, held, sides, name in _variables(file, length):
         if name == variable:
             if held != _CELL:
@@ -195,7 +195,7 @@ def _search(file: IO[bytes], length: int, variable: str, take: _Take) -> list[An
 
 
 def _variables(file: IO[bytes], length: int) -> Iterator[tuple[_Reader, int, list[int], str]]:
-    """Each variable's reader, behind its class, sides and name."""
+    """Yield each variable's reader, positioned after its class, sides and name."""
     order = {b"IM": "<", b"MI": ">"}.get(file.read(_HEADER)[-2:])
     if order is None:
         raise ValueError("its header is none")

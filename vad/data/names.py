@@ -4,20 +4,20 @@ from collections.abc import Collection
 
 IMAGES = ("jpg", "jpeg", "png", "bmp", "tif", "tiff", "webp")
 MOVIES = ("avi", "mp4", "mov", "mkv", "webm", "m4v", "mpg", "ts")
-# What Windows, network disks and archives made on a Mac leave everywhere, beside all that begins with a dot.
+# Files that Windows, network disks and Mac archives add; hidden files come on top.
 _LITTER = {"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "@eadir", "lost+found"}
-# Labels that data sets keep beside their clips, or in them.
+# Labels that data sets keep next to their clips, or in them.
 _LABELS = ("_gt", "_gt.txt", "_annotations", "_tracks.txt", ".m", ".mat", ".npy", ".npz")
 _FEW = 3
 
 
 def is_litter(name: str) -> bool:
-    """Whether a file or folder is one that systems leave behind, or hidden; nobody means it as data."""
+    """Return whether a file or folder is hidden or added by the operating system, so never data."""
     return name.startswith(".") or name.casefold() in _LITTER
 
 
 def is_label(name: str) -> bool:
-    """Whether a file or folder holds the labels of the clip beside it, as `Test001_gt` does."""
+    """Whether a file or folder holds the labels of the clip next to it, as `Test001_gt` does."""
     return name.casefold().endswith(_LABELS)
 
 

@@ -1,4 +1,4 @@
-"""CSV files of one number a frame: predictions and labels, read as people have them and written as a board wants them."""
+"""CSV files of one number a frame, predictions or labels: read in the usual variants, written as a leaderboard expects them."""
 
 import csv
 import gzip
@@ -23,13 +23,13 @@ from vad.system.files import replacing, require_plain
 _ID = re.compile(rf"([^\x00-\x1f\x7f]*[^\s])_(\d{{1,{DIGITS}}})", re.ASCII)
 _NUMBER = re.compile(r"[-+]?((\d+\.?\d*|\.\d+)(e[-+]?\d+)?|nan|inf|infinity)", re.ASCII | re.IGNORECASE)
 _DELIMITERS = ",;\t"
-_USAGE = "usage"  # of a row on Kaggle's board, public or private
+_USAGE = "usage"  # Kaggle's column that marks public and private rows
 _LONGEST = 10_000  # characters of a line
 
 
 @dataclass(frozen=True)
 class Form:
-    """How a file spells its table: delimiter, the two names of the header, and the ids in the order of its rows."""
+    """The format of a file: delimiter, the two names of the header, and the ids in the order of its rows."""
 
     delimiter: str = ","
     names: tuple[str, str] = ("Id", "Predicted")
@@ -38,7 +38,7 @@ class Form:
 
 @dataclass(frozen=True)
 class Table:
-    """A number for each frame: `values` is float64 (N,), in the order of `index`; `order` sorts the file's rows so."""
+    """A number for each frame: `values` is float64 (N,), in the order of `index`; `order` sorts the file's rows into it."""
 
     index: FrameIndex
     values: Values
@@ -49,8 +49,8 @@ class Table:
 def read_table(path: Path, column: str, ids_alone: bool = False) -> Table:
     """Read a CSV of frame ids (`{video}_{frame}`) and one number each, in any order.
 
-    The header is `Id` and `column` (for `Predicted`, any second name), or `video`, `frame` and it, in any case; a nameless first
-    column (pandas' index) is left out, and so is a last `Usage`, of Kaggle's solution files. With `ids_alone` the second column
+    The header is `Id,column` (for `Predicted`, any second name) or `video,frame,column`, in any case; an unnamed first column
+    (pandas' index) is ignored, and so is a last `Usage` (Kaggle's solution files). With `ids_alone` the second column
     may hold anything, and the numbers are 0. Raises InputError.
     """
     numbers: list[float] = []
@@ -101,7 +101,7 @@ def read_table(path: Path, column: str, ids_alone: bool = False) -> Table:
 
 @contextmanager
 def _open(path: Path) -> Iterator[IO[str]]:
-    """The text of a CSV, packed or not."""
+    """Open a CSV, compressed or not."""
     require_plain(path)
     if path.suffix.lower() == ".zip":
         with zipfile.ZipFile(path) as archive:
@@ -118,7 +118,7 @@ def _open(path: Path) -> Iterator[IO[str]]:
 
 
 def _lines(file: IO[str], path: Path) -> Iterator[tuple[int, str]]:
-    """The lines of a file with their numbers. A packed file of a few kB can hold one line of many GB."""
+    """Yield the lines of a file with their numbers. A compressed file of a few kB can hold one line of many GB."""
     for number, line in enumerate(iter(lambda: file.readline(_LONGEST + 1), ""), 1):
         if len(line) > _LONGEST:
             long = f"longer than {_LONGEST:,} characters"
@@ -127,14 +127,14 @@ def _lines(file: IO[str], path: Path) -> Iterator[tuple[int, str]]:
 
 
 def _header(line: str, path: Path, column: str, apart: bool) -> tuple[str, list[str], int]:
-    """Return the delimiter, the names, and how many columns before them are left out; `apart` allows `video,frame` for `Id`."""
+    """Return the delimiter, the names, and how many columns before them to skip; `apart` allows `video,frame` for `Id`."""
     line = line.rstrip("\r\n")
     for delimiter in _DELIMITERS:
         cells = [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter), [])]
         skip = int(len(cells) > 2 and (not cells[0] or cells[0].startswith("Unnamed:")))  # pandas' index
         names = cells[skip:]
-        behind = 1 if len(names) > 2 and names[-1].casefold() == _USAGE else 0
-        own = names[: len(names) - behind]
+        usage = 1 if len(names) > 2 and names[-1].casefold() == _USAGE else 0
+        own = names[: len(names) - usage]
         wanted = column == "Predicted" or (own[-1:] and own[-1].casefold() == column.casefold())
         known = [["id"], ["video", "frame"]] if apart else [["id"]]
         if [name.casefold() for name in own[:-1]] in known and own[-1] and wanted:
@@ -158,7 +158,7 @@ def _number(text: str, where: str, column: str) -> float:
 
 
 def read_scores(path: Path, expected: FrameIndex | None = None) -> tuple[FrameIndex, Values]:
-    """Read a predictions file: frames in order, float64 scores (N,). Raises InputError for labels, and other frames than `expected`."""
+    """Read a predictions file: frames in order, float64 scores (N,). Raises InputError for labels, and where frames differ from `expected`."""
     table = read_table(path, "Predicted")
     if table.form.names[1].casefold() == "label" and np.isin(table.values, (0, 1)).all():
         raise InputError(f"{path} holds labels (column Label, 0 and 1 alone), not scores; name the predictions file")
@@ -181,9 +181,9 @@ def require_same_frames(given: FrameIndex, expected: FrameIndex, source: str, wh
 
 
 def write_scores(path: Path, index: FrameIndex, values: Values, sample: Table | None = None) -> None:
-    """Write a predictions file with every digit, whole or not at all: `Id,Predicted`, sorted by (video, frame).
+    """Write a predictions file atomically and in full precision: `Id,Predicted`, sorted by (video, frame).
 
-    A `sample` of the same frames gives its form and its order of rows. Raises InputError for a score that is not finite.
+    A `sample` of the same frames sets the format and the order of rows instead. Raises InputError for a score that is not finite.
     """
     if not np.isfinite(values).all():
         culprit = index.ids[int(np.flatnonzero(~np.isfinite(values))[0])]

@@ -64,7 +64,7 @@ class Listener:
 
 
 class Output(Protocol):
-    """What a detector made of one pass of samples: F frames, those that the samples score, in their order."""
+    """The output of one pass of samples: for the F frames that the samples score, in their order."""
 
     def map(self, kind: str) -> Tensor:
         """Return the anomaly maps of this kind, float32 (F, C, H, W), on the device; higher is more anomalous."""
@@ -103,10 +103,10 @@ class Detector(Protocol):
         """
 
     def require_samples(self, count: int) -> None:
-        """Raise InputError where it cannot be fitted on so many samples."""
+        """Raise InputError where it cannot be fitted on this many samples."""
 
     def seconds(self, fitted: int, scored: int, device: torch.device) -> float:
-        """Roughly the seconds of fitting it on so many samples and scoring so many, by timing a few on this device."""
+        """Return roughly the seconds to fit and score these numbers of samples, by timing a few on this device."""
 
     def memory(self) -> int:
         """Roughly the bytes that fitting takes in a process of its own, without the frames."""

@@ -1,4 +1,4 @@
-"""A member: one detector, one input, one view, one seed; known by the digest of all that decides its state."""
+"""A member: one detector, one input, one view, one seed; identified by a digest of all that determines its state."""
 
 import hashlib
 import json
@@ -20,16 +20,16 @@ from vad.images.view import View
 from vad.inputs import INPUTS, Input, Shape
 from vad.system.precision import Precision
 
-# Raise these when a change to the code changes what comes out for the same settings.
+# Raise these when a change to the code changes the results of the same settings.
 TRAINING_CODE = 3
 SCORING_CODE = 3
 
 
 @dataclass(frozen=True)
 class Member:
-    """One detector to fit. `group` and `name` are what the entry calls it and decide nothing.
+    """One detector to fit. `group` and `name` come from the entry and do not affect results.
 
-    A network has a seed, a recipe and perhaps a rule for its first weights; a bank has none of them.
+    A network has a seed, a training recipe and optionally an `init` for its weights; a bank has none of these.
     """
 
     group: str
@@ -52,13 +52,13 @@ class Member:
         return self.training
 
     def detector(self) -> Detector:
-        """The detector with these settings, not fitted yet."""
+        """Return a detector with these settings, not fitted yet."""
         return detector_class(self.model)(self)
 
     def settings(self) -> dict[str, Any]:
-        """All that decides the state but the frames, as plain values.
+        """Return all settings that determine the state, as plain values.
 
-        What is None is left out: members that were trained before there was such a setting keep their digest.
+        None is left out, so that members trained before a setting existed keep their digest.
         """
         seen = self.view.plain()
         view = {"size": seen} if isinstance(seen, int) else {"view": seen}
@@ -69,12 +69,12 @@ class Member:
         return settings | (self.training.plain() if self.training else {})
 
     def digest(self, train_digest: str) -> str:
-        """Identity of the fitted detector: settings, train frames, resize filter, version of the code, your own code."""
+        """Return the SHA-256 of settings, train frames, resize filter, code version and the code of your own blocks."""
         about = {"settings": self.settings(), "frames": train_digest, "filter": RESIZE_FILTER, "code": TRAINING_CODE}
         return digest_of(about | named_code(self.code()))
 
     def code(self) -> dict[str, str]:
-        """The code of its blocks, as `Catalog.code` gives it: model, input, loss, optimiser, schedule, first weights."""
+        """Return `Catalog.code` of its blocks: model, input, loss, optimiser, schedule, init."""
         blocks: list[tuple[Catalog[Any], str]] = [(models()[self.model], self.model), (INPUTS, self.input.name)]
         if recipe := self.training:
             blocks += [(OPTIMIZERS, recipe.optimizer)]
@@ -86,41 +86,41 @@ class Member:
         return {key: value for catalog, name in blocks for key, value in catalog.code(name).items()}
 
     def build(self) -> nn.Module:
-        """The network before training. Raises InputError where the settings do not fit it."""
+        """Return the untrained network. Raises InputError where the settings do not fit it."""
         return build(self.model, self.shape(), dict(self.options), self.seed or 0, self.init)
 
     def trained_in(self, precision: Precision) -> "Member":
-        """This member as it was trained, with the precision that `auto` came to."""
+        """Return this member with the precision that `auto` resolved to."""
         return replace(self, training=self.training and replace(self.training, precision=precision))
 
     def timed(self) -> "Member":
-        """This member without what decides nothing about how long a batch takes."""
+        """Return this member with fixed values for settings that do not affect the time of a batch."""
         return replace(self, group="", seed=0, training=replace(self.recipe, epochs=1, lr=1e-3))
 
     def kind_of_input(self) -> Input:
-        """How samples for this member are made."""
+        """Return the input that makes this member's samples."""
         return cast(Input, INPUTS.make(self.input))
 
     def shape(self) -> Shape:
-        """The shape of its samples."""
+        """Return the shape of its samples."""
         return self.kind_of_input().shape(self.view)
 
 
 def detector_class(model: str) -> type[NetworkDetector] | type[BankDetector]:
-    """Return the kind of detector that a model is."""
+    """Return the detector class of a model."""
     return NetworkDetector if model in NETWORKS else BankDetector
 
 
 def models() -> dict[str, Catalog[Any]]:
-    """Return the catalog of each model by the model's name: networks and banks, which share one space of names."""
+    """Return the catalog of each model by the model's name; networks and banks never share a name."""
     return {name: catalog for catalog in (NETWORKS, BANKS) for name in catalog.names()}
 
 
 def named_code(code: Mapping[str, str]) -> dict[str, Any]:
-    """A digest's part for code; nothing where all of it is the project's first, so that old digests stay."""
+    """Return the part of a digest for code; empty for project blocks of version 1, so that old digests stay valid."""
     return {"blocks": dict(code)} if code else {}
 
 
 def digest_of(value: Mapping[str, Any]) -> str:
-    """SHA-256 of plain values, in a spelling that does not depend on the order of keys."""
+    """Return the SHA-256 of plain values, whatever the order of their keys."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -1,6 +1,6 @@
-"""What a data set holds, and what is wrong with it, before anyone trains on it.
+"""Report what a data set holds, and what is wrong with it, before training.
 
-Frames that are upside down are found as the repair `flips` finds them.
+Upside-down frames are those that the repair `flips` would turn.
 """
 
 from collections.abc import Iterator
@@ -44,7 +44,7 @@ class VideoReport:
     sizes: tuple[Size, ...]
     unreadable: tuple[Fault, ...]
     upside_down: tuple[int, ...]
-    name: str  # by which people know it
+    name: str  # shown to users
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class SplitReport:
 
 @dataclass(frozen=True)
 class Report:
-    """A data set looked at from end to end. `notes` and `faults` are those of its FrameSet."""
+    """The result of decoding a whole data set. `notes` and `faults` are those of its FrameSet."""
 
     name: str
     root: Path
@@ -94,9 +94,9 @@ class _Look:
 
 
 def inspect_frames(frameset: FrameSet, advance: Advance | None = None) -> Report:
-    """Decode every frame of `frameset`, best read with `strict=False`, and report on it, files that cannot be read included."""
+    """Decode every frame of `frameset` (read it with `strict=False`) and report on it, including files that cannot be read."""
     videos = (*frameset.train.videos, *frameset.test.videos)
-    # What is decoded at once: some of a video's images, or a whole movie.
+    # A task decodes some of a video's images, or a whole movie.
     starts = [(video, range(0, len(video.images), _CHUNK) if video.images else (0,)) for video in videos]
     tasks = [(video, start) for video, places in starts for start in places]
     looks: dict[int, list[_Look | Fault]] = {id(video): [] for video in videos}
@@ -130,7 +130,7 @@ def _report(video: Video, looks: list[_Look | Fault], flips: State | None) -> Vi
 
 
 def _look_at(video: Video, start: int) -> Iterator[_Look | Fault]:
-    """Look at a whole movie, or at the next images of a video from position `start` on."""
+    """Decode a whole movie, or the next images of a video from position `start` on."""
     if video.movie is not None:
         try:
             if not video.numbers:

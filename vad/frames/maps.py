@@ -1,6 +1,6 @@
-"""Memory maps that can be checked: a .npy file and, behind its array, where NumPy does not look, the CRC-32 of each row.
+"""Memory maps with checksums: a .npy file and, after its array, where NumPy does not read, the CRC-32 of each row.
 
-A file that was overwritten would otherwise pass for the frames that it held, and scores would be wrong without a word.
+Otherwise an overwritten file would be read as frames, and scores would be silently wrong.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ _SUM = np.dtype("<u4")
 
 @contextlib.contextmanager
 def writing(path: Path, shape: tuple[int, ...], dtype: type[np.generic]) -> Iterator[Write]:
-    """Yield what writes one row of a new map; several threads may call it. The map is there when the block ends.
+    """Yield a thread-safe function that writes one row of a new map. The map exists when the block ends.
 
     A memory map would cost a page fault for every 4 KiB. Raises InputError where there is no room.
     """
@@ -70,7 +70,7 @@ def holds(path: Path, shape: tuple[int, ...], dtype: type[np.generic]) -> bool:
 
 
 def state(path: Path) -> State:
-    """Whether a map holds what was written; one of an earlier version has no checksums that tell."""
+    """Return whether a map holds what was written; a map of an earlier version has no checksums."""
     try:
         status = path.stat()
         return _state(path.absolute(), (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns))

@@ -26,7 +26,7 @@ class TrainRepairs:
 
     @cached_property
     def fitted(self) -> tuple[FittedRepair, ...]:
-        """The repairs with their states; sketches of the train frames are decoded if they are not there."""
+        """Return the repairs with their states; decode sketches of the train frames if needed."""
         sketches = sketches_of(self._repairs)
         frames = open_frames(self._source, sketches, self._folder)
         return fit(self._repairs, [frames[sketch] for sketch in sketches], self._index)
@@ -38,7 +38,7 @@ def read_evidence(source: SplitSource, view: View, folder: Path) -> NDArray[np.f
 
 
 def usable(index: FrameIndex, evidence: NDArray[np.float32], repairs: Sequence[FittedRepair]) -> FrameIndex:
-    """Return the index with the frames that members may look at: without those that repairs drop.
+    """Return the index of the frames that members may see: without those that repairs drop.
 
     In a video where fewer than a fifth would be left, all are.
     """

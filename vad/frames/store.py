@@ -89,7 +89,7 @@ def map_path(folder: Path, source: SplitSource, view: Sketch) -> Path:
 
 
 def evidence_path(frames: Path) -> Path:
-    """Where the evidence of repairs lies, float32 (N, repairs), above 0 where a frame was repaired, of the map at this path."""
+    """Return the path of a map's evidence of repairs, float32 (N, repairs), above 0 where a frame was repaired."""
     return frames.with_suffix(".repairs.npy")
 
 
@@ -98,7 +98,7 @@ def open_frames(
 ) -> dict[_Sketch, Frames]:
     """Return the source's frames in each view, as read-only memory maps; decode what is missing.
 
-    `advance` is told how many frames were decoded, as they are. Raises InputError for a frame that cannot be decoded.
+    `advance` is called with the number of frames decoded since its last call. Raises InputError for a frame that cannot be decoded.
     """
     paths = {view: map_path(folder, source, view) for view in views}
     if missing := to_decode(source, paths, folder):
@@ -128,7 +128,7 @@ def open_frames(
 
 
 def to_decode(source: SplitSource, views: Iterable[_Sketch], folder: Path) -> list[_Sketch]:
-    """Return the views of which no sound map is there."""
+    """Return the views without an intact map."""
     return [view for view in views if not _is_sound(map_path(folder, source, view), len(source), view)]
 
 

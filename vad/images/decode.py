@@ -1,4 +1,4 @@
-"""Files to RGB frames, and frames to the squares that the networks see."""
+"""Decode images and movies to RGB frames, and resize frames."""
 
 import contextlib
 import io
@@ -19,15 +19,15 @@ from vad.system.threads import available, using
 
 # The triangle filter, widened with the scale: what PIL calls BILINEAR and the reference resizes with.
 RESIZE_FILTER = "antialiased-bilinear"
-# An image of 8K. It is asked of the header: the pixels of a small file can fill the memory.
+# An 8K image. Read from the header before decoding: a small file can hold more pixels than memory.
 MOST_PIXELS = 2**25
 
 Image = NDArray[np.uint8]
-# What Pillow remarks on is refused here, by OpenCV or for its size.
+# Where Pillow warns, this module raises: OpenCV fails, or the image is too large.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 _JPEG_START, _LFS_START = b"\xff\xd8", b"version https://git-lfs.github.com/"
-_AS_IT_LIES = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
-# Movies whose header holds the number of frames; that of others is an estimate from their length.
+_READ_FLAGS = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
+# Movies with the exact number of frames in the header; for others it is an estimate from the duration.
 _EXACT_COUNT = {".avi", ".mp4", ".mov", ".m4v"}
 FEWER_AT_THE_END, _ESTIMATE_OFF = 2, 0.05
 
@@ -57,12 +57,12 @@ def _decode_other(data: bytes, where: str) -> Image:
         raise InputError(f"{where} is a damaged image ({error}); restore or remove it") from None
     _require_few_pixels(header.height, header.width, where)
     if pictures > 1:
-        raise InputError(f"{where} holds {pictures} pictures; a frame is one: write each to a file of its own")
+        raise InputError(f"{where} holds {pictures} images; a frame is one: write each to its own file")
     image = None
     with contextlib.suppress(cv2.error):
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), _AS_IT_LIES)
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), _READ_FLAGS)
     if image is None:
-        raise InputError(f"{where} is a damaged {header.format}, or of a kind that is not read; restore or remove it")
+        raise InputError(f"{where} is a damaged {header.format}, or of an unsupported kind; restore or remove it")
     if image.dtype != np.uint8:
         raise InputError(
             f"{where} has {image.itemsize * 8} bits a value, and frames have 8: scale all frames, train and test alike, by one "
@@ -78,7 +78,7 @@ def _require_few_pixels(height: int, width: int, where: str) -> None:
 
 def _require_no_pointer(data: bytes, where: str) -> None:
     if data.startswith(_LFS_START):
-        raise InputError(f"{where} is a pointer of Git LFS, not the file itself; run `git lfs pull`")
+        raise InputError(f"{where} is a Git LFS pointer, not the file itself; run `git lfs pull`")
 
 
 def read_image(path: Path) -> Image:
@@ -91,7 +91,7 @@ def read_image(path: Path) -> Image:
 
 
 def read_movie(path: Path) -> Iterator[Image]:
-    """Yield the frames of a video file, RGB, uint8 of shape (H, W, 3). Raises InputError, for lost frames at the end."""
+    """Yield the frames of a video file, RGB, uint8 of shape (H, W, 3). Raises InputError; for lost frames only after the last one."""
     with _opened(path) as capture:
         for _ in _grabbed(capture, path):
             good, frame = capture.retrieve()
@@ -110,7 +110,7 @@ def count_movie_frames(path: Path) -> int:
 
 
 def _grabbed(capture: cv2.VideoCapture, path: Path) -> Iterator[int]:
-    """Yield the number of each frame that is decoded; at the end compare how many with the header: a few less are normal."""
+    """Yield the number of each decoded frame; then compare the count with the header's: a few less are normal."""
     claimed, rate = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), capture.get(cv2.CAP_PROP_FPS)
     times: list[float] = []  # of each frame, in frames of the header's rate
     while capture.grab():
@@ -120,7 +120,7 @@ def _grabbed(capture: cv2.VideoCapture, path: Path) -> Iterator[int]:
     if not (count := len(times)) or claimed <= 0:
         return
     lost, some, exact = claimed - count, FEWER_AT_THE_END, path.suffix.lower() in _EXACT_COUNT
-    if not exact:  # the rate may vary, so the last frame's time says how much of the length is there
+    if not exact:  # the rate may vary, so compare the last frame's time with the duration
         lost, some = round(claimed - 1 - times[-1]), some + round(_ESTIMATE_OFF * claimed)
     if lost > some:
         there = f"gave {count} of its {claimed} frames" if exact else f"ends about {lost} frames too early"
@@ -128,16 +128,16 @@ def _grabbed(capture: cv2.VideoCapture, path: Path) -> Iterator[int]:
     if exact and lost > 0 and (times[-1] > count - 0.5 or _ends_whole(path, claimed) or capture.grab()):
         raise InputError(f"{path} lost {lost} of its {claimed} frames before its end; restore or remove it")
     if not exact and (gap := _gap(times)) is not None:
-        fault = f"{path} has no picture for a while behind frame {gap}: it is damaged, or the camera dropped some"
+        fault = f"{path} has a gap after frame {gap}: it is damaged, or the camera dropped frames"
         raise InputError(f"{fault}; restore it, or fill the gap (`ffmpeg -i OLD -fps_mode cfr NEW.mp4`)")
 
 
 def _ends_whole(path: Path, claimed: int) -> bool:
-    """Whether an .avi lacks frames though its end is there, with the index. Its frames have no times that would tell."""
+    """Return whether an .avi lacks frames although its index, at the end, is there. Its frames have no usable timestamps."""
     if path.suffix.lower() != ".avi":
         return False
     with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - 64 * claimed - 2**16))  # 16 bytes for a packet of pictures or sound
+        file.seek(max(0, path.stat().st_size - 64 * claimed - 2**16))  # 16 bytes for a video or audio packet
         if b"idx1" not in file.read():
             return False
     packets = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_FORMAT, -1])
@@ -147,7 +147,7 @@ def _ends_whole(path: Path, claimed: int) -> bool:
 
 
 def _gap(times: list[float]) -> int | None:
-    """The frame behind which others are missing, where all the rest come at one rate; None where that varies."""
+    """Return the frame after which others are missing, if all others come at one rate; None for a variable rate."""
     steps = np.diff(times)
     usual = float(np.median(steps)) if len(steps) else 0.0
     odd = np.abs(steps - usual) > usual / 2
@@ -164,7 +164,7 @@ def _opened(path: Path) -> Iterator[cv2.VideoCapture]:
     capture = cv2.VideoCapture(str(path))
     try:
         if not capture.isOpened():
-            raise InputError(f"{path} is no video that can be decoded; restore or remove it")
+            raise InputError(f"{path} is not a video that can be decoded; restore or remove it")
         height, width = (int(capture.get(side)) for side in (cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FRAME_WIDTH))
         _require_few_pixels(height, width, str(path))
         yield capture
@@ -173,13 +173,13 @@ def _opened(path: Path) -> Iterator[cv2.VideoCapture]:
 
 
 def resize(image: Image, height: int, width: int) -> Image:
-    """Squeeze an image, (H, W, 3) or (H, W), to height and width by antialiased bilinear filtering, within one grey level of PIL's BILINEAR."""
+    """Resize an image, (H, W, 3) or (H, W), to height and width by antialiased bilinear filtering, within one grey level of PIL's BILINEAR."""
     if image.shape[:2] == (height, width):
         return image
     import torch  # commands that resize nothing start a second earlier without it
 
     grey = image.ndim == 2
-    # The batch comes before the permutation: only then does the kernel see that colours lie last, and leaves them there.
+    # Add the batch axis before permuting: only then does the kernel see the channels_last layout, and keeps it.
     planes = torch.from_numpy(image[..., None] if grey else image)[None].permute(0, 3, 1, 2)
     small = torch.nn.functional.interpolate(planes, (height, width), mode="bilinear", antialias=True)
     return np.ascontiguousarray(small[0, 0].numpy() if grey else small[0].permute(1, 2, 0).numpy())
@@ -187,7 +187,7 @@ def resize(image: Image, height: int, width: int) -> Image:
 
 @contextlib.contextmanager
 def decoding_pool(workers: int | None = None) -> Iterator[ThreadPoolExecutor]:
-    """Threads that each decode and resize on one core, instead of libraries that each want all cores."""
+    """Yield a pool of threads that each decode and resize on one core; by default each library would use all cores."""
     cv_threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     with using(1):

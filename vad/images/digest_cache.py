@@ -19,7 +19,7 @@ Size = tuple[int, int]
 
 
 class DigestCache:
-    """Facts about the files of a data set, in one JSON file; a fact is found anew when its file has changed."""
+    """Facts about the files of a data set, in one JSON file; a fact is computed again when its file has changed."""
 
     def __init__(self, path: Path):
         self._path = path
@@ -40,7 +40,7 @@ class DigestCache:
         return self.remember_each(fact, [path], find)[0]
 
     def remember_each(self, fact: str, paths: Sequence[Path], find: Callable[[Path], Any]) -> list[Any]:
-        """Return what `remember` does, of many files at once."""
+        """Return `remember` of many files at once."""
         wanted = {f"{fact} {path}": (path, _status(path)) for path in paths}
         unknown = {key: item for key, item in wanted.items() if self._known.get(key, [None])[0] != item[1]}
         if unknown:
@@ -52,7 +52,7 @@ class DigestCache:
         return [self._known[key][1] for key in wanted]
 
     def save(self) -> None:
-        """Write new facts; where that fails, they are found anew the next time."""
+        """Write new facts; where that fails, they are computed again the next time."""
         if self._new:
             with suppress(InputError), replacing(self._path) as temporary:
                 temporary.write_text(json.dumps(self._known))

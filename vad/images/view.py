@@ -28,7 +28,7 @@ class FrameRepair(Protocol):
 
 
 class Sketch(Protocol):
-    """What is kept of a frame: an array of bytes of one shape, known by one word. A `View` is one."""
+    """How a frame is stored: as a byte array of fixed shape, under a short name. A `View` is one."""
 
     @property
     def label(self) -> str:

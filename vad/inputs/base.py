@@ -73,7 +73,7 @@ class Samples:
         raise NotImplementedError
 
     def _take(self, positions: Positions) -> Tensor:
-        """What lies at these positions of `array`, on the device; positions of shape S give a tensor of shape S + (...)."""
+        """Return the values at these positions of `array`, on the device; positions of shape S give a tensor of shape S + (...)."""
         if self._resident is not None:
             return self._resident[torch.from_numpy(positions).to(self._device)]
         taken = torch.from_numpy(self.array[positions])

@@ -129,7 +129,7 @@ def colour_cells(*, cell: BlockCell = 32) -> Input:
 def edge_cells(*, cell: Cell = 32) -> Input:
     """The strength of edges in each of 8 directions, by square cells of `cell` pixels: (8, rows, columns).
 
-    A histogram of oriented gradients (Dalal and Triggs, 2005) without its normalisation: how strong edges are tells cells apart.
+    A histogram of oriented gradients (Dalal and Triggs, 2005) without its normalisation, so that the strength of edges counts.
     """
 
     def compute(frames: Sequence[NDArray[np.uint8]], _: int) -> NDArray[np.float32]:

@@ -77,7 +77,7 @@ def pretrained(last: int) -> EfficientNetLite0:
 
 
 def _folded(weights: Mapping[str, Tensor], conv: str, norm: str) -> _Convolution:
-    """Return the convolution that does what this one and the batch normalisation behind it do."""
+    """Fold the batch normalisation after this convolution into it."""
     scale = weights[f"{norm}.weight"] / (weights[f"{norm}.running_var"] + _EPSILON).sqrt()
     bias = weights[f"{norm}.bias"] - weights[f"{norm}.running_mean"] * scale
     return (weights[f"{conv}.weight"] * scale[:, None, None, None]).contiguous(memory_format=torch.channels_last), bias

@@ -75,7 +75,7 @@ _REGION_CHANNELS = CHANNELS + _SIDES
 def moving_regions(flow: NDArray[np.float32]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Find what moves together: the number of the region of each pixel, (H, W), and OpenCV's statistics of each region, (R, 5).
 
-    Number 0 is what does not move, and what is smaller than 64 pixels; no pixel has the number of such a region, whose statistics are 0.
+    Number 0 is what does not move. Regions below 64 pixels are part of it; their own numbers have no pixels, and statistics of 0.
     """
     moving = cv2.morphologyEx((flow_bins(flow)[0] >= MOVING).astype(np.uint8), cv2.MORPH_OPEN, _OPENED)
     moving = cv2.morphologyEx(moving, cv2.MORPH_CLOSE, _CLOSED)

@@ -18,7 +18,7 @@ class Shape:
     """The shape of the samples that an input makes and a detector takes: a batch of
 
     frames (B, channels, height, width), clips (B, channels, frames, height, width), sequences (B, frames, channels, height,
-    width) whose next frame is asked for, or cells (B, channels, rows, columns): what is known of each cell of a frame.
+    width) whose next frame is predicted, or cells (B, channels, rows, columns): features of each cell of a frame.
     """
 
     kind: Kind
@@ -50,13 +50,13 @@ class Shape:
 
     @property
     def target(self) -> tuple[int, ...]:
-        """The shape of what one sample is compared with: of a sequence, its next frame."""
+        """The shape of the target of one sample: of a sequence, its next frame."""
         return self.sides[1:] if self.kind == "sequence" else self.sides
 
 
 @dataclass(frozen=True)
 class Window:
-    """The frames of a sample: `length` of one run, of which all from number `scored_from` on get a score.
+    """The frames of a sample: `length` consecutive ones; those from index `scored_from` on get a score.
 
     Training takes every `stride`-th window, scoring every one.
     """
@@ -67,12 +67,12 @@ class Window:
     break_at_gaps: bool = False
 
     def positions(self, index: FrameIndex, training: bool) -> Positions:
-        """All windows as positions in the index, (W, length)."""
+        """Return all windows as positions in the index, (W, length)."""
         return windows(index, self.length, self.stride if training else 1, self.break_at_gaps)
 
 
 def runs(index: FrameIndex, break_at_gaps: bool) -> list[Positions]:
-    """Usable frames that follow one another, as positions: whole videos, or with `break_at_gaps` their parts without a missing number."""
+    """Return runs of usable frames as positions: whole videos, or with `break_at_gaps` their parts between missing frame numbers."""
     found: list[Positions] = []
     for span in index.spans:
         run = np.arange(span.start, span.stop)
@@ -83,9 +83,9 @@ def runs(index: FrameIndex, break_at_gaps: bool) -> list[Positions]:
 
 
 def windows(index: FrameIndex, length: int, stride: int = 1, break_at_gaps: bool = False) -> Positions:
-    """Every `stride`-th window of `length` frames in each run: positions in the index, (W, length).
+    """Return every `stride`-th window of `length` frames in each run: positions in the index, (W, length).
 
-    A run that is shorter than a window has none.
+    A run shorter than `length` has no window.
     """
     long_enough = [run for run in runs(index, break_at_gaps) if len(run) >= length]
     found = [np.lib.stride_tricks.sliding_window_view(run, length)[::stride] for run in long_enough]

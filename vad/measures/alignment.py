@@ -1,4 +1,4 @@
-"""Scores beside labels, frame by frame: which frames have none, and what is done about it.
+"""Align scores with labels, frame by frame: which frames have no score, and how to fill them.
 
 Methods that look at windows score fewer frames than there are labels: not the first or last ones, or only every 16th.
 """
@@ -30,7 +30,7 @@ class Spacing:
 
 
 def align(given: Sequence[VideoScores], index: FrameIndex, source: str, spacing: Spacing) -> Values:
-    """Put scores beside the frames of `index`, NaN where there is none. Raises InputError for frames and videos that have no label."""
+    """Align scores with the frames of `index`, NaN where there is none. Raises InputError for frames and videos that have no label."""
     spans = dict(zip(index.titles, index.spans, strict=True))
     if spacing != Spacing() and any(part.frames is not None for part in given):
         raise InputError(f"{source} has the number of each frame, so --offset and --every do not apply; leave them out")
@@ -103,16 +103,16 @@ def fill(values: Values, index: FrameIndex, how: Missing) -> tuple[Values, Flags
 
 
 def missing_frames(values: Values, index: FrameIndex) -> list[str]:
-    """Say which frames of which videos have no score: videos that lack the same ones together."""
+    """Say which frames of which videos have no score; videos that lack the same frames share a line."""
     groups: dict[str, list[str]] = defaultdict(list)
     for name, span in zip(index.titles, index.spans, strict=True):
         if (gap := np.isnan(values[span])).any():
             groups[_gap(gap, index.frame[span])].append(name)
-    told = []
+    lines = []
     for gap_text, videos in groups.items():
         which = ", ".join(videos[:_MOST]) + (f" and {len(videos) - _MOST} more" if len(videos) > _MOST else "")
-        told.append(f"video{'s' if len(videos) > 1 else ''} {which}: {gap_text}")
-    return told[:_MOST] + ([f"and {len(told) - _MOST} more ways"] if len(told) > _MOST else [])
+        lines.append(f"video{'s' if len(videos) > 1 else ''} {which}: {gap_text}")
+    return lines[:_MOST] + ([f"and {len(lines) - _MOST} more ways"] if len(lines) > _MOST else [])
 
 
 def _named(

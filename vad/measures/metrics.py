@@ -15,7 +15,7 @@ RESAMPLES = 1000
 CONFIDENCE = 0.95
 BOOTSTRAP_SEED = 20260101
 _ENDS = ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2)
-LEAST_VIDEOS = 3  # of fewer, whole videos drawn again give a handful of values, and no interval
+LEAST_VIDEOS = 3  # resampling fewer whole videos gives only a handful of values, no interval
 _MOST_CELLS = 1_000_000  # of thresholds by draws that are counted at once
 DIGITS = 12  # two APs that differ by less differ by rounding
 
@@ -38,7 +38,7 @@ class Measured:
 
 
 class Sampled(NamedTuple):
-    """What was measured, with the `draws` of AP behind its interval, so that it can be compared with another."""
+    """A measurement with the bootstrap `draws` of its AP, so that it can be compared with another."""
 
     measured: Measured
     draws: Values
@@ -48,7 +48,7 @@ class Sampled(NamedTuple):
 class Difference:
     """The AP of one score less that of another on the same frames, with the interval [low, high].
 
-    `better` is the share of draws in which the one is the better, half of those that are even counted.
+    `better` is the share of draws in which the first is better; ties count half.
     """
 
     ap: float
@@ -71,7 +71,7 @@ def measure(scores: Values, labels: Flags, index: FrameIndex) -> Measured:
 
 
 def sample(scores: Values, labels: Flags, index: FrameIndex) -> Sampled:
-    """As `measure`, with the draws."""
+    """Do as `measure` does, and keep the draws."""
     from sklearn.metrics import average_precision_score, roc_auc_score
 
     if labels.all() or not labels.any():
@@ -84,7 +84,7 @@ def sample(scores: Values, labels: Flags, index: FrameIndex) -> Sampled:
 
 
 def chosen_again(best: Sampled, all_of_them: Sequence[Sampled]) -> Sampled:
-    """Return `best` with the interval of one that is chosen by AP among all: in each draw, the best of that draw."""
+    """Return `best` with the interval of a choice by AP among all: each draw takes its own best."""
     low, high = middle(np.max([one.draws for one in all_of_them], axis=0))
     return best._replace(measured=replace(best.measured, low=min(1.0, low), high=min(1.0, high)))
 
@@ -92,7 +92,7 @@ def chosen_again(best: Sampled, all_of_them: Sequence[Sampled]) -> Sampled:
 def difference(one: Sampled, other: Sampled) -> Difference:
     """AP of `one` less AP of `other`, measured on the same frames, with a paired bootstrap interval (95 %).
 
-    Each draw of videos gives one difference, so what makes videos easy or hard for both falls out.
+    Each draw of videos gives one difference, so what makes videos easy or hard for both cancels out.
     """
     draws = (one.draws - other.draws).round(DIGITS)
     low, high = middle(draws)
@@ -116,7 +116,7 @@ def shortfall(scores: Values, labels: Flags) -> Values:
 
 
 def middle(draws: Values) -> tuple[float, float]:
-    """Between which values the middle 95 % of the draws lie."""
+    """Return the bounds of the middle 95 % of the draws."""
     low, high = np.quantile(draws, _ENDS)
     return float(low), float(high)
 

@@ -109,7 +109,7 @@ def thresholds_of(videos: Sequence[Callable[[], Maps]], most: int = THRESHOLDS) 
 def region_measures(
     videos: Sequence[Callable[[], Maps]], truths: Sequence[Truth], progress: Callable[[int], None] = lambda _: None
 ) -> Regions:
-    """RBDC and TBDC of anomaly maps, one (N, h, w) a video, against the regions of its N frames. `progress` is told of frames done."""
+    """RBDC and TBDC of anomaly maps, one (N, h, w) a video, against the regions of its N frames. `progress` is called with the frames done."""
     thresholds = thresholds_of(videos)
     regions = sum(len(boxes) for truth in truths for boxes in truth.boxes)
     lengths = [np.bincount(np.concatenate([*truth.tracks, np.zeros(0, np.int64)])) for truth in truths]
@@ -141,9 +141,9 @@ def region_measures(
 
 
 def area_up_to_one(false: Values, rate: Values) -> float:
-    """The area under the best rate that is reached with at most so many false regions a frame, from 0 to 1 of them.
+    """Return the area under the best rate reached with at most x false regions a frame, for x from 0 to 1.
 
-    Straight lines join the points, from (0, 0); behind the last point the rate stays.
+    Straight lines join the points, from (0, 0); after the last point the rate is constant.
     """
     order = np.lexsort((rate, false))
     x = np.concatenate([[0.0], false[order]])

@@ -1,4 +1,4 @@
-"""Repairs: undo what capture or a competition did to test frames. Each in a file of its own, filed under its name.
+"""Repairs: undo what capture or a competition did to test frames. Each has its own file and is registered by name.
 
 To add one: write a class with `fit` and `apply` (see `Repair`) and a function below `@REPAIRS.register("name")` that returns it.
 """

@@ -10,9 +10,9 @@ from vad.data.frame_index import FrameIndex
 from vad.images.decode import Image
 from vad.repair.base import REPAIRS, SKETCH, Repair, State
 
-# How much better the mirror image must correlate, and how well. A frame that is dark, covered or of another scene is left alone.
+# The mirror image must correlate better by this margin, and at least this well. A dark, covered or foreign frame is not turned.
 _MARGIN, _FITS = 0.1, 0.5
-# Scenes are told apart below this correlation of their medians; so many are kept, of so many frames each.
+# Medians that correlate less than this are separate scenes; how many scenes are kept, of how many frames each.
 _SAME_SCENE, _MOST_SCENES, _OF_FRAMES = 0.9, 64, 101
 _UNCLEAR = 0.1  # the share of train frames that may fail the test
 
@@ -29,7 +29,7 @@ class Flips(Repair):
             if known.max() < _SAME_SCENE and len(medians) < _MOST_SCENES:
                 medians.append(median)
         scenes = np.stack(medians)
-        # Where the scene looks alike upside down, or many train frames are upside down themselves, nothing can be told.
+        # Where the scene looks alike upside down, or many train frames are upside down themselves, there is no evidence.
         upright, mirrored = _correlations(sketches, scenes)
         clear = float(np.quantile(upright - mirrored, _UNCLEAR)) > _MARGIN
         return {"medians": scenes, "margin": np.asarray([_MARGIN if clear else np.inf], np.float32)}

@@ -1,4 +1,4 @@
-"""Frames that are far noisier than train frames, left out."""
+"""Leave out test frames that are far noisier than train frames."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,19 +13,19 @@ from vad.images.decode import Image
 from vad.images.view import FrameRepair, Sketch
 from vad.repair.base import REPAIRS, Repair, State
 
-# Immerkaer's mask: what it leaves of an image is noise, as it is blind to constant and linear structure.
+# Immerkaer's mask cancels constant and linear structure, so that noise remains.
 _MASK = np.asarray([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
 _LENGTH = float(np.sqrt(np.square(_MASK).sum()))
-# Median and deviation of absolute values of a Gaussian; levels are kept as tenths of a grey level in a byte.
+# Median absolute value of a standard Gaussian; a byte holds a level in tenths of a grey level.
 _MEDIAN, _TENTHS = 0.6745, 10
-# A frame is left out whose noise is above twice that of the noisiest train frame and a grey level more.
+# The limit is twice the noise of the noisiest train frame plus one grey level.
 _TIMES, _MORE = 2.0, 1.0
 
 
 def noise_level(image: Image) -> float:
-    """Return the deviation of the noise of an RGB image, in grey levels.
+    """Return the standard deviation of the noise of an RGB image, in grey levels.
 
-    Source: Immerkaer, Fast noise variance estimation (1996), with the median instead of the mean, which edges pull up.
+    Source: Immerkaer, Fast noise variance estimation (1996), with the median instead of the mean, which edges raise.
     """
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
     return float(np.median(np.abs(cv2.filter2D(grey, -1, _MASK)))) / (_MEDIAN * _LENGTH)
@@ -58,9 +58,9 @@ class Noise(Repair):
 
 @REPAIRS.register("noise", version=1)
 def noise() -> Noise:
-    """Leave out frames that are far noisier than every train frame: members look at the others alone, across them.
+    """Leave out frames that are far noisier than every train frame: members see the other frames as if they were consecutive.
 
-    Such a frame gets its score from frames near it, by the step `fill`. In a video where fewer than a fifth of the frames
-    would be left, all are looked at.
+    The step `fill` gives such a frame a score from frames near it. Where this would leave fewer than a fifth of a video's
+    frames, none is left out.
     """
     return Noise()

@@ -98,7 +98,7 @@ class Ensemble:
     def explain(
         self, name: str, frames: Frames, index: FrameIndex, device: torch.device
     ) -> Callable[[int], Explained | None]:
-        """For pictures, a function of a frame: what this member saw of it, and the map behind its score."""
+        """Return a function that explains a frame for pictures: what this member saw, and the map of its score."""
         member = self.members[name]
         samples = member.kind_of_input().samples(frames, index, device)
         wanted = next(s.error for s in self.streams.values() if s.error and name in s.members)
@@ -219,7 +219,7 @@ def _flat(calibration: Mapping[str, Calibration]) -> dict[str, torch.Tensor]:
 
 
 def _recipe(ensemble: Ensemble) -> dict[str, Any]:
-    # An error without options stands by its name alone, as the first models have it: an ensemble keeps its identity.
+    # An error without options is stored as its name, as in the first models, so that an ensemble keeps its identity.
     streams = {name: asdict(stream) for name, stream in ensemble.streams.items()}
     for name, stream in streams.items():
         if isinstance(ensemble.streams[name].error, Named) and not stream["error"]["options"]:

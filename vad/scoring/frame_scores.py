@@ -1,4 +1,4 @@
-"""A fitted detector to frame scores: anomaly maps, calibrated, reduced to one number a frame where they are computed."""
+"""Frame scores of a fitted detector: its anomaly maps are calibrated and reduced to one number a frame on the device."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,19 +17,19 @@ from vad.scoring.reductions import REDUCTIONS, FrameScore, MapScore
 
 Calibration = Mapping[str, Tensor]
 """Mean and deviation of each channel and cell on train frames, float32 (2, C, H, W), by kind of map."""
-# A cell in which nothing ever happened on train frames: its deviation counts as this share of the mean deviation at least.
+# A cell's deviation counts as at least this share of the mean deviation: in some cells nothing ever happens on train frames.
 _LEAST = 0.1
 
 
 @dataclass(frozen=True)
 class Way:
-    """A fitted detector with the calibration of its maps: all that scores need but the samples."""
+    """A fitted detector with the calibration of its maps: all that scoring needs except samples."""
 
     scorer: Scorer
     calibration: Calibration
 
     def map(self, output: Output, score: FrameScore, default: str) -> Tensor:
-        """Return the map behind a score, calibrated as for the score: (F, C, H, W). An error of the catalog has the default map."""
+        """Return the map that a score is reduced from, calibrated: (F, C, H, W). For an error of the catalog it is the default map."""
         if not isinstance(score, MapScore):
             return output.map(default)
         found = output.map(score.map)
@@ -50,10 +50,10 @@ class Way:
 def score(
     way: Way, samples: Samples, scores: Sequence[FrameScore], count: int, on_batch: Callable[[int], None] | None = None
 ) -> dict[FrameScore, Values]:
-    """Each score of each of `count` frames, float64 of shape (count,). Only these numbers leave the device.
+    """Return each score of each of `count` frames, float64 of shape (count,). Only these numbers leave the device.
 
-    A frame that several samples hold gets the largest of its scores, one that none holds gets NaN. Raises InputError that names
-    the frame whose score is not finite.
+    A frame in several samples gets the largest of its scores, a frame in none gets NaN. Raises InputError with the frame
+    where a score is not finite.
     """
     results = {wanted: np.full(count, np.nan) for wanted in scores}
     for frames, output in _passes(way.scorer, samples, on_batch):
@@ -71,7 +71,7 @@ def score(
 def calibrate(
     scorer: Scorer, samples: Samples, kinds: Sequence[str], on_batch: Callable[[int], None] | None = None
 ) -> dict[str, Tensor]:
-    """Measure maps on train frames that the detector did not see: see `Calibration`."""
+    """Return the `Calibration` of maps, measured on `samples` of train frames."""
     sums: dict[str, Tensor] = {}
     total = 0
     for frames, output in _passes(scorer, samples, on_batch):
@@ -93,7 +93,7 @@ def calibrate(
 def _passes(
     scorer: Scorer, samples: Samples, on_batch: Callable[[int], None] | None
 ) -> Iterator[tuple[Positions, Output]]:
-    """Run all samples; yield the frames of each pass that are scored, and the output, whose first frames these are."""
+    """Run all samples; yield the scored frames of each pass, and its output, which starts with these frames."""
     samples.settle()
     size = scorer.pass_size(samples)
     for start in range(0, len(samples), size):
@@ -106,7 +106,7 @@ def _passes(
 
 @dataclass(frozen=True)
 class Explained:
-    """What a detector saw of a frame and, if it makes one, what it made of it, uint8 (H, W, 3); its anomaly map, float32 (h, w)."""
+    """A frame as the detector saw it and, from a network, as it made it, uint8 (H, W, 3); the anomaly map, float32 (h, w)."""
 
     seen: NDArray[np.uint8]
     made: NDArray[Any] | None
@@ -114,9 +114,9 @@ class Explained:
 
 
 def explain(way: Way, samples: Samples, score: FrameScore, default: str) -> Callable[[int], Explained | None]:
-    """For pictures, a function of a frame: the map that its score is made from, averaged over channels.
+    """Return a function that explains a frame for pictures; the map is averaged over channels.
 
-    Of the samples that hold the frame the middle one is taken; None where there is none. Several threads may call it.
+    It takes the middle one of the samples that hold the frame, returns None where there is none, and is thread-safe.
     """
 
     def of(frame: int) -> Explained | None:

@@ -30,7 +30,7 @@ _STRONGEST = 0.85  # how much of a frame the hottest error covers
 
 _GROUND, _RULE, _FAINT, _TEXT, _WHITE = (29, 24, 22), (62, 54, 50), (140, 128, 120), (218, 212, 206), (255, 255, 255)
 _CURVE, _LABEL = (233, 180, 86), (0, 159, 230)  # Okabe and Ito's sky blue and orange
-_BITS = 4  # behind the point of a coordinate, so that nothing jumps from pixel to pixel
+_BITS = 4  # fractional bits of a coordinate, so that nothing jumps from pixel to pixel
 
 
 class Scene:
@@ -136,7 +136,7 @@ class _ScoreBar:
         return start + wide(text)
 
     def _shade_labels(self, strip: Image) -> None:
-        """Labelled spans, from half a frame before the first frame to half a frame behind the last."""
+        """Labelled spans, from half a frame before the first frame to half a frame after the last."""
         step = (self._right - self._left) / max(1, len(self._x) - 1)
         for a, b in np.flatnonzero(np.diff(self._labels.astype(np.int8), prepend=0, append=0)).reshape(-1, 2):
             ends = np.clip([self._x[a] - step / 2, self._x[b - 1] + step / 2], self._left, self._right)
@@ -145,7 +145,7 @@ class _ScoreBar:
 
 
 def _fine(points: NDArray[np.floating]) -> NDArray[np.int32]:
-    """Coordinates as OpenCV takes them, with `_BITS` bits behind the point."""
+    """Coordinates as OpenCV takes them, with `_BITS` fractional bits."""
     return np.asarray(np.round(points * 2**_BITS), np.int32)
 
 
@@ -192,7 +192,7 @@ def _encode_in_parts(folder: Path, whole: Path, pictures: Iterator[Image], size:
             if len(running) > workers:  # no more pictures in memory than are being encoded, and one part
                 count += running.popleft().result()
         count += sum(part.result() for part in running)
-    # Key frames are marked as they come, none by counting: a browser cannot seek to one that is not there.
+    # Mark the key frames that the encoder made, none by counting: a browser cannot seek to a missing one.
     raw = (cv2.VIDEOWRITER_PROP_RAW_VIDEO, 1, cv2.VIDEOWRITER_PROP_KEY_INTERVAL, 2**30)
     joined = _writer(whole, "vp09", size, fps, *raw)
     for part in parts:

@@ -86,8 +86,8 @@ FITS["rank"] = lambda values: np.sort(values, axis=1)
 def train_quantile(values: Values, videos: Spans, fitted: Values, *, quantile: _Share = 0.99) -> Values:
     """Divide by this quantile of the scores of train frames, so that 1 is as far as normal frames go.
 
-    No statistic of test frames: a video alone scores as among the others. Train frames of the held-out part are taken, or all
-    where nothing is held out. Where the quantile is 0, as in footage without any movement, scores stay as they are.
+    It uses no statistic of test frames: a video gets the same scores alone as among others. It uses held-out train frames, or
+    all where nothing is held out. Where the quantile is 0, as in footage without any movement, scores stay as they are.
     """
     return values / fitted
 
@@ -115,7 +115,7 @@ def _logarithm(values: Values, wanted: bool) -> Values:
 
 def _mean_and_deviation(values: Values, log: bool = True) -> Values:
     values = _logarithm(values, log)
-    # Scores that do not differ, as in footage without any movement, would make a scale of nothing.
+    # Scores that are all equal, as in footage without any movement, have a deviation of 0.
     deviation = np.maximum(values.std(1), _LEAST_LOG if log else _LEAST_SHARE * np.abs(values.mean(1)))
     return np.stack([values.mean(1), np.where(deviation > 0, deviation, 1.0)], 1)
 
@@ -125,10 +125,10 @@ TRAIN_FITS["train_zscore"] = _mean_and_deviation
 
 @STEPS.register("train_rank", version=1)
 def train_rank(values: Values, videos: Spans, fitted: Values) -> Values:
-    """The share of the scores of train frames that lie below, those that are equal counted half, between 0 and 1.
+    """The share of the scores of train frames that are lower, equal ones counted half, between 0 and 1.
 
-    Like `train_quantile`, no statistic of test frames. Scores above all of n train frames share the value 1 - 1 / (2 n + 2): where
-    they must be told apart, take `train_zscore`.
+    Like `train_quantile`, no statistic of test frames. Scores above all of n train frames share the value 1 - 1 / (2 n + 2): to
+    distinguish them, use `train_zscore`.
     """
     ranked = []
     for row, known in zip(values, fitted, strict=True):
@@ -142,22 +142,22 @@ TRAIN_FITS["train_rank"] = lambda values: np.sort(values, axis=1)
 
 @STEPS.register("symlog", version=1)
 def symlog(values: Values, videos: Spans) -> Values:
-    """sign(v) log(1 + |v|): near 0 the score itself, far from it a logarithm, so that no single score drowns the others."""
+    """sign(v) log(1 + |v|): near 0 the score itself, far from it a logarithm, so that no single score dominates."""
     return np.asarray(np.sign(values) * np.log1p(np.abs(values)))
 
 
 @STEPS.register("squared_excess", version=1)
 def squared_excess(values: Values, videos: Spans) -> Values:
-    """max(0, v)^2: of a score that is standardised, how far it is above the mean, squared; below the mean nothing.
+    """max(0, v)^2: for a standardised score the squared distance above the mean, and 0 below it.
 
-    The sum over detectors lets the one that is sure decide, and none that finds a frame very normal outvote it.
+    In a sum over detectors a confident one dominates, and none that finds a frame very normal can outvote it.
     """
     return np.asarray(np.square(np.maximum(values, 0)))
 
 
 @STEPS.register("fill", version=1)
 def fill(values: Values, videos: Spans, *, value: NotNegative | Literal["nearest"]) -> Values:
-    """Give a score to frames that have none (NaN), as the first of a video under an input that looks back.
+    """Give a score to frames that have none (NaN), such as the first of a video where an input needs earlier frames.
 
     A number is that score; `nearest` takes the nearest frame's of the same video, of two the earlier, if it has any.
     """
@@ -179,9 +179,9 @@ def local_zscore(values: Values, videos: Spans, *, radius: Count = 5) -> Values:
         reach = min(radius, part.shape[1])
         padded = np.pad(part, ((0, 0), (reach, reach)), constant_values=np.nan)
         windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1, axis=1)
-        beside = np.delete(windows, reach, axis=2)
-        away = np.abs(part - np.nanmean(beside, 2)) / (np.nanstd(beside, 2) + 1e-8)
-        return np.where((~np.isnan(beside)).sum(2) < 2, 0.0, away)
+        others = np.delete(windows, reach, axis=2)
+        away = np.abs(part - np.nanmean(others, 2)) / (np.nanstd(others, 2) + 1e-8)
+        return np.where((~np.isnan(others)).sum(2) < 2, 0.0, away)
 
     return _per_video(values, videos, unlike)
 

@@ -36,7 +36,7 @@ _TRIES = 5
 def make_street(folder: Path) -> Path:
     """Make the demo street in a folder, always of the same bytes, unless it is whole already; return the folder.
 
-    Several processes may do this at once. Raises InputError where something else lies there, or it cannot be written.
+    Several processes may do this at once. Raises InputError where the folder holds something else, or cannot be written.
     """
     if _is_whole(folder):
         return folder
@@ -61,7 +61,7 @@ def make_street(folder: Path) -> Path:
 
 
 def _is_whole(folder: Path) -> bool:
-    """Whether the street lies there, with all its files. Raises InputError where something lies there that is no street."""
+    """Return whether the folder holds the whole street. Raises InputError where it holds something else."""
     with contextlib.suppress(OSError, ValueError):
         tables = all((folder / name).is_file() for name in ("labels.csv", "sample_submission.csv"))
         masks, frames = len(list((folder / MASKS).glob("*"))), len(list((folder / "Dataset").glob("*/*/*")))

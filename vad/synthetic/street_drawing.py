@@ -35,7 +35,7 @@ class Scenery:
 
 
 def paint(scenery: Scenery, figures: Sequence[Figure], things: Sequence[Thing]) -> tuple[Pixels, Image]:
-    """What is there, float32 (HEIGHT, WIDTH, 3), and the mask of what is anomalous and seen in it, 0 or 1."""
+    """Return the scene, float32 (HEIGHT, WIDTH, 3), and the mask of its visible anomalies, 0 or 1."""
     canvas = scenery.background.copy()
     mask = np.zeros((HEIGHT, WIDTH), np.uint8)
     for figure in figures:
@@ -49,7 +49,7 @@ def paint(scenery: Scenery, figures: Sequence[Figure], things: Sequence[Thing]) 
 
 
 def photograph(scenery: Scenery, canvas: Pixels, seconds: float, generator: np.random.Generator) -> Image:
-    """What the camera makes of it, RGB: `seconds` move the clouds and the light, `generator` places the grain."""
+    """Return the camera's image of the scene, RGB: `seconds` move the clouds and the light, `generator` places the grain."""
     drift = int(_CLOUD_TRAVEL / 2 * (1 + math.sin(0.11 * seconds)))
     top, left = generator.integers(0, _GRAIN_TRAVEL, 2)
     image = np.asarray(cv2.GaussianBlur(canvas, (0, 0), 0.6), np.float32)

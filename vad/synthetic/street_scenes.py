@@ -1,4 +1,4 @@
-"""Who is on the demo street and when: the clips, as figures and flying things at each moment.
+"""The clips of the demo street: its figures and flying objects at each moment.
 
 Times are in frames of a clip, RATE a second; places in metres: x to the right of the camera's axis, and depth.
 """
@@ -33,7 +33,7 @@ class Actor:
     halt: float = math.inf
     phase: float = 0.0
     anomalous: bool = False
-    throws: Callable[[Figure, float], list[Thing]] | None = None  # what is in the air so many seconds after `thrown`
+    throws: Callable[[Figure, float], list[Thing]] | None = None  # objects in the air, by seconds since `thrown`
     thrown: float = 0.0
 
     def at(self, time: float) -> Figure | None:
@@ -63,7 +63,7 @@ class Clip:
     actors: tuple[Actor, ...]
 
     def at(self, number: int) -> tuple[list[Figure], list[Thing], float]:
-        """Who and what is there in a frame, and the second that it is, which no two videos share."""
+        """Return the figures and things in a frame, and its time in seconds, unique across videos."""
         time = float(number - self.numbers[0])
         seen = [(actor, figure) for actor in self.actors if (figure := actor.at(time))]
         things: list[Thing] = []

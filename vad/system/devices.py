@@ -14,7 +14,7 @@ _VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 def device() -> torch.device:
-    """Return the device to compute on. Raises InputError where the one asked for is not there."""
+    """Return the device to compute on. Raises InputError where the requested one is missing."""
     asked = os.environ.get(VARIABLE)
     chosen = _checked(asked) if asked else torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if chosen.type == "cuda":

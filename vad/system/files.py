@@ -43,7 +43,7 @@ def require_writable(path: Path) -> None:
 
 
 def unfinished(path: Path) -> Path:
-    """Where this process puts what shall become `path`; by its mark it can be told when the process is gone."""
+    """Return a temporary path for what will become `path`; its mark shows when the process has ended."""
     made = path.with_name(f".{path.name}.{own_mark()}.part")
     _under_way.add(made.absolute())
     return made
@@ -84,7 +84,7 @@ def abandon() -> None:
 
 
 def left_behind(path: Path) -> bool:
-    """Whether a path is of `unfinished`, and nobody will finish it."""
+    """Return whether a path is from `unfinished`, and its process has ended."""
     if not path.name.startswith(".") or path.suffix != ".part":
         return False
     with contextlib.suppress(FileNotFoundError):
@@ -164,7 +164,7 @@ def lines_of(path: Path) -> list[tuple[int, str]]:
 
 
 def names_in(folder: Path) -> list[str]:
-    """What lies in a folder, sorted. Raises InputError where it cannot be read."""
+    """Return the names in a folder, sorted. Raises InputError where it cannot be read."""
     with reading(folder):
         return sorted(os.listdir(folder))
 

@@ -16,7 +16,7 @@ def own_mark() -> str:
 
 
 def gone(mark: str) -> bool:
-    """Whether the process of a mark was one of this machine, and is not there any more."""
+    """Return whether the process of a mark ran on this machine and has ended."""
     number, start, where = (*mark.split("-", 2), "", "")[:3]
     return where == machine() and number.isdigit() and started(int(number)) != start
 

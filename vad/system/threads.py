@@ -26,7 +26,7 @@ def limit() -> int:
 
 @contextmanager
 def using(count: int) -> Iterator[None]:
-    """Compute on so many threads of the processor, in this thread of Python."""
+    """Compute on this many CPU threads, for calls from this Python thread."""
     import torch
 
     before = torch.get_num_threads()

@@ -18,7 +18,7 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, Any]) 
     # The file knows shapes, not strides; scalars and strided views are written as plain copies.
     plain = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
     with replacing(path) as temporary:
-        # Not by its own way to a file, which leaves one of a name of its own behind where it is killed.
+        # Not by `save_file`, which leaves a temporary file behind when the process is killed.
         temporary.write_bytes(save(plain, metadata={"about": json.dumps(about, sort_keys=True)}))
 
 

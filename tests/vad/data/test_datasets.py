@@ -265,8 +265,8 @@ def test_ubnormal(tmp_path, save_movie, picture, opened, refuses):
     tracks.parent.mkdir()
     tracks.write_text("1.0,1.0,2.0\n2,4,4\n")
     with refuses(
-        f"{root} is UBnormal, but normal_training_video_names.txt is missing, which says which videos are whose; put the published "
-        "normal_training_video_names.txt, normal_test_video_names.txt, abnormal_test_video_names.txt beside the scenes"
+        f"{root} is UBnormal, but normal_training_video_names.txt is missing, which says which videos belong to the split; put the published "
+        "normal_training_video_names.txt, normal_test_video_names.txt, abnormal_test_video_names.txt next to the scenes"
     ):
         opened(root)
     for list_, name in zip(("normal_training", "normal_test", "abnormal_test"), names, strict=False):

@@ -299,7 +299,7 @@ def test_a_movie_that_is_none_is_refused(tmp_path, dataset, read, refuses):
     root = dataset(tmp_path / "data")
     path = root / "testing_videos" / "02.avi"
     path.write_text("not a movie")
-    with refuses(f"{path} is no video that can be decoded; restore or remove it"):
+    with refuses(f"{path} is not a video that can be decoded; restore or remove it"):
         read(root)
     assert read(root, strict=False).test.videos[1].numbers == ()
 

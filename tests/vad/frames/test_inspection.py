@@ -114,7 +114,7 @@ def test_movies_are_inspected_too(tmp_path, picture, save_movie, look):
     assert (first.frames, first.first, first.last, first.sizes) == (7, 0, 6, ((64, 48),))
     assert first.upside_down == (2, 5)
     assert (second.frames, second.first, second.last, second.missing, second.sizes) == (0, None, None, (), ())
-    assert second.unreadable == (Fault(broken, f"{broken} is no video that can be decoded; restore or remove it"),)
+    assert second.unreadable == (Fault(broken, f"{broken} is not a video that can be decoded; restore or remove it"),)
     assert not report.sound
 
 

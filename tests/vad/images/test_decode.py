@@ -87,14 +87,14 @@ def test_several_pictures_in_a_file_are_refused(picture, refuses):
     buffer = io.BytesIO()
     first, second = (Image.fromarray(picture(step)) for step in range(2))
     first.save(buffer, "TIFF", save_all=True, append_images=[second])
-    with refuses("x holds 2 pictures; a frame is one: write each to a file of its own"):
+    with refuses("x holds 2 images; a frame is one: write each to its own file"):
         decode_image(buffer.getvalue(), "x")
 
 
 def test_a_pointer_of_git_lfs_is_called_that(tmp_path, refuses):
     for name, read in (("f.jpg", read_image), ("01.avi", count_movie_frames)):
         (tmp_path / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
-        with refuses(f"{tmp_path / name} is a pointer of Git LFS, not the file itself; run `git lfs pull`"):
+        with refuses(f"{tmp_path / name} is a Git LFS pointer, not the file itself; run `git lfs pull`"):
             read(tmp_path / name)
 
 
@@ -171,7 +171,7 @@ def test_a_movie_gives_its_frames_in_order_and_in_rgb(tmp_path, picture, save_mo
 def test_what_is_no_movie_is_refused(tmp_path, refuses):
     (tmp_path / "x.avi").write_text("no movie")
     for work in (count_movie_frames, lambda path: list(read_movie(path))):
-        with refuses(f"{tmp_path / 'x.avi'} is no video that can be decoded; restore or remove it"):
+        with refuses(f"{tmp_path / 'x.avi'} is not a video that can be decoded; restore or remove it"):
             work(tmp_path / "x.avi")
 
 
@@ -293,7 +293,7 @@ def test_a_movie_of_varying_rate_is_whole(retimed, time):
 def test_a_gap_in_a_steady_movie_is_told(retimed, refuses):
     path = retimed(lambda i: i if i < 20 else i + 3)
     with refuses(
-        f"{path} has no picture for a while behind frame 19: it is damaged, or the camera dropped some; restore it, "
+        f"{path} has a gap after frame 19: it is damaged, or the camera dropped frames; restore it, "
         "or fill the gap (`ffmpeg -i OLD -fps_mode cfr NEW.mp4`)"
     ):
         count_movie_frames(path)

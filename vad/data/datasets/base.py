@@ -97,7 +97,7 @@ class Place:
         return train, test
 
     def names(self, folder: Path) -> list[str]:
-        """What lies in a folder, without what systems leave behind."""
+        """Return the names in a folder, without files that operating systems add."""
         return [name for name in names_in(folder) if not is_litter(name)]
 
     def found(self, reader: str, labels: Path | None = None, scene: Callable[[str], str] = lambda name: "") -> Layout:

@@ -4,7 +4,7 @@ from vad.data.datasets.base import Layout, Place
 
 
 def detect(place: Place) -> Layout | None:
-    """Look for `frames/` or `videos/` in both halves. Labels such as `ped2.mat` lie beside these, and any other form will do."""
+    """Look for `frames/` or `videos/` in both halves. Labels such as `ped2.mat` lie next to these; any other form works too."""
     train, test = place.halves
     inner = place.videos
     if train in inner or test in inner:

@@ -1,4 +1,4 @@
-"""Street Scene as published: `Train/Train001/001.jpg`, `Test/Test001/`, and a list of boxes, `Test001_gt.txt`, in the clip or beside it."""
+"""Street Scene as published: `Train/Train001/001.jpg`, `Test/Test001/`, and a list of boxes, `Test001_gt.txt`, in the clip or next to it."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""UBnormal: `Scene1/normal_scene_1_scenario_1.mp4`, `*_annotations/*_tracks.txt`, and lists of names that make the split."""
+"""UBnormal: `Scene1/normal_scene_1_scenario_1.mp4`, `*_annotations/*_tracks.txt`, and lists of names that define the split."""
 
 import os
 import re
@@ -41,8 +41,8 @@ def scene_of(name: str) -> str:
 
 
 def _home(root: Path) -> Path | None:
-    """Return the folder with the scenes: the one that was named, or one in it."""
-    if not os.path.isdir(root):  # False, too, for what can be no path
+    """Return the folder with the scenes: `root` or a folder in it."""
+    if not os.path.isdir(root):  # also False for an impossible path
         return None
     for folder in (root, *(root / name for name in names_in(root) if (root / name).is_dir())):
         for scene in filter(_SCENE.fullmatch, names_in(folder)):
@@ -53,14 +53,16 @@ def _home(root: Path) -> Path | None:
 
 
 def _listed(home: Path, lists: tuple[str, ...], movies: dict[str, Path]) -> tuple[Path, ...]:
-    """The movies that the lists name."""
+    """Return the movies that the lists name."""
     names: list[str] = []
     for file in lists:
         places = [folder / file for folder in (home, home / "scripts", home.parent)]
         path = next((place for place in places if place.is_file()), None)
         if path is None:
-            fix = f"put the published {some([*_TRAIN, *_TEST])} beside the scenes"
-            raise InputError(f"{home} is UBnormal, but {file} is missing, which says which videos are whose; {fix}")
+            fix = f"put the published {some([*_TRAIN, *_TEST])} next to the scenes"
+            raise InputError(
+                f"{home} is UBnormal, but {file} is missing, which says which videos belong to the split; {fix}"
+            )
         named = [Path(line).name.removesuffix(".mp4") for _, line in lines_of(path)]
         if lost := [name for name in named if name not in movies]:
             raise InputError(f"{path} names {some(lost)}, and there is no such movie in {home}; restore it")

@@ -1,4 +1,4 @@
-"""Networks, each in a file of its own, filed under the name that entries use.
+"""Networks, each in its own file, registered under the name that entries use.
 
 A network is built with the shape of its samples and its own options. To add one: write a file with
 an `nn.Module` below `@NETWORKS.register("name")` whose options are keyword-only and whose `takes` is

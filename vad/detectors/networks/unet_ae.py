@@ -1,4 +1,4 @@
-"""The reference's U-Net: an autoencoder whose decoder sees the encoder's maps."""
+"""The reference's U-Net: an autoencoder with skip connections."""
 
 from collections.abc import Callable
 from functools import partial
@@ -18,7 +18,7 @@ _WIDTHS = (64, 128, 256, 512, 512)
 
 @NETWORKS.register("unet_ae", version=1)
 class UNetAutoencoder(nn.Module):
-    """Five blocks down, a narrow vector, five blocks up; every block up but the first sees the map of its size.
+    """Five blocks down, a bottleneck vector, five blocks up; all blocks up but the first have a skip connection.
 
     Input and output: (B, channels, size, size) in [-1, 1]; `size` is a multiple of 32. A block down is a
     4 x 4 convolution of stride 2 and a 3 x 3 one, each with batch norm and LeakyReLU 0.2; a block up is
@@ -39,10 +39,10 @@ class UNetAutoencoder(nn.Module):
         down = [_block(Halve(a, b, bias=False), b, leaky) for a, b in pairwise((shape.channels, *_WIDTHS))]
         self.down = nn.ModuleList(down)
         self.bottleneck = bottleneck((_WIDTHS[-1], grid, grid), latent)
-        # What a block up gets: the block before it, and beside that, from the second on, the map of its size.
-        given = (_WIDTHS[-1], *(2 * width for width in _WIDTHS[-2::-1]))
-        made = (_WIDTHS[-2], *_WIDTHS[-3::-1], _WIDTHS[0])
-        up = [_block(Double(a, b, bias=False), b, nn.ReLU) for a, b in zip(given, made, strict=True)]
+        # Input channels of the blocks up: from the second on, the skip connection doubles them.
+        inputs = (_WIDTHS[-1], *(2 * width for width in _WIDTHS[-2::-1]))
+        outputs = (_WIDTHS[-2], *_WIDTHS[-3::-1], _WIDTHS[0])
+        up = [_block(Double(a, b, bias=False), b, nn.ReLU) for a, b in zip(inputs, outputs, strict=True)]
         self.up = nn.ModuleList(up)
         self.head = nn.Sequential(nn.Conv2d(_WIDTHS[0], shape.channels, 3, 1, 1), nn.Tanh())
 
@@ -54,12 +54,14 @@ class UNetAutoencoder(nn.Module):
             x = block(x)
             maps.append(x)
         x = self.up[0](self.bottleneck(x))
-        for block, seen in zip(self.up[1:], maps[-2::-1], strict=True):
-            x = block(torch.cat([x, seen], 1))
+        for block, skip in zip(self.up[1:], maps[-2::-1], strict=True):
+            x = block(torch.cat([x, skip], 1))
         return torch.as_tensor(self.head(x))
 
 
-def _block(change: nn.Module, wide: int, activation: Callable[[], nn.Module]) -> nn.Sequential:
-    """A change of the map's side, then a 3 x 3 convolution, each with batch norm and the activation."""
-    convolution = nn.Conv2d(wide, wide, 3, 1, 1, bias=False)
-    return nn.Sequential(change, nn.BatchNorm2d(wide), activation(), convolution, nn.BatchNorm2d(wide), activation())
+def _block(resample: nn.Module, width: int, activation: Callable[[], nn.Module]) -> nn.Sequential:
+    """Return a halving or doubling of the map, then a 3 x 3 convolution, each with batch norm and the activation."""
+    convolution = nn.Conv2d(width, width, 3, 1, 1, bias=False)
+    return nn.Sequential(
+        resample, nn.BatchNorm2d(width), activation(), convolution, nn.BatchNorm2d(width), activation()
+    )

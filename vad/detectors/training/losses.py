@@ -15,7 +15,7 @@ Weighted = tuple[tuple[str, float], ...]
 @LOSSES.register("mse", version=1)
 def mse(output: Tensor, target: Tensor) -> Tensor:
     """Mean squared error over everything."""
-    # Colours last, as they lie in memory: the gradient comes in the order in which it is asked for.
+    # Channels last, as in memory: the gradient then has the layout that the backward pass needs.
     return functional.mse_loss(output.movedim(1, -1), target.movedim(1, -1))
 
 

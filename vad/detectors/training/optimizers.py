@@ -28,7 +28,7 @@ def adamw(parameters: Parameters, lr: float, weight_decay: float) -> Optimizer:
 
 
 def _fused(parameters: Parameters, lr: float) -> dict[str, Any]:
-    """One kernel for all parameters. On a GPU the learning rate lies there too, where a recorded graph can see it change."""
+    """One kernel for all parameters. On a GPU the learning rate is a tensor there, so that a recorded graph sees it change."""
     parameters = list(parameters)
     device = parameters[0].device
     if device.type != "cuda":
@@ -46,7 +46,7 @@ def cosine(optimizer: Optimizer, epochs: int, *, t_max: Count | None = None, eta
 def warm_restarts(
     optimizer: Optimizer, epochs: int, *, t_0: Count, t_mult: Count = 1, eta_min: NotNegative = 0.0
 ) -> Schedule:
-    """Cosine annealing that begins anew after `t_0` epochs, then after `t_mult` times as many, and so on."""
+    """Cosine annealing that restarts after `t_0` epochs, then after `t_mult` times as many, and so on."""
     return lr_scheduler.CosineAnnealingWarmRestarts(optimizer, t_0, t_mult, eta_min)
 
 

@@ -1,6 +1,6 @@
-"""A member trained where nothing but values comes and goes: another process, perhaps on another machine.
+"""Train a member in another process, perhaps on another machine, with plain values as arguments and results.
 
-It tells the state after every epoch, so that another process can continue when this one is lost.
+It sends the training state after every epoch, so that another process can resume when this one is lost.
 """
 
 import math
@@ -23,13 +23,13 @@ from vad.detectors.member import Member
 from vad.inputs import Samples
 from vad.system.threads import using
 
-# Seconds from one word about batches to the next: often enough for a progress bar, and a GPU seldom waits.
+# Seconds between messages about batches: often enough for a progress bar, and a GPU seldom waits.
 _EVERY = 0.5
 
 
 @dataclass(frozen=True)
 class Told:
-    """How a training goes: samples seen since the last word, their latest loss; at an epoch's end also the state after it."""
+    """Progress of a training: samples seen since the last message, the latest loss; at an epoch's end also the state."""
 
     samples: int = 0
     loss: float = math.nan
@@ -40,31 +40,31 @@ class Told:
 def train_remotely(
     member: Member, samples: Samples, array: NDArray[Any], state: bytes, device: str, threads: int
 ) -> Iterator[Told]:
-    """Train a member on `samples` cut from `array`, on so many threads, and yield how it goes; the first word is that it has begun.
+    """Train a member on `samples` cut from `array` with `threads` threads, and yield its progress; the first message means "started".
 
     `state` holds the bytes of a state file to resume from, or none. Raises what `train` raises; Diverged
-    comes without weights, which are in the last state told.
+    comes without weights, which are in the last state that was sent.
     """
-    told: SimpleQueue[Told | Exception | None] = SimpleQueue()
+    messages: SimpleQueue[Told | Exception | None] = SimpleQueue()
 
     def work() -> None:
-        seen, spoken, place = 0, time.monotonic(), torch.device(device)
+        seen, sent, place = 0, time.monotonic(), torch.device(device)
 
         def on_batch(count: int, loss: Tensor) -> None:
-            nonlocal seen, spoken
+            nonlocal seen, sent
             seen += count
-            if time.monotonic() - spoken >= _EVERY:
-                told.put(Told(seen, float(loss)))
-                seen, spoken = 0, time.monotonic()
+            if time.monotonic() - sent >= _EVERY:
+                messages.put(Told(seen, float(loss)))
+                seen, sent = 0, time.monotonic()
 
         def on_epoch(epoch: Epoch) -> None:
             nonlocal seen
-            told.put(Told(seen, epoch.loss, epoch, resume.read_bytes()))
+            messages.put(Told(seen, epoch.loss, epoch, resume.read_bytes()))
             resume.unlink()  # a process that is killed leaves little behind
             seen = 0
 
         try:
-            # The number of threads is set in this thread, as OpenMP keeps one for each.
+            # Set here, as OpenMP keeps the number of threads per thread.
             with using(threads), tempfile.TemporaryDirectory() as folder:
                 resume = Path(folder) / "state"
                 if state:
@@ -72,15 +72,15 @@ def train_remotely(
                 load_blocks()
                 member.detector().fit(samples.over(array, place), place, Listener(on_batch, on_epoch, resume))
         except Diverged as error:
-            told.put(Diverged(error.epoch, None))
+            messages.put(Diverged(error.epoch, None))
         except Exception as error:
-            told.put(error)
+            messages.put(error)
         else:
-            told.put(None)
+            messages.put(None)
 
     yield Told()
     Thread(target=work, daemon=True).start()
-    while (word := told.get()) is not None:
-        if isinstance(word, Exception):
-            raise word
-        yield word
+    while (message := messages.get()) is not None:
+        if isinstance(message, Exception):
+            raise message
+        yield message

@@ -1,7 +1,7 @@
 """One member's training: epochs over all samples, early stopping on the training loss, best state restored.
 
 An epoch's loss is the unweighted mean of its batch losses in train mode, the last, partial batch included, as in the
-reference. The order of samples follows from seed and epoch alone, so a training that was cut off resumes exactly.
+reference. The order of samples depends only on seed and epoch, so an interrupted training resumes exactly.
 """
 
 import math
@@ -32,7 +32,7 @@ _NOBODY = Listener()
 
 @dataclass
 class Progress:
-    """Where a training stands; with the weights, all that is needed to continue it.
+    """The progress of a training; with the weights, all that is needed to continue it.
 
     `precision` and `threads` are those of the process that trained last. `stale` counts the epochs since the loss last
     improved on `best_loss`; `kept_epoch` is the one whose weights will be returned, 0 before the first.
@@ -97,7 +97,7 @@ def train(
 
 
 def so_far(resume: Path) -> Trained:
-    """What the training whose state is in this file has given so far. Raises InputError where the file is damaged."""
+    """Return the result so far of the training state in this file. Raises InputError where the file is damaged."""
     parts, progress = _read(resume)
     return _trained(parts["kept"] or parts["now"], progress, 0)
 
@@ -151,7 +151,7 @@ def _put_down(path: Path, network: nn.Module, optimizer: Optimizer, kept: State,
 def _take_up(
     path: Path, network: nn.Module, optimizer: Optimizer, schedule: LRScheduler | None
 ) -> tuple[Progress, State]:
-    """Go on where `_put_down` stood. The schedule has no state of its own: it is stepped through the past losses."""
+    """Restore what `_put_down` wrote. The schedule has no state of its own: it is stepped through the past losses."""
     parts, progress = _read(path)
     for part in ("kept", "now"):
         if parts[part] or part == "now":
@@ -193,4 +193,4 @@ def _read(path: Path) -> tuple[dict[str, State], Progress]:
 
 
 def _unusable(path: Path, error: Exception) -> InputError:
-    return InputError(f"{path} is no state of a training: {error!r:.200}; remove it, and the training starts anew")
+    return InputError(f"{path} is not a training state: {error!r:.200}; remove it, and the training starts again")
