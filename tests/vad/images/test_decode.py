@@ -212,7 +212,7 @@ def test_a_movie_that_is_cut_off_is_refused(movie, tmp_path, share):
     cut.write_bytes(content[: int(share * len(content))])
     for read in (count_movie_frames, lambda path: list(read_movie(path))):
         with pytest.raises(
-            InputError, match=rf"1{movie.suffix} (gave \d+ of its|ends about|is no video|holds no frame)"
+            InputError, match=rf"1{movie.suffix} (gave \d+ of its|ends about|is not a video|holds no frame)"
         ):
             read(cut)
 
