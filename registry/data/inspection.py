@@ -90,8 +90,8 @@ def as_json(found: Inspection) -> str:
             "version": version_of(known, index),
         }
         anomalous |= {"frames": len(known.values), "anomalous": int(known.values.sum()), "notes": known.notes}
-        for at, video in enumerate(videos[len(report.train.videos) :]):
-            video["anomalous"] = extent(known, index, at)
+        for video in videos[len(report.train.videos) :]:
+            video["anomalous"] = extent(known, index, video["id"])
     about = {"name": report.name, "root": report.root, "layout": found.frames.layout}
     about |= {"faults": found.faults, "notes": report.notes}
     return json.dumps({**about, "labels": anomalous, "videos": videos}, indent=2, default=str)
@@ -143,7 +143,7 @@ def _text(found: Inspection) -> list[str]:
             sizes = ", ".join(map(_size, v.sizes)) or "-"
             upside_down = _some(v.upside_down) if split.name == "test" else "-"
             row = [split.name, v.name, v.frames, numbers, _some(v.missing), sizes, len(v.unreadable), upside_down]
-            anomalous = extent(known, index, at) if known and split.name == "test" else None
+            anomalous = extent(known, index, v.id) if known and split.name == "test" else None
             share = (
                 f"{anomalous[0]:,} ({anomalous[1]} to {anomalous[2]})"
                 if anomalous

@@ -1,6 +1,7 @@
 """Files of numbers: NumPy's .npy and .npz, MATLAB's .mat, text with one value a line. Never a pickle, as that can run code."""
 
 import math
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,15 @@ from vad.system.files import lines_of, reading, require_plain
 
 ARRAYS = (".npy", ".npz", ".mat")
 TEXTS = (".txt", ".csv", ".lst")
+_NUMBER = re.compile(r"[-+]?((\d+\.?\d*|\.\d+)(e[-+]?\d+)?|nan|inf|infinity)", re.ASCII | re.IGNORECASE)
 _WORDS = {"true": 1.0, "false": 0.0}
 _PICKLE = b"\x80"  # what Python's pickles begin with since 2003
 _LONGEST = 100  # bytes of a line with one value
+
+
+def plain_number(text: str) -> float | None:
+    """Return a decimal number; None for what only Python takes for one, as 1_0."""
+    return float(text) if _NUMBER.fullmatch(text) else None
 
 
 def is_pickle(path: Path) -> bool:
@@ -77,10 +84,7 @@ def _begins(path: Path) -> bytes:
 
 def _number(text: str) -> float | None:
     word = text.strip().casefold()
-    try:
-        return _WORDS[word] if word in _WORDS else float(word)
-    except ValueError:
-        return None
+    return _WORDS.get(word, plain_number(word))
 
 
 def _from_matlab(path: Path) -> dict[str, NDArray[Any]]:

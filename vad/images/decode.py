@@ -14,7 +14,7 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from vad.errors import InputError
-from vad.system.files import reading, require_plain
+from vad.system.files import reading, require_no_pointer, require_plain
 from vad.system.threads import available, using
 
 # The triangle filter, widened with the scale: what PIL calls BILINEAR and the reference resizes with.
@@ -25,7 +25,7 @@ MOST_PIXELS = 2**25
 Image = NDArray[np.uint8]
 # What Pillow remarks on is refused here, by OpenCV or for its size.
 warnings.filterwarnings("ignore", module=r"PIL\.")
-_JPEG_START, _LFS_START = b"\xff\xd8", b"version https://git-lfs.github.com/"
+_JPEG_START = b"\xff\xd8"
 _AS_IT_LIES = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
 # Movies whose header holds the number of frames; that of others is an estimate from their length.
 _EXACT_COUNT = {".avi", ".mp4", ".mov", ".m4v"}
@@ -45,7 +45,7 @@ def decode_image(data: bytes, where: str) -> Image:
 
 
 def _decode_other(data: bytes, where: str) -> Image:
-    _require_no_pointer(data, where)
+    require_no_pointer(data, where)
     try:
         header = PIL.Image.open(io.BytesIO(data), formats=("PNG", "BMP", "TIFF", "WEBP"))
         pictures = getattr(header, "n_frames", 1)
@@ -74,11 +74,6 @@ def _decode_other(data: bytes, where: str) -> Image:
 def _require_few_pixels(height: int, width: int, where: str) -> None:
     if height * width > MOST_PIXELS:
         raise InputError(f"{where} is {width:,} x {height:,}; an image may have {MOST_PIXELS:,} pixels at most")
-
-
-def _require_no_pointer(data: bytes, where: str) -> None:
-    if data.startswith(_LFS_START):
-        raise InputError(f"{where} is a pointer of Git LFS, not the file itself; run `git lfs pull`")
 
 
 def read_image(path: Path) -> Image:
@@ -160,8 +155,6 @@ def _gap(times: list[float]) -> int | None:
 def _opened(path: Path) -> Iterator[cv2.VideoCapture]:
     with contextlib.suppress(OSError):  # then it cannot be opened either
         require_plain(path)
-        with path.open("rb") as file:
-            _require_no_pointer(file.read(len(_LFS_START)), str(path))
     capture = cv2.VideoCapture(str(path))
     try:
         if not capture.isOpened():

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from vad.data.labels.mask_images import mask_folders
 from vad.data.matlab import masks_in
-from vad.data.numbers import read_arrays
+from vad.data.numbers import plain_number, read_arrays
 from vad.errors import InputError
 from vad.measures.regions import Truth, boxes_of, tracks_by_overlap
-from vad.system.files import lines_of, names_in, reading
+from vad.system.files import lines_of, names_in, reading, require_plain
 
 Masks = NDArray[np.bool_]
 Painted = NDArray[Any]  # masks before it is asked what is not 0
@@ -94,6 +94,7 @@ def _from_images(files: list[Path]) -> Painted:
     masks: list[Painted] = []
     for file in files:
         with reading(file):
+            require_plain(file)
             data = np.frombuffer(file.read_bytes(), np.uint8)
         image = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH) if len(data) else None
         if image is None:
@@ -152,11 +153,9 @@ def read_tracks(path: Path) -> dict[str, NDArray[np.float64]]:
     for file in files:
         rows = []
         for at, line in lines_of(file):
-            try:
-                row = [float(cell) for cell in line.replace(",", " ").split()]
-            except ValueError:
-                row = []
-            sound = len(row) == 6 and np.isfinite(row).all() and min(row[:2]) >= 0
+            cells = [plain_number(cell) for cell in line.replace(",", " ").split()]
+            row = [cell for cell in cells if cell is not None and np.isfinite(cell)]
+            sound = len(row) == len(cells) == 6 and min(row[:2]) >= 0 and not row[1] % 1
             if not sound or row[4] <= row[2] or row[5] <= row[3]:
                 raise InputError(f"{file}, line {at}: {line!r:.60} is no row of track, frame, left, top, right, bottom")
             rows.append(row)

@@ -6,6 +6,7 @@ import numpy as np
 
 from vad.data.labels.base import NORMAL, Asked, Clip, Found, by_name
 from vad.data.names import is_litter
+from vad.data.numbers import plain_number
 from vad.errors import InputError
 from vad.system.files import lines_of, names_in
 
@@ -85,11 +86,18 @@ def _frames_of_tracks(path: Path) -> list[int]:
     frames: list[int] = []
     for at, cells in _rows(path):
         try:
-            _, begin, end = (int(float(cell)) for cell in cells)
-            if not 0 <= begin <= end <= 10**7:
+            track, first, last = (plain_number(cell) for cell in cells)
+            if (
+                track is None
+                or first is None
+                or last is None
+                or not 0 <= first <= last <= 10**7
+                or first % 1
+                or last % 1
+            ):
                 raise ValueError
-        except (ValueError, OverflowError):
+        except ValueError:
             line = ", ".join(cells)
             raise InputError(f"{path}, line {at}: {line!r:.60} is no track; a line is `track, first, last`") from None
-        frames += range(begin, end + 1)
+        frames += range(int(first), int(last) + 1)
     return frames
