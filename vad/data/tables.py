@@ -140,7 +140,7 @@ def _header(line: str, path: Path, column: str, apart: bool) -> tuple[str, list[
         if [name.casefold() for name in own[:-1]] in known and own[-1] and wanted:
             return delimiter, names, skip
     example = "3_12,1" if column == "Label" else "3_12,0.5"
-    header = f"'Id,{column}', with rows such as {example}, or 'video,frame,{column}'"
+    header = f"'Id,{column}', with rows such as {example}" + (f", or 'video,frame,{column}'" if apart else "")
     raise InputError(f"{path}: the header is {line!r:.60}, but must be {header}")
 
 

@@ -22,6 +22,8 @@ RESIZE_FILTER = "antialiased-bilinear"
 # An image of 8K. It is asked of the header: the pixels of a small file can fill the memory.
 MOST_PIXELS = 2**25
 
+_TO_8_BITS = "and frames have 8: scale all frames, train and test alike, by one range to 8 bits first"
+
 Image = NDArray[np.uint8]
 # What Pillow remarks on is refused here, by OpenCV or for its size.
 warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -64,10 +66,8 @@ def _decode_other(data: bytes, where: str) -> Image:
     if image is None:
         raise InputError(f"{where} is a damaged {header.format}, or of a kind that is not read; restore or remove it")
     if image.dtype != np.uint8:
-        raise InputError(
-            f"{where} has {image.itemsize * 8} bits a value, and frames have 8: scale all frames, train and test alike, by one "
-            "range to 8 bits first (as in `magick mogrify -level LOW,HIGH -depth 8`, with the lowest and highest train value)"
-        )
+        fix = "(as in `magick mogrify -level LOW,HIGH -depth 8`, with the lowest and highest train value)"
+        raise InputError(f"{where} has {image.itemsize * 8} bits a value, {_TO_8_BITS} {fix}")
     return np.asarray(image)
 
 
@@ -161,6 +161,12 @@ def _opened(path: Path) -> Iterator[cv2.VideoCapture]:
             raise InputError(f"{path} is no video that can be decoded; restore or remove it")
         height, width = (int(capture.get(side)) for side in (cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FRAME_WIDTH))
         _require_few_pixels(height, width, str(path))
+        pixels = int(capture.get(cv2.CAP_PROP_CODEC_PIXEL_FORMAT)).to_bytes(4, "little", signed=True)
+        kind, bits = (pixels[:2], pixels[3]) if pixels[:1].isalpha() else (pixels[:1:-1], pixels[0])
+        if (kind == b"Y1" and bits > 8) or (
+            kind[1:].isdigit() and bits in (14, 16)
+        ):  # else 10 or 12, as cameras show them
+            raise InputError(f"{path} has {bits} bits a value, {_TO_8_BITS}")
         yield capture
     finally:
         capture.release()

@@ -299,6 +299,26 @@ def test_a_gap_in_a_steady_movie_is_told(retimed, refuses):
         count_movie_frames(path)
 
 
+@pytest.mark.parametrize(("dtype", "colour"), [(np.uint16, False), (np.uint8, False), (np.uint8, True)])
+def test_a_movie_of_16_bits_is_refused_and_one_of_8_is_not(tmp_path, refuses, dtype, colour):
+    """Of a thermal camera: only the high byte of its values would be read."""
+    path, grey = tmp_path / "1.mkv", np.arange(48 * 64).reshape(48, 64) % 256
+    depth = cv2.CV_16U if dtype == np.uint16 else cv2.CV_8U
+    options = [cv2.VIDEOWRITER_PROP_DEPTH, depth, cv2.VIDEOWRITER_PROP_IS_COLOR, int(colour)]
+    writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"FFV1"), 25, (64, 48), options)
+    if not writer.isOpened():
+        pytest.skip("this OpenCV writes no FFV1")
+    for _ in range(3):
+        writer.write((np.dstack([grey] * 3) if colour else grey).astype(dtype))
+    writer.release()
+    if dtype == np.uint8:
+        assert count_movie_frames(path) == 3
+        return
+    fix = "scale all frames, train and test alike, by one range to 8 bits first"
+    with refuses(f"{path} has 16 bits a value, and frames have 8: {fix}"):
+        count_movie_frames(path)
+
+
 def test_decoding_threads_leave_the_libraries_as_they_were():
     def use(number):
         with decoding_pool() as pool:
