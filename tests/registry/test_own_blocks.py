@@ -107,6 +107,20 @@ def test_a_network_that_cannot_train_is_found_by_check(project, old, new, said):
     assert result.returncode == 2 and said in result.stderr and "my_net" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("new", "said"),
+    [
+        ("", "loss charbonnier gives (2, 3, 32, 32), but must give a tensor of one number"),
+        (".mean().item()", "loss charbonnier gives a float, but must give a tensor of one number"),
+        (".mean().detach()", "gives what does not depend on its weights; see its forward, and the loss"),
+    ],
+)
+def test_a_loss_that_cannot_be_made_small_is_found_by_check(project, new, said):
+    (project / "blocks" / "charbonnier.py").write_text(LOSS.replace(".mean()", new))
+    result = apart(project, "check", "tiny")
+    assert result.returncode == 2 and said in result.stderr
+
+
 def test_a_folder_of_blocks_that_is_not_there_is_refused(project):
     result = apart(project, "check", "tiny", VAD_BLOCKS="nowhere")
     assert result.returncode == 2 and "VAD_BLOCKS=nowhere is no folder" in result.stderr
