@@ -121,6 +121,23 @@ def test_a_loss_that_cannot_be_made_small_is_found_by_check(project, new, said):
     assert result.returncode == 2 and said in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("(output - target).nothing()", 'score "worst" fails: blocks/worst.py, line 6: AttributeError'),
+        ("(output - target).square()", 'score "worst" gives (2, 3, 32, 32) for two frames, but must give one number a'),
+    ],
+)
+def test_an_error_that_gives_no_number_a_frame_is_found_by_check(project, edit_entry, body, said):
+    """Else it would be after the training."""
+    imports = "from vad.detectors.networks import ERRORS\n\n\n"
+    text = f'@ERRORS.register("worst")\ndef worst(output, target):\n    return {body}\n'
+    (project / "blocks" / "worst.py").write_text(imports + text)
+    edit_entry("error: max", "error: worst")
+    result = apart(project, "check", "tiny")
+    assert result.returncode == 2 and f"tiny.yaml, line 11: streams.small: {said}" in result.stderr, result.stderr
+
+
 def test_a_folder_of_blocks_that_is_not_there_is_refused(project):
     result = apart(project, "check", "tiny", VAD_BLOCKS="nowhere")
     assert result.returncode == 2 and "VAD_BLOCKS=nowhere is no folder" in result.stderr

@@ -62,14 +62,14 @@ class NetworkDetector:
                         raise InputError(f'model "{member.model}" gives {shapes}')
                     loss = weighted_loss(member.recipe.loss)(fold_frames(output), fold_frames(target))
                     if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
-                        given = tuple(loss.shape) if isinstance(loss, torch.Tensor) else f"a {type(loss).__name__}"
+                        made = tuple(loss.shape) if isinstance(loss, torch.Tensor) else f"a {type(loss).__name__}"
                         raise InputError(
-                            f"loss {member.recipe.loss} gives {given}, but must give a tensor of one number"
+                            f"loss {member.recipe.loss} gives {made}, but must give a tensor of one number"
                         )
                     if not loss.requires_grad:
                         why = "gives what does not depend on its weights; see its forward, and the loss"
                         raise InputError(f'model "{member.model}" {why}')
-                    loss.backward()
+                    loss.backward()  # type: ignore[no-untyped-call]
             except (InputError, MemoryError):
                 raise
             except Exception as error:
