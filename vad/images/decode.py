@@ -61,7 +61,9 @@ def _decode_other(data: bytes, where: str) -> Image:
     if pictures > 1:
         raise InputError(f"{where} holds {pictures} pictures; a frame is one: write each to a file of its own")
     image = None
-    with contextlib.suppress(cv2.error):
+    with contextlib.suppress(Exception):  # of many kinds
+        if header.format == "TIFF":  # OpenCV passes over strips that it cannot decode
+            header.load()
         image = cv2.imdecode(np.frombuffer(data, np.uint8), _AS_IT_LIES)
     if image is None:
         raise InputError(f"{where} is a damaged {header.format}, or of a kind that is not read; restore or remove it")

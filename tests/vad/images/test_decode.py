@@ -123,6 +123,14 @@ def test_a_png_that_stops_early_is_refused(picture, share):
         decode_image(data[: int(len(data) * share)], "x.png")
 
 
+def test_a_packed_tiff_that_is_damaged_in_the_middle_is_refused(picture):
+    data = encoded(picture(size=(320, 240)), "TIFF", compression="tiff_lzw")
+    assert decode_image(data, "x.tif").shape == (240, 320, 3)
+    at = len(data) // 2
+    with pytest.raises(InputError, match=r"^x\.tif is a damaged TIFF"):
+        decode_image(data[:at] + bytes(512) + data[at + 512 :], "x.tif")
+
+
 def test_text_named_jpg_is_refused(tmp_path, refuses):
     (tmp_path / "x.jpg").write_text("<html>404</html>")
     with refuses(f"{tmp_path / 'x.jpg'} is no JPEG, PNG, BMP, TIFF or WebP; restore or remove it"):
