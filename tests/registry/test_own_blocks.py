@@ -138,6 +138,29 @@ def test_an_error_that_gives_no_number_a_frame_is_found_by_check(project, edit_e
     assert result.returncode == 2 and f"tiny.yaml, line 11: streams.small: {said}" in result.stderr, result.stderr
 
 
+def test_an_input_that_gives_other_samples_than_it_says_is_named(project, edit_entry):
+    (project / "blocks" / "grey.py").write_text("""
+from vad.inputs.base import INPUTS, Batch, Input
+from vad.inputs.frames import FrameSamples
+from vad.inputs.shape import Shape, Window
+
+
+class Grey(FrameSamples):
+    def batch(self, which):
+        whole = super().batch(which)
+        return Batch(whole.given[:, :1], whole.target[:, :1])
+
+
+@INPUTS.register("grey")
+def grey():
+    return Input(lambda view: Shape("frame", 3, view.height, view.width), Grey, Window())
+""")
+    edit_entry("width: 4, size: 32,", "width: 4, size: 32, input: grey,")
+    result = apart(project, "run", "tiny", "--data", "data")
+    assert result.returncode == 2, result.stderr
+    assert 'input "grey" gives samples of (1, 32, 32), but its shape is (3, 32, 32)' in result.stderr
+
+
 def test_a_folder_of_blocks_that_is_not_there_is_refused(project):
     result = apart(project, "check", "tiny", VAD_BLOCKS="nowhere")
     assert result.returncode == 2 and "VAD_BLOCKS=nowhere is no folder" in result.stderr

@@ -113,6 +113,12 @@ class NetworkDetector:
         from vad.detectors.training.trainer import train
 
         member = self._member
+        if member.code():  # an input of your own may give what it does not say
+            given, said = samples.batch(np.zeros(1, np.intp)).given.shape[1:], member.shape().sides
+            if tuple(given) != said:
+                raise InputError(
+                    f'input "{member.input.label}" gives samples of {tuple(given)}, but its shape is {said}'
+                )
         return train(member.build(), samples, member.recipe, member.seed or 0, device, listener)
 
     def scorer(self, state: State, source: str, device: torch.device, *, leave_out: bool = False) -> Scorer:
