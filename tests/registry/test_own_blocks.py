@@ -138,6 +138,21 @@ def test_an_error_that_gives_no_number_a_frame_is_found_by_check(project, edit_e
     assert result.returncode == 2 and f"tiny.yaml, line 11: streams.small: {said}" in result.stderr, result.stderr
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (".astype(np.uint8) if lacking > 20 else image)", " + 0.5)", "float64 (48, 64, 3) and the evidence "),
+        ("lacking - 20\n", "None\n", "uint8 (48, 64, 3) and the evidence None"),
+    ],
+)
+def test_a_repair_that_gives_no_frame_or_no_evidence_is_named(project, old, new, said):
+    assert old in REPAIR
+    (project / "blocks" / "brighten.py").write_text(REPAIR.replace(old, new))
+    result = apart(project, "run", "tiny", "--data", "data")
+    assert result.returncode == 2, result.stderr
+    assert f'repair "brighten" gives {said}' in result.stderr
+
+
 def test_an_input_that_gives_other_samples_than_it_says_is_named(project, edit_entry):
     (project / "blocks" / "grey.py").write_text("""
 from vad.inputs.base import INPUTS, Batch, Input
