@@ -14,7 +14,7 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from vad.errors import InputError
-from vad.system.files import reading, require_plain
+from vad.system.files import reading, require_no_pointer, require_plain
 from vad.system.threads import available, using
 
 # The triangle filter, widened with the scale: what PIL calls BILINEAR and the reference resizes with.
@@ -22,10 +22,12 @@ RESIZE_FILTER = "antialiased-bilinear"
 # An image of 8K. It is asked of the header: the pixels of a small file can fill the memory.
 MOST_PIXELS = 2**25
 
+_TO_8_BITS = "and frames have 8: scale all frames, train and test alike, by one range to 8 bits first"
+
 Image = NDArray[np.uint8]
 # What Pillow remarks on is refused here, by OpenCV or for its size.
 warnings.filterwarnings("ignore", module=r"PIL\.")
-_JPEG_START, _LFS_START = b"\xff\xd8", b"version https://git-lfs.github.com/"
+_JPEG_START = b"\xff\xd8"
 _AS_IT_LIES = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
 # Movies whose header holds the number of frames; that of others is an estimate from their length.
 _EXACT_COUNT = {".avi", ".mp4", ".mov", ".m4v"}
@@ -45,7 +47,7 @@ def decode_image(data: bytes, where: str) -> Image:
 
 
 def _decode_other(data: bytes, where: str) -> Image:
-    _require_no_pointer(data, where)
+    require_no_pointer(data, where)
     try:
         header = PIL.Image.open(io.BytesIO(data), formats=("PNG", "BMP", "TIFF", "WEBP"))
         pictures = getattr(header, "n_frames", 1)
@@ -59,26 +61,21 @@ def _decode_other(data: bytes, where: str) -> Image:
     if pictures > 1:
         raise InputError(f"{where} holds {pictures} pictures; a frame is one: write each to a file of its own")
     image = None
-    with contextlib.suppress(cv2.error):
+    with contextlib.suppress(Exception):  # of many kinds
+        if header.format == "TIFF":  # OpenCV passes over strips that it cannot decode
+            header.load()
         image = cv2.imdecode(np.frombuffer(data, np.uint8), _AS_IT_LIES)
     if image is None:
         raise InputError(f"{where} is a damaged {header.format}, or of a kind that is not read; restore or remove it")
     if image.dtype != np.uint8:
-        raise InputError(
-            f"{where} has {image.itemsize * 8} bits a value, and frames have 8: scale all frames, train and test alike, by one "
-            "range to 8 bits first (as in `magick mogrify -level LOW,HIGH -depth 8`, with the lowest and highest train value)"
-        )
+        fix = "(as in `magick mogrify -level LOW,HIGH -depth 8`, with the lowest and highest train value)"
+        raise InputError(f"{where} has {image.itemsize * 8} bits a value, {_TO_8_BITS} {fix}")
     return np.asarray(image)
 
 
 def _require_few_pixels(height: int, width: int, where: str) -> None:
     if height * width > MOST_PIXELS:
         raise InputError(f"{where} is {width:,} x {height:,}; an image may have {MOST_PIXELS:,} pixels at most")
-
-
-def _require_no_pointer(data: bytes, where: str) -> None:
-    if data.startswith(_LFS_START):
-        raise InputError(f"{where} is a pointer of Git LFS, not the file itself; run `git lfs pull`")
 
 
 def read_image(path: Path) -> Image:
@@ -159,14 +156,18 @@ def _gap(times: list[float]) -> int | None:
 def _opened(path: Path) -> Iterator[cv2.VideoCapture]:
     with contextlib.suppress(OSError):  # then it cannot be opened either
         require_plain(path)
-        with path.open("rb") as file:
-            _require_no_pointer(file.read(len(_LFS_START)), str(path))
     capture = cv2.VideoCapture(str(path))
     try:
         if not capture.isOpened():
             raise InputError(f"{path} is no video that can be decoded; restore or remove it")
         height, width = (int(capture.get(side)) for side in (cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FRAME_WIDTH))
         _require_few_pixels(height, width, str(path))
+        pixels = int(capture.get(cv2.CAP_PROP_CODEC_PIXEL_FORMAT)).to_bytes(4, "little", signed=True)
+        kind, bits = (pixels[:2], pixels[3]) if pixels[:1].isalpha() else (pixels[:1:-1], pixels[0])
+        if (kind == b"Y1" and bits > 8) or (
+            kind[1:].isdigit() and bits in (14, 16)
+        ):  # else 10 or 12, as cameras show them
+            raise InputError(f"{path} has {bits} bits a value, {_TO_8_BITS}")
         yield capture
     finally:
         capture.release()
