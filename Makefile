@@ -34,7 +34,7 @@ $(if $(UNKNOWN),$(error unknown variable $(UNKNOWN); make knows $(KNOWN)))
 
 # A word for the shell, whatever quotes are in it.
 quote = '$(subst ','\'',$(1))'
-option = $(if $($(1)),--$(2) $(call quote,$($(1))))
+option = $(if $(value $(1)),--$(2) $(call quote,$(value $(1))))
 SETTINGS = $(foreach setting,$(SET),--set $(call quote,$(setting)))
 
 help: ## Show this list
@@ -63,7 +63,7 @@ check: $(READY) ## Validate experiments without training: [EXP=name]
 	@$(VAD) check $(EXP) $(SETTINGS)
 
 data: $(READY) ## Inspect a data folder before training: [DATA=folder] [LABELS=path] [FIRST_FRAME=0|1]
-	@$(VAD) data $(if $(DATA),$(call quote,$(DATA))) $(call option,LABELS,labels) $(call option,FIRST_FRAME,first-frame)
+	@$(VAD) data $(if $(value DATA),$(call quote,$(value DATA))) $(call option,LABELS,labels) $(call option,FIRST_FRAME,first-frame)
 
 test: $(READY) $(RAY) ## Lint, check types, run every test: [ENGINE=ray] (those of Ray too)
 	@$(MAKE) --no-print-directory --jobs 2 lint pytest

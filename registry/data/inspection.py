@@ -80,8 +80,8 @@ def as_json(found: Inspection) -> str:
     labels: dict[str, Any] | None = None
     videos = []
     for split, seen in ((frames.train, report.train), (frames.test, report.test)):
-        for at, (video, about) in enumerate(zip(split.videos, seen.videos, strict=True)):
-            anomalous = {"anomalous": extent(known, index, at)} if known and seen is report.test else {}
+        for video, about in zip(split.videos, seen.videos, strict=True):
+            anomalous = {"anomalous": extent(known, index, about.id)} if known and seen is report.test else {}
             videos.append({"split": seen.name, **asdict(about), "scene": video.scene, **anomalous})
     if known:
         labels = {"source": known.source, "form": known.form, "digest": known.digest}
@@ -137,7 +137,7 @@ def _text(found: Inspection) -> list[str]:
             sizes = ", ".join(map(_size, v.sizes)) or "-"
             upside_down = _some(v.upside_down) if split.name == "test" else "-"
             row = [split.name, v.name, v.frames, numbers, _some(v.missing), sizes, len(v.unreadable), upside_down]
-            rows.append([*row, *([_anomalous(known, index, at) if split.name == "test" else "-"] if known else [])])
+            rows.append([*row, *([_anomalous(known, index, v.id) if split.name == "test" else "-"] if known else [])])
         if left_out:
             told.append(f"{split.name}: {left_out:,} more videos without gaps or faults; --json has all")
     header = ["split", "video", "frames", "numbers", "missing", "size", "unreadable", "upside down"]
@@ -153,9 +153,9 @@ def _text(found: Inspection) -> list[str]:
     return [*lines, *(f"note: {note}" for note in report.notes)]
 
 
-def _anomalous(labels: Labels, index: FrameIndex, at: int) -> str:
+def _anomalous(labels: Labels, index: FrameIndex, video: int) -> str:
     """How many frames of a video are anomalous, the first and the last of them."""
-    found = extent(labels, index, at)
+    found = extent(labels, index, video)
     return f"{found[0]:,} ({found[1]} to {found[2]})" if found else "0"
 
 

@@ -19,7 +19,7 @@ from vad.images.view import Region, View, sides
 from vad.inputs import INPUTS
 from vad.repair import REPAIRS
 from vad.scoring.pipeline import Fusion, Scored, Stream, Variant, code_of_steps, run_pipeline
-from vad.scoring.reductions import FrameScore, MapScore
+from vad.scoring.reductions import FrameScore, MapScore, try_out
 from vad.user_code import place_of, told
 
 # Where there is no data yet: the sides of `aspect: keep` are of a frame like this.
@@ -154,6 +154,13 @@ def rehearse(plan: Plan, index: FrameIndex | None = None) -> dict[str, int]:
             parameters[group] = member.detector().try_out()
         except InputError as error:
             raise InputError(f"{plan.where('members', group)}: members.{group}: {error}") from None
+    for name, stream in plan.streams.items():
+        if stream.error:
+            shape = plan.members[stream.members[0]].shape()
+            try:
+                try_out(stream.error, (shape.channels, shape.height, shape.width))
+            except InputError as error:
+                raise InputError(f"{plan.where('streams', name)}: streams.{name}: {error}") from None
     if index is None:
         index = FrameIndex(np.repeat([1, 2], 80), np.tile(np.arange(80), 2))
     generator = np.random.default_rng(0)

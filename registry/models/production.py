@@ -18,6 +18,7 @@ from registry.store.score_table import labelled_table, same_labels
 from registry.store.tracking import Tracking
 from vad.errors import InputError
 from vad.measures.metrics import Difference, difference, sample
+from vad.system.files import names_in
 
 FILE = Path("promotion.yaml")
 _OURS = Path(__file__).parent / FILE
@@ -47,7 +48,8 @@ class Decision:
 
 def read_policy() -> Policy:
     """Read the policy of the working folder, or the one that comes with the project. Raises InputError with file and line."""
-    own = [path for path in (FILE, FILE.with_suffix(".yml")) if path.is_file()]
+    names = (FILE.name, FILE.with_suffix(".yml").name)
+    own = [Path(name) for name in names_in(FILE.parent) if name.casefold() in names]
     if len(own) > 1:
         raise InputError(f"{own[0]} and {own[1]} both exist; remove one")
     policy = validated(read_yaml(own[0] if own else _OURS), Policy, {("suite", 2): SuiteRule})

@@ -15,11 +15,11 @@ from vad.data.tables import Form, Table, read_scores, read_table, require_same_f
 from vad.errors import InputError
 from vad.measures.metrics import Measured, measure
 from vad.scoring.ensemble import Normalization
-from vad.system.files import require_writable, sha256
+from vad.system.files import names_in, require_writable, sha256
 
 BEST = "best"
 _ENDINGS = (".csv", ".csv.gz", ".csv.zip", ".zip")
-SAMPLES = [name + ending for name in ("sample_submission", "sampleSubmission") for ending in _ENDINGS]
+SAMPLES = [name + ending for name in ("sample_submission", "samplesubmission") for ending in _ENDINGS]
 _UPLOAD_SECONDS = 600
 
 
@@ -134,6 +134,8 @@ def require_file(path: Path) -> None:
     """Raise InputError where `path` cannot be written: before the scoring, not after it."""
     if path.is_dir():
         raise InputError(f"OUT={path} is a folder; name a file in it")
+    if path.suffix.lower() in (".gz", ".zip"):
+        raise InputError(f"OUT={path}: files are not packed; name one that ends with .csv")
     require_writable(path)
 
 
@@ -152,7 +154,8 @@ def _find_sample(dataset: Dataset) -> Table | None:
     assert dataset.frames is not None
     root = dataset.frames.root
     found: dict[Form, tuple[Path, Table]] = {}
-    for sample in (folder / name for folder in (root, *root.glob("*"), *root.glob("*/*")) for name in SAMPLES):
+    folders = [folder for folder in (root, *root.glob("*"), *root.glob("*/*")) if folder.is_dir()]
+    for sample in (folder / name for folder in folders for name in names_in(folder) if name.casefold() in SAMPLES):
         if sample.is_file():
             table = read_table(sample, "Predicted", ids_alone=True)
             require_same_frames(dataset.index, table.index, "the set of test frames on disk", str(sample))

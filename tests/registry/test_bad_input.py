@@ -92,6 +92,8 @@ def test_a_model_that_is_not_there_and_an_output_that_cannot_be_written(finished
     assert "cannot write first.txt/predictions.csv" in message
     assert "choose a folder that you can write to" in message
     assert "OUT=data is a folder; name a file in it" in finished.refused("submit", "--out", "data")
+    packed = "OUT=p.csv.gz: files are not packed; name one that ends with .csv"
+    assert packed in finished.refused("submit", "--out", "p.csv.gz")
     assert not finished.tracking().find("submission")
 
 

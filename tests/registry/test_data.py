@@ -1,5 +1,6 @@
 """`vad data`, as a person sees it: the report on standard output, how far it is on standard error, and nothing else."""
 
+import json
 from pathlib import Path
 
 import cv2
@@ -50,6 +51,30 @@ def test_a_damaged_movie_is_told_in_our_words_alone(workspace):
     assert done.returncode == 2
     (said,) = done.stderr.splitlines()
     assert said.startswith("Error: data/Dataset/training_videos/03.mp4 gave ")
+
+
+def test_a_test_movie_that_cannot_be_read_moves_no_labels_to_another_video(workspace):
+    Path("data/Dataset/testing_videos/00.avi").write_text("no movie")
+    report = workspace.vad("data", "data")
+    assert "00.avi is no video that can be decoded" in report.output
+    rows = {line.split()[1]: line.split("  ")[-1].strip() for line in report.stdout.splitlines() if line[:5] == "test "}
+    assert rows == {"0": "0", "1": "4 (3 to 6)", "2": "5 (3 to 7)", "3": "0"}
+    videos = json.loads(workspace.vad("data", "data", "--json").stdout)["videos"]
+    assert [video["anomalous"] for video in videos[2:]] == [None, [4, 3, 6], [5, 3, 7], None]
+
+
+@pytest.mark.parametrize("name", ["labels.csv", "labels.npy", "labels.mat", "labels.txt", "masks/1_label.mat"])
+def test_labels_that_git_lfs_did_not_fetch_are_called_that(workspace, name):
+    path = Path(name)
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+    labels = name.split("/")[0]
+    if labels == "masks":
+        for video in ("2", "3"):
+            Path(f"masks/{video}_label.mat").write_bytes(path.read_bytes())
+    told = f"{path} is a Git LFS pointer, not the file itself; run `git lfs pull`"
+    assert told in workspace.vad("data", "data", "--labels", labels).stdout
+    assert told in workspace.refused("run", "tiny", "--data", "data", "--labels", labels)
 
 
 def test_the_same_frames_are_looked_at_once(workspace):

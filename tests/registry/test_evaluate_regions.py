@@ -181,6 +181,8 @@ def test_masks_of_another_size_or_number(folder):
     ("rows", "message"),
     [
         ("1,3,3,2,9\n", "tracks/01.txt, line 1: '1,3,3,2,9' is no row of track, frame, left, top, right, bottom"),
+        ("1,3.5,3,2,9,7\n", "is no row of track, frame, left, top, right, bottom"),
+        ("1,1_0,3,2,9,7\n", "is no row of track, frame, left, top, right, bottom"),
         ("1,3,9,2,3,7\n", "is no row of track, frame, left, top, right, bottom"),
         (
             "1,3,3,2,9,7\n1,12,3,2,9,7\n",

@@ -232,7 +232,9 @@ def test_make_clean_leaves_half_trained_members(tmp_path):
     assert left == [".vad/resume/one.safetensors", "Makefile", "mlartifacts/x"]
 
 
-@pytest.mark.parametrize(("given", "word"), [("it's here", "'it'\\''s here'"), ("~/avenue", "'~/avenue'")])
+@pytest.mark.parametrize(
+    ("given", "word"), [("it's here", "'it'\\''s here'"), ("~/avenue", "'~/avenue'"), ("$HOME/x", "'$HOME/x'")]
+)
 def test_make_hands_over_any_path(given, word):
     done = subprocess.run(
         ["make", "-n", "submit", f"DATA={given}"],

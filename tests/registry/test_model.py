@@ -201,7 +201,7 @@ def test_a_submission_has_the_form_of_the_sample(trained):
 
 def test_a_sample_of_any_numbers_and_name_is_taken_and_two_that_differ_stop(trained):
     index, _ = read_scores_index(trained)
-    first, second = Path("data/sampleSubmission.csv.gz"), Path("data/Dataset/sample_submission.csv")
+    first, second = Path("data/SampleSubmission.CSV.gz"), Path("data/Dataset/sample_submission.csv")
     text = '"Id","Score, 0 to 1"\n' + "".join(f"{name},\n" for name in index.ids)
     first.write_bytes(gzip.compress(text.encode()))
     trained.done("submit", "--out", "sub.csv")
@@ -213,6 +213,10 @@ def test_a_sample_of_any_numbers_and_name_is_taken_and_two_that_differ_stop(trai
     message = trained.refused("submit", "--out", "other.csv")
     assert str(first) in message and str(second) in message
     assert not Path("other.csv").exists()
+    first.unlink()
+    second.write_text("video,frame,Predicted\n1,0,0\n")
+    message = trained.refused("submit", "--out", "other.csv")
+    assert message.endswith("must be 'Id,Predicted', with rows such as 3_12,0.5\n")
 
 
 def test_labels_in_the_place_of_predictions_are_refused(trained):

@@ -107,6 +107,75 @@ def test_a_network_that_cannot_train_is_found_by_check(project, old, new, said):
     assert result.returncode == 2 and said in result.stderr and "my_net" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("new", "said"),
+    [
+        ("", "loss charbonnier gives (2, 3, 32, 32), but must give a tensor of one number"),
+        (".mean().item()", "loss charbonnier gives a float, but must give a tensor of one number"),
+        (".mean().detach()", "gives what does not depend on its weights; see its forward, and the loss"),
+    ],
+)
+def test_a_loss_that_cannot_be_made_small_is_found_by_check(project, new, said):
+    (project / "blocks" / "charbonnier.py").write_text(LOSS.replace(".mean()", new))
+    result = apart(project, "check", "tiny")
+    assert result.returncode == 2 and said in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("(output - target).nothing()", 'score "worst" fails: blocks/worst.py, line 6: AttributeError'),
+        ("(output - target).square()", 'score "worst" gives (2, 3, 32, 32) for two frames, but must give one number a'),
+    ],
+)
+def test_an_error_that_gives_no_number_a_frame_is_found_by_check(project, edit_entry, body, said):
+    """Else it would be after the training."""
+    imports = "from vad.detectors.networks import ERRORS\n\n\n"
+    text = f'@ERRORS.register("worst")\ndef worst(output, target):\n    return {body}\n'
+    (project / "blocks" / "worst.py").write_text(imports + text)
+    edit_entry("error: max", "error: worst")
+    result = apart(project, "check", "tiny")
+    assert result.returncode == 2 and f"tiny.yaml, line 11: streams.small: {said}" in result.stderr, result.stderr
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (".astype(np.uint8) if lacking > 20 else image)", " + 0.5)", "float64 (48, 64, 3) and the evidence "),
+        ("lacking - 20\n", "None\n", "uint8 (48, 64, 3) and the evidence None"),
+    ],
+)
+def test_a_repair_that_gives_no_frame_or_no_evidence_is_named(project, old, new, said):
+    assert old in REPAIR
+    (project / "blocks" / "brighten.py").write_text(REPAIR.replace(old, new))
+    result = apart(project, "run", "tiny", "--data", "data")
+    assert result.returncode == 2, result.stderr
+    assert f'repair "brighten" gives {said}' in result.stderr
+
+
+def test_an_input_that_gives_other_samples_than_it_says_is_named(project, edit_entry):
+    (project / "blocks" / "grey.py").write_text("""
+from vad.inputs.base import INPUTS, Batch, Input
+from vad.inputs.frames import FrameSamples
+from vad.inputs.shape import Shape, Window
+
+
+class Grey(FrameSamples):
+    def batch(self, which):
+        whole = super().batch(which)
+        return Batch(whole.given[:, :1], whole.target[:, :1])
+
+
+@INPUTS.register("grey")
+def grey():
+    return Input(lambda view: Shape("frame", 3, view.height, view.width), Grey, Window())
+""")
+    edit_entry("width: 4, size: 32,", "width: 4, size: 32, input: grey,")
+    result = apart(project, "run", "tiny", "--data", "data")
+    assert result.returncode == 2, result.stderr
+    assert 'input "grey" gives samples of (1, 32, 32), but its shape is (3, 32, 32)' in result.stderr
+
+
 def test_a_folder_of_blocks_that_is_not_there_is_refused(project):
     result = apart(project, "check", "tiny", VAD_BLOCKS="nowhere")
     assert result.returncode == 2 and "VAD_BLOCKS=nowhere is no folder" in result.stderr

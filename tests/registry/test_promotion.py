@@ -89,6 +89,19 @@ def test_the_policy_of_the_working_folder_comes_first(tmp_path, monkeypatch):
     assert read_policy() == POLICY, "the one that comes with the project"
     Path("promotion.yaml").write_text("same_data: true\nmin_gain: 0.01\nconfidence: 0.95\n")
     assert read_policy() == Policy(same_data=True, min_gain=0.01, confidence=0.95)
+    Path("promotion.yaml").rename("Promotion.YAML")
+    assert read_policy() == Policy(same_data=True, min_gain=0.01, confidence=0.95)
+
+
+def test_a_policy_that_is_there_and_cannot_be_read_is_not_passed_over(tmp_path, monkeypatch, refuses):
+    monkeypatch.chdir(tmp_path)
+    Path("promotion.yaml").symlink_to("gone.yaml")
+    with refuses("cannot read promotion.yaml: No such file or directory"):
+        read_policy()
+    Path("promotion.yaml").unlink()
+    Path("promotion.yml").mkdir()
+    with refuses("cannot read promotion.yml: Is a directory"):
+        read_policy()
 
 
 def add(tracking, metric):

@@ -9,6 +9,7 @@ import subprocess
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 from mlflow.exceptions import MlflowException
 
@@ -16,6 +17,7 @@ from registry.models.versions import NAME, Versions
 from registry.store.record import TAG, as_tags, recorded
 from registry.store.retries import mendable
 from registry.store.tracking import Tracking
+from vad.detectors.training import trainer
 
 
 @pytest.fixture
@@ -172,6 +174,22 @@ def test_who_only_looks_makes_no_store(workspace):
     for command in (("leaderboard",), ("history",), ("explain", "v1"), ("doctor",)):
         assert "there is no " in workspace.refused(*command)
     assert {path for path in workspace.folder.rglob("*") if ".vad" not in path.parts} == before
+
+
+def test_members_that_wait_hold_neither_open_files_nor_open_runs(workspace, edit, monkeypatch):
+    """Else a queue of hundreds of members comes to the system's limit of open files."""
+    edit("seeds: [1, 2]", "seeds: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]")
+    seen, train = [], trainer.train
+
+    def watched(*given):
+        locks = [file for file in psutil.Process().open_files() if "/.vad/" in file.path and "lock" in file.path]
+        seen.append((len(locks), [run.status for run in workspace.runs("member")].count("RUNNING")))
+        return train(*given)
+
+    monkeypatch.setattr(trainer, "train", watched)
+    workspace.done("run", "tiny", "--data", "data", "--set", "train.epochs=1")
+    assert len(seen) == 12
+    assert all(1 <= running <= 2 and locks <= 4 for locks, running in seen), seen
 
 
 def test_a_store_that_could_not_be_opened_for_open_files_is_not_called_broken(workspace):

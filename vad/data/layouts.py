@@ -12,7 +12,7 @@ from vad.data.datasets import detect
 from vad.data.datasets.base import TEST, TRAIN, Half, Layout, find_halves
 from vad.data.frame_index import DIGITS, natural, number_of, numbered
 from vad.data.frameset import FrameSet, Split, Video
-from vad.data.names import IMAGES, MOVIES, is_image, is_label, is_litter, is_movie, some
+from vad.data.names import IMAGES, MOVIES, is_label, is_litter, is_media, is_movie, is_other_movie, some
 from vad.errors import InputError
 from vad.images.decode import count_movie_frames
 from vad.images.digest_cache import DigestCache, Size, image_size, movie_size
@@ -89,7 +89,7 @@ class _Reading:
                 if video and (known := videos.setdefault(title, (path, video))[0]) != path:
                     self._fault(f"{folder} holds video {title} twice: {path} and {known}")
         form = f"a video is a folder of frames, such as 01, or a movie such as 01.avi ({', '.join(MOVIES)})"
-        lost = [file for file, number in others.items() if number and number not in videos]
+        lost = [file for file, number in others.items() if (number and number not in videos) or is_other_movie(file)]
         if lost:
             self._fault(f"{folder} holds what is named as a video and cannot be read as one: {some(lost)}; {form}")
         if about := [file for file in others if file not in lost]:
@@ -152,7 +152,7 @@ class _Reading:
         return Video(0, tuple(range(count)), None, path, self._digests([path]), size=size)
 
     def _images(self, folder: Path, named: bool) -> Video | None:
-        """Return the video of a folder. Without frames one with a name is passed over; one with a number is a fault."""
+        """Return the video of a folder. One without frames is a fault; with a name and no image or movie it is passed over."""
         frames: dict[int, Path] = {}
         others: list[str] = []
         try:
@@ -166,8 +166,9 @@ class _Reading:
             elif (known := frames.setdefault(int(match[1]), folder / file)) != folder / file:
                 self._fault(f"{known} and {folder / file} have one frame number, {int(match[1])}; remove one")
         if not frames and named:
-            if any(map(is_image, others)):
-                self.notes.append(f"{folder}: no frames: {_reason(folder, others)}")
+            if any(map(is_media, others)):
+                fix = "mend that, or move the folder elsewhere"
+                self._fault(f"{folder} holds no frame that is read: {_reason(folder, others)}; {fix}")
             return None
         if not frames:
             self._fault(f"{folder} is named as a video and holds no frame: {_reason(folder, others)}")

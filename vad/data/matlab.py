@@ -49,12 +49,11 @@ def masks_in(path: Path) -> list[NDArray[Any]]:
 
 
 def numbers_in(path: Path) -> dict[str, list[NDArray[Any]]]:
-    """Each variable of numbers, as a list of one matrix, or of one for each cell of a cell array. Raises InputError.
-
-    Files of version 7.3 are none of these.
-    """
+    """Each variable of numbers, as a list of one matrix, or of one for each cell of a cell array. Raises InputError."""
     found = {}
     with _opened(path, "(version 5 to 7)", "; save it with -v7") as file:
+        if _is_hdf5(file):
+            raise InputError(f"{path} is a MATLAB file of version 7.3 (HDF5); save it in MATLAB with -v7")
         for reader, held, sides, name in _variables(file, path.stat().st_size):
             if held == _CELL:
                 found[name] = [reader.cell(_matrix) for _ in range(math.prod(sides))]
@@ -81,10 +80,9 @@ def _masks(path: Path, take: _Take) -> list[Any]:
 
 def _cells(path: Path, variable: str, take: _Take) -> list[Any] | None:
     with _opened(path, "(version 5 to 7.3)") as file:
-        start = file.read(_HDF5_AT + len(_HDF5))
-        file.seek(0)
-        hdf5 = start.startswith(_HDF5) or start.endswith(_HDF5)
-        return _from_hdf5(path, variable, take) if hdf5 else _search(file, path.stat().st_size, variable, take)
+        if _is_hdf5(file):
+            return _from_hdf5(path, variable, take)
+        return _search(file, path.stat().st_size, variable, take)
 
 
 @contextmanager
@@ -95,6 +93,13 @@ def _opened(path: Path, versions: str, fix: str = "") -> Iterator[IO[bytes]]:
             yield file
     except (ValueError, LookupError, struct.error, zlib.error) as error:
         raise InputError(f"{path} is no MATLAB file {versions} that can be read: {error}{fix}") from None
+
+
+def _is_hdf5(file: IO[bytes]) -> bool:
+    """Whether a file is of version 7.3."""
+    start = file.read(_HDF5_AT + len(_HDF5))
+    file.seek(0)
+    return start.startswith(_HDF5) or start.endswith(_HDF5)
 
 
 class _Inflated(io.RawIOBase):
@@ -177,7 +182,7 @@ def _anomalous(values: NDArray[Any]) -> int:
 
 
 def _intervals(values: NDArray[Any], rows: int) -> list[list[int]]:
-    if len(values) and (rows != 2 or not np.isfinite(values).all() or (values % 1).any()):
+    if len(values) and (rows != 2 or not (np.abs(values) < 2**53).all() or (values % 1).any()):
         raise ValueError("a cell must be 2 x K: first and last anomalous frame of K intervals")
     return values.astype(np.int64).reshape(-1, 2).tolist()
 

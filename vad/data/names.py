@@ -4,6 +4,9 @@ from collections.abc import Collection
 
 IMAGES = ("jpg", "jpeg", "png", "bmp", "tif", "tiff", "webp")
 MOVIES = ("avi", "mp4", "mov", "mkv", "webm", "m4v", "mpg", "ts")
+# Images and movies in formats that are not read.
+_OTHER_IMAGES = ("gif", "jp2", "pgm", "ppm", "heic", "avif", "jxl", "exr", "dng", "raw")
+_OTHER_MOVIES = ("wmv", "flv", "mpeg", "mts", "m2ts", "3gp", "ogv", "vob", "asf", "h264", "y4m")
 # Files that Windows, network disks and Mac archives add; hidden files come on top.
 _LITTER = {"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "@eadir", "lost+found"}
 # Labels that data sets keep next to their clips, or in them.
@@ -24,6 +27,17 @@ def is_label(name: str) -> bool:
 def is_movie(name: str) -> bool:
     """Whether a file is a movie."""
     return name.rpartition(".")[2].lower() in MOVIES and not is_litter(name)
+
+
+def is_other_movie(name: str) -> bool:
+    """Whether a file is a movie of a format that is not read."""
+    return name.rpartition(".")[2].lower() in _OTHER_MOVIES and not is_litter(name)
+
+
+def is_media(name: str) -> bool:
+    """Whether a file is an image or a movie, be it of a format that is not read."""
+    other = name.rpartition(".")[2].lower() in _OTHER_IMAGES and not is_litter(name)
+    return other or is_image(name) or is_movie(name) or is_other_movie(name)
 
 
 def is_image(name: str) -> bool:

@@ -1,6 +1,7 @@
 """Files of numbers: NumPy's .npy and .npz, MATLAB's .mat, text with one value a line. Never a pickle, as that can run code."""
 
 import math
+import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -16,9 +17,15 @@ from vad.system.files import lines_of, reading
 
 ARRAYS = (".npy", ".npz", ".mat")
 TEXTS = (".txt", ".csv", ".lst")
+_NUMBER = re.compile(r"[-+]?((\d+\.?\d*|\.\d+)(e[-+]?\d+)?|nan|inf|infinity)", re.ASCII | re.IGNORECASE)
 _WORDS = {"true": 1.0, "false": 0.0}
 _PICKLE = b"\x80"  # what Python's pickles begin with since 2003
 _LONGEST = 100  # bytes of a line with one value
+
+
+def plain_number(text: str) -> float | None:
+    """Return a decimal number; None for what only Python takes for one, as 1_0."""
+    return float(text) if _NUMBER.fullmatch(text) else None
 
 
 def is_pickle(path: Path) -> bool:
@@ -74,11 +81,9 @@ def read_rows(path: Path, columns: str, fits: Callable[..., bool]) -> list[list[
     """Read rows of numbers, one for each of the `columns` (`track, first, last`), that are finite and fit. Raises InputError."""
     rows = []
     for at, line in lines_of(path):
-        try:
-            row = [float(cell) for cell in line.replace(",", " ").split()]
-        except ValueError:
-            row = []
-        if len(row) != columns.count(",") + 1 or not all(map(math.isfinite, row)) or not fits(*row):
+        cells = [plain_number(cell) for cell in line.replace(",", " ").split()]
+        row = [cell for cell in cells if cell is not None and math.isfinite(cell)]
+        if not len(row) == len(cells) == columns.count(",") + 1 or not fits(*row):
             raise InputError(f"{path}, line {at}: {line!r:.60} is no row of {columns}")
         rows.append(row)
     return rows
@@ -91,10 +96,7 @@ def _begins(path: Path) -> bytes:
 
 def _number(text: str) -> float | None:
     word = text.strip().casefold()
-    try:
-        return _WORDS[word] if word in _WORDS else float(word)
-    except ValueError:
-        return None
+    return _WORDS.get(word, plain_number(word))
 
 
 def _from_matlab(path: Path) -> dict[str, NDArray[Any]]:

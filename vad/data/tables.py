@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vad.data.frame_index import DIGITS, FrameIndex, Values, number_of
+from vad.data.numbers import plain_number
 from vad.errors import InputError
 from vad.system.files import replacing, require_plain
 
 _ID = re.compile(rf"([^\x00-\x1f\x7f]*[^\s])_(\d{{1,{DIGITS}}})", re.ASCII)
-_NUMBER = re.compile(r"[-+]?((\d+\.?\d*|\.\d+)(e[-+]?\d+)?|nan|inf|infinity)", re.ASCII | re.IGNORECASE)
 _DELIMITERS = ",;\t"
 _USAGE = "usage"  # Kaggle's column that marks public and private rows
 _LONGEST = 10_000  # characters of a line
@@ -140,21 +140,21 @@ def _header(line: str, path: Path, column: str, apart: bool) -> tuple[str, list[
         if [name.casefold() for name in own[:-1]] in known and own[-1] and wanted:
             return delimiter, names, skip
     example = "3_12,1" if column == "Label" else "3_12,0.5"
-    header = f"'Id,{column}', with rows such as {example}, or 'video,frame,{column}'"
+    header = f"'Id,{column}', with rows such as {example}" + (f", or 'video,frame,{column}'" if apart else "")
     raise InputError(f"{path}: the header is {line!r:.60}, but must be {header}")
 
 
 def _number(text: str, where: str, column: str) -> float:
     if column == "Label":
         text = {"true": "1", "false": "0"}.get(text.casefold(), text)
-    if not _NUMBER.fullmatch(text):
+    if (value := plain_number(text)) is None:
         if column == "Label":
             raise InputError(f"{where}: Label is {text!r:.60}; write 0 (normal) or 1 (anomalous), or False or True")
-        hint = "; write a decimal point" if _NUMBER.fullmatch(text.replace(",", ".")) else ""
+        hint = "; write a decimal point" if plain_number(text.replace(",", ".")) is not None else ""
         raise InputError(f"{where}: {column} is {text!r:.60}, which is no number{hint}")
-    if not math.isfinite(float(text)):
+    if not math.isfinite(value):
         raise InputError(f"{where}: {column} is {text!r:.60}; it must be finite")
-    return float(text)
+    return value
 
 
 def read_scores(path: Path, expected: FrameIndex | None = None) -> tuple[FrameIndex, Values]:

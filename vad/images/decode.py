@@ -14,7 +14,7 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from vad.errors import InputError
-from vad.system.files import reading, require_plain
+from vad.system.files import reading, require_no_pointer, require_plain
 from vad.system.threads import available, using
 
 # The triangle filter, widened with the scale: what PIL calls BILINEAR and the reference resizes with.
@@ -22,10 +22,12 @@ RESIZE_FILTER = "antialiased-bilinear"
 # An 8K image. Read from the header before decoding: a small file can hold more pixels than memory.
 MOST_PIXELS = 2**25
 
+_TO_8_BITS = "and frames have 8: scale all frames, train and test alike, by one range to 8 bits first"
+
 Image = NDArray[np.uint8]
 # Where Pillow warns, this module raises: OpenCV fails, or the image is too large.
 warnings.filterwarnings("ignore", module=r"PIL\.")
-_JPEG_START, _LFS_START = b"\xff\xd8", b"version https://git-lfs.github.com/"
+_JPEG_START = b"\xff\xd8"
 _READ_FLAGS = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
 # Movies with the exact number of frames in the header; for others it is an estimate from the duration.
 _EXACT_COUNT = {".avi", ".mp4", ".mov", ".m4v"}
@@ -45,7 +47,7 @@ def decode_image(data: bytes, where: str) -> Image:
 
 
 def _decode_other(data: bytes, where: str) -> Image:
-    _require_no_pointer(data, where)
+    require_no_pointer(data, where)
     try:
         header = PIL.Image.open(io.BytesIO(data), formats=("PNG", "BMP", "TIFF", "WEBP"))
         pictures = getattr(header, "n_frames", 1)
@@ -59,26 +61,21 @@ def _decode_other(data: bytes, where: str) -> Image:
     if pictures > 1:
         raise InputError(f"{where} holds {pictures} images; a frame is one: write each to its own file")
     image = None
-    with contextlib.suppress(cv2.error):
+    with contextlib.suppress(Exception):  # of many kinds
+        if header.format == "TIFF":  # OpenCV skips strips that it cannot decode
+            header.load()
         image = cv2.imdecode(np.frombuffer(data, np.uint8), _READ_FLAGS)
     if image is None:
         raise InputError(f"{where} is a damaged {header.format}, or of an unsupported kind; restore or remove it")
     if image.dtype != np.uint8:
-        raise InputError(
-            f"{where} has {image.itemsize * 8} bits a value, and frames have 8: scale all frames, train and test alike, by one "
-            "range to 8 bits first (as in `magick mogrify -level LOW,HIGH -depth 8`, with the lowest and highest train value)"
-        )
+        fix = "(as in `magick mogrify -level LOW,HIGH -depth 8`, with the lowest and highest train value)"
+        raise InputError(f"{where} has {image.itemsize * 8} bits a value, {_TO_8_BITS} {fix}")
     return np.asarray(image)
 
 
 def _require_few_pixels(height: int, width: int, where: str) -> None:
     if height * width > MOST_PIXELS:
         raise InputError(f"{where} is {width:,} x {height:,}; an image may have {MOST_PIXELS:,} pixels at most")
-
-
-def _require_no_pointer(data: bytes, where: str) -> None:
-    if data.startswith(_LFS_START):
-        raise InputError(f"{where} is a Git LFS pointer, not the file itself; run `git lfs pull`")
 
 
 def read_image(path: Path) -> Image:
@@ -159,14 +156,18 @@ def _gap(times: list[float]) -> int | None:
 def _opened(path: Path) -> Iterator[cv2.VideoCapture]:
     with contextlib.suppress(OSError):  # then it cannot be opened either
         require_plain(path)
-        with path.open("rb") as file:
-            _require_no_pointer(file.read(len(_LFS_START)), str(path))
     capture = cv2.VideoCapture(str(path))
     try:
         if not capture.isOpened():
             raise InputError(f"{path} is not a video that can be decoded; restore or remove it")
         height, width = (int(capture.get(side)) for side in (cv2.CAP_PROP_FRAME_HEIGHT, cv2.CAP_PROP_FRAME_WIDTH))
         _require_few_pixels(height, width, str(path))
+        pixels = int(capture.get(cv2.CAP_PROP_CODEC_PIXEL_FORMAT)).to_bytes(4, "little", signed=True)
+        kind, bits = (pixels[:2], pixels[3]) if pixels[:1].isalpha() else (pixels[:1:-1], pixels[0])
+        if (kind == b"Y1" and bits > 8) or (
+            kind[1:].isdigit() and bits in (14, 16)
+        ):  # else 10 or 12, as cameras show them
+            raise InputError(f"{path} has {bits} bits a value, {_TO_8_BITS}")
         yield capture
     finally:
         capture.release()

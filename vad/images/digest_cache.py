@@ -61,7 +61,7 @@ class DigestCache:
 
 def _status(path: Path) -> str:
     """Return what differs once a file has changed: tar and rsync keep size and modification time, but not the time of change."""
-    with reading(path):
+    with reading(path, content=False):
         status = path.stat()
     return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
 

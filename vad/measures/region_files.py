@@ -146,7 +146,7 @@ def read_tracks(path: Path) -> dict[str, NDArray[np.float64]]:
 
 
 def _is_box_of_a_track(track: float, frame: float, left: float, top: float, right: float, bottom: float) -> bool:
-    return min(track, frame) >= 0 and left < right and top < bottom
+    return min(track, frame) >= 0 and not frame % 1 and left < right and top < bottom
 
 
 def truth_of_tracks(rows: NDArray[np.float64], frames: int, size: tuple[int, int], source: str) -> Truth:

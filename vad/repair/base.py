@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from vad.catalog import Catalog, Named
 from vad.data.frame_index import FrameIndex
+from vad.errors import InputError
 from vad.images.decode import Image
 from vad.images.view import Sketch, View
 
@@ -56,7 +57,11 @@ class FittedRepair:
 
     def apply(self, image: Image) -> tuple[Image, float]:
         repair: Repair = REPAIRS.make(self.named)
-        return repair.apply(image, self.state)
+        made, evidence = repair.apply(image, self.state)
+        if made.dtype != np.uint8 or made.ndim != 3 or not isinstance(evidence, (int, float, np.number)):
+            gives = f"{made.dtype} {made.shape} and the evidence {evidence!r:.30}"
+            raise InputError(f'repair "{self.named.name}" gives {gives}; it must give uint8 (H, W, 3) and a number')
+        return made, float(evidence)
 
 
 def fitted(named: Named, state: State) -> FittedRepair:

@@ -1,14 +1,17 @@
 """From an anomaly map to one number a frame, and how entries say which map, calibrated or not, is reduced how."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from vad.catalog import Catalog, Count, Named
 from vad.detectors.networks import ERRORS
 from vad.detectors.networks.reconstruction_errors import patches
+from vad.errors import InputError
+from vad.user_code import told
 
 REDUCTIONS: Catalog[Callable[..., Tensor]] = Catalog("reduction")
 """Each takes maps (F, C, H, W) and gives (F,)."""
@@ -59,6 +62,18 @@ class MapScore:
 
 FrameScore = Named | MapScore
 """How a member's frames are scored: by an error of the catalog, map and reduction in one, or from a map."""
+
+
+def try_out(score: FrameScore, sides: Sequence[int]) -> None:
+    """Score two black frames of sides (C, H, W). Raises InputError where that fails or gives no number a frame."""
+    maps = torch.zeros(2, *sides)
+    try:
+        found = REDUCTIONS.make(score.reduce, maps) if isinstance(score, MapScore) else ERRORS.make(score, maps, maps)
+        shape = tuple(found.shape)
+    except Exception as error:
+        raise InputError(f'score "{score.label}" fails: {told(error)}') from error
+    if shape != (2,):
+        raise InputError(f'score "{score.label}" gives {shape} for two frames, but must give one number a frame, (2,)')
 
 
 def code_of(score: FrameScore) -> dict[str, str]:

@@ -21,6 +21,7 @@ _Percentile = Annotated[float, Within(above=0, high=100)]
 _Share = Annotated[float, Within(above=0, high=1)]
 # Of scores of train frames: the least that has a logarithm of its own, and the least deviation, of logarithms and as a share.
 _TINY, _LEAST_LOG, _LEAST_SHARE = 1e-6, 0.05, 0.01
+_AT_ONCE = 2**21  # numbers that a step holds at once
 _Sigma = Annotated[float, Within(low=0.01, high=10_000)]
 _Window = Annotated[int, Within(low=3, odd=True)]
 STEPS: Catalog[Callable[..., Values]] = Catalog("step")
@@ -179,9 +180,14 @@ def local_zscore(values: Values, videos: Spans, *, radius: Count = 5) -> Values:
         reach = min(radius, part.shape[1])
         padded = np.pad(part, ((0, 0), (reach, reach)), constant_values=np.nan)
         windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1, axis=1)
-        others = np.delete(windows, reach, axis=2)
-        away = np.abs(part - np.nanmean(others, 2)) / (np.nanstd(others, 2) + 1e-8)
-        return np.where((~np.isnan(others)).sum(2) < 2, 0.0, away)
+        some = max(1, _AT_ONCE // windows[:, 0].size)  # all at once would take frames times radius
+        pieces = [slice(start, start + some) for start in range(0, part.shape[1], some)]
+        return np.concatenate([away(part[:, piece], windows[:, piece]) for piece in pieces], axis=1)
+
+    def away(part: Values, windows: Values) -> Values:
+        others = np.delete(windows, windows.shape[2] // 2, axis=2)
+        found = np.abs(part - np.nanmean(others, 2)) / (np.nanstd(others, 2) + 1e-8)
+        return np.where((~np.isnan(others)).sum(2) < 2, 0.0, found)
 
     return _per_video(values, videos, unlike)
 

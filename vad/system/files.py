@@ -15,6 +15,7 @@ from pathlib import Path
 from vad.errors import InputError
 from vad.system.processes import gone, own_mark
 
+_LFS_START, _LFS_LONGEST = b"version https://git-lfs.github.com/", 1024
 _LONG = 7 * 86400  # seconds after which no process of another machine is still writing
 _LITTLE = 1 << 16  # bytes: a smaller file is not worth a link
 _under_way: set[Path] = set()  # for `abandon`
@@ -140,20 +141,31 @@ def _temporary(path: Path) -> Path:
 
 
 @contextlib.contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """Say by InputError which path the system would not read, and why; refuse a pipe or a device."""
+def reading(path: Path, content: bool = True) -> Iterator[None]:
+    """Say by InputError which path the system would not read, and why; refuse what has no `content` of its own, as `require_plain` does."""
     try:
-        require_plain(path)
+        if content:
+            require_plain(path)
         yield
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
 
 
 def require_plain(path: Path) -> None:
-    """Raise InputError for a pipe or a device, which might be read for ever. Raises OSError where there is nothing."""
-    mode = path.stat().st_mode
-    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+    """Raise InputError for a pipe or a device, which might be read for ever, and for a Git LFS pointer. Raises OSError where there is nothing."""
+    status = path.stat()
+    if stat.S_ISREG(status.st_mode):
+        if status.st_size < _LFS_LONGEST:
+            with path.open("rb") as file:
+                require_no_pointer(file.read(len(_LFS_START)), str(path))
+    elif not stat.S_ISDIR(status.st_mode):
         raise InputError(f"{path} is a pipe or a device, not a file; remove it")
+
+
+def require_no_pointer(data: bytes, where: str) -> None:
+    """Raise InputError for the content of a file that Git LFS did not fetch."""
+    if data.startswith(_LFS_START):
+        raise InputError(f"{where} is a Git LFS pointer, not the file itself; run `git lfs pull`")
 
 
 def lines_of(path: Path) -> list[tuple[int, str]]:

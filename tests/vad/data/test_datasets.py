@@ -77,14 +77,34 @@ def test_clips_and_movies_of_any_names_are_videos(tmp_path, clip, save_movie, pi
     ]
 
 
-def test_images_that_are_no_frames_are_told(tmp_path, clip, save, picture, opened):
+@pytest.mark.parametrize(
+    ("file", "reason"),
+    [
+        ("first.jpg", "a frame's name must end with its number of at most 9 digits, as frame_00012.jpg"),
+        ("frame_00001.gif", ".gif is no format of frames that is read (jpg, jpeg, png, bmp, tif, tiff, webp)"),
+        ("01.avi", ".avi is no format of frames that is read (jpg, jpeg, png, bmp, tif, tiff, webp)"),
+    ],
+)
+def test_a_named_folder_with_images_that_are_not_read_is_a_fault(tmp_path, clip, refuses, file, reason):
     clip(tmp_path / "train" / "walk", [1])
     clip(tmp_path / "test" / "gate", [1])
-    save(tmp_path / "test" / "yard" / "first.jpg", picture())
-    frames, _, _ = opened(tmp_path)
-    told = f"{tmp_path / 'test' / 'yard'}: no frames: first.jpg; a frame's name must end with its number of at most 9 digits"
-    assert any(note.startswith(told) for note in frames.notes)
-    assert [video.title for video in frames.test.videos] == ["gate"]
+    folder = tmp_path / "test" / "yard"
+    folder.mkdir()
+    (folder / file).write_text("")
+    with refuses(f"{folder} holds no frame that is read: {file}; {reason}; mend that, or move the folder elsewhere"):
+        read_frameset(tmp_path, tmp_path / "memory")
+
+
+def test_a_movie_of_a_format_that_is_not_read_is_a_fault_whatever_its_name(tmp_path, clip, refuses):
+    clip(tmp_path / "train" / "walk", [1])
+    clip(tmp_path / "test" / "gate", [1])
+    (tmp_path / "test" / "yard.WMV").write_text("")
+    form = (
+        "a video is a folder of frames, such as 01, or a movie such as 01.avi (avi, mp4, mov, mkv, webm, m4v, mpg, ts)"
+    )
+    named = "holds what is named as a video and cannot be read as one: yard.WMV"
+    with refuses(f"{tmp_path / 'test'} {named}; {form}"):
+        read_frameset(tmp_path, tmp_path / "memory")
 
 
 def test_of_frames_and_movies_the_frames_count(tmp_path, clip, save_movie, picture, opened):

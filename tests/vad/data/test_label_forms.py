@@ -112,6 +112,14 @@ def test_a_matlab_file_without_intervals_is_refused(tmp_path, read, refuses):
         f"{tmp_path / 'set.mat'} has no variable gt; a cell array is read with 2 x K intervals for each video"
     ):
         read(tmp_path / "set.mat")
+    intervals = np.empty((1, 2), object)
+    intervals[:] = [[np.array([[3.0], [1e300]])]]
+    savemat(tmp_path / "set.mat", {"gt": intervals})
+    with refuses(
+        f"{tmp_path / 'set.mat'} is no MATLAB file (version 5 to 7.3) that can be read: "
+        "a cell must be 2 x K: first and last anomalous frame of K intervals"
+    ):
+        read(tmp_path / "set.mat")
     (tmp_path / "set.m").write_text("TestVideoFile = {};\n")
     with refuses(f"{tmp_path / 'set.m'} has no line such as TestVideoFile{{end+1}}.gt_frame = [61:180];"):
         read(tmp_path / "set.m")
@@ -227,6 +235,14 @@ def test_tracks_of_unknown_videos_are_told_and_others_refused(tmp_path, index, r
         read(folder)
 
 
+@pytest.mark.parametrize("row", ["1,1_0,1_2", "1,0.5,1", "1,0,nan", "x,0,1", "1,0"])
+def test_rows_that_are_no_tracks_are_refused(tmp_path, read, refuses, row):
+    for name in ("gate", "yard"):
+        (tmp_path / f"{name}_tracks.txt").write_text(f"{row}\n")
+    with refuses(f"{tmp_path / 'gate_tracks.txt'}, line 1: '{row}' is no row of track, first, last"):
+        read(tmp_path)
+
+
 def test_annotations_of_ucf_crime_and_xd_violence(tmp_path, read, refuses):
     """Labels alone, for `vad evaluate`: intervals by the name of a video, both ends included."""
     crime, violence = tmp_path / "Temporal_Anomaly_Annotation.txt", tmp_path / "annotations.txt"
@@ -241,4 +257,7 @@ def test_annotations_of_ucf_crime_and_xd_violence(tmp_path, read, refuses):
         read_annotations(crime)
     crime.write_text("gate.mp4  Abuse  2  3  -1  -1\ngate.mp4  Abuse  2  3  -1  -1\n")
     with refuses(f"{crime}, line 2: gate is there twice; remove one"):
+        read_annotations(crime)
+    crime.write_text("gate.mp4  Abuse  2  ３  -1  -1\n")
+    with refuses(f"{crime}, line 1: 'gate.mp4  Abuse  2  ３  -1  -1' is no annotation; a line is {forms}"):
         read_annotations(crime)

@@ -228,6 +228,14 @@ def test_two_data_sets_are_refused_and_each_alone_is_read(tmp_path, dataset, rea
     with refuses(f"DATA={tmp_path / 'data'} holds 2 data sets ({a}, {b}); name one of them"):
         read(tmp_path / "data")
     assert find_halves(b) == (b / "training_videos", b / "testing_videos")
+    for half, name in (("training_videos", "train"), ("testing_videos", "test")):
+        (b / half).rename(b / name)
+    with refuses(f"DATA={tmp_path / 'data'} holds 2 data sets ({a}, {b}); name one of them"):
+        read(tmp_path / "data")
+    for name in ("training", "testing"):
+        (b / name).mkdir()
+    with refuses(f"DATA={b}: training/ and train/ in {b} could both hold the train videos; keep one pair"):
+        read(b)
 
 
 @pytest.mark.parametrize("half", ["training_videos", "testing_videos"])
@@ -244,8 +252,6 @@ def test_halves_have_short_names_too(tmp_path, dataset, read, train, test):
     (root / "training_videos").rename(root / train)
     (root / "testing_videos").rename(root / test)
     assert read(root).digest == expected
-    other = dataset(root / "inner", {1: [0]}, {1: [0]})  # of two pairs of names the longer counts
-    assert find_halves(root) == (other / "training_videos", other / "testing_videos")
 
 
 @pytest.mark.parametrize("half", ["training_videos", "testing_videos"])

@@ -123,6 +123,14 @@ def test_a_png_that_stops_early_is_refused(picture, share):
         decode_image(data[: int(len(data) * share)], "x.png")
 
 
+def test_a_packed_tiff_that_is_damaged_in_the_middle_is_refused(picture):
+    data = encoded(picture(size=(320, 240)), "TIFF", compression="tiff_lzw")
+    assert decode_image(data, "x.tif").shape == (240, 320, 3)
+    at = len(data) // 2
+    with pytest.raises(InputError, match=r"^x\.tif is a damaged TIFF"):
+        decode_image(data[:at] + bytes(512) + data[at + 512 :], "x.tif")
+
+
 def test_text_named_jpg_is_refused(tmp_path, refuses):
     (tmp_path / "x.jpg").write_text("<html>404</html>")
     with refuses(f"{tmp_path / 'x.jpg'} is no JPEG, PNG, BMP, TIFF or WebP; restore or remove it"):
@@ -296,6 +304,26 @@ def test_a_gap_in_a_steady_movie_is_told(retimed, refuses):
         f"{path} has a gap after frame 19: it is damaged, or the camera dropped frames; restore it, "
         "or fill the gap (`ffmpeg -i OLD -fps_mode cfr NEW.mp4`)"
     ):
+        count_movie_frames(path)
+
+
+@pytest.mark.parametrize(("dtype", "colour"), [(np.uint16, False), (np.uint8, False), (np.uint8, True)])
+def test_a_movie_of_16_bits_is_refused_and_one_of_8_is_not(tmp_path, refuses, dtype, colour):
+    """Of a thermal camera: only the high byte of its values would be read."""
+    path, grey = tmp_path / "1.mkv", np.arange(48 * 64).reshape(48, 64) % 256
+    depth = cv2.CV_16U if dtype == np.uint16 else cv2.CV_8U
+    options = [cv2.VIDEOWRITER_PROP_DEPTH, depth, cv2.VIDEOWRITER_PROP_IS_COLOR, int(colour)]
+    writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"FFV1"), 25, (64, 48), options)
+    if not writer.isOpened():
+        pytest.skip("this OpenCV writes no FFV1")
+    for _ in range(3):
+        writer.write((np.dstack([grey] * 3) if colour else grey).astype(dtype))
+    writer.release()
+    if dtype == np.uint8:
+        assert count_movie_frames(path) == 3
+        return
+    fix = "scale all frames, train and test alike, by one range to 8 bits first"
+    with refuses(f"{path} has 16 bits a value, and frames have 8: {fix}"):
         count_movie_frames(path)
 
 

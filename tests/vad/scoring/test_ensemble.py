@@ -225,8 +225,9 @@ def test_a_repair_that_this_program_does_not_know_is_refused(repaired, tmp_path,
     assert {repair.named.name for view in views for repair in view.repairs} == {"flop"}
 
 
-def test_an_ensemble_without_what_is_new_keeps_the_identity_of_the_first_models():
+def test_an_ensemble_without_what_is_new_keeps_the_identity_of_the_first_models(monkeypatch):
     """By the second version of the scoring code; a higher one makes another."""
+    monkeypatch.setattr("vad.scoring.ensemble.SCORING_CODE", 2)
     training = replace(
         PLAIN,
         **{"optimizer": "adam", "lr": 2e-4, "weight_decay": 0.0, "epochs": 25, "patience": 5, "min_delta": 1e-5},

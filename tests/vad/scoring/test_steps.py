@@ -1,5 +1,7 @@
 """Each step against a slow formula that goes through one video of one member at a time."""
 
+import tracemalloc
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -223,6 +225,17 @@ def test_a_video_is_never_touched_by_its_neighbour(values, spans, name, options)
 def test_options_out_of_bounds_are_refused(refuses, name, options, message):
     with refuses(message):
         STEPS.bind(name, options)
+
+
+def test_local_zscore_of_a_wide_radius_takes_little_memory():
+    scores = np.random.default_rng(0).random((1, 4000))
+    tracemalloc.start()
+    found = STEPS["local_zscore"](scores, [slice(0, 4000)], radius=4000)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100e6  # all at once: 700 MB
+    others = np.delete(scores[0], 1234)
+    assert found[0, 1234] == pytest.approx(abs(scores[0, 1234] - others.mean()) / others.std(), rel=1e-6)
 
 
 def test_fill_nearest_takes_the_earlier_of_two_and_little_memory():

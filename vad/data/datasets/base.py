@@ -13,7 +13,7 @@ from vad.errors import InputError
 from vad.system.files import names_in
 
 TRAIN, TEST = "training_videos", "testing_videos"
-# The names of the two halves, in any case. Of several pairs in a folder the first here counts.
+# The names of the two halves, in any case.
 _HALVES = ((TRAIN, TEST), ("training", "testing"), ("train", "test"))
 _OTHER_HALF = dict(_HALVES) | {test: train for train, test in _HALVES}
 
@@ -23,21 +23,22 @@ def find_halves(root: Path) -> tuple[Path, Path]:
     if not os.path.isdir(root):  # False, too, for what can be no path
         fault = "is a file" if os.path.exists(root) else "does not exist"
         raise InputError(f"DATA={root} {fault}; give the folder that contains {TRAIN}/ and {TEST}/")
-    pairs: dict[int, list[tuple[Path, Path]]] = {}  # by their rank in _HALVES
+    pairs = list[tuple[Path, Path]]()
     halves, closed = list[Path](), list[OSError]()
     for folder, children, _ in os.walk(root, onerror=closed.append):
         here = {child.casefold(): Path(folder, child) for child in children if child.casefold() in _OTHER_HALF}
-        whole = [(rank, *names) for rank, names in enumerate(_HALVES) if here.keys() >= set(names)]
-        for rank, train, test in whole[:1]:
-            pairs.setdefault(rank, []).append((here[train], here[test]))
+        whole = [(here[train], here[test]) for train, test in _HALVES if here.keys() >= {train, test}]
+        pairs += whole
         halves += [] if whole else here.values()
         children[:] = sorted(child for child in children if child.casefold() not in here and not is_litter(child))
+    if len(pairs) == 1:
+        return pairs[0]
     if pairs:
-        found = pairs[min(pairs)]
-        if len(found) == 1:
-            return found[0]
-        places = ", ".join(str(train.parent) for train, _ in found)
-        raise InputError(f"DATA={root} holds {len(found)} data sets ({places}); name one of them")
+        places = list(dict.fromkeys(str(train.parent) for train, _ in pairs))
+        if len(places) == 1:
+            names = " and ".join(f"{train.name}/" for train, _ in pairs)
+            raise InputError(f"DATA={root}: {names} in {places[0]} could both hold the train videos; keep one pair")
+        raise InputError(f"DATA={root} holds {len(places)} data sets ({', '.join(places)}); name one of them")
     if halves:
         missing = _OTHER_HALF[halves[0].name.casefold()]
         raise InputError(f"DATA={root}: beside {halves[0]} there must be a folder {missing}/, and there is none")

@@ -13,9 +13,9 @@ from vad.system.files import lines_of, reading
 NAME = "annotations, intervals by the name of a video"
 Intervals = tuple[tuple[int, int], ...]
 # `Abuse028_x264.mp4  Abuse  165  240  -1  -1`: -1 stands for no interval
-_CRIME = re.compile(r"(\S+)\s+([A-Za-z]\w*)((?:\s+-?\d+){2,})")
+_CRIME = re.compile(r"(\S+)\s+([A-Za-z]\w*)((?:\s+-?\d+){2,})", re.ASCII)
 # `v=38GQ9L2meyE__#1_label_B6-0-0 103 2200 ...`
-_VIOLENCE = re.compile(r"(\S*_label_\S+?)((?:\s+\d+)*)")
+_VIOLENCE = re.compile(r"(\S*_label_\S+?)((?:\s+\d+)*)", re.ASCII)
 
 
 def takes(path: Path) -> bool:

@@ -1,5 +1,7 @@
 """Labels that are published, told apart where a set has two versions: a metric is of one of them."""
 
+import numpy as np
+
 from vad.data.frame_index import FrameIndex
 from vad.data.frameset import Labels
 
@@ -30,8 +32,8 @@ def version_of(labels: Labels, index: FrameIndex) -> str | None:
     return f"CUHK Avenue, but not the authors' masks: {here}; {masks}, so metrics on the two do not compare"
 
 
-def extent(labels: Labels, index: FrameIndex, at: int) -> tuple[int, int, int] | None:
-    """Return how many frames of the video at this place are anomalous, and the numbers of the first and the last; None for none."""
-    span = index.spans[at]
+def extent(labels: Labels, index: FrameIndex, video: int) -> tuple[int, int, int] | None:
+    """Return how many frames of a video, by its id, are anomalous, and the numbers of the first and the last; None for none."""
+    span = slice(*np.searchsorted(index.video, [video, video + 1]))  # empty for a movie that cannot be read
     frames = index.frame[span][labels.values[span]]
     return (len(frames), int(frames[0]), int(frames[-1])) if len(frames) else None

@@ -78,5 +78,9 @@ def _frames_of_boxes(path: Path) -> list[int]:
 
 def _frames_of_tracks(path: Path) -> list[int]:
     """The frames of tracks, counted from 0: a line is `track, first, last`, the last included."""
-    rows = read_rows(path, "track, first, last", lambda _, first, last: 0 <= first <= last <= 10**7)
+    rows = read_rows(path, "track, first, last", _is_track)
     return [frame for _, first, last in rows for frame in range(int(first), int(last) + 1)]
+
+
+def _is_track(track: float, first: float, last: float) -> bool:
+    return 0 <= first <= last <= 10**7 and not (first % 1 or last % 1)

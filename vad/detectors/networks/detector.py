@@ -61,10 +61,15 @@ class NetworkDetector:
                         shapes = f"{tuple(output.shape)} for a batch of two, not {tuple(target.shape)}"
                         raise InputError(f'model "{member.model}" gives {shapes}')
                     loss = weighted_loss(member.recipe.loss)(fold_frames(output), fold_frames(target))
-                    if not loss.requires_grad:
+                    if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
+                        made = tuple(loss.shape) if isinstance(loss, torch.Tensor) else f"a {type(loss).__name__}"
                         raise InputError(
-                            f'model "{member.model}" gives what does not depend on its weights; see its forward'
+                            f"loss {member.recipe.loss} gives {made}, but must give a tensor of one number"
                         )
+                    if not loss.requires_grad:
+                        why = "gives what does not depend on its weights; see its forward, and the loss"
+                        raise InputError(f'model "{member.model}" {why}')
+                    loss.backward()  # type: ignore[no-untyped-call]
             except (InputError, MemoryError):
                 raise
             except Exception as error:
@@ -108,6 +113,12 @@ class NetworkDetector:
         from vad.detectors.training.trainer import train
 
         member = self._member
+        if member.code():  # an input of your own may give what it does not say
+            given, said = samples.batch(np.zeros(1, np.intp)).given.shape[1:], member.shape().sides
+            if tuple(given) != said:
+                raise InputError(
+                    f'input "{member.input.label}" gives samples of {tuple(given)}, but its shape is {said}'
+                )
         return train(member.build(), samples, member.recipe, member.seed or 0, device, listener)
 
     def scorer(self, state: State, source: str, device: torch.device, *, leave_out: bool = False) -> Scorer:
