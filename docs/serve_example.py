@@ -37,7 +37,7 @@ if not rows:
     refuse(
         f"FOLDER={folder} holds no frame ({', '.join(sorted(FORMATS))})"
         if folder.is_dir()
-        else f"FOLDER={folder} is no folder"
+        else f"FOLDER={folder} is not a folder"
     )
 table = {"columns": ["video", "frame", "image"], "data": rows}
 question = json.dumps({"dataframe_split": table, "params": {"normalization": "stored"}})

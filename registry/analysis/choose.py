@@ -55,7 +55,7 @@ def _find(name: str, runs: list[Found], tracking: Tracking) -> tuple[Found, str]
     said = nearest(name, entries)
     if not said and re.fullmatch("[0-9a-f]{1,32}", name):
         said = _unfit(name, tracking) if len(name) >= LEAST else "; it is too short for a run's id"
-    raise InputError(f"{name} is no finished run{said} (give {ways})")
+    raise InputError(f"{name} is not a finished run{said} (give {ways})")
 
 
 def by_id(text: str, runs: Iterable[Found]) -> Found | None:

@@ -50,7 +50,7 @@ def writes(command: Callable[..., None]) -> Callable[..., None]:
 def share(text: str) -> float:
     """Read a number from 0 to 1, as an option's type; click rejects what is not a number."""
     if not 0 <= float(text) <= 1:  # NaN neither
-        raise click.BadParameter(f"{text} is no number from 0 to 1.")
+        raise click.BadParameter(f"{text} is not a number from 0 to 1.")
     return float(text)
 
 

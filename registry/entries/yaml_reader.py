@@ -78,7 +78,7 @@ for _tag, _pattern in _CORE.items():
 
 
 def read_yaml(path: Path) -> Document:
-    """Read one YAML document. Raises InputError with file and line where it is no YAML at all."""
+    """Read one YAML document. Raises InputError with file and line where it is not YAML."""
     try:
         require_plain(path)
         if path.stat().st_size > _LONGEST:
@@ -87,7 +87,7 @@ def read_yaml(path: Path) -> Document:
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise InputError(f"{path} is no text file in UTF-8") from None
+        raise InputError(f"{path} is not a text file in UTF-8") from None
     return _read(text, path)
 
 
@@ -164,10 +164,10 @@ def _read(text: str, path: Path | None) -> Document:
         if isinstance(error, RecursionError):
             said = "it is nested too deep, or an anchor contains itself"
         if path is None:
-            raise InputError(f"{text!r:.200} is no YAML value: {said}") from None
+            raise InputError(f"{text!r:.200} is not a YAML value: {said}") from None
         mark = getattr(error, "problem_mark", None)
         where = f"{path}, line {mark.line + 1}" if mark else str(path)
-        raise InputError(f"{where}: this is no valid YAML: {said}") from None
+        raise InputError(f"{where}: this is not valid YAML: {said}") from None
     return document
 
 
@@ -191,7 +191,7 @@ def _build(node: yaml.Node, key: Key, loader: _Loader, document: Document, built
             line = name_node.start_mark.line + 1
             if name in result:
                 first = document.lines[here]
-                document.problems.append(Problem(here, f"this key is there twice (lines {first} and {line}); keep one"))
+                document.problems.append(Problem(here, f"this key appears twice (lines {first} and {line}); keep one"))
                 continue
             document.lines[here] = line
             result[name] = _build(value_node, here, loader, document, built)
@@ -213,5 +213,5 @@ def _scalar(node: yaml.Node, loader: _Loader) -> Any:
                 value = loader.construct_object(node)
                 if not isinstance(value, int) or abs(value) < _LARGEST:
                     return value
-    wrong = f"{node.value!r:.60} is no word or number (of type {node.tag}) that can stand here"
+    wrong = f"{node.value!r:.60} is not a word or number (of type {node.tag}) that can stand here"
     raise MarkedYAMLError(problem=wrong, problem_mark=node.start_mark)

@@ -74,7 +74,7 @@ class EnsembleModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
             index, order = FrameIndex.named([str(name) for name in video], frame)
             repeated = np.flatnonzero((np.diff(index.video) == 0) & (np.diff(index.frame) == 0))
             if len(repeated):
-                raise InputError(f"row {order[repeated[0] + 1]}: frame {index.ids[repeated[0]]} is there twice")
+                raise InputError(f"row {order[repeated[0] + 1]}: frame {index.ids[repeated[0]]} appears twice")
             frames, index = self._decoded(table["image"].tolist(), index, order)
             with self._turn:
                 scores[order] = self.ensemble.score(frames, index, self.device, normalization)

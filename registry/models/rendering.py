@@ -121,7 +121,7 @@ def _place(test: Split, video: str) -> int:
     titles, number = [known.title for known in test.videos], number_of(video)
     wanted = video if number is None else str(number)
     if wanted not in titles:
-        raise InputError(f"VIDEO={video} is no test video; there are {', '.join(titles)}")
+        raise InputError(f"VIDEO={video} is not a test video; there are {', '.join(titles)}")
     return titles.index(wanted)
 
 

@@ -42,7 +42,7 @@ def read_table(path: Path) -> ScoreTable:
         numbers = rows.iloc[:, 1:] if named else rows
         columns = dict(zip(numbers.iloc[0], numbers[1:].to_numpy(np.float64).T, strict=True))
         if len(columns) < numbers.shape[1] or not all(np.isfinite(column).all() for column in columns.values()):
-            raise ValueError("a column is there twice, or has what is no finite number")
+            raise ValueError("a column appears twice, or has a value that is not finite")
         frame = _whole_numbers(columns.pop(_FRAME), 10**9).tolist()
         if named:
             index, order = FrameIndex.named(rows[0].tolist()[1:], frame)
@@ -52,7 +52,7 @@ def read_table(path: Path) -> ScoreTable:
             raise ValueError("its frames are not in order, or there twice")
         labels = _whole_numbers(columns.pop(_LABEL), 2).astype(bool) if _LABEL in columns else None
     except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{path} is no table of scores: {error}") from None
+        raise InputError(f"{path} is not a table of scores: {error}") from None
     return ScoreTable(index, labels, columns)
 
 

@@ -38,7 +38,7 @@ CASES = {
         lambda: FRAME.write_bytes(FRAME.read_bytes()[:-200]),
         f"{FRAME} is a damaged JPEG (Premature end of JPEG file); restore or remove it",
     ),
-    "text": (lambda: FRAME.write_text("hello"), f"{FRAME} is no JPEG, PNG, BMP, TIFF or WebP; restore or remove it"),
+    "text": (lambda: FRAME.write_text("hello"), f"{FRAME} is not a JPEG, PNG, BMP, TIFF or WebP; restore or remove it"),
     "two sizes": (
         lambda: shutil.copy(_other_size(), FRAME),
         f"{FRAME} is 32 x 32, but {FRAME.with_name('frame_00000.jpg')} of the same video is 64 x 48",
@@ -50,7 +50,7 @@ CASES = {
     "labels missing": (lambda: _relabel("1_3,1\n", ""), "data/labels.csv does not fit the test frames: 1 missing (1_3) of 30 frames"),
     "labels too many": (lambda: _relabel("1_3,1\n", "1_3,1\n7_0,0\n"), "1 too many (7_0) of 30 frames"),
     "labels not binary": (lambda: _relabel("1_3,1\n", "1_3,2\n"), "data/labels.csv: the label of 1_3 is 2; labels are 0 or 1"),
-    "labels twice": (lambda: _relabel("1_3,1\n", "1_3,1\n1_3,1\n"), "data/labels.csv, line 6: 1_3 is there twice"),
+    "labels twice": (lambda: _relabel("1_3,1\n", "1_3,1\n1_3,1\n"), "data/labels.csv, line 6: 1_3 appears twice"),
     "labels as text": (lambda: _relabel("1_3,1\n", "1_3,anomaly\n"), "data/labels.csv, line 5: Label is 'anomaly'; write 0 (normal) or 1 (anomalous), or False or True"),
 }  # fmt: skip
 
@@ -143,7 +143,7 @@ def test_evaluate_names_what_does_not_fit(workspace):
     assert "cannot read nowhere.csv" in workspace.refused("evaluate", "nowhere.csv", "--labels", "data/labels.csv")
     assert "LABELS=none: evaluate needs labels" in workspace.refused("evaluate", "p.csv", "--labels", "none")
     for order in ((str(FRAME), "data/labels.csv"), ("p.csv", str(FRAME))):
-        assert f"{FRAME} is no text file" in workspace.refused("evaluate", order[0], "--labels", order[1])
+        assert f"{FRAME} is not a text file" in workspace.refused("evaluate", order[0], "--labels", order[1])
 
 
 def test_data_lists_every_fault_at_once(workspace):
@@ -156,7 +156,7 @@ def test_data_lists_every_fault_at_once(workspace):
     for part in (
         "3 faults:",
         f"{FRAME} is empty (0 bytes)",
-        f"{other} is no JPEG, PNG, BMP, TIFF or WebP",
+        f"{other} is not a JPEG, PNG, BMP, TIFF or WebP",
         "1 missing (1_3)",
     ):
         assert part in result.output

@@ -94,14 +94,14 @@ def test_a_run_goes_by_its_id_its_beginning_or_its_experiment(blends):
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("goood", 'goood is no finished run; did you mean "good"?'),
+        ("goood", 'goood is not a finished run; did you mean "good"?'),
         ("good:smoth", 'has no variant smoth; did you mean "smooth"?'),
         ("v9", "no model is registered yet"),
         (
             "beef",
-            "beef is no finished run; it is too short for a run's id (give a run's id or the first 8 or more digits",
+            "beef is not a finished run; it is too short for a run's id (give a run's id or the first 8 or more digits",
         ),
-        ("deadbeef", "deadbeef is no finished run (give a run's id"),
+        ("deadbeef", "deadbeef is not a finished run (give a run's id"),
         ("", "a run's name is empty; give a run's id"),
     ],
 )
@@ -111,13 +111,13 @@ def test_a_name_that_is_none(blends, name, said):
 
 def test_what_is_no_run_of_an_experiment_is_named(trained):
     run, member = (Tracking().find(kind)[0] for kind in ("experiment", "member"))
-    said = f"{member.run_id[:8]} is no finished run: it is a member, {member.name}, of run {run.run_id[:8]}"
+    said = f"{member.run_id[:8]} is not a finished run: it is a member, {member.name}, of run {run.run_id[:8]}"
     assert said in trained.refused("compare", member.run_id[:8], "tiny")
     assert "VERSION=v99: vad-ensemble has no such alias or version" in trained.refused("compare", "v99", "tiny")
     assert "versions: 1)" in trained.refused("compare", "tiny", "models:/vad-ensemble/99")
     Tracking().reopen(run.run_id).end("KILLED")
     Tracking().open_run(run.experiment_id, "experiment", "x", "other", {"vad.entry": "other"}).end("FINISHED")
-    assert f"{run.run_id[:8]} is no finished run: the run of tiny is KILLED" in trained.refused(
+    assert f"{run.run_id[:8]} is not a finished run: the run of tiny is KILLED" in trained.refused(
         "compare", run.run_id[:8], "other"
     )
 

@@ -56,7 +56,7 @@ def test_a_damaged_movie_is_told_in_our_words_alone(workspace):
 def test_a_test_movie_that_cannot_be_read_moves_no_labels_to_another_video(workspace):
     Path("data/Dataset/testing_videos/00.avi").write_text("no movie")
     report = workspace.vad("data", "data")
-    assert "00.avi is no video that can be decoded" in report.output
+    assert "00.avi is not a video that can be decoded" in report.output
     rows = {line.split()[1]: line.split("  ")[-1].strip() for line in report.stdout.splitlines() if line[:5] == "test "}
     assert rows == {"0": "0", "1": "4 (3 to 6)", "2": "5 (3 to 7)", "3": "0"}
     videos = json.loads(workspace.vad("data", "data", "--json").stdout)["videos"]

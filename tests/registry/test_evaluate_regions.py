@@ -173,17 +173,17 @@ def test_masks_of_another_size_or_number(folder):
         in refused()
     )
     Path("masks/Test001_gt/frame5.png").write_text("text")
-    assert "frame5.png is no image that can be read; restore it" in refused()
-    assert "--masks nowhere is no folder" in refused("--masks", "nowhere")
+    assert "frame5.png is not a readable image; restore it" in refused()
+    assert "--masks nowhere is not a folder" in refused("--masks", "nowhere")
 
 
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ("1,3,3,2,9\n", "tracks/01.txt, line 1: '1,3,3,2,9' is no row of track, frame, left, top, right, bottom"),
-        ("1,3.5,3,2,9,7\n", "is no row of track, frame, left, top, right, bottom"),
-        ("1,1_0,3,2,9,7\n", "is no row of track, frame, left, top, right, bottom"),
-        ("1,3,9,2,3,7\n", "is no row of track, frame, left, top, right, bottom"),
+        ("1,3,3,2,9\n", "tracks/01.txt, line 1: '1,3,3,2,9' is not a row of track, frame, left, top, right, bottom"),
+        ("1,3.5,3,2,9,7\n", "is not a row of track, frame, left, top, right, bottom"),
+        ("1,1_0,3,2,9,7\n", "is not a row of track, frame, left, top, right, bottom"),
+        ("1,3,9,2,3,7\n", "is not a row of track, frame, left, top, right, bottom"),
         (
             "1,3,3,2,9,7\n1,12,3,2,9,7\n",
             "video 1 has a track in frame 12, but the video has 12 frames; frames are counted from 0",

@@ -303,7 +303,7 @@ def test_the_reference_names_variants_that_exist_and_figures_that_agree():
         ("baseline: files:first", "baseline: first", "line 2: baseline: string should match pattern"),
         ("phase: 2, approach", "phase: 2, aproach", "line 8: tables.0.rows.2.aproach: unknown key"),
         ("ap: 0.6}", "ap: 6}", "line 9: tables.0.rows.3.ap: input should be less than or equal to 1"),
-        ("source: the tests", "source: a\nsource: b", "line 1: source: this key is there twice (lines 1 and 2)"),
+        ("source: the tests", "source: a\nsource: b", "line 1: source: this key appears twice (lines 1 and 2)"),
         (" better: other:max,", "", "line 16: claims.5: give one of `better` and `no_better`"),
     ],
 )

@@ -36,7 +36,7 @@ def test_all_faults_are_reported_at_once_with_file_line_key_and_suggestion(works
         "line 2: hypothesis: input should be a valid string, not 3",
         'line 4: members.a.model: unknown model "conv_aee"; did you mean "conv_ae"?',
         "line 4: members.a.seeds: names 1 twice",
-        "line 5: members.b: this key is there twice (lines 5 and 6); keep one",
+        "line 5: members.b: this key appears twice (lines 5 and 6); keep one",
         "line 5: members.b.size: input should be a valid integer, not '64'",
         'line 5: members.b.latnt: unknown key; did you mean "latent"?',
         'line 5: members.b: model "conv_ae" needs the option "latent"',
@@ -62,7 +62,7 @@ def test_all_faults_are_reported_at_once_with_file_line_key_and_suggestion(works
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("name: tiny", "name: tiny\nname: tiny", "name: this key is there twice (lines 2 and 3); keep one"),
+        ("name: tiny", "name: tiny\nname: tiny", "name: this key appears twice (lines 2 and 3); keep one"),
         ("size: 32", "size: 44", "needs a size that is a multiple of 8, not 44"),
         ("seeds: [1, 2]", "seeds: []", "members.small.seeds: list should have at least 1 item"),
         ("lr: 1.0e-3", "lr: -1", "train.lr: input should be greater than 0, not -1"),
@@ -81,8 +81,8 @@ def test_all_faults_are_reported_at_once_with_file_line_key_and_suggestion(works
         ("{gaussian: 1}", "mean", "variants.max: steps: a variant has one score a frame already"),
         ("variants: {max: 0.5}", "variants: {maxx: 0.5}", 'reference.variants.maxx: there is no such variant; did you mean "max"?'),
         ("error: mean", "seeds: [7], error: mean", 'streams.large.seeds: member group "large" has no seed 7 (it has [1])'),
-        ("hypothesis:", "hypothesis: !!python/object/apply:os.system [", "this is no valid YAML"),
-        ("hypothesis:", "\t", "this is no valid YAML"),
+        ("hypothesis:", "hypothesis: !!python/object/apply:os.system [", "this is not valid YAML"),
+        ("hypothesis:", "\t", "this is not valid YAML"),
     ],
 )  # fmt: skip
 def test_a_fault_is_named(workspace, edit, old, new, message):
@@ -153,7 +153,7 @@ def test_a_file_of_bytes_is_refused_in_one_line(workspace):
 def test_a_number_that_readers_of_yaml_read_in_several_ways_is_refused_with_its_line(workspace, edit, number):
     edit("epochs: 2,", f"epochs: {number},")
     message = workspace.refused("check", "tiny")
-    assert f"experiments/tiny.yaml, line 8: this is no valid YAML: '{number}' is a number to some readers" in message
+    assert f"experiments/tiny.yaml, line 8: this is not valid YAML: '{number}' is a number to some readers" in message
     assert f"'{number}' is a number to some readers" in workspace.refused("check", "--set", f"train.epochs={number}")
 
 

@@ -92,14 +92,14 @@ def test_rows_may_come_in_any_order_and_a_bad_one_is_named(finished, tmp_path):
     assert answer["frame"].tolist() == shuffled["frame"].tolist()
     for broken, message in (
         (b"", "row 4 (video 1, frame 4) has an empty image"),
-        (b"text", "row 4 (video 1, frame 4) is no JPEG, PNG, BMP, TIFF or WebP"),
+        (b"text", "row 4 (video 1, frame 4) is not a JPEG, PNG, BMP, TIFF or WebP"),
         (table["image"][4][:500], "row 4 (video 1, frame 4) is a damaged JPEG"),
     ):
         bad = table.copy()
         bad.at[4, "image"] = broken
         with pytest.raises(InputError, match=message.replace("(", r"\(").replace(")", r"\)")):
             model.predict(None, bad)
-    with pytest.raises(InputError, match="row 1: frame 1_0 is there twice"):
+    with pytest.raises(InputError, match="row 1: frame 1_0 appears twice"):
         model.predict(None, table.iloc[[0, 0]])
     assert model.predict(None, table.iloc[:0]).empty
 

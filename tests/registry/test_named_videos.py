@@ -36,7 +36,7 @@ def test_a_run_on_named_videos_shows_their_names_to_the_end(named):
     named.done("render", "gate morning", "--data", "data", "--out", "seen.mp4")
     assert Path("seen.mp4").stat().st_size > 0
     known = "gate morning, yard_2, yard_10"
-    assert f"VIDEO=gate is no test video; there are {known}" in named.refused("render", "gate", "--data", "data")
+    assert f"VIDEO=gate is not a test video; there are {known}" in named.refused("render", "gate", "--data", "data")
 
 
 def test_scores_of_other_names_are_refused_by_name(named):

@@ -178,4 +178,4 @@ def grey():
 
 def test_a_folder_of_blocks_that_is_not_there_is_refused(project):
     result = apart(project, "check", "tiny", VAD_BLOCKS="nowhere")
-    assert result.returncode == 2 and "VAD_BLOCKS=nowhere is no folder" in result.stderr
+    assert result.returncode == 2 and "VAD_BLOCKS=nowhere is not a folder" in result.stderr

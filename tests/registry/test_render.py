@@ -72,7 +72,7 @@ def test_the_video_holds_every_frame_with_its_error_its_score_and_a_moving_curso
 
 def test_what_cannot_be_rendered_is_said_in_a_line_and_nothing_is_left(finished, monkeypatch):
     for video in ("9", "-0", "one", "²"):
-        assert f"VIDEO={video} is no test video; there are 1, 2, 3" in finished.refused("render", "--", video)
+        assert f"VIDEO={video} is not a test video; there are 1, 2, 3" in finished.refused("render", "--", video)
     assert "OUT=seen.avi must end with .mp4" in finished.refused("render", "2", "--out", "seen.avi")
     Path("folder.mp4").mkdir(exist_ok=True)
     assert "OUT=folder.mp4 is a folder" in finished.refused("render", "2", "--out", "folder.mp4")

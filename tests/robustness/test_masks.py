@@ -93,7 +93,7 @@ def test_empty_and_sparse_masks_of_version_7_3(tmp_path):
 @pytest.mark.parametrize("cells", [np.zeros((6, 8)), [np.array([np.nan])], [np.bytes_("abc")]])
 def test_what_is_no_cell_array_of_masks_in_version_7_3_is_refused(tmp_path, cells):
     _saved_7_3(tmp_path / "1_label.mat", cells)
-    with pytest.raises(InputError, match=r"1_label.mat is no MATLAB file"):
+    with pytest.raises(InputError, match=r"1_label.mat is not a MATLAB file"):
         anomalous_frames(tmp_path / "1_label.mat")
     _saved_7_3(tmp_path / "1_label.mat", cells, "another")
     with pytest.raises(InputError, match=r"1_label.mat has no variable volLabel"):
@@ -105,7 +105,7 @@ def test_a_truncated_file_of_version_7_3_is_refused(tmp_path, kept):
     path = tmp_path / "1_label.mat"
     _saved_7_3(path, [np.ones((60, 80)) for _ in range(9)])
     path.write_bytes(path.read_bytes()[:kept])
-    with pytest.raises(InputError, match=r"1_label.mat is no MATLAB file"):
+    with pytest.raises(InputError, match=r"1_label.mat is not a MATLAB file"):
         anomalous_frames(path)
 
 
@@ -146,7 +146,7 @@ def test_damaged_masks(tmp_path, damaged, judged, data, pressed):
 )
 def test_what_is_no_cell_array_of_masks_is_refused(tmp_path, value):
     (tmp_path / "1_label.mat").write_bytes(_saved({"volLabel": value}))
-    with pytest.raises(InputError, match=r"1_label.mat is no MATLAB file"):
+    with pytest.raises(InputError, match=r"1_label.mat is not a MATLAB file"):
         anomalous_frames(tmp_path / "1_label.mat")
 
 

@@ -24,7 +24,9 @@ def load_project() -> None:
         if str(folder) not in __path__:
             __path__.append(str(folder))
     elif os.environ.get(FOLDER):
-        raise InputError(f"{FOLDER}={os.environ[FOLDER]} is no folder; name the folder with your blocks, or unset it")
+        raise InputError(
+            f"{FOLDER}={os.environ[FOLDER]} is not a folder; name the folder with your blocks, or unset it"
+        )
     load()
 
 

@@ -212,7 +212,7 @@ def _reason(folder: Path, files: Collection[str]) -> str:
     if inner:
         reasons.append("frames must lie in the folder itself, not in one below it")
     if foreign:
-        reasons.append(f"{', '.join(foreign)} is no format of frames that is read ({', '.join(IMAGES)})")
+        reasons.append(f"{', '.join(foreign)} is not a readable image format ({', '.join(IMAGES)})")
     if len(foreign) < len(endings):
         reasons.append(f"a frame's name must end with its number of at most {DIGITS} digits, as frame_00012.jpg")
     return "; ".join(reasons)

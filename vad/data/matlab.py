@@ -92,7 +92,7 @@ def _opened(path: Path, versions: str, fix: str = "") -> Iterator[IO[bytes]]:
         with reading(path), path.open("rb") as file:
             yield file
     except (ValueError, LookupError, struct.error, zlib.error) as error:
-        raise InputError(f"{path} is no MATLAB file {versions} that can be read: {error}{fix}") from None
+        raise InputError(f"{path} is not a MATLAB file {versions} that can be read: {error}{fix}") from None
 
 
 def _is_hdf5(file: IO[bytes]) -> bool:

@@ -61,7 +61,7 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     except Exception as error:  # a damaged header raises many kinds
         if "pickle" in str(error) or "Python objects" in str(error):
             raise InputError(f"{pickle}; {numbers}") from None
-        raise InputError(f"{path} is no file of arrays that can be read: {str(error)[:200]}; write it again") from None
+        raise InputError(f"{path} is not a readable file of arrays: {str(error)[:200]}; write it again") from None
     if not arrays:
         raise InputError(f"{path} holds no array")
     return arrays
@@ -84,7 +84,7 @@ def read_rows(path: Path, columns: str, fits: Callable[..., bool]) -> list[list[
         cells = [plain_number(cell) for cell in line.replace(",", " ").split()]
         row = [cell for cell in cells if cell is not None and math.isfinite(cell)]
         if not len(row) == len(cells) == columns.count(",") + 1 or not fits(*row):
-            raise InputError(f"{path}, line {at}: {line!r:.60} is no row of {columns}")
+            raise InputError(f"{path}, line {at}: {line!r:.60} is not a row of {columns}")
         rows.append(row)
     return rows
 

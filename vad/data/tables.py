@@ -76,22 +76,22 @@ def read_table(path: Path, column: str, ids_alone: bool = False) -> Table:
                 cells = ["_".join(cells[:-1]), cells[-1]]
                 match = _ID.fullmatch(cells[0])
                 if not match or (match[1].isascii() and match[1].isdigit() and number_of(match[1]) is None):
-                    raise InputError(f"{where}: {cells[0]!r:.60} is no frame id; write video_frame, as in 3_120")
+                    raise InputError(f"{where}: {cells[0]!r:.60} is not a frame id; write video_frame, as in 3_120")
                 number = number_of(match[1])
                 frame = (match[1] if number is None else str(number), int(match[2]))
                 if frame in lines:
-                    raise InputError(f"{where}: {cells[0]} is there twice; the first is in line {lines[frame]}")
+                    raise InputError(f"{where}: {cells[0]} appears twice; the first is in line {lines[frame]}")
                 lines[frame] = rows.line_num + first
                 numbers.append(0.0 if ids_alone else _number(cells[1], where, column))
                 spelt.append(cells[0])
     except UnicodeDecodeError:
-        raise InputError(f"{path} is no text file (UTF-8); give a CSV with the header Id,{column}") from None
+        raise InputError(f"{path} is not a text file (UTF-8); give a CSV with the header Id,{column}") from None
     except (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
         raise InputError(f"{path} cannot be unpacked: {error}; restore it, or unpack it yourself") from None
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
     except csv.Error as error:
-        raise InputError(f"{path} is no CSV text file: {error}") from None
+        raise InputError(f"{path} is not a CSV text file: {error}") from None
     if not numbers:
         raise InputError(f"{path} has no rows below its header")
     index, order = FrameIndex.named(*zip(*lines, strict=True))
@@ -151,7 +151,7 @@ def _number(text: str, where: str, column: str) -> float:
         if column == "Label":
             raise InputError(f"{where}: Label is {text!r:.60}; write 0 (normal) or 1 (anomalous), or False or True")
         hint = "; write a decimal point" if plain_number(text.replace(",", ".")) is not None else ""
-        raise InputError(f"{where}: {column} is {text!r:.60}, which is no number{hint}")
+        raise InputError(f"{where}: {column} is {text!r:.60}, which is not a number{hint}")
     if not math.isfinite(value):
         raise InputError(f"{where}: {column} is {text!r:.60}; it must be finite")
     return value

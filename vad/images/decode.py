@@ -54,7 +54,7 @@ def _decode_other(data: bytes, where: str) -> Image:
     except PIL.Image.DecompressionBombError:
         raise InputError(f"{where} is too large; an image may have {MOST_PIXELS:,} pixels at most") from None
     except PIL.UnidentifiedImageError:
-        raise InputError(f"{where} is no JPEG, PNG, BMP, TIFF or WebP; restore or remove it") from None
+        raise InputError(f"{where} is not a JPEG, PNG, BMP, TIFF or WebP; restore or remove it") from None
     except Exception as error:  # a damaged header raises many kinds
         raise InputError(f"{where} is a damaged image ({error}); restore or remove it") from None
     _require_few_pixels(header.height, header.width, where)

@@ -60,14 +60,14 @@ def _maps(path: Path, name: str, video: str) -> Maps:
         )
     maps: Maps = array.astype(np.float32, copy=False)
     if not np.isfinite(maps).all():
-        raise InputError(f"{path}: a map of video {video} holds what is no finite number")
+        raise InputError(f"{path}: a map of video {video} holds a value that is not finite")
     return maps
 
 
 def open_masks(folder: Path) -> dict[str, Callable[[], Painted]]:
     """The masks of each video that has any; what is not 0 is anomalous. Raises InputError where there are none."""
     if not folder.is_dir():
-        raise InputError(f"--masks {folder} is no folder; give {_MASK_FORMS}")
+        raise InputError(f"--masks {folder} is not a folder; give {_MASK_FORMS}")
     found: dict[str, Callable[[], Painted]] = {}
     paths = [folder / name for name in names_in(folder) if not name.startswith(".")]
     for path in mask_folders(folder).values() or paths:
@@ -89,7 +89,7 @@ def _from_images(files: list[Path]) -> Painted:
             data = np.frombuffer(file.read_bytes(), np.uint8)
         image = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH) if len(data) else None
         if image is None:
-            raise InputError(f"{file} is no image that can be read; restore it")
+            raise InputError(f"{file} is not a readable image; restore it")
         if masks and image.shape != masks[0].shape:
             wrong, right = (f"{shape[1]} x {shape[0]}" for shape in (image.shape, masks[0].shape))
             raise InputError(

@@ -77,7 +77,9 @@ def _is_whole(folder: Path) -> bool:
     except OSError as error:
         raise InputError(f"cannot use {folder} for the demo street: {error.strerror}; name another folder") from None
     if foreign:
-        raise InputError(f"{folder} is no demo street (it has no {DEMO_MARKER}); move it away or name another folder")
+        raise InputError(
+            f"{folder} is not a demo street (it has no {DEMO_MARKER}); move it away or name another folder"
+        )
     return False
 
 

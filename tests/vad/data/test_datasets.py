@@ -81,8 +81,8 @@ def test_clips_and_movies_of_any_names_are_videos(tmp_path, clip, save_movie, pi
     ("file", "reason"),
     [
         ("first.jpg", "a frame's name must end with its number of at most 9 digits, as frame_00012.jpg"),
-        ("frame_00001.gif", ".gif is no format of frames that is read (jpg, jpeg, png, bmp, tif, tiff, webp)"),
-        ("01.avi", ".avi is no format of frames that is read (jpg, jpeg, png, bmp, tif, tiff, webp)"),
+        ("frame_00001.gif", ".gif is not a readable image format (jpg, jpeg, png, bmp, tif, tiff, webp)"),
+        ("01.avi", ".avi is not a readable image format (jpg, jpeg, png, bmp, tif, tiff, webp)"),
     ],
 )
 def test_a_named_folder_with_images_that_are_not_read_is_a_fault(tmp_path, clip, refuses, file, reason):

@@ -116,7 +116,7 @@ def test_a_matlab_file_without_intervals_is_refused(tmp_path, read, refuses):
     intervals[:] = [[np.array([[3.0], [1e300]])]]
     savemat(tmp_path / "set.mat", {"gt": intervals})
     with refuses(
-        f"{tmp_path / 'set.mat'} is no MATLAB file (version 5 to 7.3) that can be read: "
+        f"{tmp_path / 'set.mat'} is not a MATLAB file (version 5 to 7.3) that can be read: "
         "a cell must be 2 x K: first and last anomalous frame of K intervals"
     ):
         read(tmp_path / "set.mat")
@@ -174,7 +174,7 @@ def test_an_array_of_another_shape_or_kind_is_refused(tmp_path, read, refuses):
     with refuses(f"{path} holds <U1, but labels are numbers, 0 (normal) or 1 (anomalous)"):
         read(path)
     path.write_bytes(b"\x93NUMPY\x01\x00v")
-    with pytest.raises(InputError, match=r"a\.npy is no file of arrays that can be read"):
+    with pytest.raises(InputError, match=r"a\.npy is not a readable file of arrays"):
         read(path)
 
 
@@ -239,7 +239,7 @@ def test_tracks_of_unknown_videos_are_told_and_others_refused(tmp_path, index, r
 def test_rows_that_are_no_tracks_are_refused(tmp_path, read, refuses, row):
     for name in ("gate", "yard"):
         (tmp_path / f"{name}_tracks.txt").write_text(f"{row}\n")
-    with refuses(f"{tmp_path / 'gate_tracks.txt'}, line 1: '{row}' is no row of track, first, last"):
+    with refuses(f"{tmp_path / 'gate_tracks.txt'}, line 1: '{row}' is not a row of track, first, last"):
         read(tmp_path)
 
 
@@ -256,7 +256,7 @@ def test_annotations_of_ucf_crime_and_xd_violence(tmp_path, read, refuses):
     with refuses(f"{crime}, line 2: 'yard.mp4 Normal 3' is no annotation; a line is {forms}"):
         read_annotations(crime)
     crime.write_text("gate.mp4  Abuse  2  3  -1  -1\ngate.mp4  Abuse  2  3  -1  -1\n")
-    with refuses(f"{crime}, line 2: gate is there twice; remove one"):
+    with refuses(f"{crime}, line 2: gate appears twice; remove one"):
         read_annotations(crime)
     crime.write_text("gate.mp4  Abuse  2  ３  -1  -1\n")
     with refuses(f"{crime}, line 1: 'gate.mp4  Abuse  2  ３  -1  -1' is no annotation; a line is {forms}"):

@@ -58,7 +58,7 @@ def test_a_csv_gives_the_labels_in_the_order_of_the_frames(tmp_path, read):
         ),
         ("1_1,0 1_2,2 1_5,1 12_0,0 12_2,0", "{path}: the label of 1_2 is 2; labels are 0 or 1"),
         ("1_1,0 1_2,1 1_5,0.5 12_0,0 12_2,0", "{path}: the label of 1_5 is 0.5; labels are 0 or 1"),
-        ("1_1,0 1_2,1 1_1,0 12_0,0 12_2,0", "{path}, line 4: 1_1 is there twice; the first is in line 2"),
+        ("1_1,0 1_2,1 1_1,0 12_0,0 12_2,0", "{path}, line 4: 1_1 appears twice; the first is in line 2"),
         ("1_1,0 1_2,yes", "{path}, line 3: Label is 'yes'; write 0 (normal) or 1 (anomalous), or False or True"),
     ],
 )
@@ -126,7 +126,7 @@ def test_a_file_that_is_no_mat_file_is_refused(tmp_path, read):
     with pytest.raises(InputError) as caught:
         read(tmp_path / "masks")
     assert str(caught.value).startswith(
-        f"{tmp_path / 'masks' / '1_label.mat'} is no MATLAB file (version 5 to 7.3) that can be read: "
+        f"{tmp_path / 'masks' / '1_label.mat'} is not a MATLAB file (version 5 to 7.3) that can be read: "
     )
 
 

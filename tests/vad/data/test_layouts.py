@@ -68,7 +68,7 @@ def test_other_files_are_passed_over_with_a_note_for_each_folder(tmp_path, datas
     assert len(frames.train) == 9
     assert frames.notes == (
         f"{train / '01'}: passed over: a.txt, b.gif, frame_00001 copy.jpg and 1 more; "
-        f".gif, .txt, a name without ending is no format of frames that is read ({IMAGES}); {NAMES}",
+        f".gif, .txt, a name without ending is not a readable image format ({IMAGES}); {NAMES}",
         f"{train / '02'}: passed over: more; frames must lie in the folder itself, not in one below it",
         f"{train}: passed over 1.json, old videos, readme.txt; {VIDEOS}",
     )
@@ -94,7 +94,7 @@ def test_what_systems_leave_behind_is_passed_over_without_a_word(tmp_path, datas
     [
         ((), "it is empty; restore its frames, or remove it"),
         ((".DS_Store",), "it is empty; restore its frames, or remove it"),
-        (("a.gif", "b.gif", "c.gif", "d.gif"), f"a.gif, b.gif, c.gif and 1 more; .gif is no format of frames that is read ({IMAGES})"),
+        (("a.gif", "b.gif", "c.gif", "d.gif"), f"a.gif, b.gif, c.gif and 1 more; .gif is not a readable image format ({IMAGES})"),
         (("one.jpg", "TWO.PNG"), f"TWO.PNG, one.jpg; {NAMES}"),
         (("frame_1690000000123.jpg",), f"frame_1690000000123.jpg; {NAMES}"),
         (("frames/frame_1.jpg",), "frames; frames must lie in the folder itself, not in one below it"),

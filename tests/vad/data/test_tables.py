@@ -66,20 +66,20 @@ def test_rows_are_sorted_by_number_whatever_their_order_in_the_file(tmp_path, in
         ("Id,Predicted\n", "{path} has no rows below its header"),
         ("Id,Predicted\n1_0,1\n1_1\n", "{path}, line 3: 1 columns, but there must be 2: Id, Predicted"),
         ("Id,Predicted\n1_0,1,2\n", "{path}, line 2: 3 columns, but there must be 2: Id, Predicted"),
-        ("Id,Predicted\n1_0,1\n01_00,1\n", "{path}, line 3: 01_00 is there twice; the first is in line 2"),
-        ("Id;Predicted\n1_0;0,5\n", "{path}, line 2: Predicted is '0,5', which is no number; write a decimal point"),
-        ("Id,Predicted\n1_0,1_0\n", "{path}, line 2: Predicted is '1_0', which is no number"),
-        ("Id,Predicted\n1_0,１\n", "{path}, line 2: Predicted is '１', which is no number"),
-        ("Id,Predicted\n1_0,0x1f\n", "{path}, line 2: Predicted is '0x1f', which is no number"),
+        ("Id,Predicted\n1_0,1\n01_00,1\n", "{path}, line 3: 01_00 appears twice; the first is in line 2"),
+        ("Id;Predicted\n1_0;0,5\n", "{path}, line 2: Predicted is '0,5', which is not a number; write a decimal point"),
+        ("Id,Predicted\n1_0,1_0\n", "{path}, line 2: Predicted is '1_0', which is not a number"),
+        ("Id,Predicted\n1_0,１\n", "{path}, line 2: Predicted is '１', which is not a number"),
+        ("Id,Predicted\n1_0,0x1f\n", "{path}, line 2: Predicted is '0x1f', which is not a number"),
         (
             "Id,Predicted\n1234567890_0,1\n",
-            "{path}, line 2: '1234567890_0' is no frame id; write video_frame, as in 3_120",
+            "{path}, line 2: '1234567890_0' is not a frame id; write video_frame, as in 3_120",
         ),
-        ("Id,Predicted\n1_-3,1\n", "{path}, line 2: '1_-3' is no frame id; write video_frame, as in 3_120"),
-        ("Id,Predicted\n1,1\n", "{path}, line 2: '1' is no frame id; write video_frame, as in 3_120"),
-        ("Id,Predicted\n1_0,1\n1_1,2\n1_0,3\n", "{path}, line 4: 1_0 is there twice; the first is in line 2"),
-        ("Id,Predicted\n1_0,high\n", "{path}, line 2: Predicted is 'high', which is no number"),
-        ("Id,Predicted\n1_0,\n", "{path}, line 2: Predicted is '', which is no number"),
+        ("Id,Predicted\n1_-3,1\n", "{path}, line 2: '1_-3' is not a frame id; write video_frame, as in 3_120"),
+        ("Id,Predicted\n1,1\n", "{path}, line 2: '1' is not a frame id; write video_frame, as in 3_120"),
+        ("Id,Predicted\n1_0,1\n1_1,2\n1_0,3\n", "{path}, line 4: 1_0 appears twice; the first is in line 2"),
+        ("Id,Predicted\n1_0,high\n", "{path}, line 2: Predicted is 'high', which is not a number"),
+        ("Id,Predicted\n1_0,\n", "{path}, line 2: Predicted is '', which is not a number"),
         ("Id,Predicted\n1_0,1\n1_1,nan\n", "{path}, line 3: Predicted is 'nan'; it must be finite"),
         ("Id,Predicted\n1_0,-inf\n", "{path}, line 2: Predicted is '-inf'; it must be finite"),
         (
@@ -99,7 +99,7 @@ def test_a_file_that_is_not_there_or_not_text_is_refused(tmp_path, refuses):
     with refuses(f"cannot read {tmp_path / 'none.csv'}: No such file or directory"):
         read_scores(tmp_path / "none.csv")
     (tmp_path / "x.csv").write_bytes(b"\xff\xfe")
-    with refuses(f"{tmp_path / 'x.csv'} is no text file (UTF-8); give a CSV with the header Id,Predicted"):
+    with refuses(f"{tmp_path / 'x.csv'} is not a text file (UTF-8); give a CSV with the header Id,Predicted"):
         read_scores(tmp_path / "x.csv")
 
 

@@ -51,7 +51,7 @@ def test_all_unreadable_files_are_reported_each_with_its_reason(tmp_path, datase
         (train / "frame_00003.jpg", "{} is empty (0 bytes); restore or remove it"),
         (train / "frame_00040.jpg", "{} is a damaged JPEG (Premature end of JPEG file); restore or remove it"),
         (train / "frame_00049.jpg", "cannot read {}: No such file or directory"),
-        (test / "01" / "frame_00000.jpg", "{} is no JPEG, PNG, BMP, TIFF or WebP; restore or remove it"),
+        (test / "01" / "frame_00000.jpg", "{} is not a JPEG, PNG, BMP, TIFF or WebP; restore or remove it"),
         (test / "02" / "frame_00000.jpg", "{} is empty (0 bytes); restore or remove it"),
         (test / "02" / "frame_00001.jpg", "{} is empty (0 bytes); restore or remove it"),
     ]

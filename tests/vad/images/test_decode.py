@@ -133,7 +133,7 @@ def test_a_packed_tiff_that_is_damaged_in_the_middle_is_refused(picture):
 
 def test_text_named_jpg_is_refused(tmp_path, refuses):
     (tmp_path / "x.jpg").write_text("<html>404</html>")
-    with refuses(f"{tmp_path / 'x.jpg'} is no JPEG, PNG, BMP, TIFF or WebP; restore or remove it"):
+    with refuses(f"{tmp_path / 'x.jpg'} is not a JPEG, PNG, BMP, TIFF or WebP; restore or remove it"):
         read_image(tmp_path / "x.jpg")
 
 

@@ -180,7 +180,7 @@ def test_an_empty_folder_is_filled(copied, tmp_path):
 
 def test_what_is_no_street_is_never_replaced(copied, tmp_path, refuses):
     (tmp_path / "Dataset").mkdir()
-    with refuses(f"{tmp_path} is no demo street (it has no street.json); move it away or name another folder"):
+    with refuses(f"{tmp_path} is not a demo street (it has no street.json); move it away or name another folder"):
         make_street(tmp_path)
     assert (tmp_path / "Dataset").is_dir()
     assert copied == []

@@ -46,7 +46,7 @@ def read_annotations(path: Path) -> dict[str, Intervals]:
         if len(numbers) % 2 or any(not 0 <= begin <= end for begin, end in intervals):
             raise InputError(f"{path}, line {at}: {line!r:.60} has no pairs of first and last frame")
         if name in found:
-            raise InputError(f"{path}, line {at}: {name} is there twice; remove one")
+            raise InputError(f"{path}, line {at}: {name} appears twice; remove one")
         found[name] = intervals
     if not found:
         raise InputError(f"{path} holds no annotation")

@@ -96,7 +96,7 @@ class BankDetector:
         shapes = {name: tuple(values.shape) for name, values in state.items()}
         count = len(state["cells"]) if shapes.get("cells") else 0
         if not count or shapes != {"cells": (count, *sides), "video": (count,), "frame": (count,)}:
-            raise InputError(f"{source}: this is no bank of samples of shape {sides}; run the entry again")
+            raise InputError(f"{source}: this is not a bank of samples of shape {sides}; run the entry again")
         return BankScorer(self._bank, state, device, leave_out)
 
 

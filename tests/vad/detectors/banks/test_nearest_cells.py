@@ -219,7 +219,7 @@ STATE = {
 )
 def test_a_state_that_is_no_such_bank_is_refused(refuses, change):
     state = {key: values for key, values in (STATE | change).items() if values is not None}
-    with refuses("w.safetensors: this is no bank of samples of shape (16, 4, 6); run the entry again"):
+    with refuses("w.safetensors: this is not a bank of samples of shape (16, 4, 6); run the entry again"):
         member_of().detector().scorer(state, "w.safetensors", CPU)
     member_of().detector().scorer(STATE, "w.safetensors", CPU)
 
