@@ -155,7 +155,7 @@ def _cells(row: Row) -> list[tuple[str, str]]:
         ("train s", _number(row.train_seconds, ",.0f")),
         ("frames/s", _number(row.frames_per_second, ",.0f")),
         ("MB", _number(row.megabytes, ",.0f")),
-        ("model", row.model or "-"),
+        ("version", row.model or "-"),
         ("run", row.run_id[:8]),
     ]
 

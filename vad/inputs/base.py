@@ -56,6 +56,10 @@ class Samples:
     def keep(self, place: Path, advance: Advance) -> None:
         """Compute once what every epoch would compute again, in a file that begins with the name `place`."""
 
+    def kept_at(self, place: Path) -> Path | None:
+        """The file that `keep` makes, if it makes one."""
+        return None
+
     def over(self, array: NDArray[Any], device: torch.device) -> Self:
         """The same samples, cut from another copy of `array`, for another device: work in another process."""
         other = copy.copy(self)

@@ -52,9 +52,12 @@ class ComputedSamples(Samples):
         if self._kept:
             super().settle()
 
+    def kept_at(self, place: Path) -> Path:
+        return place.with_name(f"{place.name}-{self.name()}.npy")
+
     def keep(self, place: Path, advance: Advance) -> None:
         """Compute all samples into a memory map, float16 of shape (W, H, W, C), or open it. Kept or not, values are the same."""
-        path = place.with_name(f"{place.name}-{self.name()}.npy")
+        path = self.kept_at(place)
         shape = (len(self), *self.shape())
         if not holds(path, shape, np.float16):
             sums = Checksums(len(self))
