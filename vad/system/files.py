@@ -21,10 +21,11 @@ _under_way: set[Path] = set()  # for `abandon`
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path; on success it becomes `path`, on failure it goes. Raises InputError for no place or no room."""
-    temporary = _temporary(path)
+    place = _place(path)
+    temporary = _temporary(place)
     try:
         yield temporary
-        os.replace(temporary, path)
+        os.replace(temporary, place)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
@@ -37,7 +38,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def require_writable(path: Path) -> None:
     """Raise InputError where `path` could not be written; for finding out before long work, not after it."""
-    _temporary(path).unlink()
+    _temporary(_place(path)).unlink()
 
 
 def unfinished(path: Path) -> Path:
@@ -113,6 +114,13 @@ def share(original: Path, copy: Path) -> bool:
 def _remove(path: Path) -> None:
     with contextlib.suppress(OSError):  # another process sweeps too
         shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _place(path: Path) -> Path:
+    """Where a file is replaced: what a link leads to, so that the link stays. Raises InputError for a pipe or a device."""
+    if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):  # they take what can be no path, too
+        raise InputError(f"cannot write {path}: it is a pipe or a device, not a file; name a file")
+    return Path(os.path.realpath(path)) if os.path.islink(path) else path
 
 
 def _temporary(path: Path) -> Path:

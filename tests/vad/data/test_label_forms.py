@@ -310,3 +310,14 @@ def test_many_anomalous_frames_alone_are_no_inverted_labels(tmp_path, index_of):
     assert read_labels(tmp_path / "a.npy", index_of(20, 20, 20, 20, 20), memory).notes == ()
     np.save(tmp_path / "a.npy", np.arange(40) % 20 < 17)
     assert read_labels(tmp_path / "a.npy", index_of(20, 20), memory).notes == (), "too few videos to say"
+
+
+def test_videos_in_another_order_than_their_files_are_told(tmp_path, index_of, mat):
+    index, folders = index_of(*[4] * 10), {n: tmp_path / "test" / str(n) for n in range(1, 11)}
+    np.save(tmp_path / "a.npy", np.arange(40) % 4 > 1)
+    for path in (tmp_path / "a.npy", mat(*[[[2, 3]]] * 10)):
+        memory = DigestCache(tmp_path / "memory.json")
+        order = "the videos are taken in the order 1, 2, 3, ...; sorted by letters it would be 1, 10, 2, ..."
+        assert read_labels(path, index, memory, files=folders).notes == (f"{path}: {order}",)
+        padded = {n: tmp_path / "test" / f"{n:02d}" for n in folders}
+        assert read_labels(path, index, memory, files=padded).notes == ()

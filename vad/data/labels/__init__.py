@@ -38,20 +38,20 @@ def read_labels(
     index: FrameIndex,
     memory: DigestCache,
     first_frame: int | None = None,
-    movies: Paths | None = None,
+    files: Paths | None = None,
     sizes: Mapping[int, Size] | None = None,
 ) -> Labels:
     """Read the labels of exactly the frames in `index`. Raises InputError for labels that do not fit.
 
     `first_frame` is the number of the frame that a video's first label or mask belongs to (by default 0, and 1 for a set
-    without a frame 0; of Avenue's masks it must be given there), `movies` their files, `sizes` the size of each video's frames.
+    without a frame 0; of Avenue's masks it must be given there), `files` their folders or movies, `sizes` the size of each video's frames.
     """
     if not os.path.exists(path):  # False, too, for what can be no path
         raise InputError(f"LABELS={path} does not exist; give a CSV (Id,Label) or a folder of N_label.mat")
     form = next((form for form in FORMS if form.takes(path)), None)
     if form is None:
         raise InputError(f"LABELS={path} holds no {_FOLDERS}")
-    found = form.read(Asked(path, index, memory, first_frame, movies or {}, sizes or {}))
+    found = form.read(Asked(path, index, memory, first_frame, files or {}, sizes or {}))
     named = form in (table, interval_table)
     notes = (*found.notes, *_inverted(path, index, found.values))
     labels = Labels(found.values, str(path), None if named else first_frame, notes, form.NAME)
