@@ -1,5 +1,6 @@
 """Cache the SHA-256 of files, and more about them, until they change."""
 
+import hashlib
 import json
 import warnings
 from collections.abc import Callable, Sequence
@@ -25,7 +26,8 @@ class DigestCache:
         self._path = path
         self._new = False
         try:
-            known = dict(json.loads(path.read_text()))
+            known, digest = json.loads(path.read_text())
+            known = dict(known) if digest == _digest(known) else {}
         except (OSError, ValueError, TypeError, RecursionError):
             known = {}
         # By fact and path: the file's status, and the fact.
@@ -55,8 +57,13 @@ class DigestCache:
         """Write new facts; where that fails, they are found anew the next time."""
         if self._new:
             with suppress(InputError), replacing(self._path) as temporary:
-                temporary.write_text(json.dumps(self._known))
+                temporary.write_text(json.dumps([self._known, _digest(self._known)]))
             self._new = False
+
+
+def _digest(known: Any) -> str:
+    """SHA-256 of all facts: an altered one would name other frames, or none."""
+    return hashlib.sha256(json.dumps(known).encode()).hexdigest()
 
 
 def _status(path: Path) -> str:
