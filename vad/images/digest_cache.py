@@ -26,9 +26,9 @@ class DigestCache:
         self._path = path
         self._new = False
         try:
-            known, digest = json.loads(path.read_text())
-            known = dict(known) if digest == _digest(known) else {}
-        except (OSError, ValueError, TypeError, RecursionError):
+            memory = json.loads(path.read_text())
+            known = dict(memory["facts"]) if memory["sha256"] == _digest(memory["facts"]) else {}
+        except (OSError, ValueError, TypeError, KeyError, RecursionError):
             known = {}
         # By fact and path: the file's status, and the fact.
         self._known = {key: entry for key, entry in known.items() if isinstance(entry, list) and len(entry) == 2}
@@ -57,7 +57,7 @@ class DigestCache:
         """Write new facts; where that fails, they are found anew the next time."""
         if self._new:
             with suppress(InputError), replacing(self._path) as temporary:
-                temporary.write_text(json.dumps([self._known, _digest(self._known)]))
+                temporary.write_text(json.dumps({"sha256": _digest(self._known), "facts": self._known}))
             self._new = False
 
 

@@ -15,6 +15,11 @@ from vad.errors import InputError
 from vad.system.processes import gone, own_mark
 
 _LONG = 7 * 86400  # seconds after which no process of another machine is still writing
+_FULL = "the disk is full; make room, and run the same command again to resume"
+_LARGE = (
+    "its disk holds no file so large; choose another disk (VAD_HOME for what is under .vad), and run the command again"
+)
+_NO_ROOM = {errno.ENOSPC: _FULL, errno.EDQUOT: _FULL, errno.EFBIG: _LARGE}
 _under_way: set[Path] = set()  # for `abandon`
 
 
@@ -27,10 +32,9 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         os.replace(temporary, place)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno not in _NO_ROOM:
             raise
-        full = "the disk is full; make room, and run the same command again to resume"
-        raise InputError(f"cannot write {path}: {full}") from None
+        raise InputError(f"cannot write {path}: {_NO_ROOM[error.errno]}") from None
     finally:
         temporary.unlink(missing_ok=True)
         _under_way.discard(temporary.absolute())
