@@ -59,6 +59,7 @@ class Comparison:
 def compare(a: str, b: str, home: Path) -> Comparison:
     """Set two runs side by side. Raises InputError where one of them is not there."""
     tracking = Tracking()
+    tracking.require_in_place(reading=True)
     chosen = [choose_run(name, tracking) for name in (a, b)]
     before, now = (identity_of(run, tracking, home) for run, _ in chosen)
     one, other = (labelled_table(tracking, run.run_id, home) for run, _ in chosen)

@@ -102,10 +102,9 @@ def labels_of(frames: FrameSet, labels: str | None, home: Path, first_frame: int
     if found is None:
         return None
     memory = DigestCache(home / "index" / f"labels-{digest_of({'path': str(found.resolve())})[:16]}.json")
-    files = {
-        video.id: video.movie or video.images[0].parent for video in frames.test.videos if video.movie or video.images
-    }
-    sizes = {video.id: video.size for video in frames.test.videos if video.size is not None}
+    videos = frames.test.videos
+    files = {v.id: place for v in videos if (place := v.images[0].parent if v.images else v.movie)}
+    sizes = {video.id: video.size for video in videos if video.size is not None}
     known = read_labels(found, frames.test.index, memory, first_frame, files, sizes)
     others = [] if labels else [path for path in other_labels(frames.root, frames.home) if path != found]
     here = ", ".join(str(path.relative_to(frames.root)) for path in others[:4])
