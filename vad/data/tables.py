@@ -96,6 +96,8 @@ def read_intervals(path: Path) -> list[tuple[str, list[str]]] | None:
     with _readable(path, "Id,Label"), _open(path) as file:
         numbered = _lines(file, path)
         first, line = next(numbered, (1, ""))
+        if line.casefold().startswith("sep="):  # what Excel writes above the header
+            first, line = next(numbered, (2, ""))
         names = line.strip().casefold().replace('"', "").replace(" ", "")
         delimiter = next((mark for mark in _DELIMITERS if mark.join(_INTERVALS) == names), None)
         if delimiter is None:

@@ -1,6 +1,7 @@
 """Forms of labels one by one, and what is wrong with a file told in one line that names the file, the video and the fix."""
 
 import pickle
+import time
 
 import numpy as np
 import pytest
@@ -239,6 +240,11 @@ def test_annotations_of_ucf_crime_and_xd_violence(tmp_path, read, refuses):
     violence.write_text("Bad Boys II__#1_label_B6-0-0 2 3\nv=x__#1_label_A\n")
     assert read_annotations(crime) == {"gate in rain": ((2, 3),), "last yard": ()}
     assert read_annotations(violence) == {"Bad Boys II__#1_label_B6-0-0": ((2, 3),), "v=x__#1_label_A": ()}
+    violence.write_text("v=x__#1_label_A\n" + "a_label_" * 20_000 + " x\n")
+    started = time.process_time()
+    with pytest.raises(InputError, match=r"line 2: .* is no annotation"):
+        read_annotations(violence)
+    assert time.process_time() - started < 5, "a line of any length is told at once"
     spaced = FrameIndex.named(["gate in rain"] * 4 + ["last yard"] * 3, [0, 1, 2, 3, 0, 1, 2])[0]
     assert read(crime, spaced) == "0110000"
     crime.write_text("gate.mp4  Abuse  2  3  -1  -1\nyard.mp4 Normal 3\n")
@@ -251,7 +257,7 @@ def test_annotations_of_ucf_crime_and_xd_violence(tmp_path, read, refuses):
 
 
 @pytest.mark.parametrize(
-    "text", ["video,start,end\ngate,1,2\nyard,1,1\nyard,2,2\n", "Video;Start;End\n\ngate; 1;2\nyard;1;2"]
+    "text", ["video,start,end\ngate,1,2\nyard,1,1\nyard,2,2\n", "sep=;\nVideo;Start;End\n\ngate; 1;2\nyard;1;2"]
 )
 def test_a_table_of_intervals_counts_as_the_frames_are_numbered(tmp_path, index, read, text):
     path = tmp_path / "labels.csv"

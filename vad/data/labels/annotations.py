@@ -15,7 +15,7 @@ Intervals = tuple[tuple[int, int], ...]
 # `Abuse028_x264.mp4  Abuse  165  240  -1  -1`: -1 stands for no interval
 _CRIME = re.compile(r"(\S+(?: \S+)*?)\s+([A-Za-z]\w*)((?:\s+-?\d+){2,})")
 # `v=38GQ9L2meyE__#1_label_B6-0-0 103 2200 ...`
-_VIOLENCE = re.compile(r"((?:\S+ )*\S*_label_\S+?)((?:\s+\d+)*)")
+_VIOLENCE = re.compile(r"((?:\S+ )*?(?=\S*_label_\S)\S++)((?:\s+\d+)*)")
 
 
 def takes(path: Path) -> bool:
