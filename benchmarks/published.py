@@ -1,27 +1,27 @@
 """UCSD Ped2 by the project's experiments, beside published figures: the page `docs/published.md`, on standard output.
 
     .venv/bin/python -m benchmarks.published FOLDER [--labels PATH] [--device cuda] [--entries NAME ...] [--set KEY=VALUE ...]
-        [--work bench/published] > page.md
+        [--work bench/published] [--keep FILE.json] > page.md
 
 Everything is run by the product, in the store of `--work`: the same command resumes what was interrupted, and runs nothing twice.
-An entry that fails has a row that says why.
+An entry that fails has a row that says why. `--keep` holds rows between calls, so that a GPU and a laptop can share the work: rows of
+entries that are run now replace the kept ones, and the page has all of them, each with the machine and the commit that measured it.
 """
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
 
-from benchmarks import ceilings
 from registry.entries.loading import load_entry
-from registry.provenance import checkout
 from registry.runs.context import Request
 from registry.runs.executor import run
 from registry.store.address import sqlite_uri
@@ -31,16 +31,24 @@ from registry.suites.cells import declared_variant
 from vad.data.frame_index import Flags, FrameIndex, Values
 from vad.errors import InputError
 from vad.measures.frame_level import macro_auc
-from vad.measures.metrics import middle
-from vad.measures.resampling import drawn, drawn_videos, measured
+from vad.measures.metrics import drawn, drawn_videos, measured, middle
 from vad.system.devices import computing_on
 
 ENTRIES = (
     *("phase1_convae_mean", "phase2_max_error", "phase5_multiscale"),
-    *("phase6_clip_ae", "phase6_residual_bank", "phase6_flow_bank", "phase6_fused"),
+    *("phase6_clip_ae", "phase6_residual_bank", "phase6_flow_bank", "phase6_fused", "phase6_features"),
 )
 PUBLISHED = Path(__file__).with_suffix(".yaml")
 _FIRST, _LAST = 8, 7  # frames of a video that no window of 16 is centred on
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """The labelled frames that all rows are of."""
+
+    frames: int
+    videos: int
+    anomalous: int
 
 
 @dataclass(frozen=True)
@@ -58,8 +66,8 @@ class Row:
     macro: float
     ap: float
     seconds: float
-    videos: int
     pretrained: bool
+    machine: str  # and the commit
 
 
 def main() -> None:
@@ -70,29 +78,46 @@ def main() -> None:
     parser.add_argument("--entries", nargs="+", default=ENTRIES)
     parser.add_argument("--set", nargs="+", default=(), dest="overrides")
     parser.add_argument("--work", type=Path, default=Path("bench/published"))
+    parser.add_argument("--keep", type=Path)
     given = parser.parse_args()
     given.work.mkdir(parents=True, exist_ok=True)
     os.environ["MLFLOW_TRACKING_URI"] = sqlite_uri((given.work / "mlflow.db").resolve())
+    measured_on, kept = _kept(given.keep)
     rows: list[Row] = []
     failed: dict[str, str] = {}
-    table: ScoreTable | None = None
     with computing_on(given.device) if given.device else nullcontext():
         for entry in given.entries:
             request = Request(
                 entry, given.folder, given.labels, "full", tuple(given.overrides), home=given.work / ".vad"
             )
             try:
-                found, table = _measured(request)
+                found, test = _measured(request)
+                if measured_on not in (None, test):
+                    raise InputError(f"{given.keep} keeps rows of other frames or labels, {measured_on}, not {test}")
+                measured_on = test
                 rows += found
             except Exception as error:  # hours of the others must not be lost
                 failed[entry] = str(error) or type(error).__name__
                 print(f"{entry} failed: {failed[entry]}", file=sys.stderr)
-    if table is None:
+    new = {row.entry for row in rows}
+    rows += [row for row in kept if row.entry not in new]
+    if measured_on is None:
         raise SystemExit("no entry was measured, so there is no page")
-    sys.stdout.write(page(rows, failed, table, given.overrides))
+    rows.sort(key=lambda row: [*ENTRIES, row.entry].index(row.entry))
+    if given.keep:
+        text = json.dumps({"test": asdict(measured_on), "rows": [asdict(row) for row in rows]}, indent=1)
+        given.keep.write_text(text + "\n", encoding="utf-8")
+    sys.stdout.write(page(rows, failed, measured_on, given.overrides))
 
 
-def _measured(request: Request) -> tuple[list[Row], ScoreTable]:
+def _kept(path: Path | None) -> tuple[TestSet | None, list[Row]]:
+    if path is None or not path.exists():
+        return None, []
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    return TestSet(**kept["test"]), [Row(**row) for row in kept["rows"]]
+
+
+def _measured(request: Request) -> tuple[list[Row], TestSet]:
     """Run an entry; measure the variant that it declares, and the best one where that is another."""
     result, tracking = run(request), Tracking()
     table = labelled_table(tracking, result.run_id, request.home)
@@ -103,7 +128,7 @@ def _measured(request: Request) -> tuple[list[Row], ScoreTable]:
     best = max(table.variants, key=lambda name: measured("auc", table.variants[name], table.labels))  # type: ignore[arg-type]
     names = dict.fromkeys(name for name in (declared, best) if name)
     rows = [_row(of_run, name, name != declared, table) for name in names]
-    return rows, table
+    return rows, TestSet(len(table.labels), len(table.index.spans), int(table.labels.sum()))
 
 
 def _row(run: Found, variant: str, hindsight: bool, table: ScoreTable) -> Row:
@@ -112,6 +137,9 @@ def _row(run: Found, variant: str, hindsight: bool, table: ScoreTable) -> Row:
     low, high = middle(drawn("auc", scores, labels, index, drawn_videos(labels, index)))
     scaled = scaled_by_video(scores, index)
     inner = inner_frames(index)
+    commit = run.tags.get("mlflow.source.git.commit", "unknown")[:7] + (
+        " with changes" if run.tags.get("vad.dirty") == "yes" else ""
+    )
     return Row(
         run.tags["vad.entry"],
         variant,
@@ -125,8 +153,8 @@ def _row(run: Found, variant: str, hindsight: bool, table: ScoreTable) -> Row:
         macro_auc(scores, labels, index).plain or float("nan"),
         measured("ap", scores, labels),
         run.metrics.get("members_seconds", 0.0),
-        len(index.spans),
         run.tags.get("vad.pretrained") == "yes",
+        f"{run.tags.get('vad.machine')}, torch {run.tags.get('vad.torch')}, commit {commit}",
     )
 
 
@@ -155,24 +183,20 @@ def inner_frames(index: FrameIndex) -> Flags:
     return inner
 
 
-def page(rows: Sequence[Row], failed: dict[str, str], table: ScoreTable, overrides: Sequence[str] = ()) -> str:
+def page(rows: Sequence[Row], failed: dict[str, str], test: TestSet, overrides: Sequence[str] = ()) -> str:
     """The page in Markdown."""
     published: list[dict[str, Any]] = yaml.safe_load(PUBLISHED.read_text(encoding="utf-8"))
     best = max(rows, key=lambda row: (not row.pretrained, not row.hindsight, row.auc))
     parts = [
-        _ours(rows, failed, table, overrides),
+        _ours(rows, failed, test, overrides),
         _theirs(published, best),
         _protocols(rows),
-        _short(rows, best, published),
+        _short(rows, best, published, test),
     ]
     return "\n\n".join("\n".join(part) for part in parts) + "\n"
 
 
-def _ours(rows: Sequence[Row], failed: dict[str, str], table: ScoreTable, overrides: Sequence[str]) -> list[str]:
-    assert table.labels is not None
-    code = checkout()
-    commit = (code["commit"][:7] or "unknown") + (" with changes" if code["dirty"] == "yes" else "")
-    machine = ", ".join(f"{name} {value}" for name, value in ceilings.machine().items())
+def _ours(rows: Sequence[Row], failed: dict[str, str], test: TestSet, overrides: Sequence[str]) -> list[str]:
     budget = f" with `--set {' '.join(overrides)}`, a small budget," if overrides else ""
     lines = [
         "# Beside published methods: UCSD Ped2",
@@ -180,8 +204,7 @@ def _ours(rows: Sequence[Row], failed: dict[str, str], table: ScoreTable, overri
         f"`python -m benchmarks.published FOLDER --labels PATH`{budget} makes this page. It runs the experiments as they stand on the "
         "complete data set, and measures their scores by the protocols of the field too.",
         "",
-        f"{len(table.labels):,} test frames, {len(table.index.spans)} videos, {table.labels.mean():.0%} of the frames anomalous. "
-        f"Machine: {machine}; commit {commit}.",
+        f"{test.frames:,} test frames, {test.videos} videos, {test.anomalous / test.frames:.0%} of the frames anomalous.",
         "",
         "## Our experiments",
         "",
@@ -197,6 +220,10 @@ def _ours(rows: Sequence[Row], failed: dict[str, str], table: ScoreTable, overri
         variant = row.variant + ("*" if row.hindsight else "")
         lines.append(f"| `{row.entry}` | {variant} | {auc} | {' | '.join(figures)} | {row.seconds:,.0f} |")
     lines += [f"| `{entry}` | failed: {' '.join(why.split())} | | | | | | |" for entry, why in failed.items()]
+    lines += ["", "Measured on:", ""]
+    for machine in dict.fromkeys(row.machine for row in rows):
+        entries = dict.fromkeys(f"`{row.entry}`" for row in rows if row.machine == machine)
+        lines.append(f"- {machine}: {', '.join(entries)}.")
     if any(row.hindsight for row in rows):
         chosen = "`*`: the experiment's best variant, chosen by these very test labels"
         lines += [
@@ -252,7 +279,7 @@ def _protocols(rows: Sequence[Row]) -> list[str]:
     ]
 
 
-def _short(rows: Sequence[Row], best: Row, published: Sequence[dict[str, Any]]) -> list[str]:
+def _short(rows: Sequence[Row], best: Row, published: Sequence[dict[str, Any]], test: TestSet) -> list[str]:
     def gap(one: dict[str, Any]) -> float:
         return float(one["auc"]) - 100 * float(getattr(best, one["like"]))
 
@@ -281,7 +308,7 @@ def _short(rows: Sequence[Row], best: Row, published: Sequence[dict[str, Any]]) 
             f"- Our autoencoders by the protocol of the published {ae['method']} ({ae['auc']}): {', '.join(by_its)}."
         )
     lines += [
-        f"- Ours has an interval of {100 * (best.high - best.low):.1f} points, as the test set has {best.videos} videos. Published figures come without one: differences of a few points between methods may be chance.",
+        f"- Ours has an interval of {100 * (best.high - best.low):.1f} points, as the test set has {test.videos} videos. Published figures come without one: differences of a few points between methods may be chance.",
         "- Ped2 was looked at while the experiments of phase 6 were made ([results](results.md)), so their figures are no proof for a new scene. One scene decides nothing: [suites](suites.md) measure on several.",
     ]
     return lines

@@ -5,7 +5,7 @@ import types
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
-from vad.catalog import Catalog, Option, Within
+from vad.catalog import Catalog, Within
 from vad.detectors.banks import BANKS, BankDetector
 from vad.detectors.networks import ERRORS, INITS, NETWORKS
 from vad.detectors.networks.reconstruction_errors import MAPS
@@ -104,8 +104,8 @@ def _block(catalog: Catalog[Any], name: str) -> str:
     return text
 
 
-def _default(option: Option) -> str:
-    if option.required:
+def _default(option: inspect.Parameter) -> str:
+    if option.default is option.empty:
         return "required"
     if option.default is None:
         return "none"

@@ -220,6 +220,11 @@ def plural(count: int, one: str) -> str:
     return f"{count:,} {one}{'' if count == 1 else 'es' if one.endswith('s') else 's'}"
 
 
+def number(value: float | None, form: str = ".4f") -> str:
+    """Return a number as tables have it, a dash for none."""
+    return "-" if value is None else format(value, form)
+
+
 def interval(m: "Measured") -> str:
     """Return the interval, or a dash where there are too few videos for one."""
     return f"{m.low:.4f} to {m.high:.4f}" if m.has_interval else "-"

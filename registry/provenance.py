@@ -13,13 +13,14 @@ from pathlib import Path
 
 def provenance(source: str) -> dict[str, str]:
     """Return tags that say which commit, which machine and which packages made a run; no host name, no path of a home."""
+    from registry.console import plural
     from vad.system.threads import available  # loads PyTorch
 
     code = checkout()
     tags = {
         "mlflow.source.name": source,
         "mlflow.source.type": "LOCAL",
-        "vad.machine": f"{_processor()}, {available()} cores",
+        "vad.machine": ", ".join([_processor(), plural(available(), "core"), *_gpu()]),
         "vad.python": platform.python_version(),
         "vad.torch": importlib.metadata.version("torch"),
         "mlflow.user": user(),
@@ -56,6 +57,15 @@ def _git(*arguments: str) -> str:
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _gpu() -> list[str]:
+    """Return the name of the GPU that computes, if one does."""
+    import torch
+
+    from vad.system.devices import device
+
+    return [torch.cuda.get_device_name(chosen)] if (chosen := device()).type == "cuda" else []
 
 
 def _processor() -> str:

@@ -9,7 +9,7 @@ import operator
 import types
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Generic, Literal, TypeVar, Union, get_args, get_origin
 
 from vad.errors import InputError, nearest
 from vad.user_code import code_of
@@ -64,17 +64,6 @@ Whole = Annotated[int, Within(low=0)]
 NotNegative = Annotated[float, Within(low=0)]
 
 
-class Option(NamedTuple):
-    """One option of a block: its annotation and, where it has one, its default."""
-
-    annotation: Any
-    default: Any
-
-    @property
-    def required(self) -> bool:
-        return self.default is inspect.Parameter.empty
-
-
 class Catalog(Generic[Block]):
     """Blocks of one kind by name."""
 
@@ -115,17 +104,17 @@ class Catalog(Generic[Block]):
             raise InputError(f'unknown {self.kind} "{name}"{nearest(name, self.names())} (known: {known})')
         return self._blocks[name]
 
-    def options(self, name: str) -> dict[str, Option]:
+    def options(self, name: str) -> dict[str, inspect.Parameter]:
         """The options of a block, in the order of its signature."""
         parameters = inspect.signature(self[name], eval_str=True).parameters.values()
         for option in parameters:
             try:
-                if option.kind is inspect.Parameter.KEYWORD_ONLY:
+                if option.kind is option.KEYWORD_ONLY:
                     mismatch(None, option.annotation)
             except TypeError:
                 types_ = "int, float, bool, str, Literal, unions of them, or Annotated with Within"
                 raise InputError(f'{self.kind} "{name}": annotate its option "{option.name}" with {types_}') from None
-        return {p.name: Option(p.annotation, p.default) for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
+        return {option.name: option for option in parameters if option.kind is option.KEYWORD_ONLY}
 
     def bind(self, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
         """`given` checked and completed with the defaults. Raises InputError with every fault of `given`, one a line."""
@@ -152,7 +141,7 @@ class Catalog(Generic[Block]):
                 found.append((key, f'{self.kind} "{name}" has no option "{key}"{nearest(key, list(options))} {known}'))
             elif fault := mismatch(value, options[key].annotation):
                 found.append((key, f'{self.kind} "{name}": {key} {fault}, not {value!r}'))
-        missing = [key for key, option in options.items() if option.required and key not in given]
+        missing = [key for key, option in options.items() if option.default is option.empty and key not in given]
         found += [(None, f'{self.kind} "{name}" needs the option "{key}"') for key in missing]
         return found
 

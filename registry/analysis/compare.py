@@ -5,7 +5,7 @@ from pathlib import Path
 
 from registry.analysis.changes import FEW, as_lines, changes, identity_of, run_changes
 from registry.analysis.choose import choose_run
-from registry.console import difference_text, interval, table
+from registry.console import difference_text, interval, number, table
 from registry.runs.result import metric_name
 from registry.store.score_table import ScoreTable, labelled_table, same_labels
 from registry.store.tracking import Tracking
@@ -110,7 +110,7 @@ def as_text(found: Comparison) -> str:
     if found.difference is None:
         return "\n".join([*parts, f"No difference in {name}: {found.why_not}."])
     body: list[list[object]] = [
-        [v.video, v.frames, v.anomalous, *("-" if ap is None else f"{ap:.4f}" for ap in (v.a, v.b)), f"{v.share:+z.4f}"]
+        [v.video, v.frames, v.anomalous, number(v.a), number(v.b), f"{v.share:+z.4f}"]
         for v in sorted(found.videos, key=lambda v: -v.share)
     ]
     header = ["video", "frames", "anomalous", f"{name} of A", f"{name} of B", "share of the difference"]

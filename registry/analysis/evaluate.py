@@ -14,8 +14,7 @@ from vad.data.frame_index import Flags, FrameIndex, Values
 from vad.data.scores import read_video_scores
 from vad.errors import InputError
 from vad.measures.alignment import Missing, Spacing, align, fill, missing_frames, require_scores
-from vad.measures.delay import Delay, detection_delay
-from vad.measures.frame_level import FrameMeasures, measure_frames
+from vad.measures.frame_level import Delay, FrameMeasures, detection_delay, measure_frames
 from vad.measures.metrics import RESAMPLES, Difference, Measured, Sampled, difference, sample
 
 _WORDS = {
@@ -45,16 +44,19 @@ class Request:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What was found of one file. `index`, `labels` and `scores` are of the frames that were measured."""
+    """What was found of one file. `labels` and `scores` are of the frames that were measured."""
 
     file: str
-    measured: Measured
+    sampled: Sampled
     frames: FrameMeasures
     delay: Delay
     protocol: dict[str, str]
-    index: FrameIndex
     labels: Flags
     scores: Values
+
+    @property
+    def measured(self) -> Measured:
+        return self.sampled.measured
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +83,7 @@ def evaluate(request: Request, home: Path) -> Evaluated:
     place = Path(request.labels)
     known = labelled_frames(place, given[0], request.data, request.first_frame, home)
     lengths = {name: span.stop - span.start for name, span in zip(known.index.titles, known.index.spans, strict=True)}
-    aligned, notes = [], []
+    complete = []
     keep = np.ones(len(known.index), bool)
     for file, videos in zip(request.files, given, strict=True):
         values = align(videos, known.index, file, Spacing(request.offset, request.every))
@@ -90,32 +92,32 @@ def evaluate(request: Request, home: Path) -> Evaluated:
             order = f"{', '.join(list(lengths)[:12])}{', ...' if len(lengths) > 12 else ''}"
             note += f"; the scores name no video, so videos are taken in the order {order}"
         keep &= stay
-        aligned.append(values)
-        notes.append(note)
+        complete.append((file, values, note))
     index = FrameIndex(known.index.video[keep], known.index.frame[keep], known.index.names)
     truth = known.labels.values[keep]
     if truth.all() or not truth.any():
         raise InputError(
             f"{request.files[0]}: all frames that have a score are of one kind, but AP needs normal and anomalous ones"
         )
-    pairs = [
-        _measured(request, file, values[keep], truth, (index, {**known.words(), "frames": note}))
-        for file, values, note in zip(request.files, aligned, notes, strict=True)
-    ]
-    found = difference(pairs[1][1], pairs[0][1]) if len(pairs) > 1 else None
     places = localize(request.maps, request.masks, request.tracks, lengths) if request.maps and request.masks else None
-    return Evaluated(tuple(evaluation for evaluation, _ in pairs), found, request.fps, request.false_alarms, places)
+    files = []
+    for file, values, note in complete:
+        scores = values[keep]
+        sampled, frames = sample(scores, truth, index), measure_frames(scores, truth, index)
+        delay = detection_delay(scores, truth, index, request.fps, request.false_alarms)
+        protocol = known.words() | {"frames": note} | _protocol(frames, sampled.measured)
+        protocol |= places.protocol if places else {}
+        files.append(Evaluation(file, sampled, frames, delay, protocol, truth, scores))
+    found = difference(files[1].sampled, files[0].sampled) if len(files) > 1 else None
+    return Evaluated(tuple(files), found, request.fps, request.false_alarms, places)
 
 
 def as_json(found: Evaluated) -> dict[str, Any]:
     """The metrics as JSON: of one file, or of `a` and `b` with the `difference` b less a."""
     sides = [_side(side, found) for side in found.files]
-    if found.difference is None:
-        if found.places is None:
-            return sides[0]
-        protocol = sides[0]["protocol"] | found.places.protocol
-        return sides[0] | places_as_json(found.places) | {"protocol": protocol}
-    return {"a": sides[0], "b": sides[1], "difference": asdict(found.difference)}
+    if found.difference is not None:
+        return {"a": sides[0], "b": sides[1], "difference": asdict(found.difference)}
+    return sides[0] | (places_as_json(found.places) if found.places else {})
 
 
 def _complete(values: Values, known: Labelled, request: Request, file: str) -> tuple[Values, Flags, str]:
@@ -152,17 +154,6 @@ def _side(side: Evaluation, found: Evaluated) -> dict[str, Any]:
         "protocol": side.protocol,
         "file": side.file,
     }
-
-
-def _measured(
-    request: Request, file: str, scores: Values, truth: Flags, known: tuple[FrameIndex, dict[str, str]]
-) -> tuple[Evaluation, Sampled]:
-    index, words = known
-    sampled = sample(scores, truth, index)
-    frames = measure_frames(scores, truth, index)
-    delay = detection_delay(scores, truth, index, request.fps, request.false_alarms)
-    protocol = words | _protocol(frames, sampled.measured)
-    return Evaluation(file, sampled.measured, frames, delay, protocol, index, truth, scores), sampled
 
 
 def _protocol(frames: FrameMeasures, measured: Measured) -> dict[str, str]:

@@ -49,30 +49,26 @@ def labelled_frames(
         return Labelled(dataset.index, dataset.labels)
     memory = DigestCache(home / "index" / "labels-evaluate.json")
     form = next((form for form in FORMS if place.exists() and form.takes(place)), None)
+    hint, index = "", _scored(given)
     if form is avenue:
-        return _from_masks(place, _scored(given), memory, first_frame)
+        return _from_masks(place, index, memory, first_frame)
     if form is table:
-        if (scored := _scored(given)) is not None:
+        if index is not None:
             with suppress(InputError):  # most files score every labelled frame, and the labels are read but once
-                return Labelled(scored, read_labels(place, scored, memory, first_frame))
+                return Labelled(index, read_labels(place, index, memory, first_frame))
         index = read_table(place, "Label").index
     elif form is None:
         index = FrameIndex(np.zeros(1, np.int64), np.zeros(1, np.int64))  # `read_labels` says what is wrong
-    elif (scored := _scored(given)) is None:
+    elif index is None:
         why = f"neither the scores nor {place} say where a video begins"
         raise InputError(
             f"{why}; give --data FOLDER, the data set, or scores with one array a video (.npz by name, or a folder)"
         )
     else:
-        index = scored
+        hint = " (the frames are those of the scores; if these lack some, give --data FOLDER)"
     try:
         return Labelled(index, read_labels(place, index, memory, first_frame))
     except InputError as error:
-        hint = (
-            ""
-            if form in (table, None)
-            else " (the frames are those of the scores; if these lack some, give --data FOLDER)"
-        )
         raise InputError(f"{error}{hint}") from None
 
 
@@ -80,9 +76,8 @@ def _from_masks(place: Path, scored: FrameIndex | None, memory: DigestCache, fir
     """Avenue's masks: one for each frame. A movie's last frames may not be decodable, so up to two at its end may lack a score."""
     if scored is not None:
         read_labels(place, scored, memory, first_frame)  # says what is wrong with the numbers of frames, if anything is
-    masks = {int(path.name.partition("_")[0]): path for path in place.rglob("*_label.mat")}
     videos, frames, passed_over = [], [], 0
-    for video, path in sorted(masks.items()):
+    for video, path in sorted(avenue.find_masks(place).items()):
         numbers = np.arange(len(memory.remember("anomalous", path, anomalous_frames))) + (first_frame or 0)
         if scored is not None and len(last := scored.frame[scored.video == video]):
             cut = int(last[-1]) + 1 - int(numbers[0])
@@ -93,8 +88,6 @@ def _from_masks(place: Path, scored: FrameIndex | None, memory: DigestCache, fir
                 numbers = numbers[1:]
         videos.append(np.full(len(numbers), video, np.int64))
         frames.append(numbers.astype(np.int64))
-    if not masks:
-        raise InputError(f"LABELS={place} holds no N_label.mat")
     index = FrameIndex(np.concatenate(videos), np.concatenate(frames))
     note = f"{plural(passed_over, 'mask')} at the end of videos without a frame passed over" if passed_over else ""
     return Labelled(index, read_labels(place, index, memory, first_frame), note)

@@ -9,10 +9,9 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from registry.console import Bar, plural
+from registry.console import Bar, number, plural
 from vad.data.scores import match_videos
 from vad.errors import InputError
-from vad.measures.pixels import Pixels, pixel_measures
 from vad.measures.region_files import (
     Masks,
     Painted,
@@ -23,20 +22,14 @@ from vad.measures.region_files import (
     truth_of_tracks,
     truth_of_values,
 )
-from vad.measures.regions import LEAST_IOU, Regions, Truth, region_measures
+from vad.measures.regions import LEAST_IOU, Pixels, Regions, Truth, pixel_measures, region_measures
 
 _Of = TypeVar("_Of")
 VALUES = "values"  # of --tracks: the values of masks are the tracks
-_TRUE = {
-    "overlap": "those of masks",
-    VALUES: "the boxes of all pixels of one value in a mask",
-    "files": "the boxes of the tracks",
-}
-_LINKED = {
-    "overlap": "regions linked by overlap from frame to frame, as no file of tracks is given",
-    VALUES: "the values of masks",
-    "files": "those of the files",
-}
+# What true regions and tracks are: without --tracks, of values, of files.
+_LINKED = "those of masks", "regions linked by overlap from frame to frame, as no file of tracks is given"
+_OF_VALUES = "the boxes of all pixels of one value in a mask", "the values of masks"
+_OF_FILES = "the boxes of the tracks", "those of the files"
 
 
 @dataclass(frozen=True)
@@ -66,23 +59,20 @@ def localize(maps: str, masks: str, tracks: str | None, lengths: Mapping[str, in
     with Bar("regions", frames) as bar:
         regions = region_measures([opened[name] for name in videos], truths, bar.advance)
     pixels = pixel_measures([opened[name] for name in videos], [partial(_flags, painted[name]) for name in videos])
+    true, linked = _LINKED if tracks is None else _OF_VALUES if tracks == VALUES else _OF_FILES
     left_out = f"{len(lengths) - len(videos)} labelled videos without masks left out"
     return Localization(
         regions,
         pixels,
         {
             "maps": f"{maps} against {masks}: {plural(len(videos), 'video')}, {plural(frames, 'frame')}; {left_out}",
-            "regions": f"bounding boxes of connected components of maps; true ones are {_TRUE[_kind(tracks)]}; found where a detected box "
+            "regions": f"bounding boxes of connected components of maps; true ones are {true}; found where a detected box "
             f"has IoU >= {LEAST_IOU:g} (Ramachandra and Jones 2020); {len(regions.false_a_frame)} thresholds; area up to one false "
             "region a frame, straight lines, extended flat",
-            "tracks": f"{plural(regions.tracks, 'track')}: {_LINKED[_kind(tracks)]}; found where 10 % of its regions are",
+            "tracks": f"{plural(regions.tracks, 'track')}: {linked}; found where 10 % of its regions are",
             "pixels": "pixel AUC pools all pixels; the 40 % criterion counts frames: an anomalous one is found where 40 % of its pixels are",
         },
     )
-
-
-def _kind(tracks: str | None) -> str:
-    return "overlap" if tracks is None else VALUES if tracks == VALUES else "files"
 
 
 def _by_video(found: Mapping[str, _Of], lengths: Mapping[str, int], source: str) -> dict[str, _Of]:
@@ -117,9 +107,7 @@ def as_json(found: Localization) -> dict[str, Any]:
 
 def lines(found: Localization) -> list[tuple[str, str]]:
     """The metrics for a terminal, each with its name."""
-    auc, criterion = (
-        "-" if value is None else f"{value:.4f}" for value in (found.pixels.auc, found.pixels.criterion_auc)
-    )
+    auc, criterion = number(found.pixels.auc), number(found.pixels.criterion_auc)
     return [
         ("RBDC", f"{found.regions.rbdc:.4f}  ({plural(found.regions.regions, 'region')})"),
         ("TBDC", f"{found.regions.tbdc:.4f}  ({plural(found.regions.tracks, 'track')})"),

@@ -4,17 +4,16 @@ from collections.abc import Sequence
 
 from registry.analysis.evaluate import Evaluated, Evaluation
 from registry.analysis.evaluate_regions import lines as places
-from registry.console import difference_text, duration, interval, measured_text, plural, table
+from registry.console import difference_text, duration, interval, measured_text, number, plural, table
 from vad.measures.frame_level import Part, Point
+from vad.measures.metrics import Difference
 
 _MOST = 30  # videos in the table
 
 
 def as_text(found: Evaluated) -> str:
     """All metrics for a terminal: of one file, or of two side by side with their difference."""
-    if found.difference is None:
-        return "\n".join(_one(found.files[0], found))
-    return "\n".join(_two(found))
+    return "\n".join(_one(found.files[0], found) if found.difference is None else _two(found, found.difference))
 
 
 def _one(side: Evaluation, found: Evaluated) -> list[str]:
@@ -22,20 +21,12 @@ def _one(side: Evaluation, found: Evaluated) -> list[str]:
     lines = [measured_text(side.measured), *(f"{name:<12}{text}" for name, text in rows)]
     if side.frames.scenes:
         lines += ["", _parts("scene", side.frames.scenes)]
-    return [
-        *lines,
-        "",
-        *_videos(side.frames.videos),
-        "",
-        *_protocol(side.protocol | (found.places.protocol if found.places else {})),
-    ]
+    return [*lines, "", *_videos(side.frames.videos), "", *_protocol(side)]
 
 
 def _rest(side: Evaluation, found: Evaluated) -> list[tuple[str, str]]:
     macro, delay = side.frames.macro, side.delay
-    plain = "-       (no video has both kinds of frames"
-    if macro.plain is not None:
-        plain = f"{macro.plain:.4f}  (mean of {plural(macro.videos, 'video')}"
+    plain = "no video has both kinds of frames" if macro.plain is None else f"mean of {plural(macro.videos, 'video')}"
     every = plural(macro.videos + macro.left_out, "video")
     best, at = side.frames.best_f1, side.frames.at_tpr
     alarmed = "share of normal frames alarmed where 95 % of anomalous ones are"
@@ -48,7 +39,7 @@ def _rest(side: Evaluation, found: Evaluated) -> list[tuple[str, str]]:
         seconds = f"{delay.mean / found.fps:.2f} s at {found.fps:g} fps"
         noticed = f"{delay.mean:.1f} frames  (mean from onset to first alarm, {seconds}; median {delay.median:g})"
     rows = [
-        ("macro AUC", f"{plain}; {macro.left_out} of one kind left out)"),
+        ("macro AUC", f"{number(macro.plain):<6}  ({plain}; {macro.left_out} of one kind left out)"),
         ("  padded", f"{macro.padded:.4f}  (mean of {every}, each with a 0 in front and a 1 at its end)"),
         ("EER", f"{side.frames.eer:.4f}"),
         ("best F1", f"{best.f1:.4f}  ({_point(best)}, chosen on these labels)"),
@@ -66,7 +57,7 @@ def _point(point: Point) -> str:
 
 
 def _parts(what: str, parts: Sequence[Part]) -> str:
-    rows = [[p.name, p.frames, p.anomalous, *("-" if v is None else f"{v:.4f}" for v in (p.ap, p.auc))] for p in parts]
+    rows = [[p.name, p.frames, p.anomalous, number(p.ap), number(p.auc)] for p in parts]
     return table([what, "frames", "anomalous", "AP", "AUC"], rows, right=range(1, 5))
 
 
@@ -78,25 +69,18 @@ def _videos(parts: Sequence[Part]) -> list[str]:
     return [_parts("video", lowest), f"the {len(lowest)} with the lowest AUC of {len(parts):,}; --json has all"]
 
 
-def _protocol(protocol: dict[str, str]) -> list[str]:
-    return ["protocol", *(f"  {name:<11} {text}" for name, text in protocol.items())]
+def _protocol(side: Evaluation) -> list[str]:
+    return ["protocol", *(f"  {name:<11} {text}" for name, text in side.protocol.items())]
 
 
-def _two(found: Evaluated) -> list[str]:
-    assert found.difference is not None
+def _two(found: Evaluated, difference: Difference) -> list[str]:
     rows = []
     for letter, side in zip("AB", found.files, strict=True):
         m, f = side.measured, side.frames
-        macro = "-" if f.macro.plain is None else f"{f.macro.plain:.4f}"
-        metrics = [f"{v:.4f}" for v in (m.auc, f.macro.padded, f.eer, f.best_f1.f1, f.at_tpr.fpr)]
-        rows.append([letter, side.file, f"{m.ap:.4f}", interval(m), metrics[0], macro, *metrics[1:]])
+        metrics = (m.auc, f.macro.plain, f.macro.padded, f.eer, f.best_f1.f1, f.at_tpr.fpr)
+        rows.append([letter, side.file, number(m.ap), interval(m), *map(number, metrics)])
     header = ["", "file", "AP", "95 % interval", "AUC", "macro AUC", "padded", "EER", "best F1", "FPR95"]
     a, b = found.files
-    lines = [
-        table(header, rows, right=(2, *range(4, 10))),
-        "",
-        f"B less A  {difference_text(found.difference)}",
-        "",
-        *_protocol(a.protocol),
-    ]
+    verdict = f"B less A  {difference_text(difference)}"
+    lines = [table(header, rows, right=(2, *range(4, 10))), "", verdict, "", *_protocol(a)]
     return lines + ([f"  frames of B {b.protocol['frames']}"] if a.protocol["frames"] != b.protocol["frames"] else [])

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from registry.console import table
+from registry.console import number, table
 from registry.models.lineage import board_scores
 from registry.models.versions import Versions
 from registry.store.tracking import Found, Tracking
@@ -147,21 +147,17 @@ def _cells(row: Row) -> list[tuple[str, str]]:
         ("#", f"{row.rank}{'=' if row.tied else ' '}"),
         ("entry", row.entry),
         ("variant", row.variant),
-        ("AP" if row.figure == "ap" else "proxy AP", _number(row.value)),
+        ("AP" if row.figure == "ap" else "proxy AP", number(row.value)),
         ("95 % interval", "-" if row.low is None or row.high is None else f"{row.low:.4f} to {row.high:.4f}"),
-        ("AUC" if row.figure == "ap" else "proxy AUC", _number(row.auc)),
-        ("reference AP", "-" if row.reference_ap is None else f"{row.reference_ap:.4f}{other}"),
+        ("AUC" if row.figure == "ap" else "proxy AUC", number(row.auc)),
+        ("reference AP", number(row.reference_ap) + other),
         ("board", ", ".join(f"{score:.4f} {name}" for name, score in row.boards.items()) or "-"),
-        ("train s", _number(row.train_seconds, ",.0f")),
-        ("frames/s", _number(row.frames_per_second, ",.0f")),
-        ("MB", _number(row.megabytes, ",.0f")),
+        ("train s", number(row.train_seconds, ",.0f")),
+        ("frames/s", number(row.frames_per_second, ",.0f")),
+        ("MB", number(row.megabytes, ",.0f")),
         ("version", row.model or "-"),
         ("run", row.run_id[:8]),
     ]
-
-
-def _number(value: float | None, form: str = ".4f") -> str:
-    return "-" if value is None else format(value, form)
 
 
 def as_json(rows: Sequence[Row]) -> str:

@@ -1,25 +1,29 @@
 """What a shell completes: names of experiments, runs and versions. It says nothing of what fails, and makes no store."""
 
 import os
-import sqlite3
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import chdir, closing, contextmanager, suppress
+from collections.abc import Callable, Iterable
+from contextlib import chdir, suppress
 from pathlib import Path
 from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
 
-from registry.store.address import sqlite_path, sqlite_uri
+from registry.store.address import reading, sqlite_path, sqlite_uri
 
 # A database is asked directly: importing MLflow takes seconds.
 _RUNS = """
-    SELECT r.run_uuid, r.name, r.status FROM runs r JOIN tags t USING (run_uuid)
+    SELECT substr(r.run_uuid, 1, 8), r.name || ', ' || lower(r.status) FROM runs r JOIN tags t USING (run_uuid)
     WHERE t.key = 'vad.kind' AND t.value = 'experiment' AND r.lifecycle_stage = 'active' ORDER BY r.start_time DESC
 """
-_VERSIONS = "SELECT version FROM model_versions WHERE name = 'vad-ensemble' ORDER BY version DESC"
-_ALIASES = "SELECT alias, version FROM registered_model_aliases WHERE name = 'vad-ensemble' ORDER BY alias"
-_DIGITS = 8  # of a run's id, as tables show it
+_VERSIONS = """
+    SELECT known, about FROM (
+        SELECT alias AS known, 'version ' || version AS about, NULL AS place FROM registered_model_aliases
+        WHERE name = 'vad-ensemble'
+        UNION ALL
+        SELECT 'v' || version, '', -version FROM model_versions WHERE name = 'vad-ensemble'
+    ) ORDER BY place, known
+"""
 Named = Iterable[tuple[str, str]]
 """Names, each with what helps to choose it."""
 
@@ -41,43 +45,30 @@ def _experiments() -> Named:
 
 
 def _runs() -> Named:
-    database = _database()
-    if database:
-        found = _ask(database, _RUNS)
-    else:
-        with _tracking() as tracking:
-            found = [(run.run_id, run.name, run.status) for run in tracking.find("experiment")]
-    return ((run[:_DIGITS], f"{name}, {status.lower()}") for run, name, status in found)
+    return _asked(_RUNS, _runs_of)
+
+
+def _runs_of(tracking: Any) -> Named:
+    return [(run.run_id[:8], f"{run.name}, {run.status.lower()}") for run in tracking.find("experiment")]
 
 
 def _versions() -> Named:
-    database = _database()
-    if database:
-        versions, aliases = _ask(database, _VERSIONS), _ask(database, _ALIASES)
-    else:
-        from registry.models.versions import Versions
-
-        with _tracking() as tracking:
-            known = Versions(tracking)
-            versions = [(version.number,) for version in known.all()]
-            aliases = sorted((name, number) for number, names in known.aliases().items() for name in names)
-    yield from ((name, f"version {number}") for name, number in aliases)
-    yield from ((f"v{number}", "") for (number,) in versions)
+    return _asked(_VERSIONS, _versions_of)
 
 
-def _database() -> Path | None:
-    """The store's file; None where the store is no file."""
-    return sqlite_path(os.environ.get("MLFLOW_TRACKING_URI") or sqlite_uri(Path("mlflow.db").resolve()))
+def _versions_of(tracking: Any) -> Named:
+    from registry.models.versions import Versions
+
+    known = Versions(tracking)
+    aliases = sorted((name, f"version {number}") for number, names in known.aliases().items() for name in names)
+    return [*aliases, *((f"v{version.number}", "") for version in known.all())]
 
 
-def _ask(database: Path, query: str) -> list[tuple[Any, ...]]:
-    with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True, timeout=0.5)) as opened:
-        return opened.execute(query).fetchall()
-
-
-@contextmanager
-def _tracking() -> Iterator[Any]:
-    """A server's store, of which one neither waits nor tells that it is away."""
+def _asked(query: str, of_server: Callable[[Any], Named]) -> Named:
+    """What the store's file answers to the query; else `of_server`, of which one neither waits nor tells that it is away."""
+    if database := sqlite_path(os.environ.get("MLFLOW_TRACKING_URI") or sqlite_uri(Path("mlflow.db").resolve())):
+        with reading(database, timeout=0.5) as ask:
+            return ask(query)
     from registry.console import be_quiet
     from registry.store.retries import without_retries
     from registry.store.tracking import Tracking
@@ -85,7 +76,7 @@ def _tracking() -> Iterator[Any]:
     be_quiet(True)
     try:
         with without_retries():
-            yield Tracking(mark_stale=False)
+            return of_server(Tracking(mark_stale=False))
     finally:
         be_quiet(False)
 

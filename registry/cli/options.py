@@ -69,29 +69,14 @@ device_option = click.option(
     callback=_use_device,
     help="Compute on cpu, cuda or cuda:N. [VAD_DEVICE, else cuda where there is a GPU]",
 )
-data_option = click.option(
-    "--data",
-    type=PATH,
-    metavar="FOLDER",
-    help="Folder with training_videos/ and testing_videos/, or a published data set.",
-)
-labels_option = click.option(
-    "--labels", type=PATH, metavar="PATH", help="CSV (Id,Label), masks, .npy, .mat, .m (see docs/data.md), or `none`."
-)
-several_data_option = click.option(
-    "--data",
-    type=PATH,
-    metavar="FOLDER",
-    multiple=True,
-    help="Folder with training_videos/ and testing_videos/, or a published data set; several times for several data sets.",
-)
-several_labels_option = click.option(
-    "--labels",
-    type=PATH,
-    metavar="PATH",
-    multiple=True,
-    help="CSV (Id,Label), masks, .npy, .mat, .m (see docs/data.md), or `none`; of several data sets once for all, or once for each.",
-)
+_DATA = "Folder with training_videos/ and testing_videos/, or a published data set"
+_LABELS = "CSV (Id,Label), masks, .npy, .mat, .m (see docs/data.md), or `none`"
+_several_data = f"{_DATA}; several times for several data sets."
+_several_labels = f"{_LABELS}; of several data sets once for all, or once for each."
+data_option = click.option("--data", type=PATH, metavar="FOLDER", help=f"{_DATA}.")
+labels_option = click.option("--labels", type=PATH, metavar="PATH", help=f"{_LABELS}.")
+several_data_option = click.option("--data", type=PATH, metavar="FOLDER", multiple=True, help=_several_data)
+several_labels_option = click.option("--labels", type=PATH, metavar="PATH", multiple=True, help=_several_labels)
 first_frame_option = click.option(
     "--first-frame",
     type=click.IntRange(0, 1),

@@ -40,20 +40,18 @@ def convert(dataset: Dataset, out: Path, ending: str) -> Converted:
     """
     frames = dataset.frames
     assert frames is not None
-    inside = [
-        split for split in (frames.root, frames.home or frames.root) if out.resolve().is_relative_to(split.resolve())
-    ]
-    if inside:
-        raise InputError(f"OUT={out} lies in the data set that is converted; name a folder outside of {inside[0]}")
+    for folder in (frames.root, frames.home or frames.root):
+        if out.resolve().is_relative_to(folder.resolve()):
+            raise InputError(f"OUT={out} lies in the data set that is converted; name a folder outside of {folder}")
     halves: tuple[tuple[str, Split], ...] = ((TRAIN, frames.train), (TEST, frames.test))
     copied = 0
-    with new_folder(out) as folder, Bar("convert", len(frames.train) + len(frames.test)) as bar:
+    with new_folder(out) as made, Bar("convert", len(frames.train) + len(frames.test)) as bar:
         for half, split in halves:
-            copied += sum(_write(video, folder / half, ending, bar.advance) for video in split.videos)
-        named = _write_names(folder / _NAMES, halves)
+            copied += sum(_write(video, made / half, ending, bar.advance) for video in split.videos)
+        named = _write_names(made / _NAMES, halves)
         if dataset.labels:
             ids = zip(dataset.index.video, dataset.index.frame, dataset.labels.values, strict=True)
-            _write_rows(folder / _LABELS, ["Id", "Label"], [[f"{v}_{f}", int(label)] for v, f, label in ids])
+            _write_rows(made / _LABELS, ["Id", "Label"], [[f"{v}_{f}", int(label)] for v, f, label in ids])
     return Converted(out, len(frames.train) + len(frames.test), copied, dataset.labels is not None, named)
 
 

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 
 from registry.console import Bar, plural, table
 from registry.data.datasets import DEMO, labels_of
+from vad.data.frame_index import FrameIndex
 from vad.data.frameset import FrameSet, Labels, Split
 from vad.data.labels import extent, version_of
 from vad.data.layouts import read_frameset
@@ -64,9 +65,8 @@ def as_text(found: Inspection) -> str:
             lines.append(f"  {version}")
         lines += [f"note: {note}" for note in known.notes]
     elif not faults:
-        tables = [
-            name for name in names_in(Path(found.report.root)) if name.lower().endswith((".csv", ".csv.gz", ".csv.zip"))
-        ]
+        files = names_in(Path(found.report.root))
+        tables = [name for name in files if name.lower().endswith((".csv", ".csv.gz", ".csv.zip"))]
         hint = f"LABELS={tables[0]} takes those in {tables[0]}" if tables else "LABELS=path gives real ones"
         lines.append(f"labels: none found; runs will report a proxy AP ({hint})")
     if faults:
@@ -76,25 +76,19 @@ def as_text(found: Inspection) -> str:
 
 def as_json(found: Inspection) -> str:
     """Return the inspection for programs: every video with its frame numbers, sizes and faults."""
-    report, known, index = found.report, found.labels, found.frames.test.index
-    videos = [{"split": s.name, **asdict(video)} for s in (report.train, report.test) for video in s.videos]
-    scenes = [video.scene for split in (found.frames.train, found.frames.test) for video in split.videos]
-    for video, scene in zip(videos, scenes, strict=True):
-        video["scene"] = scene
-    anomalous: dict[str, Any] | None = None
+    report, frames, known, index = found.report, found.frames, found.labels, found.frames.test.index
+    labels: dict[str, Any] | None = None
+    videos = []
+    for split, seen in ((frames.train, report.train), (frames.test, report.test)):
+        for at, (video, about) in enumerate(zip(split.videos, seen.videos, strict=True)):
+            anomalous = {"anomalous": extent(known, index, at)} if known and seen is report.test else {}
+            videos.append({"split": seen.name, **asdict(about), "scene": video.scene, **anomalous})
     if known:
-        anomalous = {
-            "source": known.source,
-            "form": known.form,
-            "digest": known.digest,
-            "version": version_of(known, index),
-        }
-        anomalous |= {"frames": len(known.values), "anomalous": int(known.values.sum()), "notes": known.notes}
-        for at, video in enumerate(videos[len(report.train.videos) :]):
-            video["anomalous"] = extent(known, index, at)
-    about = {"name": report.name, "root": report.root, "layout": found.frames.layout}
-    about |= {"faults": found.faults, "notes": report.notes}
-    return json.dumps({**about, "labels": anomalous, "videos": videos}, indent=2, default=str)
+        labels = {"source": known.source, "form": known.form, "digest": known.digest}
+        labels |= {"version": version_of(known, index), "frames": len(known.values)}
+        labels |= {"anomalous": int(known.values.sum()), "notes": known.notes}
+    whole = {"name": report.name, "root": report.root, "layout": frames.layout, "faults": found.faults}
+    return json.dumps({**whole, "notes": report.notes, "labels": labels, "videos": videos}, indent=2, default=str)
 
 
 def _by_folder(faults: Sequence[Fault]) -> Iterator[str]:
@@ -143,28 +137,26 @@ def _text(found: Inspection) -> list[str]:
             sizes = ", ".join(map(_size, v.sizes)) or "-"
             upside_down = _some(v.upside_down) if split.name == "test" else "-"
             row = [split.name, v.name, v.frames, numbers, _some(v.missing), sizes, len(v.unreadable), upside_down]
-            anomalous = extent(known, index, at) if known and split.name == "test" else None
-            share = (
-                f"{anomalous[0]:,} ({anomalous[1]} to {anomalous[2]})"
-                if anomalous
-                else "-"
-                if split.name == "train"
-                else "0"
-            )
-            rows.append([*row, *([share] if known else [])])
+            rows.append([*row, *([_anomalous(known, index, at) if split.name == "test" else "-"] if known else [])])
         if left_out:
             told.append(f"{split.name}: {left_out:,} more videos without gaps or faults; --json has all")
     header = ["split", "video", "frames", "numbers", "missing", "size", "unreadable", "upside down"]
     header += ["anomalous (first to last)"] if known else []
     lines += [table(header, rows, right=(1, 2, 6)), *told, ""]
-    for split in (report.train, report.test):
-        scenes = {v.scene for s in (found.frames.train, found.frames.test) if s.name == split.name for v in s.videos}
+    for split, own in ((report.train, found.frames.train), (report.test, found.frames.test)):
+        scenes = {video.scene for video in own.videos}
         cameras = f", {plural(len(scenes), 'scene')}" if all(scenes) else ""
         lines.append(f"{split.name}: {plural(len(split.videos), 'video')}, {plural(split.frames, 'frame')}{cameras}")
     flipped = sum(len(video.upside_down) for video in report.test.videos)
     turned = "; entries with `repair: flips` turn them back" if flipped else ""
     lines.append(f"upside down: {flipped:,} test frames ({flipped / max(report.test.frames, 1):.1%}){turned}")
     return [*lines, *(f"note: {note}" for note in report.notes)]
+
+
+def _anomalous(labels: Labels, index: FrameIndex, at: int) -> str:
+    """How many frames of a video are anomalous, the first and the last of them."""
+    found = extent(labels, index, at)
+    return f"{found[0]:,} ({found[1]} to {found[2]})" if found else "0"
 
 
 def _size(size: tuple[int, int]) -> str:

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from vad.detectors.base import Epoch, Trained
 from vad.detectors.member import Member
-from vad.detectors.training.remote import Told
 from vad.errors import InputError
 from vad.inputs import Samples
 
@@ -28,13 +27,6 @@ class Job:
     on_start: Callable[[], object]
     on_batch: Callable[[int, Tensor | float], None]
     on_epoch: Callable[[Epoch], None]
-
-    def hear(self, told: Told) -> None:
-        """Call the callbacks with what a worker reported."""
-        if told.samples:
-            self.on_batch(told.samples, told.loss)
-        if told.epoch is not None:
-            self.on_epoch(told.epoch)
 
 
 Outcomes = Generator[tuple[Job, Trained | Exception], None, None]

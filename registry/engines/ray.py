@@ -60,11 +60,13 @@ class _Task:
             self.begun = True
             self.job.on_start()
         self.seen += told.samples
+        if told.samples:
+            self.job.on_batch(told.samples, told.loss)
         if told.epoch is not None:
             with replacing(self.job.resume) as temporary:
                 temporary.write_bytes(told.state)
             self.epochs, self.seen, self.losses = told.epoch.number, 0, 0
-        self.job.hear(told)
+            self.job.on_epoch(told.epoch)
 
     def lose(self) -> None:
         """Its worker is gone, and with it what was seen since the last epoch."""

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PlainValidator, model_validator
 
+from registry.entries.yaml_reader import Strict
 from vad import blocks
 from vad.catalog import Catalog, Named
 from vad.detectors.member import models
@@ -89,7 +90,7 @@ def _loss(spec: str | dict[str, float]) -> str | Weighted:
     return next(iter(spec)) if list(spec.values()) == [1] else tuple(spec.items())
 
 
-def _each_once(values: list[Any]) -> list[Any]:
+def each_once(values: list[Any]) -> list[Any]:
     for value in values:
         if values.count(value) > 1:
             raise ValueError(f"names {value} twice")
@@ -97,7 +98,7 @@ def _each_once(values: list[Any]) -> list[Any]:
 
 
 def _repairs_once(repairs: list[Named]) -> list[Named]:
-    _each_once([repair.name for repair in repairs])
+    each_once([repair.name for repair in repairs])
     return repairs
 
 
@@ -109,24 +110,20 @@ _LEAST_SHARE = 0.02  # of a frame's side, that a region shows
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_]*$", max_length=60)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
-Seeds = Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(min_length=1), AfterValidator(_each_once)]
-Streams = Annotated[list[str], Field(min_length=1), AfterValidator(_each_once)]
+Seeds = Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(min_length=1), AfterValidator(each_once)]
+Streams = Annotated[list[str], Field(min_length=1), AfterValidator(each_once)]
 Steps = list[Annotated[Named, PlainValidator(_step)]]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-
-class Reference(_Strict):
+class Reference(Strict):
     """What the experiment's source reports: AP as a whole and by variant, and where that is said."""
 
     ap: Probability | None = None
-    variants: dict[Name, Probability] = {}
+    variants: dict[Name, Probability] = Field(default={})
     source: str | None = None
 
 
-class TrainSpec(_Strict):
+class TrainSpec(Strict):
     """How members are trained: the fields of `Training` but for the batch size."""
 
     loss: Annotated[str | dict[str, Positive], AfterValidator(_loss)] = "mse"
@@ -142,13 +139,13 @@ class TrainSpec(_Strict):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
 
 
-class Group(_Strict):
+class Group(Strict):
     """Members that differ in their seed alone. Further keys are options of the model; `train` replaces the entry's.
 
     A network needs `batch_size` and `seeds`; a bank has neither, and is one member.
     """
 
-    model_config = ConfigDict(frozen=True, extra="allow", strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="allow")
 
     model: Annotated[str, AfterValidator(_model)]
     input: Annotated[Named, PlainValidator(lambda spec: _block(spec, INPUTS))] = INPUTS.named("rgb", {})
@@ -161,7 +158,7 @@ class Group(_Strict):
     train: TrainSpec = TrainSpec()
 
 
-class StreamSpec(_Strict):
+class StreamSpec(Strict):
     """One score a frame: from members, or from a predictions file.
 
     `members` names groups, or single members as `group-seed`; `seeds` picks from the groups. A frame's score is an `error` of
@@ -175,7 +172,7 @@ class StreamSpec(_Strict):
     calibrate: bool = False
     reduce: Annotated[Named, PlainValidator(lambda spec: _block(spec, REDUCTIONS))] | None = None
     scores: Annotated[str, Field(pattern=r"^[^\x00]+$")] | None = None
-    steps: Steps = []
+    steps: Steps = Field(default=[])
 
     @model_validator(mode="after")
     def _members_or_scores(self) -> Self:
@@ -195,7 +192,7 @@ class StreamSpec(_Strict):
         return self
 
 
-class FuseSpec(_Strict):
+class FuseSpec(Strict):
     """Streams to fuse: by the largest score, the mean, the product, a weighted sum, or as probabilities by the noisy or."""
 
     max: Streams | None = None
@@ -213,12 +210,12 @@ class FuseSpec(_Strict):
         return self
 
 
-class VariantSpec(_Strict):
+class VariantSpec(Strict):
     """A way to a final score: one stream, or several fused; then steps."""
 
     stream: str | None = None
     fuse: FuseSpec | None = None
-    steps: Steps = []
+    steps: Steps = Field(default=[])
 
     @model_validator(mode="after")
     def _stream_or_fuse(self) -> Self:
@@ -229,7 +226,7 @@ class VariantSpec(_Strict):
         return self
 
 
-class Entry(_Strict):
+class Entry(Strict):
     """An experiment."""
 
     name: Name
@@ -240,8 +237,8 @@ class Entry(_Strict):
         list[Annotated[Named, PlainValidator(lambda spec: _block(spec, REPAIRS))]],
         BeforeValidator(_listed),
         AfterValidator(_repairs_once),
-    ] = []
-    members: dict[Name, Group] = {}
+    ] = Field(default=[])
+    members: dict[Name, Group] = Field(default={})
     train: TrainSpec = TrainSpec()
     streams: Annotated[dict[Name, StreamSpec], Field(min_length=1)]
     variants: Annotated[dict[Name, VariantSpec], Field(min_length=1)]

@@ -17,7 +17,7 @@ from vad.system.files import names_in
 
 _ENDINGS = (".yaml", ".yml")
 _JOURNEY = "journey.yaml"
-PROFILES = Path(__file__).parent / "profiles"
+_PROFILES = Path(__file__).parent / "profiles"
 _OF_THE_PROJECT = Path(__file__).resolve().parents[2] / "experiments"
 _SECTIONS: Sections = {
     ("reference", 2): Reference,
@@ -95,6 +95,11 @@ def find_entry(experiment: str) -> Path:
     return found[0]
 
 
+def profiles() -> list[str]:
+    """The names of all profiles."""
+    return sorted(path.stem for path in _PROFILES.glob("*.yaml"))
+
+
 def default_profile(data: str | None) -> str:
     """The profile of a run that names none: brief training for the demo street, else the entry's own values."""
     return "full" if data else "demo"
@@ -131,10 +136,9 @@ def _changed(document: dict[str, Any], profile: str, overrides: Sequence[str]) -
 def _with_profile(data: dict[str, Any], profile: str, overrides: Sequence[str]) -> dict[str, Any]:
     """A copy of the entry under a profile, which never trains longer than the entry: its `train` replaces values of all training, its `members` of each group, its
     `sizes` of the groups of a size, but for what an override sets for all training."""
-    known = sorted(path.stem for path in PROFILES.glob("*.yaml"))
-    if profile not in known:
-        raise InputError(unknown("profile", profile, known))
-    values = read_yaml(PROFILES / f"{profile}.yaml").data or {}
+    if profile not in profiles():
+        raise InputError(unknown("profile", profile, profiles()))
+    values = read_yaml(_PROFILES / f"{profile}.yaml").data or {}
     data = copy.deepcopy(data)
     train, members, sizes = (values.get(part, {}) for part in ("train", "members", "sizes"))
     overridden = {override.partition("=")[0].strip() for override in overrides}

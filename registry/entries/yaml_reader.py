@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from yaml.error import MarkedYAMLError
 
 from vad.errors import InputError, nearest
@@ -19,6 +19,12 @@ Key = tuple[str | int, ...]
 # Far more than any entry has. Anchors can make of a few lines what fills the memory.
 _LONGEST, _MOST_VALUES, _DEEPEST, _LARGEST = 1_000_000, 10_000, 50, 2**63
 _MERGE, _INT, _FLOAT, _STR = (f"tag:yaml.org,2002:{kind}" for kind in ("merge", "int", "float", "str"))
+
+
+class Strict(BaseModel):
+    """What a section of a file may say: typed and frozen; no unknown key is taken, and no value of another type."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 from registry.console import interval, plural, table
 from registry.journey.retrace import Journey, Row, Verdict
+from registry.runs.result import caution
 from vad.measures.metrics import Difference
 from vad.system.files import replacing
 
@@ -126,8 +127,7 @@ def _about(journey: Journey) -> list[str]:
         f"runs: profile {profile}, {f'set: {overrides}' if overrides else 'no overrides'}",
         f"reference: {journey.reference.source}",
     ]
-    if profile == "demo":
-        lines.append("Demo profile: these numbers show that everything works; they say nothing about real footage.")
+    lines += caution(profile)
     if not about.has_interval:
         lines.append(f"Too few videos for an interval ({about.videos}), so no claim is decided.")
     return lines

@@ -7,12 +7,12 @@ from typing import Annotated, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from registry.data.datasets import open_frames_of
 from registry.entries.entry import Probability
 from registry.entries.loading import default_profile, journey_file
-from registry.entries.yaml_reader import read_yaml, validated
+from registry.entries.yaml_reader import Strict, read_yaml, validated
 from registry.runs.context import Request
 from registry.store.score_table import TEST, ScoreTable, stored_table
 from registry.store.tracking import Found, Tracking
@@ -24,13 +24,7 @@ Range = Annotated[list[Probability], Field(min_length=2, max_length=2)]
 Verdict = Literal["holds", "does not hold", "undecided", "not run"]
 
 
-class _Strict(BaseModel):
-    """Typed, frozen and strict, as an entry is."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class Row(_Strict):
+class Row(Strict):
     """A line of a table: what was tried, the AP that the reference reports of it, and why it says it failed."""
 
     phase: int
@@ -45,12 +39,12 @@ class Row(_Strict):
         return self.ap if isinstance(self.ap, list) else [] if self.ap is None else [self.ap]
 
 
-class Table(_Strict):
+class Table(Strict):
     title: str
     rows: list[Row]
 
 
-class Claim(_Strict):
+class Claim(Strict):
     """That one variant is better than another, or that it is not."""
 
     claim: str
@@ -70,7 +64,7 @@ class Claim(_Strict):
         return self.better or self.no_better or ""
 
 
-class Reference(_Strict):
+class Reference(Strict):
     """The reference's tables and claims, and the variant to which all others are compared."""
 
     source: str

@@ -1,20 +1,16 @@
 """Examine a store and its caches, which changes nothing, and mend what can be mended."""
 
 import json
-import os
 import sqlite3
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from registry.analysis.choose import all_runs
 from registry.console import plural
 from registry.maintenance import repair as mending
 from registry.maintenance.findings import Finding, Store, check
-from registry.models.versions import all_versions
 from registry.store import mlflow_private
-from registry.store.address import local_path, sqlite_path, sqlite_uri
+from registry.store.address import reading, sqlite_path, sqlite_uri
 from registry.store.connection import require_schema
 from registry.store.tracking import Tracking, default_uri
 from vad.errors import InputError
@@ -45,7 +41,7 @@ def examine(home: Path) -> Report:
     uri = default_uri()
     database = sqlite_path(uri)
     with mending.possible("read", "make it readable"):
-        store = _on_disk(database.resolve()) if database else _on_server(Tracking(uri, mark_stale=False))
+        store = _on_disk(database.resolve()) if database else Store(Tracking(uri, mark_stale=False))
         artifacts = mending.size(store.artifacts) if store.database else None
         runs = sum(run.tags["vad.kind"] not in _RECORDS for run in store.runs)
         sizes = runs, len(store.versions), artifacts, mending.size(home)
@@ -108,7 +104,7 @@ def _on_disk(database: Path) -> Store:
     folders = list(mending.run_folders(artifacts))  # before the database, which knows a run before its folder is made
     try:
         require_schema(database)
-        with mlflow_private.reading(database) as ask:
+        with reading(database) as ask:
             moved = mending.find_moved(mlflow_private.addresses(ask), artifacts)
             places = mlflow_private.places(ask)
     except sqlite3.Error as error:
@@ -116,25 +112,5 @@ def _on_disk(database: Path) -> Store:
         hint = "a write to it was cut off: `vad leaderboard` takes that back" if half else "is it MLflow's database?"
         raise InputError(f"{database} cannot be read: {error}; {hint}") from None
 
-    def place(owner: str) -> Path | None:
-        return local_path(moved.get(places[owner], places[owner]))
-
-    def has(owner: str, path: str) -> bool:
-        there = place(owner)
-        return there is None or (there / path).is_file()  # None: on a server, which nobody sees from here
-
-    tracking = Tracking(sqlite_uri(database), mark_stale=False)
-    return Store(all_runs(tracking), all_versions(tracking), {*places}, has, place, database, artifacts, moved, folders)
-
-
-def _on_server(tracking: Tracking) -> Store:
-    """What a server knows."""
-    client, runs, versions = tracking.client, all_runs(tracking), all_versions(tracking)
-    models = {version.name: version.model_id for version in versions}
-
-    def has(owner: str, path: str) -> bool:
-        listed: Callable[..., Any] = client.list_logged_model_artifacts if owner in models else client.list_artifacts
-        folder = os.path.dirname(path) or None
-        return path in {item.path for item in listed(models.get(owner, owner), folder)}
-
-    return Store(runs, versions, {run.run_id for run in runs}, has)
+    places = {owner: moved.get(address, address) for owner, address in places.items()}
+    return Store(Tracking(sqlite_uri(database), mark_stale=False), places, database, moved, folders)

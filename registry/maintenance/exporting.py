@@ -14,7 +14,7 @@ from registry.store.address import local_path, sqlite_path
 from registry.store.record import recorded
 from registry.store.tracking import Tracking
 from vad.errors import InputError
-from vad.system.files import new_folder
+from vad.system.files import files_in, new_folder
 
 
 def export(folder: Path, run: str | None, model: str | None) -> tuple[str, list[str]]:
@@ -112,8 +112,8 @@ class _Export:
         known = recorded(record.tags)
         there = {path: digest for path, digest in known.items() if (files / path).exists()}
         require(str(record), files, record.needed() | there, info.artifact_uri)
-        for path in [path for path in files.rglob("*") if path.is_file()]:
-            if path.relative_to(files).as_posix() not in known:
+        for name, path in files_in(files).items():
+            if name not in known:
                 why = f"run {run_id} did not log it, or keeps no SHA-256 of it"
                 self.notes.append(f"{path.name} is not in the export, only here: {why}")
                 path.unlink()

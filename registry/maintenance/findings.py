@@ -1,16 +1,20 @@
 """Check a store and the caches in VAD_HOME: each check yields its findings and changes nothing."""
 
+import os
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
+from registry.analysis.choose import all_runs
 from registry.maintenance import repair as mending
 from registry.models.history import DECIDING, FOLLOWED, order_of
 from registry.models.packaging import FACT, faults
-from registry.models.versions import ALL, DEMO, NAME, PRODUCTION, Version
+from registry.models.versions import ALL, DEMO, NAME, PRODUCTION, Version, all_versions
+from registry.store.address import local_path
 from registry.store.processes import ALIVE, process_gone
 from registry.store.processes import here as this_machine
 from registry.store.record import TAG, recorded
@@ -43,17 +47,38 @@ class Finding:
 
 @dataclass(frozen=True)
 class Store:
-    """What a store knows; an owner of files is a run (by id) or a version (by name). From `database` on: of a SQLite store."""
+    """What a store knows; an owner of files is a run (by id) or a version (by name). All but `tracking` of a SQLite store only."""
 
-    runs: list[Found]
-    versions: list[Version]
-    ids: set[str]  # of all runs and logged models, deleted ones too
-    has: Callable[[str, str], bool]  # whether an owner has a file
-    place: Callable[[str], Path | None] = lambda owner: None  # where its files lie, if on this disk
+    tracking: Tracking
+    places: Mapping[str, str] = field(default_factory=dict)  # the address of each owner's files, and of deleted ones
     database: Path | None = None
-    artifacts: Path = Path()
     moved: Mapping[str, str] = field(default_factory=dict)  # the right address for each wrong one
     folders: Sequence[Path] = ()  # of artifacts, as they were before the database was read
+
+    @cached_property
+    def runs(self) -> list[Found]:
+        return all_runs(self.tracking)
+
+    @cached_property
+    def versions(self) -> list[Version]:
+        return all_versions(self.tracking)
+
+    @property
+    def artifacts(self) -> Path:
+        return self.database.with_name(mending.ARTIFACTS) if self.database else Path()
+
+    def place(self, owner: str) -> Path | None:
+        """Return the folder of an owner's files, if it is on this disk."""
+        return local_path(self.places.get(owner, ""))
+
+    def has(self, owner: str, path: str) -> bool:
+        """Whether an owner has a file, or may have it: on a server of artifacts beside a SQLite store nobody looks."""
+        if self.database:
+            there = self.place(owner)
+            return there is None or (there / path).is_file()
+        client, models = self.tracking.client, {version.name: version.model_id for version in self.versions}
+        listed: Callable[..., Any] = client.list_logged_model_artifacts if owner in models else client.list_artifacts
+        return path in {item.path for item in listed(models.get(owner, owner), os.path.dirname(path) or None)}
 
     @cached_property
     def whole(self) -> set[str]:
@@ -132,7 +157,7 @@ def _altered(store: Store) -> Iterator[Finding]:
         if run.status == "FINISHED" and run.tags["vad.kind"] in ("experiment", "member") and not known:
             what = f"has lost the record of its files (its tag {stored(TAG)})"
             yield Finding(_named(run), what, "its experiment finds them anew")
-        for path, digest in known.items() if place else ():
+        for path, digest in known.items():
             if place and (place / path).is_file() and sha256(place / path) != digest:
                 yield Finding(_named(run), f"{path} was altered", _BRING_BACK)
     for version in store.versions:
@@ -163,7 +188,7 @@ def _orphans(store: Store) -> Iterator[Finding]:
     """Artifacts of runs and logged models that the database does not know."""
     when = time.strftime("%Y%m%d-%H%M%S")
     for folder in sorted(store.folders):
-        if folder.name not in store.ids and mending.settled(folder):
+        if folder.name not in store.places and mending.settled(folder):
             what = f"{mending.megabytes(mending.size(folder))} of artifacts that no run of this database owns"
             aside = partial(mending.set_aside, folder, store.artifacts, when)
             yield Finding(str(folder), what, f"moved to {store.artifacts / mending.ASIDE}", aside)
@@ -171,16 +196,13 @@ def _orphans(store: Store) -> Iterator[Finding]:
 
 def _caches(store: Store, home: Path) -> Iterator[Finding]:
     """Files in `home` that are half-written or of no use any more."""
+    ids = {run.run_id for run in store.runs}
     finished = {run.tags.get("vad.digest", "") for run in store.runs if run.run_id in store.whole}
     kinds: tuple[tuple[str, Callable[[Path], bool], str], ...] = (
         ("**/.*.part", left_behind, "half-written; its writer is gone"),
         ("resume/*.safetensors", lambda path: path.stem in finished, "the state of a training that is finished"),
         # Another store than one on this disk may know the run.
-        (
-            "fetched/*",
-            lambda path: not store.database and path.name not in store.ids,
-            "fetched from a run that is gone",
-        ),
+        ("fetched/*", lambda path: not store.database and path.name not in ids, "fetched from a run that is gone"),
         ("index/*.json", lambda path: not mending.is_json(path), "unreadable"),
     )
     for path in sorted(home.glob(f"frames/{MAPS}.npy")):

@@ -17,7 +17,7 @@ from registry.store.record import Altered
 from registry.store.tracking import Found, Tracking, default_uri
 from vad.errors import InputError
 from vad.frames.store import MAPS
-from vad.system.files import sha256, share
+from vad.system.files import share, twins
 
 _DAY = 86400
 # Kinds of caches by what they are called in VAD_HOME, which may be a folder that holds other files, too.
@@ -28,7 +28,6 @@ _CACHES = {
     "serving/[!.]*": "logs of servers",
     "errors/[!.]*": "reports of errors",
 }
-_LITTLE = 1 << 16  # bytes: a smaller file is not worth a link
 
 
 @dataclass(frozen=True)
@@ -60,8 +59,8 @@ def caches(home: Path, days: float, most: int | None) -> list[Waste]:
             found.append(Waste("locks that nobody holds", 0, [partial(mending.remove, path, path)]))
     if database is not None:
         twice = "weights that stand twice in the artifacts: one file from now on"
-        pairs = _twins(database.absolute().with_name(mending.ARTIFACTS))
-        found += [Waste(twice, copy.stat().st_size, [partial(share, one, copy)]) for one, copy in pairs]
+        weights = sorted(database.absolute().with_name(mending.ARTIFACTS).rglob("*.safetensors"))
+        found += [Waste(twice, copy.stat().st_size, [partial(share, one, copy)]) for one, copy in twins(weights)]
     return found
 
 
@@ -76,17 +75,6 @@ def _states(home: Path, tracking: Tracking, before: float) -> Iterator[Waste]:
             why = "it is finished" if digest in done else "no run of this store is of it"
             what = f"the state of a half-trained member, as {why}"
             yield Waste(what, mending.size(path), [partial(mending.remove, path, lock)])
-
-
-def _twins(artifacts: Path) -> Iterator[tuple[Path, Path]]:
-    """Yield pairs of equal files of weights; the second may become a hard link to the first."""
-    paths = [path for path in sorted(artifacts.rglob("*.safetensors")) if path.is_file() and not path.is_symlink()]
-    sizes = Counter(path.stat().st_size for path in paths)
-    firsts: dict[str, Path] = {}
-    for path in paths:
-        size = path.stat().st_size
-        if size > _LITTLE and sizes[size] > 1 and not (one := firsts.setdefault(sha256(path), path)).samefile(path):
-            yield one, path
 
 
 def last_used(path: Path) -> float:

@@ -1,6 +1,5 @@
 """Import a folder of `vad export` into this store: with new ids, nothing twice, and resumed by the same command."""
 
-import filecmp
 import json
 import re
 import tempfile
@@ -17,11 +16,10 @@ from registry.models.production import Production
 from registry.models.versions import PRODUCTION, Versions
 from registry.store.address import local_path
 from registry.store.record import is_record, recorded
-from registry.store.retries import equals
 from registry.store.runlog import DESCRIPTION
 from registry.store.tracking import Tracking
 from vad.errors import InputError
-from vad.system.files import sha256, share
+from vad.system.files import files_in, sha256, share, twins
 
 _KIND, _ORIGIN, _VERSION = "vad.kind", "vad.imported_from", "vad.version"
 _RESULTS, _MODEL_FILE = "results.json", "MLmodel"
@@ -49,9 +47,8 @@ def import_(folder: Path, home: Path) -> tuple[list[str], list[str]]:
 
 def _require_recorded(folder: Path, known: Mapping[str, str]) -> None:
     """Raise InputError for a file of which the run or version keeps no SHA-256, or another one."""
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        digest = known.get(path.relative_to(folder).as_posix())
-        if digest is None or sha256(path) != digest:
+    for name, path in files_in(folder).items():
+        if sha256(path) != known.get(name):
             other = "its SHA-256 is not the one that was recorded when it was made"
             raise InputError(f"{path} was altered: {other}; ask for another export")
 
@@ -185,13 +182,11 @@ class _Import:
     def _model(self, record: VersionRecord, run_id: str) -> str:
         """Return the id of a version's logged model, whole: the one that was begun, or a new one."""
         experiment = self._client.get_run(run_id).info.experiment_id
-        alike = self._client.search_logged_models([experiment], equals(f"tags.`{_ORIGIN}`", record.model_id))
-        model = next((found for found in alike if found.tags.get(_ORIGIN) == record.model_id), None)
-        if model is None:
-            tags = {**record.model_tags, _ORIGIN: record.model_id}
-            about = record.params, record.model_type
-            model = self._client.create_logged_model(experiment, record.model_name, run_id, tags, *about)
+        registered = {version.model_id for version in self._versions.all()}
+        about = record.model_name, record.params, record.model_type
+        model = self._tracking.begin_model(run_id, experiment, *about, registered)
         model_id = str(model.model_id)
+        self._client.set_logged_model_tags(model_id, {**record.model_tags, _ORIGIN: record.model_id})
         self._client.log_points(run_id, record.metrics, model_id)
         self._client.log_output(run_id, model_id)
         self._client.log_model_artifacts(model_id, str(self._parcel.model))
@@ -207,13 +202,7 @@ class _Import:
 
     def _share_weights(self, location: str) -> None:
         """Let weights of the version and of its members, where both lie on this disk, take room once."""
-        members: dict[str, Path] = {}
-        for old, record in self._parcel.runs.items():
-            place = local_path(self._client.get_run(self._ids[old]).info.artifact_uri)
-            members |= {digest: place / name for name, digest in record.needed().items() if place and digest}
-        folder, parcel = local_path(location), self._parcel
-        known = listed(parcel.model, parcel.version.tags.get(FACT, ""), "") if parcel.version and folder else {}
-        for name, digest in known.items():
-            original = members.get(digest)
-            if folder and original and original.is_file() and filecmp.cmp(original, folder / name, shallow=False):
-                share(original, folder / name)
+        places = [local_path(self._client.get_run(self._ids[old]).info.artifact_uri) for old in self._parcel.runs]
+        folders = filter(None, (*places, local_path(location)))
+        for original, copy in twins([path for folder in folders for path in sorted(folder.rglob("*.safetensors"))]):
+            share(original, copy)

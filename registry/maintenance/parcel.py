@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PlainSerializer, TypeAdapter, ValidationError
 
 from vad.errors import InputError
-from vad.system.files import sha256
+from vad.system.files import altered, files_in, sha256
 
 FORMAT = 1
 _CONTENTS = "export.json"
@@ -143,8 +143,8 @@ def require(what: str, folder: Path, files: Mapping[str, str | None], location: 
     if missing := [name for name in files if not (folder / name).is_file()]:
         gone = f"{what} cannot be exported: {', '.join(missing)} is gone from {location}"
         raise InputError(f"{gone}; bring it back, or run the experiment again with --force and export that")
-    if altered := [name for name, digest in files.items() if digest and sha256(folder / name) != digest]:
-        raise InputError(f"{what} cannot be exported: {', '.join(altered)} in {location} was altered; bring it back")
+    if wrong := altered(folder, {name: digest for name, digest in files.items() if digest}):
+        raise InputError(f"{what} cannot be exported: {', '.join(wrong)} in {location} was altered; bring it back")
 
 
 def _verify(folder: Path, recorded: Mapping[str, Mapping[str, Any]]) -> None:
@@ -164,9 +164,7 @@ def _verify(folder: Path, recorded: Mapping[str, Mapping[str, Any]]) -> None:
 
 def _files(folder: Path) -> dict[str, Path]:
     """Return every file but `export.json`, by its path below the folder."""
-    found = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
-    found.pop(_CONTENTS, None)
-    return found
+    return {name: path for name, path in files_in(folder).items() if name != _CONTENTS}
 
 
 def _read(kind: type, path: Path) -> Any:

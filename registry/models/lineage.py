@@ -170,15 +170,10 @@ class _Chain(Lineage):
         except InputError:
             self.sound = False
             return {"name": name, "run": run_id, "epoch": "", "loss": "", "entry": "that run is gone", "weights": ""}
-        epoch, loss = found.metrics.get("best_epoch"), found.metrics.get("best_loss")
-        entry, weights = (found.tags.get(f"vad.{key}", "") for key in ("entry", "weights_sha256"))
-        told = {
-            "epoch": "" if epoch is None else f"{epoch:.0f}",
-            "loss": "" if loss is None else f"{loss:.5f}",
-            "entry": entry,
-            "weights": weights[:16],
-        }
-        return {"name": name, "run": run_id, **told}
+        tags, epoch, loss = found.tags, found.metrics.get("best_epoch"), found.metrics.get("best_loss")
+        how = {"epoch": "" if epoch is None else f"{epoch:.0f}", "loss": "" if loss is None else f"{loss:.5f}"}
+        of = {"entry": tags.get("vad.entry", ""), "weights": tags.get("vad.weights_sha256", "")[:16]}
+        return {"name": name, "run": run_id, **how, **of}
 
     def _read(self, run: Found, name: str) -> dict[str, Any]:
         with suppress(Altered):

@@ -1,6 +1,5 @@
 """An ensemble as a model that MLflow keeps: its weights, recipe and code in one folder, loaded from checked copies."""
 
-import filecmp
 import importlib.metadata
 import shutil
 import tempfile
@@ -20,7 +19,7 @@ from registry.store.address import local_path
 from registry.store.tracking import Tracking
 from vad import blocks
 from vad.errors import InputError
-from vad.system.files import sha256, share
+from vad.system.files import altered, files_in, sha256, share, twins
 
 if TYPE_CHECKING:  # it would load PyTorch
     from vad.scoring.ensemble import Ensemble
@@ -46,7 +45,11 @@ def log_model(
         folder = Path(work) / "model"
         _save(folder, model, run_id, ensemble, tags)
         client.log_model_artifacts(model_id, str(folder))
-        _share_weights(model.artifact_location, ensemble)
+        if place := local_path(
+            model.artifact_location
+        ):  # weights of members that lie on one disk with it take room once
+            for original, copy in twins([*ensemble.weights.values(), *sorted(place.rglob("weights/*.safetensors"))]):
+                share(original, copy)
     client.log_output(run_id, model_id)
     if run.data.params.get("best_variant") == tags["vad.variant"]:
         # Models can be sorted by the run's metrics. At the moment of the run's own, or it would have two points of each.
@@ -54,15 +57,6 @@ def log_model(
         client.log_points(run_id, metrics, model_id)
     client.finalize_logged_model(model_id, "READY")
     return model_id
-
-
-def _share_weights(location: str, ensemble: "Ensemble") -> None:
-    """Let weights of members that lie on one disk with the model take room there once."""
-    if folder := local_path(location):
-        for name, original in ensemble.weights.items():
-            copy = folder / "artifacts" / "ensemble" / "weights" / f"{name}.safetensors"
-            if filecmp.cmp(original, copy, shallow=False):
-                share(original, copy)
 
 
 def _save(folder: Path, model: Any, run_id: str, ensemble: "Ensemble", tags: Mapping[str, Any]) -> None:
@@ -135,10 +129,10 @@ def load(fetch: Callable[[Path], Path], uri: str) -> Any:
 def require_listed(folder: Path, digest: str, what: str) -> None:
     """Leave in a folder the list and what it names. Raises InputError for a file that is missing or was altered."""
     known = listed(folder, digest, what)
-    for name in _altered(folder, known):
+    for name in altered(folder, known):
         raise InputError(f"{what}: {name} is missing or was altered: {_REMEDY}")
-    for file in folder.rglob("*"):
-        if file.is_file() and file.relative_to(folder).as_posix() not in {*known, LISTING}:
+    for name, file in files_in(folder).items():
+        if name not in {*known, LISTING}:
             file.unlink()  # what Python and MLflow add, and what somebody else might
 
 
@@ -149,8 +143,8 @@ def faults(folder: Path, digest: str) -> list[str]:
     except InputError:
         return [f"its {LISTING} is missing or was altered"]
     more = [name for name, _ in _files(folder) if name not in known]
-    altered = [f"{name} is missing or was altered" for name in _altered(folder, known)]
-    return altered + [f"{name} is no part of it" for name in more]
+    wrong = [f"{name} is missing or was altered" for name in altered(folder, known)]
+    return wrong + [f"{name} is no part of it" for name in more]
 
 
 def listed(folder: Path, digest: str, what: str) -> dict[str, str]:
@@ -161,13 +155,8 @@ def listed(folder: Path, digest: str, what: str) -> dict[str, str]:
     return {name: known for known, _, name in (line.partition("  ") for line in path.read_text().splitlines())}
 
 
-def _altered(folder: Path, known: Mapping[str, str]) -> list[str]:
-    """Return the names of files that are missing or have another SHA-256."""
-    return [name for name, digest in known.items() if not (folder / name).is_file() or sha256(folder / name) != digest]
-
-
 def _files(folder: Path) -> Iterator[tuple[str, Path]]:
     """Yield the files of a model by name, without the list and what Python and MLflow add when it is loaded."""
-    for file in sorted(folder.rglob("*")):
-        if file.is_file() and "__pycache__" not in file.parts and file.name not in (LISTING, "registered_model_meta"):
-            yield file.relative_to(folder).as_posix(), file
+    for name, file in files_in(folder).items():
+        if "__pycache__" not in file.parts and file.name not in (LISTING, "registered_model_meta"):
+            yield name, file

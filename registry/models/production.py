@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from registry.entries.yaml_reader import read_yaml, validated
+from registry.entries.yaml_reader import Strict, read_yaml, validated
 from registry.models.history import FOLLOWED, Action, Event
 from registry.models.versions import DECISION, PREVIOUS, PRODUCTION, Version, VersionMetric, Versions
 from registry.store.score_table import labelled_table, same_labels
@@ -23,18 +23,14 @@ FILE = Path("promotion.yaml")
 _OURS = Path(__file__).parent / FILE
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
-class SuiteRule(_Strict):
+class SuiteRule(Strict):
     """The least worst case over the data sets of a suite; `file` is relative to the working folder."""
 
     file: str
     worst: float = Field(ge=0, le=1)
 
 
-class Policy(_Strict):
+class Policy(Strict):
     """What a candidate must reach. The comments of `promotion.yaml` say what each key means."""
 
     same_data: bool

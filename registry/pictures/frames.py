@@ -21,7 +21,6 @@ from vad.data.frame_index import Flags, FrameIndex, Values
 WORST, APART = 10, 15
 MOST_PANELS = 120
 _MOST_NAMES = 24  # of videos below an overview
-_MOST_ROWS = 8
 _SHADE: dict[str, Any] = {"color": ORANGE, "alpha": 0.3, "lw": 0}
 
 
@@ -153,22 +152,18 @@ class WorstFrame:
 
 
 def worst_frames(path: Path, rows: Sequence[WorstFrame]) -> None:
-    """Frame, reconstruction (where there is one) and error side by side, for up to eight frames; all errors on one scale."""
-    rows = rows[:_MOST_ROWS]
+    """Frame, reconstruction (where there is one) and error side by side, one frame or more; all errors on one scale."""
     with_made = all(row.reconstruction is not None for row in rows)
     heads = ["frame", "reconstruction", "error"] if with_made else ["frame", "anomaly map"]
     panels = len(heads)
     sides = 1 if len(rows) <= 3 else 2
-    lines = max(1, -(-len(rows) // sides))
-    shape = rows[0].frame.shape if rows else (1, 3)
+    lines = -(-len(rows) // sides)
+    shape = rows[0].frame.shape
     # What the layout below leaves to an image.
     height = (2.92 if sides == 1 else 1.39) * 3 / panels * shape[0] / shape[1]
-    errors = np.concatenate([row.error.ravel() for row in rows]) if rows else np.zeros(1)
+    errors = np.concatenate([row.error.ravel() for row in rows])
     most = float(np.quantile(errors, 0.995)) or float(errors.max()) or 1.0
     with sheet(path, 0.95 + lines * (height + 0.225), dense=True) as figure:
-        if not rows:
-            figure.text(0.5, 0.5, "there are no frames to show", ha="center")
-            return
         ratios = [1] * panels if sides == 1 else [*[1] * panels, 0.12, *[1] * panels]
         grid = figure.add_gridspec(lines, len(ratios), width_ratios=ratios)
         shown = []
@@ -176,7 +171,7 @@ def worst_frames(path: Path, rows: Sequence[WorstFrame]) -> None:
             line, side = number % lines, number // lines
             shown_here = [figure.add_subplot(grid[line, (panels + 1) * side + column]) for column in range(panels)]
             shown_here[0].imshow(row.frame)
-            if row.reconstruction is not None and with_made:
+            if row.reconstruction is not None:
                 shown_here[1].imshow(row.reconstruction)
             heat = shown_here[-1].imshow(row.error, cmap="inferno", vmin=0, vmax=most)
             for axes, head in zip(shown_here, heads, strict=True):

@@ -51,7 +51,7 @@ def precision_recall(path: Path, scores: Values, labels: Flags, index: FrameInde
 
 
 def variant_bars(
-    path: Path, measured: Mapping[str, Measured], best: str, reference: Mapping[str, float], metric_name: str = "AP"
+    path: Path, measured: Mapping[str, Measured], best: str, reference: Mapping[str, float], metric_name: str
 ) -> None:
     """The AP of each variant with its interval, best first, beside what the reference reports of it."""
     names = sorted(measured, key=lambda name: -measured[name].ap)
@@ -89,9 +89,8 @@ def variant_bars(
         figure.legend(handles=handles, loc="outside upper center", ncols=4, columnspacing=1.6)
 
 
-def loss_curves(path: Path, curves: Mapping[str, Sequence["Epoch"]], kept: Mapping[str, int] | None = None) -> None:
-    """The training losses of all members, named `group-seed`: a colour a group, a line style a seed."""
-    curves = {name: epochs for name, epochs in curves.items() if epochs}
+def loss_curves(path: Path, curves: Mapping[str, Sequence["Epoch"]], kept: Mapping[str, int]) -> None:
+    """The training losses of all members, named `group-seed`: a colour a group, a line style a seed; a dot the `kept` epoch."""
     parts = {name: (name.rpartition("-")[0] or name, name.rpartition("-")[2]) for name in curves}
     groups = list(dict.fromkeys(group for group, _ in parts.values()))
     seeds = list(dict.fromkeys(seed for _, seed in parts.values()))
@@ -105,8 +104,7 @@ def loss_curves(path: Path, curves: Mapping[str, Sequence["Epoch"]], kept: Mappi
             losses = {epoch.number: epoch.loss for epoch in epochs}
             colour, dot = colours[group if several else seed], "o" if len(losses) == 1 else ""
             axes.plot(list(losses), list(losses.values()), c=colour, ls=styles[seed], lw=1.5, marker=dot, ms=4)
-            if kept and kept.get(name) in losses:
-                at = kept[name]
+            if (at := kept.get(name)) in losses:
                 axes.plot(at, losses[at], marker="o", ms=6.5, c=colour, mec="w", mew=1, zorder=4)
         axes.set(xlabel="epoch", ylabel="training loss (log scale)")
         axes.xaxis.set_major_locator(MaxNLocator(12, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
@@ -120,12 +118,8 @@ def loss_curves(path: Path, curves: Mapping[str, Sequence["Epoch"]], kept: Mappi
         else:
             lines = [(colours[seed], styles[seed], wrapped(name, 22)) for name, (_, seed) in parts.items()]
             handles = [Line2D([], [], color=colour, ls=style, lw=1.5, label=label) for colour, style, label in lines]
-        if kept:
-            handles.append(Line2D([], [], color=INK, ls="", marker="o", ms=6.5, label="kept epoch"))
-        if handles:
-            figure.legend(handles=handles, loc="outside right upper")
-        else:
-            axes.text(0.5, 0.5, "no training was recorded", transform=axes.transAxes, ha="center")
+        handles.append(Line2D([], [], color=INK, ls="", marker="o", ms=6.5, label="kept epoch"))
+        figure.legend(handles=handles, loc="outside right upper")
 
 
 def _log_scale(axes: Axes, losses: list[float]) -> None:

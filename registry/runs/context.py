@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from registry.console import plural, say
 from registry.data.datasets import Dataset, open_frames_of, open_scores_of, read_files
@@ -20,9 +19,6 @@ from vad.frames.repaired import TrainRepairs
 from vad.frames.store import SplitSource, frame_size
 from vad.images.view import View
 from vad.repair import FittedRepair
-
-if TYPE_CHECKING:
-    from vad.synthetic.found_damage import Damage
 
 PROXY_SEED = 20260101
 _LEAST_HELD_OUT = 2  # one to paint an anomaly into, and one without
@@ -85,7 +81,7 @@ class Subset:
 
     def view(self, view: View) -> View:
         """Return this view of these frames."""
-        return self.repairs.view(view) if self.repairs else view
+        return view.repaired(self.repairs.fitted) if self.repairs else view
 
 
 @dataclass(frozen=True)
@@ -96,7 +92,7 @@ class RunContext:
     them, held-out frames with painted anomalies, `painted` their labels.
     `normal` are train frames that fitted members look at once more where scores are calibrated: those held out, else all.
     `labels` are those that metrics are of: those of the test frames, else `painted`. `files` are the scores of streams that read a file, `file_digests` those
-    files' SHA-256. `force_mark` is the id of the forced command, which reruns everything.
+    files' SHA-256.
     """
 
     request: Request
@@ -110,7 +106,6 @@ class RunContext:
     painted: Labels | None
     files: dict[str, Values]
     file_digests: dict[str, str]
-    force_mark: str = ""
     timing: Timing = field(default_factory=Timing, compare=False)
 
     @property
@@ -146,11 +141,6 @@ class RunContext:
         if self.normal is not None and self.plan.calibrated_maps(member):
             about["calibrated by"] = self.normal.digest
         return digest_of(about) if len(about) > 1 else subset.seen_digest
-
-    @property
-    def force_tags(self) -> dict[str, str]:
-        """The tag that finished runs and members need to be reused; empty without FORCE, where all can be."""
-        return {"vad.force": self.force_mark} if self.request.force else {}
 
     @cached_property
     def digest(self) -> str:
@@ -190,7 +180,11 @@ def prepare(request: Request, data: Dataset | None = None) -> RunContext:
         damage = find_damage(data.frames.test, data.frames.train, writable(request.home / "frames"))
         frames = PaintedSource(held, PROXY_SEED, damage)
         targets.append(Subset("proxy", frames.index, frames, repairs))
-        painted = Labels(frames.labels, "painted anomalies", notes=_told(damage))
+        notes = []
+        if damage is not None:
+            shares = f"{(damage.noise > 0).mean():.0%} noisy, {damage.flipped.mean():.0%} upside down"
+            notes.append(f"painted frames are as the test frames: {shares}")
+        painted = Labels(frames.labels, "painted anomalies", notes=tuple(notes))
         data = data if data.labels else replace(data, proxy=frames.digest)
         try:
             rehearse(plan, frames.index)
@@ -201,14 +195,6 @@ def prepare(request: Request, data: Dataset | None = None) -> RunContext:
     normal = subset if held is None else Subset("held-out", held.index, SplitSource(held))
     labels = data.labels or painted
     return RunContext(request, loaded, plan, data, subset, normal, tuple(targets), labels, painted, files, file_digests)
-
-
-def _told(damage: "Damage | None") -> tuple[str, ...]:
-    """Say what painted frames are put under."""
-    if damage is None:
-        return ()
-    shares = f"{(damage.noise > 0).mean():.0%} noisy, {damage.flipped.mean():.0%} upside down"
-    return (f"painted frames are as the test frames: {shares}",)
 
 
 def _hold_out(plan: Plan, split: Split) -> tuple[Split, Split | None]:

@@ -81,9 +81,7 @@ def _scores(context: RunContext, members: Members, subset: Subset, session: Sess
             continue
         seen = context.scores_digest(name, subset)
         stored = {score: session.store.scores(trained, seen, score) for score in wanted}
-        known = {
-            score: values for score, values in stored.items() if values is not None and len(values) == len(subset.index)
-        }
+        known = {score: values for score, values in stored.items() if values is not None}
         reused = f"{len(known)} of {plural(len(wanted), 'score')}"
         detail(f"{name}: {reused} of the {subset.name} frames reused from run {trained.run_id}")
         if missing := [score for score in wanted if score not in known]:

@@ -1,7 +1,7 @@
 """The one executor: entry and data in; members, scores, metrics, pictures and a registered model out."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from registry.console import Bar, detail, duration, plural, say, whole
 from registry.models.versions import Versions
@@ -23,52 +23,57 @@ def run(request: Request) -> Result:
     """Run an entry to its end, or say what an earlier run found. Raises InputError before anything is tracked."""
     context = prepare(request)
     announce(context)
-    with open_session([context]) as (session, (context,)):
-        return execute(context, session, say_time=True)
+    with open_session([context]) as session:
+        return run_once(context, session, say_time=True)
 
 
-def execute(context: RunContext, session: Session, say_time: bool = False) -> Result:
-    """Train the members that are missing, score, fuse, evaluate, log, register; or say what an earlier run found.
+def run_once(context: RunContext, session: Session, say_time: bool = False) -> Result:
+    """Run an experiment, or say what an earlier run of it found.
 
     Of two processes of one folder that run an experiment at once, the second waits for the first.
     Raises MembersFailed when members could not be trained; the others are trained then.
     """
     with session.lock(context.digest, f"{context.plan.name}: another run is running it"):
-        if result := finished(context, session.tracking):
+        if result := finished(context, session.tracking, session.force_tags):
             say(f"{result.entry} is done already: nothing to train, nothing to score (FORCE=1 runs it anew)")
             for name, origin in result.members.items():
                 say(f"  {name:<14} from run {origin}")
             return result
-        members = look_up(context, session)
-        missing = [name for name in context.plan.members if name not in members]
-        steps: dict[str, float] = {}
-        if missing:
-            if say_time:
-                steps = estimated_steps(context, missing, session.device)
-                say(f"  about {duration(sum(steps.values()))} on this machine")
-            session.engine.start()
-        decode([(context, missing)], session)
-        with ended(open_run(context, session)) as log:
-            detail(f"run {log.run_id} opened in {session.tracking.shown}")
-            with whole(context.plan.name, steps.items()):
-                trained = calibrated(context, train(context, members, log, session), session)
-                targets, normal = score_targets(context, trained, session)
-            evaluation = evaluate(context, fuse(context, targets, normal))
-            detail(f"{len(evaluation.sampled)} variants fused and measured")
-            result = log_results(context, evaluation, trained, log, session)
-            log_members(context, trained, targets[context.labelled_at].members, log, session)
-            detail("metrics, scores and pictures logged")
-            result = register(context, evaluation, trained, result, log, session)
-            detail(result.registered)
-            return result
+        return execute(context, session, say_time)
 
 
-def finished(context: RunContext, tracking: Tracking) -> Result | None:
-    """What an earlier run of the same entry on the same data found, unless it is to be run anew.
+def execute(context: RunContext, session: Session, say_time: bool = False) -> Result:
+    """Look up members, decode frames, train what is missing, score, fuse, evaluate, log, register."""
+    members = look_up(context, session)
+    missing = [name for name in context.plan.members if name not in members]
+    steps: dict[str, float] = {}
+    if missing:
+        if say_time:
+            steps = estimated_steps(context, missing, session.device)
+            say(f"  about {duration(sum(steps.values()))} on this machine")
+        session.engine.start()
+    decode([(context, missing)], session)
+    with ended(open_run(context, session)) as log:
+        detail(f"run {log.run_id} opened in {session.tracking.shown}")
+        with whole(context.plan.name, steps.items()):
+            trained = calibrated(context, train(context, members, log, session), session)
+            targets, normal = score_targets(context, trained, session)
+        evaluation = evaluate(context, fuse(context, targets, normal))
+        detail(f"{len(evaluation.sampled)} variants fused and measured")
+        result = log_results(context, evaluation, trained, log, session)
+        log_members(context, trained, targets[context.labelled_at].members, log, session)
+        detail("metrics, scores and pictures logged")
+        result = register(context, evaluation, trained, result, log, session)
+        detail(result.registered)
+        return result
+
+
+def finished(context: RunContext, tracking: Tracking, tags: Mapping[str, str] | None = None) -> Result | None:
+    """What an earlier run of the same entry on the same data, with these tags, found.
 
     A version that was deleted on purpose is not missed; one that is there must be as complete as it was registered.
     """
-    for run in tracking.find("experiment", context.digest, tags=context.force_tags, most=1):
+    for run in tracking.find("experiment", context.digest, tags=tags, most=1):
         versions = Versions(tracking)
         result = stored_result(tracking, run, context.request.home)
         if result and all(versions.complete(v) for v in versions.all() if v.number == result.version):

@@ -125,11 +125,8 @@ class MemberStore:
 
     def scores(self, known: TrainedMember, frames_digest: str, score: FrameScore) -> Values | None:
         """The member's scores of these frames, if they were computed before."""
-        try:
-            path = self._tracking.fetch(known.run_id, f"scores/{_score_name(frames_digest, score)}", self._home)
-            return None if path is None else load_tensors(path)[0]["scores"].numpy()
-        except InputError:
-            return None
+        found = self._tensors(known, f"scores/{_score_name(frames_digest, score)}")
+        return found["scores"].numpy() if found else None
 
     def keep_scores(
         self, known: TrainedMember, frames_digest: str, scores: Mapping[FrameScore, Values], frames_per_second: float
@@ -145,9 +142,13 @@ class MemberStore:
 
     def calibration(self, known: TrainedMember, frames_digest: str) -> dict[str, Tensor]:
         """Return the calibrations of the member's maps on these train frames, by kind, that were measured before."""
+        return self._tensors(known, _calibration_name(frames_digest))
+
+    def _tensors(self, known: TrainedMember, path: str) -> dict[str, Tensor]:
+        """Return what a file of a member's run holds; nothing where it is gone, damaged or altered."""
         try:
-            path = self._tracking.fetch(known.run_id, _calibration_name(frames_digest), self._home)
-            return {} if path is None else load_tensors(path)[0]
+            found = self._tracking.fetch(known.run_id, path, self._home)
+            return load_tensors(found)[0] if found else {}
         except InputError:
             return {}
 

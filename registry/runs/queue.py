@@ -4,12 +4,13 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 
 from registry.console import duration, interval, plural, say, table, whole
 from registry.data.datasets import open_frames_of
 from registry.entries.loading import all_experiments, experiments_folder
 from registry.runs.context import Request, RunContext, prepare, say_settings, told_labels
-from registry.runs.executor import decode, execute, finished
+from registry.runs.executor import decode, finished, run_once
 from registry.runs.records import open_run
 from registry.runs.result import Result, caution, metric_name
 from registry.runs.session import Session, open_session
@@ -34,9 +35,13 @@ class Ended:
 
 @dataclass(frozen=True)
 class _Planned:
-    """An experiment of the queue: its result if it is done, else the members that it trains, and where others come from."""
+    """An experiment of the queue: its result if it is done, else the members that it trains, and where others come from.
+
+    `title` is its name, with that of its data set where there are several.
+    """
 
     context: RunContext
+    title: str
     done: Result | None
     trains: list[str] = field(default_factory=list)
     reused: Counter[str] = field(default_factory=Counter)
@@ -52,10 +57,11 @@ def run_queue(experiments: Sequence[str], *requests: Request) -> list[Ended]:
     if not experiments:
         raise InputError(f"there is no experiment in {experiments_folder()}")
     contexts = _prepare_all(experiments, requests)
-    with open_session(contexts) as (session, contexts):
+    with open_session(contexts) as session:
         queue = _plan(contexts, session)
-        steps = _announce(queue, session)
-        decoded = _decode_all(queue, session)
+        sets = [list(of_set) for _, of_set in groupby(queue, key=lambda planned: _set_of(planned.context))]
+        steps = _announce(queue, sets, session)
+        decoded = _decode_all(sets, session)
         if any(planned.trains for planned in queue):
             session.engine.start()
         with whole(plural(len(queue), "experiment"), steps):
@@ -90,13 +96,10 @@ def _set_of(context: RunContext) -> tuple[str | None, str | None]:
     return context.request.data, context.request.labels
 
 
-def _decode_all(queue: Sequence[_Planned], session: Session) -> list[_Planned]:
+def _decode_all(sets: Sequence[list[_Planned]], session: Session) -> list[_Planned]:
     """Decode the frames of experiments that are not done; of several data sets one that cannot be decoded does not stop the others."""
-    sets: dict[object, list[_Planned]] = {}
-    for planned in queue:
-        sets.setdefault(_set_of(planned.context), []).append(planned)
     decoded = []
-    for of_set in sets.values():
+    for of_set in sets:
         try:
             decode([(planned.context, planned.trains) for planned in of_set if planned.done is None], session)
         except InputError as error:
@@ -111,30 +114,32 @@ def _decode_all(queue: Sequence[_Planned], session: Session) -> list[_Planned]:
 
 def _plan(contexts: Sequence[RunContext], session: Session) -> list[_Planned]:
     """Which experiments are done, and of the others' members which are there, shared, or to be trained."""
-    queue = [_Planned(context, finished(context, session.tracking)) for context in contexts]
+    several = len({_set_of(context) for context in contexts}) > 1
+    titles = [f"{c.plan.name} on {c.data.name}" if several else c.plan.name for c in contexts]
+    done = (finished(context, session.tracking, session.force_tags) for context in contexts)
+    queue = [_Planned(*planned) for planned in zip(contexts, titles, done, strict=True)]
     taken: dict[str, str] = {}
     for planned in queue:
         context = planned.context
-        for name, member in context.plan.members.items() if planned.done is None else ():
+        for name in context.plan.members if planned.done is None else ():
             digest = context.member_digests[name]
-            if digest not in taken and (known := session.store.find(member, digest, context.force_tags)):
+            if digest not in taken and (known := session.find_member(context, name)):
                 taken[digest] = f"from run {known.run_id[:8]} ({known.trained_for})"
             if digest in taken:
                 planned.reused[taken[digest]] += 1
             else:
-                taken[digest] = f"as in {_named(planned, queue)}"
+                taken[digest] = f"as in {planned.title}"
                 planned.trains.append(name)
     return queue
 
 
-def _announce(queue: Sequence[_Planned], session: Session) -> list[tuple[str, float]]:
+def _announce(queue: Sequence[_Planned], sets: Sequence[list[_Planned]], session: Session) -> list[tuple[str, float]]:
     """Say what will be trained, what is reused and why, and how long it will take; return the steps and their seconds."""
     missing = [planned.context.plan.members[name] for planned in queue for name in planned.trains]
-    sets = Counter(_set_of(planned.context) for planned in queue)
-    for name, count in sets.items():
-        first = next(planned.context for planned in queue if _set_of(planned.context) == name)
+    for of_set in sets:
+        first = of_set[0].context
         place = f"{first.data.name} ({first.data.place}), profile {first.loaded.profile}, {told_labels(first.data)}"
-        say(f"{plural(count, 'experiment')} on {place}")
+        say(f"{plural(len(of_set), 'experiment')} on {place}")
         say_settings(first)
     if any(member.detector().trained for member in missing):
         say("timing a batch of each kind of network that is to be trained ...")
@@ -145,7 +150,7 @@ def _announce(queue: Sequence[_Planned], session: Session) -> list[tuple[str, fl
         trains = tasks_of(planned.context.plan.members[name] for name in planned.trains) or "nothing to train"
         origins = ", ".join(f"{count} {origin}" for origin, count in planned.reused.items())
         time = duration(sum(its.values())) if planned.trains else ""
-        rows.append([_named(planned, queue), "done already" if planned.done else trains, time, origins])
+        rows.append([planned.title, "done already" if planned.done else trains, time, origins])
         steps += its.items()
         reused += planned.reused.total()
     say(table(["experiment", "members", "time", "reused"], rows))
@@ -190,11 +195,11 @@ def _work_off(queue: Sequence[_Planned], session: Session) -> list[Ended]:
         if planned.done is not None:
             ended.append(Ended(name, data, planned.done, before=True))
             continue
-        say(f"\n[{number}/{len(queue)}] {_named(planned, queue)}")
+        say(f"\n[{number}/{len(queue)}] {planned.title}")
         try:
             if undecoded := session.failed.get(context.digest):
                 raise InputError(undecoded)
-            result = execute(context, session)
+            result = run_once(context, session)
             top = result.variants[result.best]
             figure = f"{result.best} {top.ap:.4f}; " if top else ""
             say(f"  {figure}{result.registered}")
@@ -206,13 +211,6 @@ def _work_off(queue: Sequence[_Planned], session: Session) -> list[Ended]:
             session.failed[context.digest] = fault
             ended.append(Ended(name, data, None, fault))
     return ended
-
-
-def _named(planned: _Planned, queue: Sequence[_Planned]) -> str:
-    """An experiment's name, with that of its data set where there are several."""
-    context = planned.context
-    several = any(_set_of(other.context) != _set_of(context) for other in queue)
-    return f"{context.plan.name} on {context.data.name}" if several else context.plan.name
 
 
 def as_text(ended: Sequence[Ended]) -> str:

@@ -2,7 +2,6 @@
 
 import json
 import tempfile
-import time
 from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -47,7 +46,7 @@ def open_run(context: RunContext, session: Session) -> RunLog:
         "vad.protocol": data.protocol(),
         "vad.data": data.place,
         "vad.figure": data.metric,
-        VIEW_TAG: saved_view(data.metric, time.time()),
+        VIEW_TAG: saved_view(data.metric),
         DESCRIPTION: (
             f"Video anomaly detection on `{data.name}`: {len(data.index):,} test frames. Runs here share frames and "
             f"labels, so their `{data.metric}` may be compared. Sorted by it: Views, Leaderboard."
@@ -55,12 +54,12 @@ def open_run(context: RunContext, session: Session) -> RunLog:
     }
     experiment = session.tracking.experiment(data.experiment(), tags)
     name = " ".join([context.plan.name, *context.loaded.overrides])[:_LONGEST_NAME]
-    log = session.tracking.open_run(experiment, "experiment", context.digest, name, _tags(context))
+    log = session.tracking.open_run(experiment, "experiment", context.digest, name, _tags(context, session))
     log.log(params=_params(context, session), tags={DESCRIPTION: describe(context.loaded.entry, None, log)})
     return log
 
 
-def _tags(context: RunContext) -> dict[str, str]:
+def _tags(context: RunContext, session: Session) -> dict[str, str]:
     """What a person looks for first, then what the program looks for."""
     tags = {
         "vad.entry": context.plan.name,
@@ -70,7 +69,7 @@ def _tags(context: RunContext) -> dict[str, str]:
         "vad.metric": "average precision, pooled over all frames; 95 % interval by bootstrap over videos",
         **provenance(str(context.loaded.path)),
         "vad.pretrained": "yes" if context.plan.pretrained() else "",
-        **context.force_tags,
+        **session.force_tags,
         "vad.engine": context.request.engine,
         **context.data.tags(),
         "vad.train_digest": context.train_digest,

@@ -4,7 +4,7 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from registry.console import Bar, detail, say
 from registry.engines.base import Engine, open_engine
 from registry.runs.context import RunContext, Subset
-from registry.runs.members import MemberStore
+from registry.runs.members import MemberStore, TrainedMember
 from registry.signals import was_stopped
 from registry.store.runlog import RunLog
 from registry.store.tracking import Tracking
@@ -33,6 +33,7 @@ from vad.system.files import replacing
 class Session:
     """What the runs of one command share.
 
+    `force_tags` has the tag that finished runs and members need to be reused; it is empty without FORCE, where all can be.
     `maps` are the decoded frames, by the digest of their source and by view. `failed` says why members and experiments
     failed, by digest.
     """
@@ -42,6 +43,7 @@ class Session:
     engine: Engine
     device: torch.device
     home: Path
+    force_tags: dict[str, str]
     maps: dict[tuple[str, Sketch], Frames] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
 
@@ -63,6 +65,10 @@ class Session:
             held = lock.acquire()
         with held:
             yield True
+
+    def find_member(self, context: RunContext, name: str) -> TrainedMember | None:
+        """Return the finished member in the store that a run can use, if there is one."""
+        return self.store.find(context.plan.members[name], context.member_digests[name], self.force_tags)
 
     def repair_evidence(self, context: RunContext) -> NDArray[np.float32] | None:
         """What repairs found in each test frame, (N, repairs); None without repairs."""
@@ -104,19 +110,19 @@ def ended(log: RunLog) -> Iterator[RunLog]:
 
 
 @contextmanager
-def open_session(contexts: Sequence[RunContext]) -> Iterator[tuple[Session, list[RunContext]]]:
-    """Engine and tracking store for the runs of one command, and the runs. However the block ends, none stays RUNNING."""
+def open_session(contexts: Sequence[RunContext]) -> Iterator[Session]:
+    """Engine and tracking store for the runs of one command. However the block ends, none stays RUNNING."""
     request = contexts[0].request
     engine = open_engine(request.engine, request.gpu_share, chosen := device())
     detail(f"device {chosen}, engine {request.engine}")
     tracking = Tracking(new=True)
     store = MemberStore(tracking, request.home)
-    session = Session(tracking, store, engine, chosen, request.home)
     digest = digest_of({"works": sorted(context.digest for context in contexts)})
     file = request.home / "forced" / digest[:24]
-    mark = _force_mark(file) if request.force else ""
+    force_tags = {"vad.force": _force_mark(file)} if request.force else {}
+    session = Session(tracking, store, engine, chosen, request.home, force_tags)
     with closing(engine), tracking.ending_runs():
-        yield session, [replace(context, force_mark=mark) for context in contexts]
+        yield session
     if request.force and not session.failed:
         file.unlink(missing_ok=True)
 

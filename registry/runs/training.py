@@ -45,8 +45,7 @@ def look_up(context: RunContext, session: Session) -> dict[str, TrainedMember]:
     """Return the members that are in the store. Says, before anything starts, which these are and which must be trained."""
     found: dict[str, TrainedMember] = {}
     for name, member in context.plan.members.items():
-        digest = context.member_digests[name]
-        if known := session.store.find(member, digest, context.force_tags):
+        if known := session.find_member(context, name):
             found[name] = known
             how = f"from run {known.run_id} ({', '.join([known.trained_for, *known.told])})"
         else:
@@ -147,14 +146,14 @@ class MemberTraining:
         if not self.open.enter_context(session.lock(digest, waiting)):
             return None
         # Another run may have finished it since this one looked.
-        if known := session.store.find(member, digest, context.force_tags):
+        if known := session.find_member(context, self.name):
             return known
         assert context.train is not None
         samples = session.samples(member, context.train, training=True)
         seed = {} if member.seed is None else {"vad.seed": member.seed}
         tags = {
             **{"vad.scale": member.view.label, "vad.group": member.group, **seed},
-            **{"vad.entry": context.plan.name, "vad.profile": context.loaded.profile, **context.force_tags},
+            **{"vad.entry": context.plan.name, "vad.profile": context.loaded.profile, **session.force_tags},
         }
         parent, detector = self._parent, member.detector()
         log = session.tracking.open_run(parent.experiment_id, "member", digest, member.name, tags, parent.run_id)

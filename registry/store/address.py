@@ -1,8 +1,13 @@
 """Addresses of SQLite stores and files, with names of folders as they come: blanks, %, ?, #, quotes."""
 
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
+Ask = Callable[[str], Sequence[tuple[Any, ...]]]  # gives the rows of a query
 _PREFIX = "sqlite:///"
 
 
@@ -14,6 +19,13 @@ def sqlite_path(uri: str) -> Path | None:
 def sqlite_uri(path: Path) -> str:
     """Return the address of a SQLite file."""
     return _PREFIX + str(path).replace("%", "%25").replace("?", "%3F")
+
+
+@contextmanager
+def reading(database: Path, timeout: float = 20) -> Iterator[Ask]:
+    """Yield a function that asks a database without changing it. Raises sqlite3.Error, at a lock after `timeout` s."""
+    with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True, timeout=timeout)) as opened:
+        yield lambda query: opened.execute(query).fetchall()
 
 
 def local_path(address: str) -> Path | None:

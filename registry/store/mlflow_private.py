@@ -3,8 +3,7 @@
 import functools
 import json
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,8 @@ from mlflow.utils.rest_utils import http_request
 from mlflow.utils.time import get_current_time_millis
 from sqlalchemy import create_engine, event
 
-from registry.store.address import sqlite_uri
+from registry.store.address import Ask, reading, sqlite_uri
 
-Ask = Callable[[str], Sequence[tuple[Any, ...]]]  # gives the rows of a query
 # All that holds the place of a file, by table and column.
 _ADDRESSES = (
     ("experiments", "artifact_location"),
@@ -46,13 +44,6 @@ def make_tables(database: Path) -> None:
         row |= {"lifecycle_stage": "active", "creation_time": now, "last_update_time": now}
         connection.execute(SqlExperiment.__table__.insert().values(row))
     engine.dispose()
-
-
-@contextmanager
-def reading(database: Path, timeout: float = 20) -> Iterator[Ask]:
-    """Yield a function that asks a database without changing it. Raises sqlite3.Error, at a lock after `timeout` s."""
-    with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True, timeout=timeout)) as opened:
-        yield lambda query: opened.execute(query).fetchall()
 
 
 def schema_fault(database: Path) -> str | None:
@@ -108,9 +99,9 @@ def view_tag(name: str) -> str:
     return f"mlflow.sharedViewState.{name}"
 
 
-def view_value(name: str, state: Mapping[str, Any], made: float) -> str:
-    """Return the value of that tag; `made` is the time in seconds since 1970."""
-    moment = int(made * 1000)
+def view_value(name: str, state: Mapping[str, Any]) -> str:
+    """Return the value of that tag."""
+    moment = get_current_time_millis()
     return json.dumps({"name": name.capitalize(), "createdAt": moment, "updatedAt": moment, "state": json.dumps(state)})
 
 

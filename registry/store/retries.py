@@ -27,8 +27,7 @@ from mlflow.exceptions import MlflowException
 
 from registry.console import detail, duration, say
 from registry.signals import postpone_stop
-from registry.store.address import sqlite_path
-from registry.store.mlflow_private import reading
+from registry.store.address import reading, sqlite_path
 from registry.store.tags import plain, stored
 from vad.errors import InputError
 

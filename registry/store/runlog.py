@@ -1,7 +1,7 @@
 """One open run in MLflow, to log to."""
 
+import hashlib
 import os
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -15,7 +15,7 @@ from registry.store.processes import Lease
 from registry.store.record import as_tags, recorded
 from registry.store.retries import RetryingClient, without_retries
 from registry.store.tags import stored
-from vad.system.files import sha256
+from vad.system.files import files_in, sha256
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 DESCRIPTION = "mlflow.note.content"  # Markdown that MLflow's UI shows above a run
@@ -76,10 +76,9 @@ class RunLog:
 
     def text(self, name: str, content: str) -> None:
         """Log a file with this content, and record its SHA-256."""
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / name
-            path.write_text(content)
-            self.artifact(path)
+        self._client.log_text(self.run_id, content, name)
+        self._files[name] = hashlib.sha256(content.encode()).hexdigest()
+        self.tags(as_tags(self._files))
 
     def artifacts(
         self,
@@ -91,8 +90,7 @@ class RunLog:
     ) -> None:
         """Log a folder's files, then `metrics` and `tags`; record each SHA-256, computed unless it is `known` by name."""
         self._client.log_artifacts(self.run_id, str(path), folder)
-        for file in filter(Path.is_file, sorted(path.rglob("*"))):
-            name = file.relative_to(path).as_posix()
+        for name, file in files_in(path).items():
             self._files[f"{folder}/{name}" if folder else name] = (known or {}).get(name) or sha256(file)
         self.log(metrics, tags={**as_tags(self._files), **(tags or {})})
 

@@ -9,17 +9,8 @@ SHOWN = frozenset(
     f"vad.{name}"
     for name in (
         *("kind", "entry", "set", "data", "labels", "variant_chosen_by", "result", "version", "decision"),
-        *(
-            "imported_from",
-            "diverged",
-            "reason",
-            "file",
-            "kaggle",
-            "kaggle_reply",
-            "kaggle_accepted",
-            "suite",
-            "pretrained",
-        ),
+        *("imported_from", "diverged", "reason", "file", "suite", "pretrained"),
+        *("kaggle", "kaggle_reply", "kaggle_accepted"),
     )
 )
 _HIDDEN = "mlflow."

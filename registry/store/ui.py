@@ -2,7 +2,6 @@
 
 import os
 import sys
-import time
 import webbrowser
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -26,7 +25,7 @@ def leaderboards(tracking: Tracking, address: str) -> dict[str, str]:
     for run in [*tracking.find("experiment"), *tracking.find("suite")]:
         if run.experiment not in links:
             if TAG not in tracking.client.get_experiment(run.experiment_id).tags:  # one of an earlier version
-                value = saved_view(run.tags.get("vad.figure", "ap"), time.time())
+                value = saved_view(run.tags.get("vad.figure", "ap"))
                 with suppress(Exception):  # a store that cannot be written is shown all the same
                     tracking.client.set_experiment_tag(run.experiment_id, TAG, value)
             links[run.experiment] = f"{address}/{view_link(run.experiment_id, NAME)}"
@@ -50,8 +49,8 @@ def announce(links: dict[str, str], address: str, hint: str, browse: bool, say: 
             webbrowser.open(first)
 
 
-def saved_view(metric: str, made: float) -> str:
-    """Return the value of `TAG`; `metric` is `ap` or `proxy_ap`, `made` the time in seconds since 1970."""
+def saved_view(metric: str) -> str:
+    """Return the value of `TAG`; `metric` is `ap` or `proxy_ap`."""
     auc = "auc" if metric == "ap" else "proxy_auc"
     metrics = [metric, f"{metric}_low", f"{metric}_high", "reference_ap", "board_public", auc]
     costs = ["members_seconds", "frames_per_second", "megabytes"]
@@ -62,16 +61,16 @@ def saved_view(metric: str, made: float) -> str:
         *(f"metrics.`{key}`" for key in costs),
         "attributes.`Models`",
     ]
-    return _view("experiment", metric, chosen, {"params.`best_variant`": 150}, made)
+    return _view("experiment", metric, chosen)
 
 
-def suite_view(metrics: Sequence[str], made: float) -> str:
+def suite_view(metrics: Sequence[str]) -> str:
     """Return the value of `TAG` for a suite, whose runs have these metrics; the best worst case first."""
     chosen = [*(f"metrics.`{key}`" for key in metrics), "params.`variant`", "params.`profile`"]
-    return _view("suite", "worst", chosen, {"params.`variant`": 150}, made)
+    return _view("suite", "worst", chosen)
 
 
-def _view(kind: str, order: str, chosen: Sequence[str], widths: dict[str, int], made: float) -> str:
+def _view(kind: str, order: str, chosen: Sequence[str]) -> str:
     """Return a view of an experiment's runs of a kind, the highest of a metric first, with these columns."""
     state = {
         "searchFilter": f"tags.`vad.kind` = '{kind}'",
@@ -79,6 +78,6 @@ def _view(kind: str, order: str, chosen: Sequence[str], widths: dict[str, int], 
         "orderByAsc": False,
         "selectedColumns": list(chosen),
         "columnOrder": ["0", "attributes.`Run Name`", *chosen, "runDateAndNestInfo", "duration"],
-        "columnWidths": dict.fromkeys(chosen, 90) | widths,
+        "columnWidths": {name: 150 if name.endswith("variant`") else 90 for name in chosen},
     }
-    return view_value(NAME, state, made)
+    return view_value(NAME, state)

@@ -105,7 +105,7 @@ def _cell(loaded: Loaded, data: Dataset, runs: Sequence[Found], tracking: Tracki
     digest = plan.digest(files, data.protocol())
     same = [run for run in runs if run.tags.get("vad.digest") == digest]
     for run in same:  # newest first
-        if (table := stored_table(tracking, run.run_id, TEST, home)) is not None and table.labels is not None:
+        if (table := stored_table(tracking, run.run_id, TEST, home)) is not None and table.index == data.index:
             return Cell(entry, "", table, run.run_id, pretrained=plan.pretrained())
     if same:
         lost = f"the scores of run {same[0].run_id[:8]} are gone, damaged or altered"

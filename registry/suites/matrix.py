@@ -9,13 +9,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from registry.store.score_table import ScoreTable, same_labels
-from registry.suites.cells import Cell, Cells
-from vad.data.frame_index import Flags, Values
-from vad.errors import InputError
+from registry.suites.cells import Cells
+from vad.data.frame_index import Flags, FrameIndex, Values
 from vad.measures import metrics
-from vad.measures.metrics import DIGITS, LEAST_VIDEOS, middle
-from vad.measures.resampling import Metric, drawn, drawn_videos, measured
+from vad.measures.metrics import DIGITS, LEAST_VIDEOS, Metric, drawn, drawn_videos, measured, middle
 
 Interval = tuple[float, float]
 
@@ -97,16 +94,17 @@ class Matrix:
 
 
 def matrix(cells: Cells) -> Matrix:
-    """Measure and rank what was found of a suite. Raises InputError where the runs of a column were judged otherwise."""
+    """Measure and rank what was found of a suite."""
     suite = cells.suite
-    columns = []
+    columns, judges = [], {}
     for source, data in zip(suite.sources, cells.sets, strict=True):
         assert data.labels is not None
-        labels = data.labels.values
-        anomalous = sum(bool(labels[span].any()) for span in data.index.spans)
-        counts = (len(labels), len(data.index.spans), anomalous, float(labels.mean()))
-        columns.append(Column(source.name, data.place, data.protocol(), *counts))
-    judges = {column.name: _judge(column, cells.found) for column in columns}
+        labels, index = data.labels.values, data.index
+        anomalous = sum(bool(labels[span].any()) for span in index.spans)
+        counts = (len(labels), len(index.spans), anomalous, float(labels.mean()))
+        column = Column(source.name, data.place, data.protocol(), *counts)
+        columns.append(column)
+        judges[source.name] = _Judge(labels, index, drawn_videos(labels, index) if column.has_interval else None)
     drawn_rows = [_row(entry, cells, judges) for entry in cells.declared]
     rows: list[Row] = []
     for pretrained in (False, True):
@@ -119,37 +117,21 @@ def matrix(cells: Cells) -> Matrix:
 
 @dataclass(frozen=True, eq=False)
 class _Judge:
-    """The frames and labels of a column, and how often each draw has each of its videos; None without an interval."""
+    """The labels and frames of a column, and how often each draw has each of its videos; None without an interval."""
 
-    table: ScoreTable
     labels: Flags
+    index: FrameIndex
     counts: Values | None
 
 
-def _judge(column: Column, found: Sequence[Cell]) -> _Judge | None:
-    """What judges a column; None where it is empty."""
-    filled = [(cell, cell.scores) for cell in found if cell.source == column.name and cell.scores is not None]
-    if not filled:
-        return None
-    first, table = filled[0]
-    assert table.labels is not None
-    for cell, scores in filled:
-        if not same_labels(table, scores):
-            runs = f"runs {first.run_id[:8]} and {cell.run_id[:8]} were judged by other frames or labels"
-            raise InputError(f"{column.name}: {runs}, so their figures must not stand in one column; run both anew")
-    return _Judge(table, table.labels, drawn_videos(table.labels, table.index) if column.has_interval else None)
-
-
-def _row(entry: str, cells: Cells, judges: Mapping[str, _Judge | None]) -> tuple[Row, dict[str, Values]]:
+def _row(entry: str, cells: Cells, judges: Mapping[str, _Judge]) -> tuple[Row, dict[str, Values]]:
     """An entry's row, not compared yet, and the draws of its figure by set: constant where the set makes no interval."""
     metric = cells.suite.metric
-    found = {
-        c.source: (c, c.scores, j) for c in cells.found if c.entry == entry and c.scores and (j := judges[c.source])
-    }
+    found = {c.source: (c, c.scores.variants) for c in cells.found if c.entry == entry and c.scores}
     values: dict[str, dict[str, float]] = {}  # by variant and set
-    for source, (_, scores, judge) in found.items():
-        for variant, given in scores.variants.items():
-            values.setdefault(variant, {})[source] = measured(metric, given, judge.labels)
+    for source, (_, scores) in found.items():
+        for variant, given in scores.items():
+            values.setdefault(variant, {})[source] = measured(metric, given, judges[source].labels)
     common = {variant: of for variant, of in values.items() if len(of) == len(found)}
     chosen = declared = cells.declared[entry]
     if common and declared not in common:
@@ -157,14 +139,14 @@ def _row(entry: str, cells: Cells, judges: Mapping[str, _Judge | None]) -> tuple
     if chosen not in common:
         return Row(entry, chosen or "", False, {}), {}
     row_cells, draws = {}, {}
-    for source, (cell, scores, judge) in found.items():
-        value = common[chosen][source]
+    for source, (cell, scores) in found.items():
+        value, judge = common[chosen][source], judges[source]
         draws[source], interval = np.full(metrics.RESAMPLES, value), None
         if judge.counts is not None:
-            draws[source] = drawn(metric, scores.variants[chosen], judge.labels, judge.table.index, judge.counts)
+            draws[source] = drawn(metric, scores[chosen], judge.labels, judge.index, judge.counts)
             interval = middle(draws[source])
         row_cells[source] = CellValue(value, interval, cell.run_id)
-    pretrained = any(cell.pretrained for cell, _, _ in found.values())
+    pretrained = any(cell.pretrained for cell, _ in found.values())
     return Row(entry, chosen, chosen != declared, row_cells, pretrained), draws
 
 
@@ -192,10 +174,8 @@ def _ranked(whole: Sequence[tuple[Row, Mapping[str, Values]]], names: Sequence[s
     first, ranked = order[0], list[Row]()
     for position, at in enumerate(order, 1):
         gap = spread((worst_draws[first] - worst_draws[at]).round(DIGITS))
-        apart = gap[0] > 0 if gap else worst[at] < worst[first]
-        if apart:
+        if gap[0] > 0 if gap else worst[at] < worst[first]:
             first = at
-        behind = worst_draws[order[0]] - worst_draws[at]
         ranked.append(
             replace(
                 rows[at],
@@ -207,7 +187,7 @@ def _ranked(whole: Sequence[tuple[Row, Mapping[str, Values]]], names: Sequence[s
                 mean_rank=float(rank[at]),
                 rank_interval=spread(rank_draws[at]),
                 behind=float(worst[order[0]] - worst[at]),
-                behind_interval=spread(behind),
+                behind_interval=spread(worst_draws[order[0]] - worst_draws[at]),
             )
         )
     count = Counter(row.rank for row in ranked)

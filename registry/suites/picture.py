@@ -25,18 +25,15 @@ def draw(path: Path, found: Matrix) -> None:
         label = f"worst case (bold to the left), {CONFIDENCE:.0%} interval over videos"
         handles: list[Artist] = [Line2D([], [], color=BLUE, marker="o", ms=6.5, lw=1.6, label=label)]
         figure.legend(handles=handles, loc="outside upper right")
-        kind = "AUC" if found.metric == "auc" else "AP"
-        figure.suptitle(f"suite {found.name}: {kind}", x=0.01, ha="left", parse_math=False)
+        figure.suptitle(f"suite {found.name}: {found.metric.upper()}", x=0.01, ha="left", parse_math=False)
 
 
 def _cells(axes: Axes, found: Matrix) -> None:
     names = [column.name for column in found.columns]
-    values = np.full((len(found.rows), len(names)), np.nan)
-    for place, row in enumerate(found.rows):
-        for at, name in enumerate(names):
-            values[place, at] = row.cells[name].value if name in row.cells else np.nan
-    axes.imshow(values, cmap="Blues", vmin=min(0.5, np.nanmin(values, initial=1.0)), vmax=1.0, aspect="auto")
+    known = [[row.cells[name].value if name in row.cells else np.nan for name in names] for row in found.rows]
+    values = np.reshape(known, (len(found.rows), len(names)))
     low = min(0.5, float(np.nanmin(values, initial=1.0)))
+    axes.imshow(values, cmap="Blues", vmin=low, vmax=1.0, aspect="auto")
     for (place, at), value in np.ndenumerate(values):
         text = "–" if np.isnan(value) else f"{value:.3f}"
         dark = not np.isnan(value) and (value - low) / (1.0 - low or 1.0) > _LIGHT
@@ -63,7 +60,7 @@ def _worst(axes: Axes, found: Matrix) -> None:
         axes.text(1.02, place, rank, transform=at, va="center_baseline", size=9)
     axes.set_ylim(len(found.rows) - 0.5, -0.5)
     axes.set_yticks([])
-    axes.set_xlabel(f"worst case, {'AUC' if found.metric == 'auc' else 'AP'}")
+    axes.set_xlabel(f"worst case, {found.metric.upper()}")
     axes.grid(axis="x")
     _bare(axes)
 

@@ -1,7 +1,6 @@
 """A suite's matrix in MLflow: an experiment of its own with a run for each row, written anew only where figures changed."""
 
 import re
-import time
 from dataclasses import asdict
 
 from registry.store.runlog import DESCRIPTION
@@ -38,7 +37,7 @@ def record(found: Matrix, tracking: Tracking) -> int:
                 tracking.client.delete_run(run.run_id)
     if written:
         figures = [_metric(found, column.name) for column in found.columns]
-        view = suite_view(["worst", "worst_low", "worst_high", "mean_rank", *figures], time.time())
+        view = suite_view(["worst", "worst_low", "worst_high", "mean_rank", *figures])
         for tag, value in {DESCRIPTION: note, VIEW_TAG: view}.items():
             tracking.client.set_experiment_tag(experiment, tag, value)
     return written
@@ -61,11 +60,9 @@ def _write(row: Row, found: Matrix, experiment: str, digest: str, tracking: Trac
 
 
 def _metrics(row: Row, found: Matrix) -> dict[str, float]:
-    metrics: dict[str, float | None] = {"worst": row.worst, "mean_rank": row.mean_rank, "rank": row.rank}
-    if row.worst_interval:
-        metrics |= {"worst_low": row.worst_interval[0], "worst_high": row.worst_interval[1]}
-    for name, cell in row.cells.items():
-        metrics[_metric(found, name)] = cell.value
+    low, high = row.worst_interval or (None, None)
+    compared = {"worst": row.worst, "worst_low": low, "worst_high": high, "mean_rank": row.mean_rank, "rank": row.rank}
+    metrics = compared | {_metric(found, name): cell.value for name, cell in row.cells.items()}
     return {name: float(value) for name, value in metrics.items() if value is not None}
 
 

@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -23,22 +23,20 @@ _TIES = "=  a tie: the interval of the difference to the first of that rank, pai
 def as_text(found: Matrix) -> str:
     """The matrix, what its marks mean, and what fills the cells that are missing."""
     if not found.rows:
-        return "\n".join(
-            [*_about(found), "", "No entry has a finished run on these data sets; name some: vad run EXP ..."]
-        )
+        return f"{_about(found)}\n\nNo entry has a finished run on these data sets; name some: vad run EXP ..."
     header, rows = _table(found)
     lines = [table(header, rows, right=(0, *range(3, 3 + len(found.columns)))), ""]
     lines += _notes(found)
     if found.missing:
         lines += ["", *_missing(found)]
-    return "\n".join([*_about(found), "", *lines])
+    return "\n".join([_about(found), "", *lines])
 
 
 def as_markdown(found: Matrix) -> str:
     """The matrix as a table in Markdown, with its notes."""
     header, rows = _table(found)
     rows = [header, ["---"] * len(header), *rows]
-    return "\n\n".join([" ".join(_about(found)), "\n".join(f"| {' | '.join(row)} |" for row in rows), *_notes(found)])
+    return "\n\n".join([_about(found), "\n".join(f"| {' | '.join(row)} |" for row in rows), *_notes(found)])
 
 
 def as_json(found: Matrix) -> str:
@@ -49,79 +47,61 @@ def as_json(found: Matrix) -> str:
 def as_csv(found: Matrix) -> str:
     """A line a row; of each set its figure, interval and run in columns of their own."""
     out = io.StringIO()
-    sets = [f"{column.name}{part}" for column in found.columns for part in ("", " low", " high", " run")]
-    compared = ["worst", "worst_on", "worst low", "worst high", "mean_rank", "mean_rank low", "mean_rank high"]
-    header = [
-        "rank",
-        "tied",
-        "entry",
-        "variant",
-        "hindsight",
-        "pretrained",
-        *compared,
-        "behind",
-        "behind low",
-        "behind high",
-        *sets,
-    ]
+    names = [column.name for column in found.columns]
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(header)
-    for row in found.rows:
-        line: list[Any] = [row.rank, row.tied, row.entry, row.variant, row.hindsight, row.pretrained]
-        line += [row.worst, row.worst_on]
-        line += [*_ends(row.worst_interval), row.mean_rank, *_ends(row.rank_interval)]
-        line += [row.behind, *_ends(row.behind_interval)]
-        for column in found.columns:
-            cell = row.cells.get(column.name)
-            line += [cell.value, *_ends(cell.interval), cell.run_id] if cell else [None] * 4
-        writer.writerow(line)
+    writer.writerow(title for title, _ in _cells(Row("", "", False, {}), names))
+    writer.writerows([value for _, value in _cells(row, names)] for row in found.rows)
     return out.getvalue().rstrip("\n")
 
 
-def within(interval: Interval | None) -> str:
-    """An interval in brackets, with a space before it; empty without one."""
-    return f" [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else ""
+def _cells(row: Row, names: Sequence[str]) -> Iterator[tuple[str, Any]]:
+    """A row's values for the CSV, each with the title of its column."""
+    for key in ("rank", "tied", "entry", "variant", "hindsight", "pretrained", "worst", "worst_on"):
+        yield key, getattr(row, key)
+    yield from _ends("worst", row.worst_interval)
+    yield "mean_rank", row.mean_rank
+    yield from _ends("mean_rank", row.rank_interval)
+    yield "behind", row.behind
+    yield from _ends("behind", row.behind_interval)
+    for name in names:
+        cell = row.cells.get(name)
+        yield name, cell.value if cell else None
+        yield from _ends(name, cell.interval if cell else None)
+        yield f"{name} run", cell.run_id if cell else None
 
 
-def _ends(interval: Interval | None) -> tuple[float | None, float | None]:
-    return interval or (None, None)
+def _ends(name: str, interval: Interval | None) -> Iterator[tuple[str, float | None]]:
+    yield from zip((f"{name} low", f"{name} high"), interval or (None, None), strict=True)
 
 
 def _table(found: Matrix) -> tuple[list[str], list[list[str]]]:
     """Header and rows; whether weights were pretrained stands there if they were in some row."""
     names = [column.name for column in found.columns]
     header = ["#", "entry", "variant", *names, "worst case", "on", "mean rank"]
-    rows = [_line(row, names) for row in found.rows]
-    if any(row.pretrained for row in found.rows):
-        header.append("pretrained")
-        for row, line in zip(found.rows, rows, strict=True):
-            line.append("yes" if row.pretrained else "no")
-    return header, rows
+    if not any(row.pretrained for row in found.rows):
+        return header, [_line(row, names) for row in found.rows]
+    told = [[*_line(row, names), "yes" if row.pretrained else "no"] for row in found.rows]
+    return [*header, "pretrained"], told
 
 
 def _line(row: Row, names: list[str]) -> list[str]:
-    cells = [f"{row.cells[name].value:.4f}" if name in row.cells else "-" for name in names]
     rank = "-" if row.rank is None else f"{row.rank}{'=' if row.tied else ' '}"
-    worst = "-" if row.worst is None else f"{row.worst:.4f}{within(row.worst_interval)}"
-    mean = "-"
-    if row.mean_rank is not None:
-        low, high = row.rank_interval or (row.mean_rank, row.mean_rank)
-        mean = f"{row.mean_rank:.2f}" + (f" [{low:.2f}, {high:.2f}]" if row.rank_interval else "")
-    return [
-        rank,
-        row.entry,
-        (row.variant or "-") + ("*" if row.hindsight else ""),
-        *cells,
-        worst,
-        row.worst_on or "-",
-        mean,
-    ]
+    variant = (row.variant or "-") + ("*" if row.hindsight else "")
+    cells = [f"{row.cells[name].value:.4f}" if name in row.cells else "-" for name in names]
+    worst = _within(row.worst, row.worst_interval, 4)
+    return [rank, row.entry, variant, *cells, worst, row.worst_on or "-", _within(row.mean_rank, row.rank_interval, 2)]
 
 
-def _about(found: Matrix) -> list[str]:
+def _within(value: float | None, interval: Interval | None, digits: int) -> str:
+    """A value, and its interval in brackets where it has one."""
+    if value is None:
+        return "-"
+    return f"{value:.{digits}f}" + (f" [{interval[0]:.{digits}f}, {interval[1]:.{digits}f}]" if interval else "")
+
+
+def _about(found: Matrix) -> str:
     set_ = f", set: {', '.join(found.overrides)}" if found.overrides else ""
-    metric = "AUC" if found.metric == "auc" else "AP"
-    return [f"suite {found.name}: {metric} over all frames of a set, profile {found.profile}{set_}"]
+    return f"suite {found.name}: {found.metric.upper()} over all frames of a set, profile {found.profile}{set_}"
 
 
 def _notes(found: Matrix) -> Iterator[str]:

@@ -6,13 +6,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from registry.data.datasets import NO_LABELS, Dataset, open_frames_of
-from registry.entries.loading import PROFILES
-from registry.entries.yaml_reader import read_yaml, validated
-from vad.errors import InputError, nearest
-from vad.measures.resampling import Metric
+from registry.entries.entry import each_once, unknown
+from registry.entries.loading import profiles
+from registry.entries.yaml_reader import Strict, read_yaml, validated
+from vad.errors import InputError
+from vad.measures.metrics import Metric
 
 DEMO = "demo"
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=60)]
@@ -20,30 +21,16 @@ Path_ = Annotated[str, Field(pattern=r"^[^\x00]+$")]
 
 
 def _profile(name: str) -> str:
-    known = sorted(path.stem for path in PROFILES.glob("*.yaml"))
-    if name not in known:
-        raise ValueError(f'unknown profile "{name}"{nearest(name, known)} (known: {", ".join(known)})')
+    if name not in profiles():
+        raise ValueError(unknown("profile", name, profiles()))
     return name
-
-
-def _each_once(entries: list[str]) -> list[str]:
-    for entry in entries:
-        if entries.count(entry) > 1:
-            raise ValueError(f"names {entry} twice")
-    return entries
 
 
 def _spelt_out(data: Any) -> Any:
     return {"path": data} if isinstance(data, str) else data
 
 
-class _Strict(BaseModel):
-    """Typed, frozen and strict, as an entry is."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class DataSpec(_Strict):
+class DataSpec(Strict):
     """A data set of the file: its folder, labels that lie elsewhere, and the frame that a first mask belongs to."""
 
     path: Path_
@@ -51,15 +38,15 @@ class DataSpec(_Strict):
     first_frame: Literal[0, 1] | None = None
 
 
-class SuiteSpec(_Strict):
+class SuiteSpec(Strict):
     """What a suite's file says."""
 
     name: Name
     metric: Metric = "auc"
     data: Annotated[dict[Name, Annotated[DataSpec, BeforeValidator(_spelt_out)]], Field(min_length=1)]
-    entries: Annotated[list[str], Field(min_length=1), AfterValidator(_each_once)]
+    entries: Annotated[list[str], Field(min_length=1), AfterValidator(each_once)]
     profile: Annotated[str, AfterValidator(_profile)] = "full"
-    set: list[str] = []
+    set: list[str] = Field(default=[])
 
 
 @dataclass(frozen=True)

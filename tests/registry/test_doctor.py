@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from registry.maintenance import doctor
+from registry.maintenance.findings import Store
 from registry.store.processes import ALIVE
 from registry.store.tags import stored
 from vad.system.processes import machine, own_mark
@@ -63,7 +64,7 @@ def test_a_sound_store_is_one_line_and_both_readers_see_the_same(finished):
     line = finished.done("doctor")
     assert re.fullmatch(r"sound: \d+ runs, 1 version, [\d.]+ MB of artifacts, [\d.]+ MB of caches\n", line)
     read = doctor._on_disk(finished.folder / "mlflow.db")
-    asked = doctor._on_server(finished.tracking())
+    asked = Store(finished.tracking())
     assert {run.run_id: run.status for run in read.runs} == {run.run_id: run.status for run in asked.runs}
     assert (
         [(v.name, v.aliases, v.tags["vad.entry"]) for v in read.versions]

@@ -9,7 +9,7 @@ import mlflow
 import pytest
 
 from registry.store import mlflow_private as private
-from registry.store.address import sqlite_uri
+from registry.store.address import reading, sqlite_uri
 from registry.store.tracking import Tracking
 
 
@@ -51,7 +51,7 @@ def test_the_schema_of_another_mlflow_is_told(database, tmp_path):
 
 
 def test_the_tables_hold_what_is_read_of_them(finished):
-    with private.reading(finished.folder / "mlflow.db") as ask:
+    with reading(finished.folder / "mlflow.db") as ask:
         tracking = Tracking()
         for found in tracking.find("member"):
             run = tracking.client.get_run(found.run_id)
@@ -73,8 +73,8 @@ def test_addresses_are_replaced(database):
 
 def test_a_shared_view_is_what_the_ui_reads():
     assert private.view_tag("leaderboard") == "mlflow.sharedViewState.leaderboard"
-    value = json.loads(private.view_value("leaderboard", {"orderByAsc": False}, 5.0))
-    assert value["createdAt"] == 5000 and json.loads(value["state"]) == {"orderByAsc": False}
+    value = json.loads(private.view_value("leaderboard", {"orderByAsc": False}))
+    assert value["createdAt"] == value["updatedAt"] > 1.7e12 and json.loads(value["state"]) == {"orderByAsc": False}
     assert "viewStateShareKey=leaderboard" in private.view_link("7", "leaderboard")
 
 

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from sklearn.metrics import roc_auc_score
@@ -32,6 +33,27 @@ def test_the_page_is_made_by_the_product_and_past_an_entry_that_fails(workspace,
     assert "30 test frames, 3 videos, 30% of the frames anomalous" in text and "commit " in text
     assert "Not run for this page: `phase1_convae_mean`" in text
     assert "beside the best of ours: `tiny`, max, which the experiment names before it is measured" in text
+    assert re.search(r"^- .+, \d+ cores?, torch .+, commit .+: `tiny`\.$", text, re.MULTILINE), text
+
+
+def test_rows_are_kept_between_calls_and_never_mixed_with_those_of_other_labels(workspace, monkeypatch, capsys):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
+
+    def page(entry, labels="data/labels.csv"):
+        command = ["published", "data", "--labels", labels, "--entries", entry, "--work", "work", "--keep", "rows.json"]
+        monkeypatch.setattr(sys, "argv", command)
+        published.main()
+        return capsys.readouterr()
+
+    Path("experiments/tiny2.yaml").write_text(Path("experiments/tiny.yaml").read_text().replace("tiny", "tiny2"))
+    page("tiny")
+    text = page("tiny2").out
+    assert re.findall(r"^\| `(tiny2?)` \| max ", text, re.MULTILINE) == ["tiny2", "tiny"]
+    assert page("gone").out.count("| `tiny2` | max ") == 1, "kept rows make the page where nothing new is measured"
+    other = pd.read_csv("data/labels.csv")
+    other.loc[0, "Label"] = 1 - other.loc[0, "Label"]
+    other.to_csv("other.csv", index=False)
+    assert "rows.json keeps rows of other frames or labels" in page("tiny", "other.csv").err
 
 
 def test_scaling_by_video_and_the_frames_of_whole_windows():

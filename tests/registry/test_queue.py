@@ -117,18 +117,18 @@ def test_no_experiments_at_all(workspace):
 def test_a_stopped_queue_goes_on(three, monkeypatch):
     from registry.runs import queue
 
-    original = queue.execute
+    original = queue.run_once
 
     def stop(work, *rest):
         if work.plan.name == "tiny":
             raise KeyboardInterrupt
         return original(work, *rest)
 
-    monkeypatch.setattr(queue, "execute", stop)
+    monkeypatch.setattr(queue, "run_once", stop)
     result = three.vad("run", "all", "--data", "data")
     assert result.exit_code == 130
     assert "run the same command again to resume" in result.stderr
-    monkeypatch.setattr(queue, "execute", original)
+    monkeypatch.setattr(queue, "run_once", original)
     result = three.vad("run", "all", "--data", "data")
     assert result.exit_code == 0
     assert re.search(r"^fused +done already", result.stderr, re.MULTILINE)
@@ -138,14 +138,14 @@ def test_a_stopped_queue_goes_on(three, monkeypatch):
 def test_an_error_of_ours_in_one_experiment_leaves_the_others_alone(three, monkeypatch):
     from registry.runs import queue
 
-    original = queue.execute
+    original = queue.run_once
 
     def trip(work, *rest):
         if work.plan.name == "fused":
             raise RuntimeError("out of paper")
         return original(work, *rest)
 
-    monkeypatch.setattr(queue, "execute", trip)
+    monkeypatch.setattr(queue, "run_once", trip)
     result = three.vad("run", "all", "--data", "data")
     assert result.exit_code == 1
     assert re.search(r"^fused +failed +out of paper$", result.stdout, re.MULTILINE)

@@ -48,7 +48,7 @@ RECIPE = Training("mse", "adam", 1e-3, 0.0, None, 2, None, 0.0, "best", "fp32", 
 
 
 def options_of(catalog: Catalog[Callable[..., object]], name: str) -> dict[str, object]:
-    return {key: OPTIONS[key] for key, option in catalog.options(name).items() if option.required}
+    return {key: OPTIONS[key] for key, option in catalog.options(name).items() if option.default is option.empty}
 
 
 def images(seed: int) -> Tensor:

@@ -1,8 +1,9 @@
+import inspect
 from typing import Annotated, Literal
 
 import pytest
 
-from vad.catalog import Catalog, Named, Option, Within
+from vad.catalog import Catalog, Named, Within
 from vad.errors import InputError
 
 
@@ -62,9 +63,10 @@ def test_an_unknown_name_is_answered_with_the_nearest(fruits, refuses, name, mes
 
 def test_options_are_the_keyword_only_parameters_of_functions_and_classes(fruits):
     assert list(fruits.options("apple")) == ["weight", "pieces", "colour", "peeled", "label", "slices", "price"]
-    assert fruits.options("apple")["weight"].required
-    assert not fruits.options("apple")["pieces"].required
-    assert fruits.options("pear") == {"ripe": Option(bool, True)}
+    assert fruits.options("apple")["weight"].default is inspect.Parameter.empty
+    assert fruits.options("apple")["pieces"].default is not inspect.Parameter.empty
+    (ripe,) = fruits.options("pear").values()
+    assert (ripe.name, ripe.annotation, ripe.default) == ("ripe", bool, True)
     assert fruits.options("plum") == {}
 
 

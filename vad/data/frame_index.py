@@ -27,6 +27,12 @@ def number_of(name: str) -> int | None:
     return int(match[1]) if match else None
 
 
+def last_number(name: str) -> int | None:
+    """Return the last number in a name, as 4 of `Test004`."""
+    numbers = re.findall(r"\d+", name)
+    return int(numbers[-1]) if numbers else None
+
+
 def numbered(names: Iterable[str]) -> dict[str, int]:
     """Return an id for each name: its number where it is one; the others are counted on, in their natural order."""
     ids = {name: number for name in names if (number := number_of(name)) is not None}
@@ -63,6 +69,11 @@ class FrameIndex:
         starts = np.flatnonzero(np.diff(self.video, prepend=-1))
         return tuple(slice(int(a), int(b)) for a, b in zip(starts, [*starts[1:], len(self)], strict=True))
 
+    @cached_property
+    def places(self) -> NDArray[np.intp]:
+        """Of each frame the place of its video in `spans`, (N,)."""
+        return np.cumsum(np.diff(self.video, prepend=self.video[:1]) != 0)
+
     def title(self, video: int) -> str:
         """Return the name by which people know a video: that of its folder or movie; of a number, the number."""
         return self.names.get(int(video), str(video))
@@ -98,3 +109,15 @@ class FrameIndex:
         """The index of these frames in order, and the permutation that sorts them."""
         order = np.lexsort((np.asarray(frame), np.asarray(video)))
         return cls(np.asarray(video, np.int64)[order], np.asarray(frame, np.int64)[order]), order
+
+
+def filled(values: Values) -> Values:
+    """Return the scores of one video with the nearest frame's where a frame has none (NaN), of two the earlier, if it has any."""
+    known = np.flatnonzero(~np.isnan(values))
+    if len(known) in (0, len(values)):
+        return values
+    frames = np.arange(len(values))
+    after = np.searchsorted(known, frames).clip(max=len(known) - 1)
+    before = (after - 1).clip(min=0)
+    earlier = np.abs(frames - known[before]) <= np.abs(known[after] - frames)
+    return np.asarray(values[known[np.where(earlier, before, after)]])

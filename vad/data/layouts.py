@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from vad.data.datasets import detect
-from vad.data.datasets.base import Half, Layout
-from vad.data.datasets.halves import TEST, TRAIN, find_halves
+from vad.data.datasets.base import TEST, TRAIN, Half, Layout, find_halves
 from vad.data.frame_index import DIGITS, natural, number_of, numbered
 from vad.data.frameset import FrameSet, Split, Video
 from vad.data.names import IMAGES, MOVIES, is_image, is_label, is_litter, is_movie, some

@@ -8,6 +8,7 @@ import math
 import struct
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vad.errors import InputError
-from vad.system.files import reading, require_plain
+from vad.system.files import reading
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -34,10 +35,7 @@ _Take = Callable[[NDArray[Any], int], Any]
 
 def anomalous_frames(path: Path) -> list[int]:
     """1 for each mask with a pixel that is not 0, else 0. Raises InputError that names the file and what is wrong with it."""
-    found = _cells(path, VARIABLE, lambda values, rows: _anomalous(values))
-    if found is None:
-        raise InputError(f"{path} has no variable {VARIABLE}")
-    return found
+    return _masks(path, lambda values, rows: _anomalous(values))
 
 
 def interval_lists(path: Path) -> list[list[list[int]]] | None:
@@ -47,10 +45,7 @@ def interval_lists(path: Path) -> list[list[list[int]]] | None:
 
 def masks_in(path: Path) -> list[NDArray[Any]]:
     """The masks themselves, one a frame. Raises InputError as `anomalous_frames`."""
-    found = _cells(path, VARIABLE, _matrix)
-    if found is None:
-        raise InputError(f"{path} has no variable {VARIABLE}")
-    return found
+    return _masks(path, _matrix)
 
 
 def numbers_in(path: Path) -> dict[str, list[NDArray[Any]]]:
@@ -59,25 +54,18 @@ def numbers_in(path: Path) -> dict[str, list[NDArray[Any]]]:
     Files of version 7.3 are none of these.
     """
     found = {}
-    try:
-        with reading(path):
-            require_plain(path)
-            with path.open("rb") as file:
-                for reader, held, sides, name in _variables(file, path.stat().st_size):
-                    if held == _CELL:
-                        found[name] = [reader.cell(_matrix) for _ in range(math.prod(sides))]
-                    elif held in _NUMBERS:
-                        found[name] = [_matrix(reader.numbers(), sides[0])]
-                        if found[name][0].size != math.prod(sides):
-                            raise ValueError(f"{name} has {found[name][0].size:,} of {math.prod(sides):,} numbers")
-                    else:
-                        continue
-                    if reader.stream is not file:
-                        reader.to_the_end()
-    except (ValueError, KeyError, IndexError, struct.error, zlib.error) as error:
-        raise InputError(
-            f"{path} is no MATLAB file (version 5 to 7) that can be read: {error}; save it with -v7"
-        ) from None
+    with _opened(path, "(version 5 to 7)", "; save it with -v7") as file:
+        for reader, held, sides, name in _variables(file, path.stat().st_size):
+            if held == _CELL:
+                found[name] = [reader.cell(_matrix) for _ in range(math.prod(sides))]
+            elif held in _NUMBERS:
+                found[name] = [_matrix(reader.numbers(), sides[0])]
+                if found[name][0].size != math.prod(sides):
+                    raise ValueError(f"{name} has {found[name][0].size:,} of {math.prod(sides):,} numbers")
+            else:
+                continue
+            if reader.stream is not file:
+                reader.to_the_end()
     return found
 
 
@@ -85,17 +73,28 @@ def _matrix(values: NDArray[Any], rows: int) -> NDArray[Any]:
     return values.reshape(-1, rows).T if rows else values
 
 
+def _masks(path: Path, take: _Take) -> list[Any]:
+    if (found := _cells(path, VARIABLE, take)) is None:
+        raise InputError(f"{path} has no variable {VARIABLE}")
+    return found
+
+
 def _cells(path: Path, variable: str, take: _Take) -> list[Any] | None:
+    with _opened(path, "(version 5 to 7.3)") as file:
+        start = file.read(_HDF5_AT + len(_HDF5))
+        file.seek(0)
+        hdf5 = start.startswith(_HDF5) or start.endswith(_HDF5)
+        return _from_hdf5(path, variable, take) if hdf5 else _search(file, path.stat().st_size, variable, take)
+
+
+@contextmanager
+def _opened(path: Path, versions: str, fix: str = "") -> Iterator[IO[bytes]]:
+    """Open a file; say by InputError that what is read of it in the block is damaged."""
     try:
-        with reading(path):
-            require_plain(path)
-            with path.open("rb") as file:
-                start = file.read(_HDF5_AT + len(_HDF5))
-                file.seek(0)
-                hdf5 = start.startswith(_HDF5) or start.endswith(_HDF5)
-                return _from_hdf5(path, variable, take) if hdf5 else _search(file, path.stat().st_size, variable, take)
-    except (ValueError, KeyError, struct.error, zlib.error) as error:
-        raise InputError(f"{path} is no MATLAB file (version 5 to 7.3) that can be read: {error}") from None
+        with reading(path), path.open("rb") as file:
+            yield file
+    except (ValueError, LookupError, struct.error, zlib.error) as error:
+        raise InputError(f"{path} is no MATLAB file {versions} that can be read: {error}{fix}") from None
 
 
 class _Inflated(io.RawIOBase):

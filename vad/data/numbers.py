@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from vad.data.frame_index import Values
 from vad.data.matlab import numbers_in
 from vad.errors import InputError
-from vad.system.files import lines_of, reading, require_plain
+from vad.system.files import lines_of, reading
 
 ARRAYS = (".npy", ".npz", ".mat")
 TEXTS = (".txt", ".csv", ".lst")
@@ -36,7 +37,6 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     pickle = f"{path} is a Python pickle, which can run code when it is read, so it is not"
     numbers = "save numbers: numpy.save(file, values) for one video, numpy.savez(file, **{name: values}) for several"
     with reading(path):
-        require_plain(path)
         if is_pickle(path):
             raise InputError(f"{pickle}; {numbers}")
         if path.suffix.lower() == ".mat":
@@ -68,6 +68,20 @@ def read_list(path: Path, expected: str) -> Values:
             raise InputError(f"{path}, line {at}: {text!r:.60} is no {expected}")
         values.append(value)
     return np.asarray(values, np.float64)
+
+
+def read_rows(path: Path, columns: str, fits: Callable[..., bool]) -> list[list[float]]:
+    """Read rows of numbers, one for each of the `columns` (`track, first, last`), that are finite and fit. Raises InputError."""
+    rows = []
+    for at, line in lines_of(path):
+        try:
+            row = [float(cell) for cell in line.replace(",", " ").split()]
+        except ValueError:
+            row = []
+        if len(row) != columns.count(",") + 1 or not all(map(math.isfinite, row)) or not fits(*row):
+            raise InputError(f"{path}, line {at}: {line!r:.60} is no row of {columns}")
+        rows.append(row)
+    return rows
 
 
 def _begins(path: Path) -> bytes:

@@ -9,16 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vad.data.frame_index import Values
+from vad.data.frame_index import Values, last_number
 from vad.data.numbers import ARRAYS, TEXTS, is_list, read_arrays, read_list
 from vad.data.tables import read_scores
 from vad.errors import InputError
-from vad.system.files import names_in, reading, require_plain
+from vad.system.files import names_in, reading
 
 FORMATS = "a CSV (Id,Predicted), .npy, .npz, .mat, text with one value a line, or a folder of one such file a video"
 _UNNAMED = re.compile(r"arr_\d+")
-_DIGITS = re.compile(r"\d+")
-_LAST_NUMBER = re.compile(r"(\d+)\D*\Z")
 
 
 @dataclass(frozen=True)
@@ -36,12 +34,11 @@ class VideoScores:
 def read_video_scores(path: Path) -> list[VideoScores]:
     """Read a file or folder of scores. Raises InputError for what is none, for pickles, and for scores that are not finite."""
     with reading(path):
-        require_plain(path)
         if path.is_dir():
             return _from_folder(path)
     if path.suffix.lower() in ARRAYS:
         arrays = [(name, _sequence(array, f"{path}: {name}")) for name, array in read_arrays(path).items()]
-        if len(arrays) == 1 and (path.suffix.lower() == ".npy" or not _LAST_NUMBER.search(arrays[0][0])):
+        if len(arrays) == 1 and (path.suffix.lower() == ".npy" or last_number(arrays[0][0]) is None):
             return [VideoScores(None, None, arrays[0][1])]
         return [VideoScores(None if _UNNAMED.fullmatch(name) else name, None, values) for name, values in arrays]
     if is_list(path):
@@ -56,16 +53,16 @@ def match_videos(given: Iterable[str], known: Iterable[str], source: str) -> dic
     Raises InputError for a video that is unknown, and for two names of one.
     """
     names = list(known)
-    numbered: dict[int, list[str]] = {}
+    numbered: dict[int | None, list[str]] = {}
     for name in names:
-        if number := _LAST_NUMBER.search(name):
-            numbered.setdefault(int(number[1]), []).append(name)
+        numbered.setdefault(last_number(name), []).append(name)
     found: dict[str, str] = {}
     taken: dict[str, str] = {}
     for name in given:
-        number = _LAST_NUMBER.search(name)
-        same = numbered.get(int(number[1]), []) if number else []
-        video = name if name in names else same[0] if len(same) == 1 and _plain(name, same[0]) else None
+        same = numbered.get(last_number(name), [])
+        # A number decides where one of the two names is a number alone.
+        fits = len(same) == 1 and (name.isdigit() or same[0].isdigit())
+        video = name if name in names else same[0] if fits else None
         if video is None:
             there = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
             raise InputError(f"{source} has a video {name!r:.60}, which has no labels; the labelled videos are {there}")
@@ -74,11 +71,6 @@ def match_videos(given: Iterable[str], known: Iterable[str], source: str) -> dic
         found[name] = video
         taken[video] = name
     return found
-
-
-def _plain(name: str, other: str) -> bool:
-    """Whether one of two names is a number alone, so that its number decides."""
-    return bool(_DIGITS.fullmatch(name) or _DIGITS.fullmatch(other))
 
 
 def _from_folder(folder: Path) -> list[VideoScores]:

@@ -5,45 +5,60 @@ A file that was overwritten would otherwise pass for the frames that it held, an
 
 import contextlib
 import functools
+import math
+import os
 import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vad.errors import InputError
+from vad.system.files import replacing
+
 State = Literal["sound", "without checksums", "damaged"]
+Write = Callable[[int, NDArray[Any]], None]
 _SUM = np.dtype("<u4")
 
 
-class Checksums:
-    """The CRC-32 of each row of a map that is being written; `append` writes them behind its array."""
+@contextlib.contextmanager
+def writing(path: Path, shape: tuple[int, ...], dtype: type[np.generic]) -> Iterator[Write]:
+    """Yield what writes one row of a new map; several threads may call it. The map is there when the block ends.
 
-    def __init__(self, rows: int):
-        self._sums = np.zeros(rows, _SUM)
+    A memory map would cost a page fault for every 4 KiB. Raises InputError where there is no room.
+    """
+    sums, size = np.zeros(shape[0], _SUM), math.prod(shape[1:]) * np.dtype(dtype).itemsize
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        start, end = file.tell(), file.tell() + shape[0] * size
+        file.truncate(end + sums.nbytes)
+        _reserve(file.fileno(), end + sums.nbytes, path)
 
-    @property
-    def nbytes(self) -> int:
-        return self._sums.nbytes
+        def write(row: int, values: NDArray[Any]) -> None:
+            content, offset = np.ascontiguousarray(values, dtype).data.cast("B"), start + row * size
+            sums[row] = zlib.crc32(content)
+            while content:
+                written = os.pwrite(file.fileno(), content, offset)
+                content, offset = content[written:], offset + written
 
-    def note(self, row: int, content: memoryview) -> None:
-        """Take the checksum of a row; several threads may, each of its own rows."""
-        self._sums[row] = zlib.crc32(content)
-
-    def append(self, file: BinaryIO, at: int) -> None:
-        """Write the checksums where the array ends."""
-        file.seek(at)
-        file.write(self._sums.tobytes())
+        yield write
+        file.seek(end)
+        file.write(sums.tobytes())
+        file.flush()
+        os.fsync(file.fileno())
 
 
-def save(path: Path, values: NDArray[Any]) -> None:
-    """Write an array that is in memory as a map."""
-    sums = Checksums(len(values))
-    for row, content in enumerate(values):
-        sums.note(row, content.data)
-    with path.open("wb") as file:
-        np.save(file, values)
-        sums.append(file, file.tell())
+def _reserve(file: int, size: int, path: Path) -> None:
+    """Take the room now, before long work, not when it runs out."""
+    with contextlib.suppress(AttributeError):  # not a system that can
+        try:
+            os.posix_fallocate(file, 0, size)
+        except OSError as error:
+            fault = f"cannot write {path} ({size / 1e9:.2f} GB): {error.strerror}"
+            raise InputError(f"{fault}; make room, or set VAD_HOME to another disk") from None
 
 
 def holds(path: Path, shape: tuple[int, ...], dtype: type[np.generic]) -> bool:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from vad.catalog import Named
 from vad.data.frame_index import FrameIndex
 from vad.frames.store import SplitSource, evidence_path, map_path, open_frames
-from vad.images.view import Sketch, View
+from vad.images.view import View
 from vad.repair import FittedRepair, fit, sketches_of
 
 _FEWEST = 0.2
@@ -27,17 +27,9 @@ class TrainRepairs:
     @cached_property
     def fitted(self) -> tuple[FittedRepair, ...]:
         """The repairs with their states; sketches of the train frames are decoded if they are not there."""
-        frames = open_frames(self._source, self.sketches, self._folder)
-        return fit(self._repairs, [frames[sketch] for sketch in self.sketches], self._index)
-
-    @property
-    def sketches(self) -> list[Sketch]:
-        """What the repairs see of train frames."""
-        return sketches_of(self._repairs)
-
-    def view(self, view: View) -> View:
-        """Return the view of test frames that these repairs were applied to."""
-        return view.repaired(self.fitted)
+        sketches = sketches_of(self._repairs)
+        frames = open_frames(self._source, sketches, self._folder)
+        return fit(self._repairs, [frames[sketch] for sketch in sketches], self._index)
 
 
 def read_evidence(source: SplitSource, view: View, folder: Path) -> NDArray[np.float32]:

@@ -4,23 +4,20 @@ A map's name holds the digest of the frames, the view and the filter, and it get
 """
 
 import contextlib
-import math
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vad.data.frameset import Split, Video
 from vad.errors import InputError
-from vad.frames.maps import Checksums, holds, save
+from vad.frames.maps import Write, holds, writing
 from vad.images.decode import RESIZE_FILTER, Image, decoding_pool, read_image, read_movie
 from vad.images.digest_cache import Size
 from vad.images.view import Sketch, look
-from vad.system.files import replacing
 
 Frames = NDArray[np.uint8]
 Advance = Callable[[int], None]
@@ -70,9 +67,7 @@ def unequal(path: Path, size: Size, video: Video) -> str:
 
 def frame_size(split: Split) -> tuple[int, int]:
     """Return height and width of the first frame of a split. Raises InputError where it cannot be decoded."""
-    video = split.videos[0]
-    image = read_image(video.images[0]) if video.images else next(read_movie(video.movie)) if video.movie else None
-    assert image is not None
+    _, image = next(SplitSource(split).tasks()[0]())
     return image.shape[0], image.shape[1]
 
 
@@ -111,20 +106,27 @@ def open_frames(
     paths = {view: map_path(folder, source, view) for view in views}
     if missing := to_decode(source, paths, folder):
         with contextlib.ExitStack() as stack:
-            temporary = {view: stack.enter_context(replacing(paths[view])) for view in missing}
-            files = {view: stack.enter_context(temporary[view].open("wb")) for view in missing}
-            for view, file in files.items():
+            frames, evidence = dict[Sketch, Write](), dict[Sketch, Write]()
+            for view in missing:
                 shape = (len(source), *view.shape)
-                np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
-                file.truncate(file.tell() + math.prod(shape) + Checksums(len(source)).nbytes)
-                reserve(temporary[view], paths[view])
-            evidence = _fill(source, files, advance)
-            for view, file in files.items():
-                file.flush()
-                os.fsync(file.fileno())
+                frames[view] = stack.enter_context(writing(paths[view], shape, np.uint8))
                 if view.repairs:
-                    with replacing(evidence_path(paths[view])) as path:
-                        save(path, evidence[view])
+                    shape = (len(source), len(view.repairs))
+                    evidence[view] = stack.enter_context(writing(evidence_path(paths[view]), shape, np.float32))
+
+            def run(task: Task) -> int:
+                count = 0
+                for count, (position, image) in enumerate(task(), 1):  # noqa: B007  # counted past the loop
+                    for view, (seen, found) in zip(missing, look(image, missing), strict=True):
+                        frames[view](position, seen)
+                        if view.repairs:
+                            evidence[view](position, np.asarray(found, np.float32))
+                return count
+
+            with decoding_pool() as pool:
+                for count in pool.map(run, source.tasks()):
+                    if advance:
+                        advance(count)
     return {view: np.load(path, mmap_mode="r") for view, path in paths.items()}
 
 
@@ -136,52 +138,3 @@ def to_decode(source: SplitSource, views: Iterable[_Sketch], folder: Path) -> li
 def _is_sound(path: Path, count: int, view: Sketch) -> bool:
     sound = holds(path, (count, *view.shape), np.uint8)
     return sound and (not view.repairs or holds(evidence_path(path), (count, len(view.repairs)), np.float32))
-
-
-def _fill(
-    source: SplitSource, files: Mapping[_Sketch, BinaryIO], advance: Advance | None
-) -> dict[_Sketch, NDArray[np.float32]]:
-    """Write each frame to its place in the file of each view, checksums behind them, and return the evidence of repairs.
-
-    A map of the file would cost a page fault for every 4 KiB.
-    """
-    starts = {view: file.tell() for view, file in files.items()}
-    sums = {view: Checksums(len(source)) for view in files}
-    evidence = {view: np.zeros((len(source), len(view.repairs)), np.float32) for view in files}
-
-    def run(task: Task) -> int:
-        count = 0
-        for position, image in task():
-            for (view, file), (small, found) in zip(files.items(), look(image, tuple(files)), strict=True):
-                content = small.data.cast("B")
-                _write(file.fileno(), content, starts[view] + position * len(content))
-                sums[view].note(position, content)
-                evidence[view][position] = found
-            count += 1
-        return count
-
-    with decoding_pool() as pool:
-        for count in pool.map(run, source.tasks()):
-            if advance:
-                advance(count)
-    for view, file in files.items():
-        sums[view].append(file, starts[view] + len(source) * math.prod(view.shape))
-    return evidence
-
-
-def _write(file: int, content: memoryview, offset: int) -> None:
-    while content:
-        written = os.pwrite(file, content, offset)
-        content, offset = content[written:], offset + written
-
-
-def reserve(path: Path, wanted: Path) -> None:
-    """Take the room now: a memory map that runs out of disk later kills the process without a word."""
-    with path.open("r+b") as file:
-        try:
-            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-        except AttributeError:  # not a system that can
-            return
-        except OSError as error:
-            fault = f"cannot write {wanted} ({path.stat().st_size / 1e9:.2f} GB): {error.strerror}"
-            raise InputError(f"{fault}; make room, or set VAD_HOME to another disk") from None

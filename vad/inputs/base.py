@@ -13,7 +13,9 @@ from torch import Tensor
 
 from vad.catalog import Catalog
 from vad.data.frame_index import FrameIndex
+from vad.frames.maps import holds, writing
 from vad.frames.store import Advance, Frames
+from vad.images.decode import decoding_pool
 from vad.images.view import Colour, View
 from vad.inputs.device_cache import on_device
 from vad.inputs.shape import Positions, Shape, Window
@@ -116,3 +118,47 @@ INPUTS: Catalog[Callable[..., Input]] = Catalog("input")
 def fold_frames(values: Tensor) -> Tensor:
     """Frames of clips as frames of their own: (B, C, T, H, W) -> (B * T, C, H, W). Frames stay as they are."""
     return values if values.dim() == 4 else values.transpose(1, 2).flatten(0, 1)
+
+
+class ComputedSamples(Samples):
+    """Samples whose values, float16, are computed from frames by `compute`, a sample at a time; see `keep`."""
+
+    slow = True
+    label: str
+    """What is computed, with the version of the code and all options that decide it, fit for a file's name."""
+    sides: tuple[int, ...]
+    """The shape of a sample's values as they are kept: channels last."""
+    _kept = False
+
+    def compute(self, sample: int) -> NDArray[np.floating[Any]]:
+        """Compute the values of a sample. Several threads call it."""
+        raise NotImplementedError
+
+    def batch(self, which: Positions) -> Batch:
+        if self._kept:
+            values = self._take(which)
+        else:
+            asked, places = np.unique(which, return_inverse=True)  # the last pass repeats its last sample
+            with decoding_pool() as pool:
+                found = [values.astype(np.float16) for values in pool.map(self.compute, asked.tolist())]
+            values = torch.from_numpy(np.stack(found)[places]).to(self._device)
+        values = values.permute(0, 3, 1, 2).float()
+        return Batch(values, values)
+
+    def settle(self) -> None:
+        if self._kept:
+            super().settle()
+
+    def kept_at(self, place: Path) -> Path:
+        return place.with_name(f"{place.name}-{self.label}.npy")
+
+    def keep(self, place: Path, advance: Advance) -> None:
+        """Compute all samples into a memory map, float16 of shape (W, H, W, C), or open it. Kept or not, values are the same."""
+        path = self.kept_at(place)
+        shape = (len(self), *self.sides)
+        if not holds(path, shape, np.float16):
+            with writing(path, shape, np.float16) as write, decoding_pool() as pool:
+                for sample, values in enumerate(pool.map(self.compute, range(len(self)))):
+                    write(sample, values)
+                    advance(1)
+        self.array, self._kept = np.load(path, mmap_mode="r"), True

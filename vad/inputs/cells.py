@@ -16,8 +16,7 @@ from vad.data.frame_index import FrameIndex
 from vad.errors import InputError
 from vad.frames.store import Frames
 from vad.images.view import Colour, View
-from vad.inputs.base import INPUTS, Input
-from vad.inputs.computed import ComputedSamples
+from vad.inputs.base import INPUTS, ComputedSamples, Input
 from vad.inputs.shape import Shape, Window
 
 Compute = Callable[[Sequence[NDArray[np.uint8]], int], NDArray[np.floating[Any]]]
@@ -49,18 +48,18 @@ class CellKind:
     colour: Colour = "grey"
 
     def input(self, name: str) -> Input:
-        return Input(partial(self._shape, name), self._samples, Window(self.length, self.length - 1), self.colour)
+        return Input(
+            partial(self._shape, name),
+            partial(CellSamples, kind=self),
+            Window(self.length, self.length - 1),
+            self.colour,
+        )
 
     def _shape(self, name: str, view: View) -> Shape:
         if min(view.height, view.width) < self.least_side:
             frames = f"frames of {self.least_side} pixels a side at least, not {view.width} x {view.height}"
             raise InputError(f'input "{name}" needs {frames}; choose a larger `size`')
         return Shape("cells", self.channels, view.height // self.cell, view.width // self.cell)
-
-    def _samples(
-        self, frames: Frames, index: FrameIndex, device: torch.device, window: Window, training: bool
-    ) -> "CellSamples":
-        return CellSamples(frames, index, device, window, training, self)
 
 
 class CellSamples(ComputedSamples):
@@ -70,20 +69,14 @@ class CellSamples(ComputedSamples):
         self, frames: Frames, index: FrameIndex, device: torch.device, window: Window, training: bool, kind: CellKind
     ):
         super().__init__(frames, index, device, window, training)
-        self._kind = kind
-
-    def name(self) -> str:
-        return self._kind.label
-
-    def shape(self) -> tuple[int, ...]:
-        cell = self._kind.cell
-        return self.frames.shape[1] // cell, self.frames.shape[2] // cell, self._kind.channels
+        rows, columns = (side // kind.cell for side in frames.shape[1:3])
+        self._compute, self.label, self.sides = kind.compute, kind.label, (rows, columns, kind.channels)
 
     def compute(self, sample: int) -> NDArray[np.floating[Any]]:
         window = self.windows[sample]
         # Where numbers are missing between two frames, what changed is the change of several frames.
         apart = max(1, int(self.index.frame[window[1]] - self.index.frame[window[0]])) if len(window) > 1 else 1
-        return self._kind.compute([self.frames[position] for position in window], apart)
+        return self._compute([self.frames[position] for position in window], apart)
 
 
 def whole(values: NDArray[np.floating[Any]]) -> NDArray[np.float32]:

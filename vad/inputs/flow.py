@@ -8,8 +8,7 @@ from torch import Tensor
 
 from vad.data.frame_index import FrameIndex
 from vad.frames.store import Frames
-from vad.inputs.base import INPUTS, Input
-from vad.inputs.computed import ComputedSamples
+from vad.inputs.base import INPUTS, ComputedSamples, Input
 from vad.inputs.shape import Shape, Window, runs
 
 # Pixels at which flow is cut off; it becomes 1.
@@ -39,18 +38,13 @@ class FlowSamples(ComputedSamples):
         self._before = np.full(len(index), -1)
         for run in runs(index, window.break_at_gaps):
             self._before[run[1:]] = run[:-1]
-        self._joined = "gaps" if window.break_at_gaps else "joined"
-
-    def name(self) -> str:
-        return f"flow{FLOW_CODE}-{self._joined}"
-
-    def shape(self) -> tuple[int, ...]:
-        return (*self.frames.shape[1:3], 2)
+        self.label = f"flow{FLOW_CODE}-{'gaps' if window.break_at_gaps else 'joined'}"
+        self.sides = (*frames.shape[1:3], 2)
 
     def compute(self, sample: int) -> Flow:
         position = self.windows[sample, 0]
         if (before := self._before[position]) < 0:
-            return np.zeros(self.shape(), np.float32)
+            return np.zeros(self.sides, np.float32)
         return farneback(self.frames[before], self.frames[position])
 
     def picture(self, values: Tensor) -> Tensor:

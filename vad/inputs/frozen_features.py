@@ -15,8 +15,7 @@ from vad.images.view import View
 from vad.inputs.base import INPUTS, Input
 from vad.inputs.cells import Cell, CellKind
 from vad.inputs.efficientnet_lite import PACKAGE, pretrained
-from vad.inputs.flow_cells import LEAST_SIDE, dis_flow
-from vad.inputs.region_cells import covering, moving_regions
+from vad.inputs.motion_cells import LEAST_SIDE, covering, dis_flow, moving_regions
 from vad.inputs.shape import Shape
 
 _CHANNELS = {4: 40, 7: 80, 10: 112, 14: 192}

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from vad.data.frame_index import Flags, FrameIndex, Values
+from vad.data.frame_index import Flags, FrameIndex, Values, filled
 from vad.data.scores import VideoScores, match_videos
 from vad.errors import InputError
 
@@ -90,21 +90,16 @@ def fill(values: Values, index: FrameIndex, how: Missing) -> tuple[Values, Flags
         if not keep.any():
             raise InputError("no labelled frame has a score")
         return values, keep
-    filled = values.copy()
+    whole = values.copy()
     for name, span in zip(index.titles, index.spans, strict=True):
         there = np.flatnonzero(keep[span])
         if not len(there):
             raise InputError(f"video {name} has no score at all; give its scores, or --missing drop")
-        all_frames = np.arange(span.stop - span.start)
         if how == "interpolate":
-            filled[span] = np.interp(all_frames, there, values[span][there])
+            whole[span] = np.interp(np.arange(span.stop - span.start), there, values[span][there])
         else:
-            after = np.minimum(np.searchsorted(there, all_frames), len(there) - 1)
-            before = np.maximum(after - 1, 0)
-            left, right = np.abs(there[before] - all_frames), np.abs(there[after] - all_frames)
-            nearer = left <= right  # of two as near, the earlier
-            filled[span] = values[span][there[np.where(nearer, before, after)]]
-    return filled, np.ones(len(index), bool)
+            whole[span] = filled(values[span])
+    return whole, np.ones(len(index), bool)
 
 
 def missing_frames(values: Values, index: FrameIndex) -> list[str]:

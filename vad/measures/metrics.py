@@ -2,13 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from vad.data.frame_index import Flags, FrameIndex, Values
 from vad.errors import InputError
+from vad.measures import frame_level
 
+Metric = Literal["auc", "ap"]
 RESAMPLES = 1000
 CONFIDENCE = 0.95
 BOOTSTRAP_SEED = 20260101
@@ -119,15 +121,13 @@ def middle(draws: Values) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def bootstrap_ap(scores: Values, labels: Flags, index: FrameIndex) -> Values:
-    """AP of `RESAMPLES` draws of whole videos with replacement, from a fixed seed.
+def bootstrap_ap(scores: Values, labels: Flags, index: FrameIndex, counts: Values | None = None) -> Values:
+    """AP of draws of whole videos with replacement: of those in `counts`, (videos, draws), or of `counts_of_videos`.
 
     The same seed and the same videos give the same draws, so two methods can be compared pair by pair.
     """
-    results = np.empty(RESAMPLES)
-    for draw, (hits, precision) in enumerate(_draws(scores, labels, index)):
-        results[draw] = np.sum(np.diff(hits, prepend=0.0) * precision) / hits[-1]
-    return results
+    curves = _draws(scores, labels, index, counts_of_videos(labels, index) if counts is None else counts)
+    return np.array([np.sum(np.diff(hits, prepend=0.0) * precision) / hits[-1] for hits, precision in curves])
 
 
 def precision_band(
@@ -141,7 +141,7 @@ def precision_band(
     """
     recall = np.linspace(0.0, 1.0, points)
     drawn = np.empty((RESAMPLES, points))
-    for draw, (hits, precision) in enumerate(_draws(scores, labels, index)):
+    for draw, (hits, precision) in enumerate(_draws(scores, labels, index, counts_of_videos(labels, index))):
         # In whole hits, at least one; rounding must not ask for one more than the recall does.
         wanted = np.maximum(np.ceil(recall * hits[-1] - 1e-6), 1.0)
         drawn[draw] = precision[np.searchsorted(hits, wanted)]
@@ -149,16 +149,27 @@ def precision_band(
     return recall, low, high
 
 
-def _draws(scores: Values, labels: Flags, index: FrameIndex) -> Iterator[tuple[Values, Values]]:
-    """`RESAMPLES` draws of whole videos: the hits so far and the precision, at each threshold with a hit, the highest first.
+def counts_of_videos(labels: Flags, index: FrameIndex) -> Values:
+    """How often each of `RESAMPLES` draws has each video, (videos, draws), from a fixed seed.
 
     A draw without an anomaly, or without a normal frame, is drawn again.
     """
+    anomalous, normal = (np.asarray([kind[span].any() for span in index.spans]) for kind in (labels, ~labels))
+    generator, count = np.random.default_rng(BOOTSTRAP_SEED), len(index.spans)
+    draws: list[Values] = []
+    while len(draws) < RESAMPLES:
+        drawn = np.bincount(generator.integers(0, count, count), minlength=count).astype(float)
+        if drawn[anomalous].any() and drawn[normal].any():
+            draws.append(drawn)
+    return np.stack(draws, axis=1)
+
+
+def _draws(scores: Values, labels: Flags, index: FrameIndex, counts: Values) -> Iterator[tuple[Values, Values]]:
+    """Of each draw the hits so far and the precision, at each threshold with a hit, the highest first."""
     from scipy.sparse import csr_array
 
     order = np.argsort(-scores, kind="stable")
-    video = np.repeat(np.arange(len(index.spans)), [span.stop - span.start for span in index.spans])[order]
-    positive = np.flatnonzero(labels[order])
+    video, positive = index.places[order], np.flatnonzero(labels[order])
     ends = np.flatnonzero(np.diff(scores[order], append=np.nan) != 0)
     ends = ends[np.unique(np.searchsorted(ends, positive))]  # at the others neither AP nor recall changes
     # How many frames of each video a threshold adds, so that many draws are counted at once.
@@ -166,26 +177,44 @@ def _draws(scores: Values, labels: Flags, index: FrameIndex) -> Iterator[tuple[V
     shape = (len(ends), len(index.spans))
     seen = csr_array((np.ones(len(step)), (step, video[: len(step)])), shape)
     hits = csr_array((np.ones(len(positive)), (step[positive], video[positive])), shape)
-    kinds = kinds_of_videos(labels, index)
-    generator = np.random.default_rng(BOOTSTRAP_SEED)
     at_once = max(1, _MOST_CELLS // len(ends))
-    for start in range(0, RESAMPLES, at_once):
-        drawn = [video_counts(generator, *kinds) for _ in range(min(at_once, RESAMPLES - start))]
-        weights = np.stack(drawn, axis=1)
+    for start in range(0, counts.shape[1], at_once):
+        weights = counts[:, start : start + at_once]
         found, counted = (np.ascontiguousarray(np.cumsum(part @ weights, axis=0).T) for part in (hits, seen))
         precision = np.divide(found, counted, out=np.zeros_like(found), where=counted > 0)
         yield from zip(found, precision, strict=True)
 
 
-def kinds_of_videos(labels: Flags, index: FrameIndex) -> tuple[Flags, Flags]:
-    """Which videos have anomalous frames, and which have normal ones."""
-    anomalous, normal = (np.asarray([kind[span].any() for span in index.spans]) for kind in (labels, ~labels))
-    return anomalous, normal
+def drawn_videos(labels: Flags, index: FrameIndex) -> Values:
+    """How often each draw has each video, (videos, draws). Every draw has normal and anomalous frames.
+
+    The draws are those of `bootstrap_ap`, so that intervals are the same, in an order that other frames have otherwise:
+    draws of two data sets are independent.
+    """
+    generator = np.random.default_rng([BOOTSTRAP_SEED, int(index.digest[:8], 16)])
+    return generator.permutation(counts_of_videos(labels, index), axis=1)
 
 
-def video_counts(generator: np.random.Generator, *needed: Flags) -> Values:
-    """How often each video is drawn, with at least one of each of the `needed` kinds of videos."""
-    counts = np.zeros(len(needed[0]))
-    while not all(counts[kind].any() for kind in needed):
-        counts = np.bincount(generator.integers(0, len(counts), len(counts)), minlength=len(counts)).astype(float)
-    return counts
+def measured(metric: Metric, scores: Values, labels: Flags) -> float:
+    """The figure of these scores; AUC counts ties half."""
+    found = frame_level.curve(scores, labels)
+    return frame_level.auc(found) if metric == "auc" else frame_level.average_precision(found)
+
+
+def drawn(metric: Metric, scores: Values, labels: Flags, index: FrameIndex, counts: Values) -> Values:
+    """The figure under each draw, (draws,). `counts` says how often a draw has each video, (videos, draws)."""
+    found = (_auc if metric == "auc" else bootstrap_ap)(scores, labels, index, counts)
+    return np.clip(found, 0.0, 1.0)
+
+
+def _auc(scores: Values, labels: Flags, index: FrameIndex, counts: Values) -> Values:
+    """AUC as the share of pairs (anomalous, normal) that are in order: counted once for each pair of videos, then weighted."""
+    anomalous, videos = scores[labels], index.places[labels]
+    ordered = np.empty((len(index.spans), len(index.spans)))
+    for place, span in enumerate(index.spans):
+        normal = np.sort(scores[span][~labels[span]])
+        below = (np.searchsorted(normal, anomalous, "left") + np.searchsorted(normal, anomalous, "right")) / 2
+        ordered[:, place] = np.bincount(videos, below, len(index.spans))
+    positives, negatives = (np.bincount(index.places[kind], minlength=len(index.spans)) for kind in (labels, ~labels))
+    found: Values = np.sum(counts * (ordered @ counts), axis=0) / ((positives @ counts) * (negatives @ counts))
+    return found

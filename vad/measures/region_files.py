@@ -1,6 +1,5 @@
 """Anomaly maps, pixel masks and tracks as they lie on disk, one video after another, so that no data set must fit into memory."""
 
-import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -10,18 +9,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vad.data.frame_index import natural
 from vad.data.labels.mask_images import mask_folders
 from vad.data.matlab import masks_in
-from vad.data.numbers import read_arrays
+from vad.data.names import is_image
+from vad.data.numbers import read_arrays, read_rows
 from vad.errors import InputError
-from vad.measures.regions import Truth, boxes_of, tracks_by_overlap
-from vad.system.files import lines_of, names_in, reading
+from vad.measures.regions import Maps, Truth, boxes_of, tracks_by_overlap
+from vad.system.files import names_in, reading
 
 Masks = NDArray[np.bool_]
 Painted = NDArray[Any]  # masks before it is asked what is not 0
-Maps = NDArray[np.floating]
-_IMAGES = (".png", ".bmp", ".tif", ".tiff", ".jpg", ".jpeg")
-_NUMBER = re.compile(r"\d+")
 _MASK_FORMS = "a folder of images or an .npy (N, H, W) for each video, or Avenue's N_label.mat"
 
 
@@ -74,20 +72,14 @@ def open_masks(folder: Path) -> dict[str, Callable[[], Painted]]:
     paths = [folder / name for name in names_in(folder) if not name.startswith(".")]
     for path in mask_folders(folder).values() or paths:
         name = path.name
-        if path.is_dir() and (
-            images := [n for n in names_in(path) if Path(n).suffix.lower() in _IMAGES and n[0] != "."]
-        ):
-            files = [path / n for n in sorted(images, key=_natural)]
+        if path.is_dir() and (images := [n for n in names_in(path) if is_image(n)]):
+            files = [path / n for n in sorted(images, key=natural)]
             found[name.removesuffix("_gt").removesuffix("_annotations")] = partial(_from_images, files)
         elif name.endswith(".npy") or name.endswith("_label.mat"):
             found[path.stem.removesuffix("_label")] = partial(_from_array, path)
     if not found:
         raise InputError(f"--masks {folder} holds no masks; give {_MASK_FORMS}")
     return found
-
-
-def _natural(name: str) -> list[int]:
-    return [int(number) for number in _NUMBER.findall(Path(name).stem)[-1:]]
 
 
 def _from_images(files: list[Path]) -> Painted:
@@ -148,20 +140,13 @@ def read_tracks(path: Path) -> dict[str, NDArray[np.float64]]:
     )
     if not files or not files[0].exists():
         raise InputError(f"--tracks {path}: there is no file of tracks; give a folder with NAME.txt for each video")
-    found = {}
-    for file in files:
-        rows = []
-        for at, line in lines_of(file):
-            try:
-                row = [float(cell) for cell in line.replace(",", " ").split()]
-            except ValueError:
-                row = []
-            sound = len(row) == 6 and np.isfinite(row).all() and min(row[:2]) >= 0
-            if not sound or row[4] <= row[2] or row[5] <= row[3]:
-                raise InputError(f"{file}, line {at}: {line!r:.60} is no row of track, frame, left, top, right, bottom")
-            rows.append(row)
-        found[file.stem] = np.asarray(rows, np.float64).reshape(-1, 6)
-    return found
+    form = "track, frame, left, top, right, bottom"
+    rows = {file.stem: read_rows(file, form, _is_box_of_a_track) for file in files}
+    return {name: np.asarray(of, np.float64).reshape(-1, 6) for name, of in rows.items()}
+
+
+def _is_box_of_a_track(track: float, frame: float, left: float, top: float, right: float, bottom: float) -> bool:
+    return min(track, frame) >= 0 and left < right and top < bottom
 
 
 def truth_of_tracks(rows: NDArray[np.float64], frames: int, size: tuple[int, int], source: str) -> Truth:

@@ -87,34 +87,24 @@ def run_pipeline(
         taken = {key: values for key, values in taken.items() if key.rpartition("-")[2] not in FITS}
     if fitted is None:
         _require_members(streams, variants)
-    rows = _Rows(scored.index, taken, fitted is not None and not own, of_model=fitted is not None)
     train = train and _of_scored_videos(train)
-    normal = None if train is None else _Rows(train.index, {}, False)
-    stream_scores: dict[str, Values] = {}
-    normal_scores: dict[str, Values] = {}
+    way = _Steps((scored.index, *([train.index] if train else [])), taken, fitted is None or own, fitted is not None)
+    stream_scores: dict[str, list[Values]] = {}
     for name, stream in streams.items():
-        rows.values = _rows_of(stream, name, scored)
-        beside = None  # the same stream on train frames, where its members scored them
-        if normal and train and stream.error and all((m, stream.error) in train.members for m in stream.members):
-            beside, normal.values = normal, _rows_of(stream, name, train)
-        _apply(stream.steps, f"streams/{name}", rows, beside)
-        if len(rows.values) != 1:
-            raise InputError(f'stream "{name}" has {len(rows.values)} members and no step that combines them')
-        stream_scores[name] = rows.values[0]
-        if beside:
-            normal_scores[name] = beside.values[0]
+        rows = [_rows_of(stream, name, scored)]
+        if train and stream.error and all((m, stream.error) in train.members for m in stream.members):
+            rows.append(_rows_of(stream, name, train))
+        rows = way.apply(stream.steps, f"streams/{name}", rows)
+        if len(rows[0]) != 1:
+            raise InputError(f'stream "{name}" has {len(rows[0])} members and no step that combines them')
+        stream_scores[name] = [values[0] for values in rows]
     results = {}
     for name, variant in variants.items():
-        rows.values = fuse(name, variant, [stream_scores[stream] for stream in variant.streams])[None]
-        beside = None
-        if normal and normal_scores.keys() >= set(variant.streams):
-            beside, normal.values = (
-                normal,
-                fuse(name, variant, [normal_scores[stream] for stream in variant.streams])[None],
-            )
-        _apply(variant.steps, f"variants/{name}", rows, beside)
-        results[name] = rows.values[0]
-    return Outcome(results, stream_scores, taken)
+        # Train frames are fused where all streams have them: `zip` ends with the shortest.
+        parts = zip(*(stream_scores[stream] for stream in variant.streams), strict=False)
+        rows = [fuse(name, variant, scores)[None] for scores in parts]
+        results[name] = way.apply(variant.steps, f"variants/{name}", rows)[0][0]
+    return Outcome(results, {name: of_test for name, (of_test, *_) in stream_scores.items()}, taken)
 
 
 def _require_members(streams: Mapping[str, Stream], variants: Mapping[str, Variant]) -> None:
@@ -176,25 +166,45 @@ _FUSIONS: Mapping[str, Callable[[Values], Values]] = {
 }
 
 
-class _Rows:
-    """Scores on their way through steps, (M, N), and the values that fitted steps took or take from them."""
+@dataclass(frozen=True)
+class _Steps:
+    """The way of scores, (M, N), of test frames and perhaps train frames through steps; `indices` are of these frames.
 
-    def __init__(self, index: FrameIndex, taken: Fitted, stored: bool, of_model: bool = False):
-        self.index, self.taken, self.stored, self.of_model = index, taken, stored, of_model
-        self.values: Values
+    `taken` holds the values that fitted steps took, or, with `takes`, take from test frames now. `of_model`: whether all were stored.
+    """
 
-    def step(self, step: Named, key: str, fitted: Values | None) -> None:
-        """Apply a step; one that looks at these frames takes what it needs from them, if it is not stored."""
-        if step.name in FITS:
-            if key not in self.taken and not self.stored:
-                self.taken[key] = FITS[step.name](self.values, **dict(step.options))
-            fitted = self._known(key)
-        made = STEPS.make(step, self.values, self.index.spans, *(() if fitted is None else (fitted,)))
-        if made.ndim != 2 or made.shape[1] != len(self.index) or (np.isnan(made) & ~np.isnan(self.values).any(0)).any():
+    indices: tuple[FrameIndex, ...]
+    taken: Fitted
+    takes: bool
+    of_model: bool
+
+    def apply(self, steps: Sequence[Named], place: str, rows: list[Values]) -> list[Values]:
+        """Return the scores behind these steps, of test frames and, where there are any, of train frames."""
+        for number, step in enumerate(steps):
+            key = f"{place}/{number}-{step.name}"
+            fitted: list[Values | None] = [None] * len(rows)
+            if step.name != "fill":
+                self._require_scores(rows[0], 0, place)
+            if step.name in TRAIN_FITS:
+                if key not in self.taken and len(rows) > 1:
+                    self._require_scores(rows[1], 1, place)
+                    self.taken[key] = TRAIN_FITS[step.name](rows[1], **dict(step.options))
+                fitted = [self._known(key) for _ in rows]
+            elif fit := FITS.get(step.name):
+                if key not in self.taken and self.takes:
+                    self.taken[key] = fit(rows[0], **dict(step.options))
+                fitted = [self._known(key), *(fit(values, **dict(step.options)) for values in rows[1:])]
+            rows = [self._step(step, key, *given) for given in zip(rows, self.indices, fitted, strict=False)]
+        self._require_scores(rows[0], 0, place)
+        return rows
+
+    def _step(self, step: Named, key: str, values: Values, index: FrameIndex, fitted: Values | None) -> Values:
+        made: Values = STEPS.make(step, values, index.spans, *(() if fitted is None else (fitted,)))
+        if made.ndim != 2 or made.shape[1] != len(index) or (np.isnan(made) & ~np.isnan(values).any(0)).any():
             shape = f"{made.shape}, {'with' if np.isnan(made).any() else 'without'} NaN"
-            wanted = f"(members, frames), here ({len(self.values)} or 1, {len(self.index)}), and no new NaN"
+            wanted = f"(members, frames), here ({len(values)} or 1, {len(index)}), and no new NaN"
             raise InputError(f"{key}: the step gives an array {shape}; it must give {wanted}")
-        self.values = made
+        return made
 
     def _known(self, key: str) -> Values:
         if key not in self.taken:
@@ -203,49 +213,27 @@ class _Rows:
             )
         return self.taken[key]
 
-    def of_train(self, step: Named, key: str, normal: "_Rows | None") -> Values:
-        """Return what a step needs of train frames: the stored values, else those that it takes from `normal` now."""
-        if key not in self.taken and normal is not None:
-            _require_scores(normal, key.rpartition("/")[0])
-            self.taken[key] = TRAIN_FITS[step.name](normal.values, **dict(step.options))
-        return self._known(key)
-
-
-def _apply(steps: Sequence[Named], place: str, rows: _Rows, normal: _Rows | None) -> None:
-    """Apply steps to rows, and to those of train frames where there are any."""
-    for number, step in enumerate(steps):
-        key, fitted = f"{place}/{number}-{step.name}", None
-        if step.name != "fill":
-            _require_scores(rows, place)
-        if step.name in TRAIN_FITS:
-            fitted = rows.of_train(step, key, normal)
-        rows.step(step, key, fitted)
-        if normal is not None:
-            normal.step(step, key, fitted)
-    _require_scores(rows, place)
-
-
-def _require_scores(rows: _Rows, place: str) -> None:
-    """Raise InputError for frames that no member scores, where a step needs all."""
-    missing, index = np.asarray(np.isnan(rows.values).any(0)), rows.index
-    if not (count := int(missing.sum())):
-        return
-    first = int(missing.argmax())
-    span = next(span for span in index.spans if span.start <= first < span.stop)
-    kind, _, name = place.partition("/")
-    length, where = span.stop - span.start, f'{kind.removesuffix("s")} "{name}"'
-    if rows.of_model:
-        several = f"this model looks at several frames of a video at once (video {index.title(index.video[first])} has {length})"
+    def _require_scores(self, values: Values, which: int, place: str) -> None:
+        """Raise InputError for frames that no member scores, where a step needs all."""
+        missing, index = np.asarray(np.isnan(values).any(0)), self.indices[which]
+        if not (count := int(missing.sum())):
+            return
+        first = int(missing.argmax())
+        span = index.spans[index.places[first]]
+        kind, _, name = place.partition("/")
+        length, where = span.stop - span.start, f'{kind.removesuffix("s")} "{name}"'
+        if self.of_model:
+            several = f"this model looks at several frames of a video at once (video {index.title(index.video[first])} has {length})"
+            raise InputError(
+                f"frame {index.ids[first]} has no score: {several} and may leave noisy ones out; give more frames of the video, or leave it out"
+            )
+        if missing[span].all():
+            raise InputError(
+                f"{where}: video {index.title(index.video[first])} has {length} frame{'s' if length > 1 else ''}, too few for what its members look at "
+                "at once (with break_at_gaps, too few without a gap); leave the video out, or begin the steps with {fill: 0}"
+            )
+        who, whose = (f"and {count - 1:,} more have", "their") if count > 1 else ("has", "its")
         raise InputError(
-            f"frame {index.ids[first]} has no score: {several} and may leave noisy ones out; give more frames of the video, or leave it out"
+            f"{where}: frame {index.ids[first]} {who} no score, as {whose} members need the frames before or a repair leaves it out; begin the "
+            "steps with {fill: nearest} or {fill: 0}"
         )
-    if missing[span].all():
-        raise InputError(
-            f"{where}: video {index.title(index.video[first])} has {length} frame{'s' if length > 1 else ''}, too few for what its members look at "
-            "at once (with break_at_gaps, too few without a gap); leave the video out, or begin the steps with {fill: 0}"
-        )
-    who, whose = (f"and {count - 1:,} more have", "their") if count > 1 else ("has", "its")
-    raise InputError(
-        f"{where}: frame {index.ids[first]} {who} no score, as {whose} members need the frames before or a repair leaves it out; begin the "
-        "steps with {fill: nearest} or {fill: 0}"
-    )

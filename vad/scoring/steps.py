@@ -13,7 +13,7 @@ import numpy as np
 import scipy
 
 from vad.catalog import Catalog, Count, NotNegative, Whole, Within
-from vad.data.frame_index import Values
+from vad.data.frame_index import Values, filled
 
 Spans = Sequence[slice]
 _Scope = Literal["all", "video"]
@@ -163,18 +163,7 @@ def fill(values: Values, videos: Spans, *, value: NotNegative | Literal["nearest
     """
     if value != "nearest":
         return np.where(np.isnan(values), value, values)
-    return _per_video(values, videos, lambda part: np.stack([_nearest(row) for row in part]))
-
-
-def _nearest(row: Values) -> Values:
-    known = np.flatnonzero(~np.isnan(row))
-    if len(known) in (0, len(row)):
-        return row
-    frames = np.arange(len(row))
-    after = np.searchsorted(known, frames).clip(max=len(known) - 1)
-    before = (after - 1).clip(min=0)
-    earlier = np.abs(frames - known[before]) <= np.abs(known[after] - frames)
-    return np.asarray(row[known[np.where(earlier, before, after)]])
+    return _per_video(values, videos, lambda part: np.stack([filled(row) for row in part]))
 
 
 @STEPS.register("local_zscore", version=1)

@@ -46,7 +46,7 @@ def find_damage(test: Split, train: Split, folder: Path) -> Damage | None:
     asked, normal = (SplitSource(_some(split)) for split in (test, train))
     named = tuple(REPAIRS.named(name, {}) for name in ("flips", "noise"))
     repairs = TrainRepairs(named, normal, _some(train).index, folder)
-    view = repairs.view(SKETCH)
+    view = SKETCH.repaired(repairs.fitted)
     open_frames(asked, [view], folder)
     turned, noisier = np.asarray(read_evidence(asked, view, folder), np.float64).T
     if not (turned > 0).any() and not (noisier > 0).any():

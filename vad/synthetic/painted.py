@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import islice
 
 import cv2
 import numpy as np
@@ -12,8 +13,8 @@ from numpy.typing import NDArray
 
 from vad.data.frame_index import FrameIndex
 from vad.data.frameset import Split
-from vad.frames.store import SplitSource, Task
-from vad.images.decode import Image, decode_image, read_image, read_movie
+from vad.frames.store import SplitSource, Task, read_whole_movie
+from vad.images.decode import Image, decode_image, read_image
 from vad.synthetic.corruption import as_jpeg, corrupt, draw_kinds
 from vad.synthetic.found_damage import Damage
 
@@ -95,12 +96,11 @@ class PaintedSource(SplitSource):
         for video, span in zip(self._split.videos, self.index.spans, strict=True):
             wanted = {s: s.donor - span.start for s in self._stretches if span.start <= s.donor < span.stop}
             if video.images is not None:
-                patches |= {s: _cut(s, read_image(video.images[place])) for s, place in wanted.items()}
-            elif video.movie is not None and wanted:
-                numbers = {s: video.numbers[place] for s, place in wanted.items()}
-                movie = zip(range(max(numbers.values()) + 1), read_movie(video.movie), strict=False)
-                images = {number: image for number, image in movie if number in numbers.values()}
-                patches |= {s: _cut(s, images[number]) for s, number in numbers.items()}
+                images = {place: read_image(video.images[place]) for place in wanted.values()}
+            else:
+                frames = islice(read_whole_movie(video, 0), max(wanted.values(), default=-1) + 1)
+                images = {place: image for place, image in frames if place in wanted.values()}
+            patches |= {s: _cut(s, images[place]) for s, place in wanted.items()}
         return patches
 
 

@@ -8,7 +8,8 @@ import os
 import shutil
 import stat
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from vad.errors import InputError
@@ -20,6 +21,7 @@ _LARGE = (
     "its disk holds no file so large; choose another disk (VAD_HOME for what is under .vad), and run the command again"
 )
 _NO_ROOM = {errno.ENOSPC: _FULL, errno.EDQUOT: _FULL, errno.EFBIG: _LARGE}
+_LITTLE = 1 << 16  # bytes: a smaller file is not worth a link
 _under_way: set[Path] = set()  # for `abandon`
 
 
@@ -115,6 +117,17 @@ def share(original: Path, copy: Path) -> bool:
     return True
 
 
+def twins(paths: Sequence[Path]) -> Iterator[tuple[Path, Path]]:
+    """Yield pairs of equal files: an original, and a copy of it that `share` could make another name of it."""
+    plain = [path for path in paths if path.is_file() and not path.is_symlink()]
+    sizes = Counter(path.stat().st_size for path in plain)
+    firsts: dict[str, Path] = {}
+    for path in plain:
+        size = path.stat().st_size
+        if size > _LITTLE and sizes[size] > 1 and not (one := firsts.setdefault(sha256(path), path)).samefile(path):
+            yield one, path
+
+
 def _remove(path: Path) -> None:
     with contextlib.suppress(OSError):  # another process sweeps too
         shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -140,8 +153,9 @@ def _temporary(path: Path) -> Path:
 
 @contextlib.contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Say by InputError which path the system would not read, and why."""
+    """Say by InputError which path the system would not read, and why; refuse a pipe or a device."""
     try:
+        require_plain(path)
         yield
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
@@ -157,7 +171,6 @@ def require_plain(path: Path) -> None:
 def lines_of(path: Path) -> list[tuple[int, str]]:
     """Return the lines of a text that are not blank, stripped, with their numbers. Raises InputError where it cannot be read."""
     with reading(path):
-        require_plain(path)
         lines = path.read_text("utf-8-sig", errors="replace").splitlines()
     return [(at, line.strip()) for at, line in enumerate(lines, 1) if line.strip()]
 
@@ -166,6 +179,16 @@ def names_in(folder: Path) -> list[str]:
     """What lies in a folder, sorted. Raises InputError where it cannot be read."""
     with reading(folder):
         return sorted(os.listdir(folder))
+
+
+def files_in(folder: Path) -> dict[str, Path]:
+    """Return every file below a folder by its path from there, sorted."""
+    return {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def altered(folder: Path, known: Mapping[str, str]) -> list[str]:
+    """Return the names of files that are missing from a folder, or have another SHA-256 than the known one."""
+    return [name for name, digest in known.items() if not (folder / name).is_file() or sha256(folder / name) != digest]
 
 
 def sha256(path: Path) -> str:

@@ -51,7 +51,7 @@ def opened(tmp_path):
 def test_the_catalogue_ends_with_the_reader_that_takes_any_two_halves(tmp_path, dataset):
     layout = detect(dataset(tmp_path / "data"))
     assert layout.reader == "training_videos/ and testing_videos/ of clips or movies"
-    assert DATASETS[-1].detect.__module__ == "vad.data.datasets.clips"
+    assert DATASETS[-1].__module__ == "vad.data.datasets.clips"
 
 
 def test_clips_and_movies_of_any_names_are_videos(tmp_path, clip, save_movie, picture, opened):

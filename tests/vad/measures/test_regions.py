@@ -4,10 +4,17 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from vad.measures import pixels, regions
-from vad.measures.pixels import pixel_measures
+from vad.measures import regions
 from vad.measures.region_files import truth_of, truth_of_tracks
-from vad.measures.regions import area_up_to_one, boxes_of, overlaps, region_measures, thresholds_of, tracks_by_overlap
+from vad.measures.regions import (
+    area_up_to_one,
+    boxes_of,
+    overlaps,
+    pixel_measures,
+    region_measures,
+    thresholds_of,
+    tracks_by_overlap,
+)
 
 
 def masks_of(*frames, size=(20, 20)):
@@ -147,7 +154,7 @@ def test_noise_with_a_signal_lies_between_and_more_signal_is_better():
 @pytest.fixture(params=["exact", "levels"])
 def precise(request, monkeypatch):
     if request.param == "levels":
-        monkeypatch.setattr(pixels, "_SAMPLE", 1500)
+        monkeypatch.setattr(regions, "_SAMPLE", 1500)
         return 5e-3
     return 1e-12
 

@@ -6,7 +6,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from vad.data.frame_index import FrameIndex
 from vad.measures import metrics
-from vad.measures.resampling import drawn, drawn_videos, measured
+from vad.measures.metrics import drawn, drawn_videos, measured
 
 FIGURES = {"auc": roc_auc_score, "ap": average_precision_score}
 

@@ -62,7 +62,7 @@ def flipped():
 
 
 def test_upside_down_frames_of_the_demo_street_are_turned_and_none_else(demo, repairs, flipped, tmp_path):
-    source, view = SplitSource(demo.test), repairs.view(VIEW)
+    source, view = SplitSource(demo.test), VIEW.repaired(repairs.fitted)
     frames = open_frames(source, [VIEW, view], tmp_path)
     evidence = read_evidence(source, view, tmp_path)
     assert evidence.shape == (len(demo.test), 1)
@@ -85,7 +85,7 @@ def test_upside_down_frames_of_the_demo_street_are_turned_and_none_else(demo, re
 
 
 def test_a_video_alone_is_repaired_as_among_the_others(demo, repairs, tmp_path):
-    view = repairs.view(VIEW)
+    view = VIEW.repaired(repairs.fitted)
     span = demo.test.index.spans[2]
     keep = {video.id: slice(None) if number == 2 else slice(0, 0) for number, video in enumerate(demo.test.videos)}
     alone, whole = SplitSource(demo.test.slice(keep)), SplitSource(demo.test)

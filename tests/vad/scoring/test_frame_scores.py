@@ -8,7 +8,7 @@ from torch import nn
 
 from vad.catalog import Named
 from vad.detectors.networks import ERRORS, build, fold_batch_norm
-from vad.detectors.networks.detector import MOST_SAMPLES, NetworkScorer
+from vad.detectors.networks.detector import NetworkScorer
 from vad.inputs import INPUTS
 from vad.inputs.shape import Shape
 from vad.scoring.frame_scores import Way, explain, score
@@ -16,6 +16,7 @@ from vad.system.precision import computes_in_bf16
 
 CPU = torch.device("cpu")
 MEAN, MAX = Named("mean"), Named("max")
+PASS = 32  # samples of a pass of 64 px
 EVERY = [ERRORS.named(name, {}) for name in ERRORS.names()]
 PRECISIONS = ["fp32", pytest.param("bf16", marks=pytest.mark.skipif(not computes_in_bf16(CPU), reason="no bf16"))]
 
@@ -64,14 +65,19 @@ def test_a_frames_score_is_the_same_wherever_it_stands_and_however_many_are_scor
     network, index_of, precision, threads
 ):
     torch.set_num_threads(threads)
-    count = 2 * MOST_SAMPLES + 7
+    count = 2 * PASS + 7
     frames = frames_of(count)
     whole = scores_of(network, samples_of(frames, index_of), [MEAN, MAX], count, precision)
-    for places in (range(1), range(5, 8), range(MOST_SAMPLES), range(3, count), range(count - 1, -1, -1), [9] * 40):
+    for places in (range(1), range(5, 8), range(PASS), range(3, count), range(count - 1, -1, -1), [9] * 40):
         given = samples_of(frames[list(places)], index_of)
         part = scores_of(network, given, [MEAN, MAX], len(given), precision)
         for name in whole:
             assert part[name].tobytes() == whole[name][list(places)].tobytes()
+
+
+@pytest.mark.parametrize(("size", "samples"), [(32, 64), (64, 32), (128, 16), (256, 16), (512, 8)])
+def test_a_request_for_one_frame_pays_for_few_others_where_frames_are_large(network, index_of, size, samples):
+    assert NetworkScorer(network, "fp32", CPU).pass_size(samples_of(frames_of(1, size), index_of)) == samples
 
 
 class Dimmed(nn.Module):
@@ -82,7 +88,7 @@ class Dimmed(nn.Module):
 @pytest.mark.parametrize(("size", "threads"), [(16, 1), (64, 1), (40, 2)])
 def test_every_error_of_a_frame_is_the_same_wherever_it_stands(index_of, size, threads):
     torch.set_num_threads(threads)
-    count = MOST_SAMPLES + 5
+    count = 2 * PASS + 5
     frames = frames_of(count, size)
     whole = scores_of(Dimmed(), samples_of(frames, index_of), EVERY, count)
     for places in (range(3, 6), range(count - 1, -1, -1), [9] * 40):
@@ -104,11 +110,9 @@ def test_a_score_does_not_depend_on_its_neighbours_in_the_batch(network, index_o
 
 def test_only_what_is_asked_for_is_computed_and_each_batch_is_told(network, index_of):
     told = []
-    found = scores_of(
-        network, samples_of(frames_of(MOST_SAMPLES + 3), index_of), [MAX], MOST_SAMPLES + 3, told=told.append
-    )
+    found = scores_of(network, samples_of(frames_of(2 * PASS + 3), index_of), [MAX], 2 * PASS + 3, told=told.append)
     assert list(found) == [MAX]
-    assert told == [MOST_SAMPLES, 3]
+    assert told == [PASS, PASS, 3]
 
 
 def test_an_unknown_error_is_refused(network, index_of, refuses):
@@ -132,9 +136,11 @@ class Spoilt(nn.Module):
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e30])
 @pytest.mark.parametrize("error", ["mean", "max", "gradient"])
 def test_an_error_that_is_not_finite_is_refused_with_its_frame(index_of, refuses, value, error):
-    frames = frames_of(MOST_SAMPLES + 9, size=8)
-    frames[MOST_SAMPLES + 2 :] = 255
-    message = f"the {error} score of frame {MOST_SAMPLES + 3} of {MOST_SAMPLES + 9} is not finite; train.precision=fp32 may help"
+    frames = frames_of(2 * PASS + 9, size=8)
+    frames[2 * PASS + 2 :] = 255
+    message = (
+        f"the {error} score of frame {2 * PASS + 3} of {2 * PASS + 9} is not finite; train.precision=fp32 may help"
+    )
     with refuses(message):
         scores_of(Spoilt(value), samples_of(frames, index_of), [Named(error)], len(frames))
 

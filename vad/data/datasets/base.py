@@ -1,15 +1,56 @@
-"""What the readers of data sets have in common: where they look, and what they say."""
+"""What the readers of data sets have in common: where they look, and what they say. A data set has two halves, of train and of test videos."""
 
+import os
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
 
-from vad.data.datasets.halves import find_halves
 from vad.data.frame_index import number_of
-from vad.data.names import is_litter, is_movie
+from vad.data.names import is_litter, is_movie, some
+from vad.errors import InputError
 from vad.system.files import names_in
+
+TRAIN, TEST = "training_videos", "testing_videos"
+# The names of the two halves, in any case. Of several pairs in a folder the first here counts.
+_HALVES = ((TRAIN, TEST), ("training", "testing"), ("train", "test"))
+_OTHER_HALF = dict(_HALVES) | {test: train for train, test in _HALVES}
+
+
+def find_halves(root: Path) -> tuple[Path, Path]:
+    """Return the folders of train and test videos at or below `root`. Raises InputError where there are none, or several pairs."""
+    if not os.path.isdir(root):  # False, too, for what can be no path
+        fault = "is a file" if os.path.exists(root) else "does not exist"
+        raise InputError(f"DATA={root} {fault}; give the folder that contains {TRAIN}/ and {TEST}/")
+    pairs: dict[int, list[tuple[Path, Path]]] = {}  # by their rank in _HALVES
+    halves, closed = list[Path](), list[OSError]()
+    for folder, children, _ in os.walk(root, onerror=closed.append):
+        here = {child.casefold(): Path(folder, child) for child in children if child.casefold() in _OTHER_HALF}
+        whole = [(rank, *names) for rank, names in enumerate(_HALVES) if here.keys() >= set(names)]
+        for rank, train, test in whole[:1]:
+            pairs.setdefault(rank, []).append((here[train], here[test]))
+        halves += [] if whole else here.values()
+        children[:] = sorted(child for child in children if child.casefold() not in here and not is_litter(child))
+    if pairs:
+        found = pairs[min(pairs)]
+        if len(found) == 1:
+            return found[0]
+        places = ", ".join(str(train.parent) for train, _ in found)
+        raise InputError(f"DATA={root} holds {len(found)} data sets ({places}); name one of them")
+    if halves:
+        missing = _OTHER_HALF[halves[0].name.casefold()]
+        raise InputError(f"DATA={root}: beside {halves[0]} there must be a folder {missing}/, and there is none")
+    if closed:
+        raise InputError(f"cannot read {closed[0].filename}: {closed[0].strerror}")
+    folders = [path for path in sorted(root.iterdir()) if path.is_dir() and not is_litter(path.name)]
+    held = some([f"{path.name}/" for path in folders]) or "no folder"
+    if root.resolve().name.casefold() in _OTHER_HALF:
+        held += f"; it is one half itself: give the folder above it, DATA={shlex.quote(str(root.resolve().parent))}"
+    elif folders:
+        held += f"; call the one of normal footage {TRAIN}/ and the one of test footage {TEST}/"
+    pairs_of = ", ".join(f"{train}/ and {test}/" for train, test in _HALVES)
+    raise InputError(f"DATA={root} must contain {pairs_of}, at any depth; it holds {held}")
 
 
 @dataclass(frozen=True)
@@ -70,18 +111,6 @@ class Place:
         return Layout(reader, self.home, Half(train), Half(test), labels, scene, notes)
 
 
-class Dataset(Protocol):
-    """A reader of data sets: a module with `detect`."""
-
-    def detect(self, place: Place) -> Layout | None:
-        """Return the layout where this is such a data set, else None. Raises InputError for one that is incomplete."""
-
-
-def before_underscore(name: str) -> str:
-    """Return the scene of a video that is named by it, as `01` of `01_0014`."""
-    return name.partition("_")[0]
-
-
 def _inner(half: Path) -> Path:
     """Return the folder of a half's videos: `frames/`, else `videos/`, where such a folder holds folders or movies."""
     inside = {name.casefold(): half / name for name in names_in(half)}
@@ -96,3 +125,8 @@ def _inner(half: Path) -> Path:
         ):
             return folder
     return half
+
+
+def before_underscore(name: str) -> str:
+    """Return the scene of a video that is named by it, as `01` of `01_0014`."""
+    return name.partition("_")[0]

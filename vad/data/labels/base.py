@@ -1,6 +1,5 @@
 """What all forms of labels have in common: which frames are asked for, and how what a file holds is fitted to them."""
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,14 +9,13 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from vad.data.frame_index import Flags, FrameIndex, number_of
+from vad.data.frame_index import Flags, FrameIndex, last_number, number_of
 from vad.data.names import is_movie, some
 from vad.errors import InputError
 from vad.images.decode import FEWER_AT_THE_END
 from vad.images.digest_cache import DigestCache, Size
 
 Paths = Mapping[int, Path]
-NORMAL = "normal_"  # with which the names of UBnormal's videos begin that need no labels
 OTHER_SET = "these are labels of another set, or frames are missing"
 
 
@@ -153,42 +151,39 @@ def by_position(asked: Asked, count: int) -> dict[Clip, int]:
     clips = asked.clips
     if count == len(clips):
         return {clip: place for place, clip in enumerate(clips)}
-    numbers = [_last_number(clip.title) for clip in clips]
+    numbers = [last_number(clip.title) for clip in clips]
     known = [number for number in numbers if number is not None and 1 <= number <= count]
     if len(known) == len(set(known)) == len(clips):
         return {clip: number - 1 for clip, number in zip(clips, known, strict=True)}
     raise InputError(f"{asked.path} has labels of {count} videos, but there are {len(clips)} test videos; {OTHER_SET}")
 
 
-def by_name(asked: Asked, names: Iterable[str], form: str) -> tuple[dict[Clip, str], tuple[str, ...]]:
+def by_name(
+    asked: Asked, names: Iterable[str], form: str, *, of_normal: bool = True
+) -> tuple[dict[Clip, str], tuple[str, ...]]:
     """Return which name is each video's, and a note on names of no video. Raises InputError for a video without one.
 
-    A name fits that is the video's, or the same number, or ends with the same number where all numbers differ.
+    With `of_normal=False` a video needs none whose own name begins with `normal_`, as UBnormal's do. A name fits that is the video's, or the same number, or ends with the same number where all numbers differ.
     """
     names, clips = list(names), asked.clips
     plain = {name: name.casefold().removesuffix("_gt").removesuffix("_annotations") for name in names}
     found: dict[Clip, str] = {}
-    for key in (str.casefold, number_of, _last_number):
+    for key in (str.casefold, number_of, last_number):
         keys: dict[object, list[str]] = {}
         for name in names:
             keys.setdefault(key(plain[name]), []).append(name)
         ours = [key(clip.title) for clip in clips]
-        loose = key is _last_number and (found or len(set(ours)) < len(ours) or any(len(n) > 1 for n in keys.values()))
+        loose = key is last_number and (found or len(set(ours)) < len(ours) or any(len(n) > 1 for n in keys.values()))
         for clip, wanted in zip(clips, ours, strict=True):
             same = keys.get(wanted, []) if wanted is not None and not loose else []
             if clip not in found and len(same) > 1:
                 raise InputError(f"{asked.path}: {some(same)} are all of test video {clip.title}; remove all but one")
             if clip not in found and same:
                 found[clip] = same[0]
-    if lacking := [clip.title for clip in clips if clip not in found]:
+    needed = [clip for clip in clips if of_normal or not clip.title.casefold().startswith("normal_")]
+    if lacking := [clip.title for clip in needed if clip not in found]:
         raise InputError(
             f"{asked.path} has no labels of test video {some(lacking)} ({form}), but of others; add them, or name labels of all with LABELS="
         )
     others = sorted(set(names) - set(found.values()))
     return found, ((f"{asked.path}: there is no test video for {some(others)}",) if others else ())
-
-
-def _last_number(name: str) -> int | None:
-    """The number at the end of a name, as 4 of `Test004`."""
-    numbers = re.findall(r"\d+", name)
-    return int(numbers[-1]) if numbers else None

@@ -8,7 +8,7 @@ from vad.data.labels.avenue import MASKS
 from vad.data.matlab import INTERVALS, interval_lists
 from vad.data.names import is_litter
 from vad.errors import InputError
-from vad.system.files import names_in, reading, require_plain
+from vad.system.files import names_in, reading
 
 # The demo street comes with both, made from one list; its CSV counts.
 DEMO_MARKER = "street.json"
@@ -52,9 +52,9 @@ def _only(paths: list[Path]) -> Path | None:
         several = ", ".join(map(str, found))
         raise InputError(f"any of {several} could be the labels; name one with LABELS=, or keep only it")
     for path in found:
-        with reading(path):
-            require_plain(path)
-    return next(iter(found), None)
+        with reading(path):  # refuses a broken link, or a pipe
+            return path
+    return None
 
 
 def _is_known(path: Path) -> bool:

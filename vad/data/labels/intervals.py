@@ -8,7 +8,7 @@ import numpy as np
 from vad.data.labels.base import Asked, Found, by_position, fit_intervals
 from vad.data.matlab import interval_lists
 from vad.errors import InputError
-from vad.system.files import reading, require_plain
+from vad.system.files import reading
 
 NAME = "intervals counted from 1"
 _ENTRY = re.compile(r"gt_frame\s*=\s*\[([^\]]*)\]")
@@ -48,7 +48,6 @@ def _matlab(path: Path) -> list[list[list[int]]]:
 def _script(path: Path) -> list[list[list[int]]]:
     """The entries of UCSD's list, as `TestVideoFile{end+1}.gt_frame = [61:180];`."""
     with reading(path):
-        require_plain(path)
         text = path.read_text(encoding="utf-8", errors="replace")
     entries: list[list[list[int]]] = []
     for match in _ENTRY.finditer("\n".join(line.partition("%")[0] for line in text.splitlines())):

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from vad.data.frame_index import DIGITS
-from vad.data.labels.base import NORMAL, Asked, Clip, Found, by_name
+from vad.data.labels.base import Asked, Clip, Found, by_name
 from vad.data.names import IMAGES, is_image, is_litter, some
 from vad.errors import InputError
 from vad.images.decode import read_image
@@ -42,9 +42,8 @@ def mask_folders(path: Path) -> dict[str, Path]:
 def read(asked: Asked) -> Found:
     """Read whether each frame's mask has a pixel above 0: masks and frames may be numbered from 0 or from 1, each on its own."""
     folders = mask_folders(asked.path)
-    unmarked = {clip.title for clip in asked.clips if clip.title.casefold().startswith(NORMAL)}
-    whose, notes = by_name(asked, [*folders, *unmarked], "NAME_gt/ with an image for each frame")
-    numbered = {clip: _numbered(folders[name]) for clip, name in whose.items() if name in folders}
+    whose, notes = by_name(asked, folders, "NAME_gt/ with an image for each frame", of_normal=False)
+    numbered = {clip: _numbered(folders[name]) for clip, name in whose.items()}
     first = int(not any(0 in masks for masks in numbered.values()))
     values = np.zeros(len(asked.index), bool)
     for clip, masks in numbered.items():

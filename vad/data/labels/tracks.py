@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from vad.data.labels.base import NORMAL, Asked, Clip, Found, by_name
+from vad.data.labels.base import OTHER_SET, Asked, Clip, Found, by_name
 from vad.data.names import is_litter
+from vad.data.numbers import read_rows
 from vad.errors import InputError
 from vad.system.files import lines_of, names_in
 
@@ -21,17 +22,15 @@ def takes(path: Path) -> bool:
 def read(asked: Asked) -> Found:
     """Read which frames a box or a track lies in. A video that is called `normal_` needs no list."""
     lists = _lists(asked.path)
-    normal = {clip.title for clip in asked.clips if clip.title.casefold().startswith(NORMAL)}
-    whose, notes = by_name(asked, [*lists, *(normal - lists.keys())], f"NAME{_BOXES} or NAME{_TRACKS}")
+    whose, notes = by_name(asked, lists, f"NAME{_BOXES} or NAME{_TRACKS}", of_normal=False)
     values = np.zeros(len(asked.index), bool)
     # Beside UBnormal's test videos lie those for validation.
     told = list(notes) if any(path.name.endswith(_BOXES) for path in lists.values()) else []
     for clip, name in whose.items():
-        if path := lists.get(name):
-            boxes = path.name.endswith(_BOXES)
-            frames = _frames_of_boxes(path) if boxes else _frames_of_tracks(path)
-            values[clip.span] = np.isin(clip.numbers, frames)
-            told += _beyond(clip, path, frames)
+        path = lists[name]
+        frames = _frames_of_boxes(path) if path.name.endswith(_BOXES) else _frames_of_tracks(path)
+        values[clip.span] = np.isin(clip.numbers, frames)
+        told += _beyond(clip, path, frames)
     return Found(values, tuple(told))
 
 
@@ -42,7 +41,7 @@ def _beyond(clip: Clip, path: Path, frames: list[int]) -> list[str]:
         return []
     note = f"{path} labels frame {most}, but test video {clip.title} ends at {last}"
     if most > last + 1:
-        raise InputError(f"{note}; these are labels of another set, or frames are missing")
+        raise InputError(f"{note}; {OTHER_SET}")
     return [f"{note}; are they shifted by one?"]
 
 
@@ -64,32 +63,20 @@ def _lists(folder: Path) -> dict[str, Path]:
     return found
 
 
-def _rows(path: Path) -> list[tuple[int, list[str]]]:
-    return [(at, line.replace(",", " ").split()) for at, line in lines_of(path)]
-
-
 def _frames_of_boxes(path: Path) -> list[int]:
     """The numbers of the frames of boxes: a line is `Test001/012.jpg track x y w h`, or begins with the frame's number."""
     frames = []
-    for at, cells in _rows(path):
+    for at, line in lines_of(path):
+        cells = line.replace(",", " ").split()
         name = Path(cells[0].replace("\\", "/")).stem
         digits = name[len(name.rstrip("0123456789")) :]
         if not digits or len(cells) < 2:
-            raise InputError(f"{path}, line {at}: {' '.join(cells)!r:.60} is no box; a line is `012.jpg track x y w h`")
+            raise InputError(f"{path}, line {at}: {line!r:.60} is no box; a line is `012.jpg track x y w h`")
         frames.append(int(digits))
     return frames
 
 
 def _frames_of_tracks(path: Path) -> list[int]:
     """The frames of tracks, counted from 0: a line is `track, first, last`, the last included."""
-    frames: list[int] = []
-    for at, cells in _rows(path):
-        try:
-            _, begin, end = (int(float(cell)) for cell in cells)
-            if not 0 <= begin <= end <= 10**7:
-                raise ValueError
-        except (ValueError, OverflowError):
-            line = ", ".join(cells)
-            raise InputError(f"{path}, line {at}: {line!r:.60} is no track; a line is `track, first, last`") from None
-        frames += range(begin, end + 1)
-    return frames
+    rows = read_rows(path, "track, first, last", lambda _, first, last: 0 <= first <= last <= 10**7)
+    return [frame for _, first, last in rows for frame in range(int(first), int(last) + 1)]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from vad.detectors.member import Member
 
 # Samples of a pass, and train frames on each side of a frame that are left out where the frame itself is a train frame.
-_PASS, NEAR = 64, 15
+_PASS, NEAR = 16, 15
 # Seconds of a sample, roughly: to make it, and to find it in the bank.
 _FITTING, _SEARCHING = 0.004, 0.006
 

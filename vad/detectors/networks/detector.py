@@ -26,8 +26,10 @@ from vad.user_code import told
 if TYPE_CHECKING:
     from vad.detectors.member import Member
 
-# What a pass holds: so many pixels of what is scored, so many samples at most. Another number gives other last bits in bf16.
-_PIXELS, MOST_SAMPLES = 2**21, 64
+# Samples of a pass. On a CPU it holds about so many pixels of what is scored, as a request for one frame pays for a whole pass; a GPU is
+# filled by many samples only. Another number gives other last bits in bf16.
+_PIXELS, _LEAST_SAMPLES, MOST_SAMPLES = 2**17, 16, 64
+_MOST_PIXELS = 2**21
 # Of an estimate: batches that are timed, pixels in each at most. A pass that only scores takes about a third of a training step.
 _TIMED, _TIMED_PIXELS, _SCORING = 3, 2**19, 1 / 3
 # Bytes of a process that has loaded PyTorch.
@@ -129,7 +131,9 @@ class NetworkScorer:
         if not len(samples):
             return 1
         target = samples.batch(np.zeros(1, np.intp)).target
-        return max(1, min(MOST_SAMPLES, _PIXELS // (target.numel() // target.shape[1])))
+        pixels = target.numel() // target.shape[1]
+        wanted = max(_LEAST_SAMPLES, _PIXELS // pixels) if self._device.type == "cpu" else MOST_SAMPLES
+        return max(1, min(wanted, MOST_SAMPLES, _MOST_PIXELS // pixels))
 
     def run(self, samples: Samples, which: Positions) -> Output:
         batch = samples.batch(which)

@@ -6,8 +6,8 @@ It tells the state after every epoch, so that another process can continue when 
 import math
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vad.blocks import load as load_blocks
-from vad.detectors.base import Diverged, Epoch, Listener, Trained
+from vad.detectors.base import Diverged, Epoch, Listener
 from vad.detectors.member import Member
 from vad.inputs import Samples
 from vad.system.threads import using
@@ -48,21 +48,29 @@ def train_remotely(
     told: SimpleQueue[Told | Exception | None] = SimpleQueue()
 
     def work() -> None:
-        place = torch.device(device)
+        seen, spoken, place = 0, time.monotonic(), torch.device(device)
+
+        def on_batch(count: int, loss: Tensor) -> None:
+            nonlocal seen, spoken
+            seen += count
+            if time.monotonic() - spoken >= _EVERY:
+                told.put(Told(seen, float(loss)))
+                seen, spoken = 0, time.monotonic()
+
+        def on_epoch(epoch: Epoch) -> None:
+            nonlocal seen
+            told.put(Told(seen, epoch.loss, epoch, resume.read_bytes()))
+            resume.unlink()  # a process that is killed leaves little behind
+            seen = 0
+
         try:
             # The number of threads is set in this thread, as OpenMP keeps one for each.
             with using(threads), tempfile.TemporaryDirectory() as folder:
                 resume = Path(folder) / "state"
                 if state:
                     resume.write_bytes(state)
-
-                def tell(word: Told) -> None:
-                    if word.epoch is not None:
-                        word = replace(word, state=resume.read_bytes())
-                        resume.unlink()  # a process that is killed leaves little behind
-                    told.put(word)
-
-                train_telling(member, samples.over(array, place), place, resume, tell)
+                load_blocks()
+                member.detector().fit(samples.over(array, place), place, Listener(on_batch, on_epoch, resume))
         except Diverged as error:
             told.put(Diverged(error.epoch, None))
         except Exception as error:
@@ -76,25 +84,3 @@ def train_remotely(
         if isinstance(word, Exception):
             raise word
         yield word
-
-
-def train_telling(
-    member: Member, samples: Samples, device: torch.device, resume: Path, tell: Callable[[Told], None]
-) -> Trained:
-    """Train a member, resuming from the state in the file `resume` if there is one, and tell how it goes."""
-    seen, spoken = 0, time.monotonic()
-
-    def on_batch(count: int, loss: Tensor) -> None:
-        nonlocal seen, spoken
-        seen += count
-        if time.monotonic() - spoken >= _EVERY:
-            tell(Told(seen, float(loss)))
-            seen, spoken = 0, time.monotonic()
-
-    def on_epoch(epoch: Epoch) -> None:
-        nonlocal seen
-        tell(Told(seen, epoch.loss, epoch))
-        seen = 0
-
-    load_blocks()
-    return member.detector().fit(samples, device, Listener(on_batch, on_epoch, resume))

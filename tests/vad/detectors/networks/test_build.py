@@ -51,7 +51,9 @@ def test_the_number_of_parameters_is_that_of_what_training_can_change():
 
 @pytest.mark.parametrize("name", NETWORKS.names())
 def test_the_options_that_the_reference_used_are_the_defaults(name):
-    defaults = {key: option.default for key, option in NETWORKS.options(name).items() if not option.required}
+    defaults = {
+        key: option.default for key, option in NETWORKS.options(name).items() if option.default is not option.empty
+    }
     assert (
         defaults
         == {
