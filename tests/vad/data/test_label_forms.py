@@ -3,6 +3,7 @@
 import pickle
 import time
 
+import cv2
 import numpy as np
 import pytest
 from scipy.io import savemat
@@ -199,6 +200,18 @@ def test_mask_images_count_from_zero_or_one(read, masks, index, first):
     assert read(masks(first=first)) == TEXT
     from_one = FrameIndex(index.video, index.frame + 1, index.names)
     assert read(masks(first=first), from_one) == TEXT
+
+
+def test_masks_of_16_bits_are_read_and_the_noise_of_jpeg_is_none(read, masks):
+    folder = masks()
+    for path in folder.rglob("*.png"):
+        mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+        if path.parent.name == "gate_gt":
+            cv2.imwrite(str(path), mask.astype(np.uint16))
+        else:
+            path.unlink()
+            cv2.imwrite(str(path.with_suffix(".jpg")), np.maximum(mask, 9))
+    assert read(folder) == TEXT
 
 
 def test_masks_of_another_size_are_refused(read, refuses, masks):
