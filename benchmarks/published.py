@@ -201,8 +201,9 @@ def _ours(rows: Sequence[Row], failed: dict[str, str], test: TestSet, overrides:
     lines = [
         "# Beside published methods: UCSD Ped2",
         "",
-        f"`python -m benchmarks.published FOLDER --labels PATH`{budget} makes this page. It runs the experiments as they stand on the "
-        "complete data set, and measures their scores by the protocols of the field too.",
+        f"`python -m benchmarks.published FOLDER --labels PATH --keep benchmarks/published_rows.json`{budget} makes this page. It runs "
+        "the experiments as they stand on the complete data set, and measures their scores by the protocols of the field too. `--entries` "
+        "runs some; the others keep their rows, with the machine and the commit that measured them.",
         "",
         f"{test.frames:,} test frames, {test.videos} videos, {test.anomalous / test.frames:.0%} of the frames anomalous.",
         "",

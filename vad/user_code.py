@@ -18,7 +18,7 @@ _MODULES = {
     "vad.blocks": "",
     "vad.data": "frame_index frameset layouts matlab names numbers scores tables",
     "vad.data.datasets": "base clips common nwpu shanghaitech street_scene ubnormal ucsd",
-    "vad.data.labels": "annotations arrays avenue base find intervals known mask_images table tracks",
+    "vad.data.labels": "annotations arrays avenue base find interval_table intervals known mask_images table tracks",
     "vad.detectors": "base member",
     "vad.detectors.banks": "base cells",
     "vad.detectors.networks": "base conv3d_ae conv_ae convlstm detector fully_conv_ae halving reconstruction_errors unet_ae",

@@ -27,6 +27,7 @@ class Side:
     variant: str
     figure: str  # `ap` or `proxy_ap`; so spelt in --json
     measured: Measured | None
+    data: str  # the MLflow experiment: data set, metric, digest of the protocol
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ class Comparison:
 def compare(a: str, b: str, home: Path) -> Comparison:
     """Compare two runs. Raises InputError where one of them does not exist."""
     tracking = Tracking()
+    tracking.require_in_place(reading=True)
     chosen = [choose_run(name, tracking) for name in (a, b)]
     before, now = (identity_of(run, tracking, home) for run, _ in chosen)
     one, other = (labelled_table(tracking, run.run_id, home) for run, _ in chosen)
@@ -76,7 +78,14 @@ def compare(a: str, b: str, home: Path) -> Comparison:
         else:
             why_not = "they were measured on other frames or labels, so their metrics cannot be compared"
     a_side, b_side = (
-        Side(run.run_id, run.tags.get("vad.entry", run.name), variant, run.tags.get("vad.figure", "ap"), metrics)
+        Side(
+            run.run_id,
+            run.tags.get("vad.entry", run.name),
+            variant,
+            run.tags.get("vad.figure", "ap"),
+            metrics,
+            run.experiment,
+        )
         for (run, variant), metrics in zip(chosen, measured, strict=True)
     )
     entry, data, code = run_changes(before, now)
@@ -95,7 +104,8 @@ def as_text(found: Comparison) -> str:
         m = side.measured
         metrics = [f"{own} {m.ap:.4f}" if name != own else f"{m.ap:.4f}", interval(m)] if m else ["-", "-"]
         rows.append([letter, side.entry, side.variant, *metrics, side.run_id[:8]])
-    parts = [table(["", "experiment", "variant", name, f"{CONFIDENCE:.0%} interval", "run"], rows, right=(3,)), ""]
+    on = found.a.data if found.a.data == found.b.data else f"A on {found.a.data}, B on {found.b.data}"
+    parts = [on, table(["", "experiment", "variant", name, f"{CONFIDENCE:.0%} interval", "run"], rows, right=(3,)), ""]
     parts += [*as_lines(found.entry, found.data, found.code, FEW), ""]
     if found.difference is None:
         return "\n".join([*parts, f"No difference in {name}: {found.why_not}."])

@@ -88,6 +88,9 @@ def evaluate(request: Request, home: Path) -> Evaluated:
     for file, videos in zip(request.files, given, strict=True):
         values = align(videos, known.index, file, Spacing(request.offset, request.every))
         values, stay, note = _complete(values, known, request, file)
+        if videos[0].name is None and sorted(lengths) != list(lengths):  # one list, or several without names
+            order = f"{', '.join(list(lengths)[:12])}{', ...' if len(lengths) > 12 else ''}"
+            note += f"; the scores name no video, so videos are taken in the order {order}"
         keep &= stay
         complete.append((file, values, note))
     index = FrameIndex(known.index.video[keep], known.index.frame[keep], known.index.names)

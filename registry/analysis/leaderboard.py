@@ -155,7 +155,7 @@ def _cells(row: Row) -> list[tuple[str, str]]:
         ("train s", number(row.train_seconds, ",.0f")),
         ("frames/s", number(row.frames_per_second, ",.0f")),
         ("MB", number(row.megabytes, ",.0f")),
-        ("model", row.model or "-"),
+        ("version", row.model or "-"),
         ("run", row.run_id[:8]),
     ]
 

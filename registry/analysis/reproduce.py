@@ -76,6 +76,7 @@ class _Store:
 def reproduce(name: str, data: str | None, home: Path) -> Repeated:
     """Repeat a finished run and compare; `data` is where its frames lie now, if they were moved. Raises InputError."""
     tracking = Tracking()
+    tracking.require_in_place(reading=True)
     run, store = choose_run(name, tracking)[0], _Store(tracking, home)
     entry = store.file(run, "entry.yaml").read_text(encoding="utf-8")
     identity = tracking.read_json(run.run_id, FILE, home)

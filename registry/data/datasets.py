@@ -102,9 +102,10 @@ def labels_of(frames: FrameSet, labels: str | None, home: Path, first_frame: int
     if found is None:
         return None
     memory = DigestCache(home / "index" / f"labels-{digest_of({'path': str(found.resolve())})[:16]}.json")
-    movies = {video.id: video.movie for video in frames.test.videos if video.movie is not None}
-    sizes = {video.id: video.size for video in frames.test.videos if video.size is not None}
-    known = read_labels(found, frames.test.index, memory, first_frame, movies, sizes)
+    videos = frames.test.videos
+    files = {v.id: place for v in videos if (place := v.images[0].parent if v.images else v.movie)}
+    sizes = {video.id: video.size for video in videos if video.size is not None}
+    known = read_labels(found, frames.test.index, memory, first_frame, files, sizes)
     others = [] if labels else [path for path in other_labels(frames.root, frames.home) if path != found]
     here = ", ".join(str(path.relative_to(frames.root)) for path in others[:4])
     note = f"other labels lie here, too: {here} (LABELS=path takes one of them)"

@@ -37,7 +37,9 @@ def export(folder: Path, run: str | None, model: str | None) -> tuple[str, list[
         what = f"{version.uri} with its {what}" if version else what
         files, size = seal(place, {"what": what, "mlflow": importlib.metadata.version("mlflow")})
     sizes = f"{plural(len(export.parcel.runs), 'run')}, {files} files, {mending.megabytes(size)}"
-    return f"exported {what} to {folder}: {sizes}", list(dict.fromkeys(export.notes))
+    return f"exported {what} to {folder}: {sizes}, all copied; this store keeps everything", list(
+        dict.fromkeys(export.notes)
+    )
 
 
 def _full_id(run: str, tracking: Tracking) -> str:
@@ -69,7 +71,9 @@ class _Export:
         self._run(run_id)
         for child in all_runs(self._tracking, {PARENT: run_id}):
             if child.status == "RUNNING":
-                self.notes.append(f"run {child.run_id} ({child.name}) is still running, and stays behind")
+                self.notes.append(
+                    f"run {child.run_id} ({child.name}) is still running and not in the export; export again when it ended"
+                )
             else:
                 self._run(child.run_id)
         results = self.parcel.artifacts(run_id) / "results.json"
@@ -77,7 +81,9 @@ class _Export:
         for name, member in members.items():
             if member not in self.parcel.runs:
                 self._run(member)
-                self.notes.append(f"{name} comes along from another experiment (run {member}), which does not")
+                self.notes.append(
+                    f"{name} (run {member}) is in the export; the experiment that trained it is not, and is not needed"
+                )
 
     def version(self, version: Version) -> None:
         """A version of the registered model, its files checked against the SHA-256 that they carry."""
@@ -108,7 +114,8 @@ class _Export:
         require(str(record), files, record.needed() | there, info.artifact_uri)
         for name, path in files_in(files).items():
             if name not in known:
-                self.notes.append(f"{path.name} stays behind: run {run_id} did not log it, or keeps no SHA-256 of it")
+                why = f"run {run_id} did not log it, or keeps no SHA-256 of it"
+                self.notes.append(f"{path.name} is not in the export, only here: {why}")
                 path.unlink()
         self.parcel.runs[run_id] = record
 

@@ -21,6 +21,7 @@ from registry.store.record import TAG, recorded
 from registry.store.tags import stored
 from registry.store.tracking import Found, Tracking
 from vad.frames import maps
+from vad.frames.store import MAPS
 from vad.system.files import left_behind, sha256
 
 _LONG = 7  # days after which a run on another host is doubted
@@ -204,7 +205,7 @@ def _caches(store: Store, home: Path) -> Iterator[Finding]:
         ("fetched/*", lambda path: not store.database and path.name not in ids, "fetched from a run that is gone"),
         ("index/*.json", lambda path: not mending.is_json(path), "unreadable"),
     )
-    for path in sorted(home.glob("frames/*.npy")):
+    for path in sorted(home.glob(f"frames/{MAPS}.npy")):
         # It got its name when it was complete, so nobody is writing it.
         if maps.state(path) == "damaged":
             yield Finding(str(path), "its content is not what was written", "removed", partial(path.unlink, True))

@@ -16,16 +16,17 @@ from registry.store.address import local_path, sqlite_path
 from registry.store.record import Altered
 from registry.store.tracking import Found, Tracking, default_uri
 from vad.errors import InputError
+from vad.frames.store import MAPS
 from vad.system.files import share, twins
 
 _DAY = 86400
-# Kinds of caches by their folder in VAD_HOME.
+# Kinds of caches by what they are called in VAD_HOME, which may be a folder that holds other files, too.
 _CACHES = {
-    "frames": "decoded frames",
-    "fetched": "files fetched from a server",
-    "ui": "logs of MLflow's UI",
-    "serving": "logs of servers",
-    "errors": "reports of errors",
+    f"frames/{MAPS}": "decoded frames",
+    "fetched/[!.]*": "files fetched from a server",
+    "ui/[!.]*": "logs of MLflow's UI",
+    "serving/[!.]*": "logs of servers",
+    "errors/[!.]*": "reports of errors",
 }
 
 
@@ -42,7 +43,7 @@ def caches(home: Path, days: float, most: int | None) -> list[Waste]:
     """Return which caches in `home` may go: not used for `days`, or used least while there are more bytes than `most`."""
     before = time.time() - days * _DAY
     found: list[Waste] = []
-    paths = [(path, what) for folder, what in _CACHES.items() for path in (home / folder).glob("[!.]*")]
+    paths = [(path, what) for place, what in _CACHES.items() for path in home.glob(place)]
     by_use = sorted((last_used(path), what, path, mending.size(path)) for path, what in paths)
     total = sum(size for *_, size in by_use)
     for used, what, path, size in by_use:

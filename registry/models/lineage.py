@@ -60,6 +60,7 @@ def explain(what: str, home: Path) -> Lineage:
             f"what this experiment would train or reuse, `vad show {what}` prints it with every default"
         )
     versions = Versions(Tracking())
+    versions.tracking.require_in_place(reading=True)
     chain = _Chain(versions, home)
     if Path(what).is_file():
         chain.add_file(Path(what))

@@ -75,6 +75,10 @@ def decide(
         return Decision(True, only) if incumbent.trial else Decision(False, f"{only}; {by_hand}")
     if candidate.metric != incumbent.metric or (policy.same_data and candidate.protocol != incumbent.protocol):
         other = f"version {incumbent.version} was measured on other data or by another protocol"
+        if candidate.trial and incumbent.trial:
+            both = f"versions {incumbent.version} and {candidate.version} are both only for trying things out"
+            other = f"{both} ({incumbent.trial}; {candidate.trial}) and were measured on different data"
+            by_hand = f"a run with `--profile full` on your own data takes production, or {by_hand}"
         return Decision(False, f"{other}, so the two cannot be compared; {by_hand}")
     gain = candidate.value - incumbent.value
     values = f"{candidate.metric} {candidate.value:.4f} against {incumbent.value:.4f} of version {incumbent.version}"

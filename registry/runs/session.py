@@ -20,6 +20,7 @@ from registry.signals import was_stopped
 from registry.store.runlog import RunLog
 from registry.store.tracking import Tracking
 from vad.detectors.member import Member, digest_of
+from vad.frames import maps
 from vad.frames.repaired import read_evidence, usable
 from vad.frames.store import Frames, map_path
 from vad.images.view import Sketch
@@ -89,6 +90,9 @@ class Session:
         samples = member.kind_of_input().samples(frames, index, self.device, training=training)
         if samples.slow:
             place = map_path(self.home / "frames", subset.source, view).with_suffix("")
+            path = samples.kept_at(place)
+            if path and path.exists() and maps.state(path) == "damaged":
+                say(f"  note: {path} was altered or damaged; its samples are computed again")
             with Bar(f"{member.input.name}", len(samples)) as bar:
                 samples.keep(place, bar.advance)
         return samples

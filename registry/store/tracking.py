@@ -115,13 +115,16 @@ class Tracking:
         database = sqlite_path(self.uri)
         return database.resolve().parent / "mlartifacts" if database else None
 
-    def require_in_place(self) -> None:
-        """Raise InputError where artifacts would be written to, or removed from, the folder that a database was copied from."""
+    def require_in_place(self, reading: bool = False) -> None:
+        """Raise InputError where artifacts would be written to, or removed from, the folder that a database was copied from.
+
+        For `reading` only where that folder is gone: files would be called lost that lie beside the database.
+        """
         if (own := self._artifacts) is None or not own.is_dir():
             return
         for experiment in self.client.search_experiments():
             folder = local_path(experiment.artifact_location)
-            if folder and folder.name == own.name and folder != own:
+            if folder and folder.name == own.name and folder != own and not (reading and folder.exists()):
                 fault = f"the database {sqlite_path(self.uri)} was moved or copied: its addresses lead to {folder}, its files lie in {own}"
                 raise InputError(f"{fault}; set them right first, by `vad doctor --fix`")
 

@@ -1,5 +1,6 @@
 """What is wrong is said before anything is trained, or a run is opened."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -61,3 +62,19 @@ def test_an_out_that_cannot_be_written(trained, name):
     place = "out" if name == "out/" else "promotion.yaml/x.csv"
     trained.refused("submit", "--out", place)
     assert trained.runs("submission") == []
+
+
+def test_an_out_that_is_a_pipe_or_a_device_stays(trained):
+    os.mkfifo("pipe")
+    assert "cannot write pipe: it is a pipe or a device, not a file; name a file" in trained.refused(
+        "submit", "--out", "pipe"
+    )
+    assert trained.runs("submission") == [] and Path("pipe").is_fifo()
+
+
+def test_an_out_that_is_a_link_stays_one(trained):
+    Path("out").mkdir()
+    Path("p.csv").symlink_to("out/new.csv")
+    trained.done("submit", "--out", "p.csv")
+    assert Path("p.csv").is_symlink() and Path("out/new.csv").read_text().startswith("Id,Predicted\n")
+    assert [path.name for path in Path("out").iterdir()] == ["new.csv"]

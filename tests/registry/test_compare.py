@@ -11,6 +11,7 @@ from sklearn.metrics import average_precision_score
 
 from registry.analysis.compare import as_text, compare
 from registry.store.tracking import Tracking
+from tests.registry.conftest import paint_dataset
 from vad.measures.metrics import shortfall
 
 
@@ -62,6 +63,15 @@ def test_what_differs_is_told_by_its_keys(blends):
     text = blends.done("compare", "good", "close")
     assert "streams.made.scores: good.csv -> close.csv" in text
     assert "undecided" in text
+    assert text.splitlines()[0] == Tracking().find("experiment")[0].experiment
+
+
+def test_runs_on_different_data_are_told_with_the_data_of_each(trained):
+    paint_dataset(trained.folder / "other", seed=1)
+    trained.done("run", "tiny", "--data", "other")
+    runs = {run.tags["vad.data_name"]: run for run in Tracking().find("experiment")}
+    text = trained.done("compare", runs["data"].run_id, runs["other"].run_id)
+    assert text.splitlines()[0] == f"A on {runs['data'].experiment}, B on {runs['other'].experiment}"
 
 
 def test_what_matters_most_comes_first(trained):

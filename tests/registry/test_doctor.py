@@ -97,7 +97,9 @@ def test_a_project_that_was_copied_and_then_moved_works_again(copied, finished_f
     moved = replace(copied, folder=there)
     write(there / "experiments" / "other.txt")
 
-    assert "was moved or copied" in moved.refused("submit", "--data", "data")
+    run = moved.runs("experiment")[0].run_id
+    for command in (["submit", "--data", "data"], ["compare", run, "v1"], ["reproduce", run], ["explain", "v1"]):
+        assert f"was moved or copied: its addresses lead to {copied.folder}/mlartifacts" in moved.refused(*command)
     before = snapshot(there)
     report = refused(moved)
     assert f"addresses lead to {copied.folder}/mlartifacts, but the files lie in {there}/mlartifacts" in report

@@ -287,3 +287,12 @@ def test_ped2_has_the_same_figures_by_each_form_of_its_labels(tmp_path, monkeypa
             "1,648 anomalous (81.99%), digest eb278004866f; the published labels of UCSD Ped2"
             in found["protocol"]["labels"]
         )
+
+
+def test_the_order_of_videos_is_told_where_scores_name_none(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = [f"{video}_{frame},{int(frame > 2)}" for video in range(1, 11) for frame in range(5)]
+    Path("labels.csv").write_text("\n".join(["Id,Label", *rows]) + "\n")
+    np.save("scores.npy", np.arange(50) % 7)
+    said = CliRunner().invoke(main, ["evaluate", "scores.npy", "--labels", "labels.csv"]).stdout
+    assert "the scores name no video, so videos are taken in the order 1, 2, 3, 4, 5, 6, 7, 8, 9, 10" in said

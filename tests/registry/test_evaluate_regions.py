@@ -173,7 +173,7 @@ def test_masks_of_another_size_or_number(folder):
         in refused()
     )
     Path("masks/Test001_gt/frame5.png").write_text("text")
-    assert "frame5.png is not a readable image; restore it" in refused()
+    assert "frame5.png is not a JPEG, PNG, BMP, TIFF or WebP; restore or remove it" in refused()
     assert "--masks nowhere is not a folder" in refused("--masks", "nowhere")
 
 

@@ -244,3 +244,14 @@ def test_make_hands_over_any_path(given, word):
         text=True,
     )
     assert f"--data {word}" in done.stdout
+
+
+def test_what_is_no_cache_stays_where_vad_home_is_a_folder_of_other_files(trained, monkeypatch):
+    monkeypatch.setenv("VAD_HOME", "data")
+    trained.done("run", "tiny", "--data", "data", "--set", "train.epochs=1")
+    (made, *_), mine = list(Path("data/frames").glob("*.npy")), Path("data/frames/mine.npy")
+    mine.write_text("no array")
+    age(made, mine, *Path("data/index").glob("*.json"))
+    trained.done("gc", "--yes")
+    assert mine.exists() and not made.exists()
+    assert trained.done("doctor").startswith("sound")

@@ -48,3 +48,16 @@ def test_a_run_whose_model_was_registered_before_shows_that_version(finished):
     assert first["model"] == second["model"] == "v1 production candidate"
     assert {run.tags["vad.version"] for run in Tracking().find("experiment")} == {"1"}
     assert first["params"]["sizes"] == "32/64" and first["megabytes"] > 1 and first["frames_per_second"] > 0
+
+
+def test_no_two_columns_have_one_title(trained):
+    trained.done(
+        "run",
+        "tiny",
+        "--data",
+        "data",
+        "--set",
+        "members.large={model: conv_ae, size: 64, latent: 4, batch_size: 4, seeds: [1]}",
+    )
+    titles = trained.done("leaderboard").splitlines()[1].split()
+    assert titles.count("model") == titles.count("version") == 1

@@ -122,6 +122,31 @@ def test_videos_may_have_any_name(workspace):
     assert [line.split()[:3] for line in report[5:7]] == [["train", "1", "10"], ["train", "normal_02", "10"]]
 
 
+def test_inverted_labels_are_told_before_a_run(workspace):
+    flipped = LABELS.read_text().replace(",1\n", ",x\n").replace(",0\n", ",1\n").replace(",x\n", ",0\n")
+    rows = [line for line in flipped.splitlines() if not line.endswith(",0") or line in ("1_5,0", "2_5,0")]
+    kept = {line.partition(",")[0] for line in rows}
+    LABELS.write_text("\n".join(rows) + "\n")
+    for frame in TEST.rglob("*.jpg"):
+        if f"{int(frame.parent.name)}_{int(frame.stem[6:])}" not in kept:
+            frame.unlink()
+    said = f"note: {LABELS}: 91% of the test frames are anomalous, and every video begins with an anomalous one; is 1 normal"
+    assert said in workspace.done("data", "data")
+    result = workspace.vad("run", "tiny", "--data", "data", "--set", "train.epochs=1")
+    assert (result.exit_code, said in result.stderr) == (0, True), result.output
+
+
+def test_labels_as_a_table_of_intervals(workspace):
+    before = workspace.done("data", "data").splitlines()
+    LABELS.write_text("video,start,end\n1,3,6\n02,3,7\n")
+    after = workspace.done("data", "data").splitlines()
+    assert [line for line in after if line not in before] == [
+        "  read as CSV of intervals, both ends included, counted as the frames are numbered; "
+        + next(line for line in before if line.startswith("  read as")).partition("; ")[2],
+        f"note: {LABELS} has no interval of, so normal: 3",
+    ]
+
+
 def test_labels_beside_the_videos_are_found(workspace):
     LABELS.rename(TEST.with_name("labels.csv"))
     found = f"labels: {TEST.with_name('labels.csv')}: 9 of 30 test frames anomalous (30.00%)"

@@ -74,9 +74,9 @@ def carried(one_thread_throughout, finished_folder, tmp_path_factory):
 
         patch.chdir(place / "work")
         result = _vad("export", "../model", "--model", "1")
-        _vad("export", "../blend", "--run", blend[:8])
+        reused = _vad("export", "../blend", "--run", blend[:8])
         predictions = Path("predictions.csv").read_bytes()
-    return Carried(place / "work", place / "model", place / "blend", predictions, result.output)
+    return Carried(place / "work", place / "model", place / "blend", predictions, result.output + reused.output)
 
 
 @pytest.fixture(scope="module")
@@ -145,6 +145,8 @@ def _require_same(before, after):
 
 def test_a_model_from_a_moved_store_is_whole_in_another(imported, carried):
     assert "`vad doctor --fix` mends that" in carried.said
+    assert carried.said.count(" MB, all copied; this store keeps everything") == 2
+    assert "is in the export; the experiment that trained it is not, and is not needed" in carried.said
     said = Path("said.txt").read_text()
     assert "5 runs imported, 0 were there already" in said
     assert "imported as models:/vad-ensemble/1; `vad promote v1` makes it production" in said
@@ -307,7 +309,7 @@ def test_what_was_put_beside_the_files_does_not_come_along(workspace, carried, t
         (place / "cv2.py").write_text("planted")
     said = workspace.vad("export", "../parcel", "--model", "1")
     assert said.exit_code == 0, said.output
-    assert "cv2.py stays behind" in said.output
+    assert "cv2.py is not in the export, only here: run " in said.output
     assert not list((tmp_path / "parcel").rglob("cv2.py"))
 
 

@@ -230,6 +230,16 @@ def test_a_model_that_a_profile_trained_briefly_takes_production_from_none_of_ot
     assert f"now production: {trial}" in said
 
 
+def test_two_models_that_are_both_for_trying_out_are_told_as_such():
+    demo = VersionMetric("1", "ap", 0.9, "the demo's", trial="the demo street")
+    brief = VersionMetric("2", "ap", 0.9, "avenue", trial="profile demo")
+    said = decide(brief, demo, Policy(same_data=True, min_gain=0, confidence=0))
+    assert not said.promote
+    both = "versions 1 and 2 are both only for trying things out (the demo street; profile demo)"
+    fix = "a run with `--profile full` on your own data takes production, or `vad promote 2` makes"
+    assert said.reason.startswith(f"{both} and were measured on different data, so the two cannot be compared; {fix}")
+
+
 def test_a_bank_is_the_same_under_every_profile(workspace):
     bank = "{model: nearest_cells, input: {flow_cells: 16}, size: 64, aspect: keep, stride: 1}"
     streams = "{flow: {members: flow, reduce: {top: 3}, steps: [{fill: nearest}]}}"

@@ -201,3 +201,20 @@ def test_decoded_frames_that_were_overwritten_change_no_prediction(trained):
     assert Path("after.csv").read_bytes() == Path("before.csv").read_bytes()
     said = trained.vad("run", "tiny", "--data", "data", "--set", "train.epochs=1").stderr
     assert said.count("was altered or damaged; its frames are decoded again") == 2  # the train frames, at two sizes
+
+
+def test_computed_samples_that_were_overwritten_are_told_and_computed_again(workspace):
+    bank = "{model: nearest_cells, input: {flow_cells: 16}, size: 64, aspect: keep, stride: 1}"
+    streams = "{flow: {members: flow, reduce: {top: 3}, steps: [{fill: nearest}]}}"
+    entry = f"name: bank\nhypothesis: H.\nmembers: {{flow: {bank}}}\nstreams: {streams}\nvariants: {{flow: {{stream: flow}}}}\n"
+    Path("experiments/bank.yaml").write_text(entry)
+    first = workspace.vad("run", "bank", "--data", "data")
+    assert "altered" not in first.stderr
+    kept = list(Path(".vad", "frames").glob("*flow*.npy"))
+    assert len(kept) == 2  # of train and of test frames
+    for path in kept:
+        path.write_bytes(path.read_bytes()[:-500] + bytes(500))
+    again = workspace.vad("run", "bank", "--data", "data", "--force")
+    assert again.stdout.partition("prevalence")[0] == first.stdout.partition("prevalence")[0]
+    for path in kept:
+        assert again.stderr.count(f"note: {path} was altered or damaged; its samples are computed again") == 1

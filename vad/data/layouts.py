@@ -177,6 +177,12 @@ class _Reading:
             self.notes.append(f"{folder}: passed over: {_reason(folder, others)}")
         numbers = tuple(sorted(frames))
         images = tuple(frames[number] for number in numbers)
+        if (names := [path.name for path in images]) != (by_name := sorted(names, key=natural)):
+            at = next(at for at, name in enumerate(names) if name != by_name[at])
+            order = f"the number at the end of a name orders frames: {names[at]} is frame {numbers[at]}"
+            self.notes.append(
+                f"{folder}: {order}; by whole names {by_name[at]} would stand there: rename them if that is right"
+            )
         size = self._measure(images[0], folder, image_size)
         return Video(0, numbers, images, None, self._digests(images), size=size)
 

@@ -23,6 +23,7 @@ from vad.system.files import replacing, require_plain
 
 _ID = re.compile(rf"([^\x00-\x1f\x7f]*[^\s])_(\d{{1,{DIGITS}}})", re.ASCII)
 _DELIMITERS = ",;\t"
+_INTERVALS = ["video", "start", "end"]  # of labels
 _USAGE = "usage"  # Kaggle's column that marks public and private rows
 _LONGEST = 10_000  # characters of a line
 
@@ -56,47 +57,74 @@ def read_table(path: Path, column: str, ids_alone: bool = False) -> Table:
     numbers: list[float] = []
     spelt: list[str] = []
     lines: dict[tuple[str, int], int] = {}
+    with _readable(path, f"Id,{column}"), _open(path) as file:
+        numbered = _lines(file, path)
+        first, line = next(numbered, (1, ""))
+        if line.casefold().startswith("sep="):  # what Excel writes above the header
+            first, line = next(numbered, (2, ""))
+        delimiter, names, skip = _header(line, path, column, apart=not ids_alone)
+        rows = csv.reader((line for _, line in numbered), delimiter=delimiter)
+        for row in rows:
+            where = f"{path}, line {rows.line_num + first}"
+            if not row:
+                continue
+            cells = [cell.strip() for cell in row[skip:]]
+            if len(cells) != len(names):
+                wanted = f"there must be {len(names)}: {', '.join(names)}"
+                raise InputError(f"{where}: {len(cells)} columns, but {wanted}")
+            cells = cells[:-1] if names[-1].casefold() == _USAGE else cells
+            cells = ["_".join(cells[:-1]), cells[-1]]
+            match = _ID.fullmatch(cells[0])
+            if not match or (match[1].isascii() and match[1].isdigit() and number_of(match[1]) is None):
+                raise InputError(f"{where}: {cells[0]!r:.60} is not a frame id; write video_frame, as in 3_120")
+            number = number_of(match[1])
+            frame = (match[1] if number is None else str(number), int(match[2]))
+            if frame in lines:
+                raise InputError(f"{where}: {cells[0]} appears twice; the first is in line {lines[frame]}")
+            lines[frame] = rows.line_num + first
+            numbers.append(0.0 if ids_alone else _number(cells[1], where, column))
+            spelt.append(cells[0])
+    if not numbers:
+        raise InputError(f"{path} has no rows below its header")
+    index, order = FrameIndex.named(*zip(*lines, strict=True))
+    form = Form(delimiter, (names[0], names[-2 if names[-1].casefold() == _USAGE else -1]), tuple(spelt))
+    return Table(index, np.asarray(numbers, np.float64)[order], form, order)
+
+
+def read_intervals(path: Path) -> list[tuple[str, list[str]]] | None:
+    """Return the rows of a CSV `video,start,end`, each with where it stands; None for another header. Raises InputError."""
+    with _readable(path, "Id,Label"), _open(path) as file:
+        numbered = _lines(file, path)
+        first, line = next(numbered, (1, ""))
+        if line.casefold().startswith("sep="):  # what Excel writes above the header
+            first, line = next(numbered, (2, ""))
+        names = line.strip().casefold().replace('"', "").replace(" ", "")
+        delimiter = next((mark for mark in _DELIMITERS if mark.join(_INTERVALS) == names), None)
+        if delimiter is None:
+            return None
+        rows = csv.reader((line for _, line in numbered), delimiter=delimiter)
+        found = [(f"{path}, line {rows.line_num + first}", [cell.strip() for cell in row]) for row in rows if row]
+    for where, row in found:
+        if len(row) != len(_INTERVALS):
+            raise InputError(
+                f"{where}: {len(row)} columns, but there must be {len(_INTERVALS)}: {', '.join(_INTERVALS)}"
+            )
+    return found
+
+
+@contextmanager
+def _readable(path: Path, header: str) -> Iterator[None]:
+    """Raise InputError for a file that is no text, cannot be unpacked, or cannot be read."""
     try:
-        with _open(path) as file:
-            numbered = _lines(file, path)
-            first, line = next(numbered, (1, ""))
-            if line.casefold().startswith("sep="):  # what Excel writes above the header
-                first, line = next(numbered, (2, ""))
-            delimiter, names, skip = _header(line, path, column, apart=not ids_alone)
-            rows = csv.reader((line for _, line in numbered), delimiter=delimiter)
-            for row in rows:
-                where = f"{path}, line {rows.line_num + first}"
-                if not row:
-                    continue
-                cells = [cell.strip() for cell in row[skip:]]
-                if len(cells) != len(names):
-                    wanted = f"there must be {len(names)}: {', '.join(names)}"
-                    raise InputError(f"{where}: {len(cells)} columns, but {wanted}")
-                cells = cells[:-1] if names[-1].casefold() == _USAGE else cells
-                cells = ["_".join(cells[:-1]), cells[-1]]
-                match = _ID.fullmatch(cells[0])
-                if not match or (match[1].isascii() and match[1].isdigit() and number_of(match[1]) is None):
-                    raise InputError(f"{where}: {cells[0]!r:.60} is not a frame id; write video_frame, as in 3_120")
-                number = number_of(match[1])
-                frame = (match[1] if number is None else str(number), int(match[2]))
-                if frame in lines:
-                    raise InputError(f"{where}: {cells[0]} appears twice; the first is in line {lines[frame]}")
-                lines[frame] = rows.line_num + first
-                numbers.append(0.0 if ids_alone else _number(cells[1], where, column))
-                spelt.append(cells[0])
+        yield
     except UnicodeDecodeError:
-        raise InputError(f"{path} is not a text file (UTF-8); give a CSV with the header Id,{column}") from None
+        raise InputError(f"{path} is not a text file (UTF-8); give a CSV with the header {header}") from None
     except (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
         raise InputError(f"{path} cannot be unpacked: {error}; restore it, or unpack it yourself") from None
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
     except csv.Error as error:
         raise InputError(f"{path} is not a CSV text file: {error}") from None
-    if not numbers:
-        raise InputError(f"{path} has no rows below its header")
-    index, order = FrameIndex.named(*zip(*lines, strict=True))
-    form = Form(delimiter, (names[0], names[-2 if names[-1].casefold() == _USAGE else -1]), tuple(spelt))
-    return Table(index, np.asarray(numbers, np.float64)[order], form, order)
 
 
 @contextmanager
@@ -141,6 +169,7 @@ def _header(line: str, path: Path, column: str, apart: bool) -> tuple[str, list[
             return delimiter, names, skip
     example = "3_12,1" if column == "Label" else "3_12,0.5"
     header = f"'Id,{column}', with rows such as {example}" + (f", or 'video,frame,{column}'" if apart else "")
+    header += f", or '{','.join(_INTERVALS)}' (docs/data.md)" if column == "Label" else ""
     raise InputError(f"{path}: the header is {line!r:.60}, but must be {header}")
 
 

@@ -84,6 +84,9 @@ def read_whole_movie(video: Video, start: int) -> Iterator[tuple[int, Image]]:
         raise InputError(f"{video.movie} gave {found} frames of {len(video.numbers)} this time; it may be damaged")
 
 
+MAPS = f"{'[0-9a-f]' * 24}-*"  # what fits their names, and no file of another's that lies there
+
+
 def map_path(folder: Path, source: SplitSource, view: Sketch) -> Path:
     return folder / f"{source.digest[:24]}-{view.label}-{RESIZE_FILTER}.npy"
 

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -27,7 +28,7 @@ _TO_8_BITS = "and frames have 8: scale all frames, train and test alike, by one 
 Image = NDArray[np.uint8]
 # Where Pillow warns, this module raises: OpenCV fails, or the image is too large.
 warnings.filterwarnings("ignore", module=r"PIL\.")
-_JPEG_START = b"\xff\xd8"
+_JPEG_START, _LOSS = b"\xff\xd8", 127
 _READ_FLAGS = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
 # Movies with the exact number of frames in the header; for others it is an estimate from the duration.
 _EXACT_COUNT = {".avi", ".mp4", ".mov", ".m4v"}
@@ -36,6 +37,16 @@ FEWER_AT_THE_END, _ESTIMATE_OFF = 2, 0.05
 
 def decode_image(data: bytes, where: str) -> Image:
     """Decode a JPEG, PNG, BMP, TIFF or WebP to RGB, uint8 of shape (H, W, 3), EXIF's orientation ignored. Raises InputError."""
+    image = _decode(data, where)
+    if image.dtype != np.uint8:
+        fix = "(as in `magick mogrify -level LOW,HIGH -depth 8`, with the lowest and highest train value)"
+        raise InputError(f"{where} has {image.itemsize * 8} bits a value, {_TO_8_BITS} {fix}")
+    return image
+
+
+def _decode(data: bytes, where: str) -> NDArray[Any]:
+    if not data:
+        raise InputError(f"{where} is empty (0 bytes); restore or remove it")
     if not data.startswith(_JPEG_START):
         return _decode_other(data, where)
     try:
@@ -46,7 +57,7 @@ def decode_image(data: bytes, where: str) -> Image:
         raise InputError(f"{where} is a damaged JPEG ({error}); restore or remove it") from None
 
 
-def _decode_other(data: bytes, where: str) -> Image:
+def _decode_other(data: bytes, where: str) -> NDArray[Any]:
     require_no_pointer(data, where)
     try:
         header = PIL.Image.open(io.BytesIO(data), formats=("PNG", "BMP", "TIFF", "WEBP"))
@@ -67,9 +78,6 @@ def _decode_other(data: bytes, where: str) -> Image:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), _READ_FLAGS)
     if image is None:
         raise InputError(f"{where} is a damaged {header.format}, or of an unsupported kind; restore or remove it")
-    if image.dtype != np.uint8:
-        fix = "(as in `magick mogrify -level LOW,HIGH -depth 8`, with the lowest and highest train value)"
-        raise InputError(f"{where} has {image.itemsize * 8} bits a value, {_TO_8_BITS} {fix}")
     return np.asarray(image)
 
 
@@ -81,10 +89,15 @@ def _require_few_pixels(height: int, width: int, where: str) -> None:
 def read_image(path: Path) -> Image:
     """Read an image file as RGB, uint8 of shape (H, W, 3). Raises InputError with the path."""
     with reading(path):
+        return decode_image(path.read_bytes(), str(path))
+
+
+def read_mask(path: Path) -> NDArray[Any]:
+    """Read an image of a mask as grey values of 8 or 16 bits, (H, W); those of a JPEG, which is lossy, count above 127. Raises InputError."""
+    with reading(path):
         data = path.read_bytes()
-    if not data:
-        raise InputError(f"{path} is empty (0 bytes); restore or remove it")
-    return decode_image(data, str(path))
+        values = cv2.cvtColor(_decode(data, str(path)), cv2.COLOR_RGB2GRAY)
+    return np.where(values > _LOSS, values, 0) if data.startswith(_JPEG_START) else values
 
 
 def read_movie(path: Path) -> Iterator[Image]:

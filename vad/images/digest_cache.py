@@ -1,5 +1,6 @@
 """Cache the SHA-256 of files, and more about them, until they change."""
 
+import hashlib
 import json
 import warnings
 from collections.abc import Callable, Sequence
@@ -25,8 +26,9 @@ class DigestCache:
         self._path = path
         self._new = False
         try:
-            known = dict(json.loads(path.read_text()))
-        except (OSError, ValueError, TypeError, RecursionError):
+            memory = json.loads(path.read_text())
+            known = dict(memory["facts"]) if memory["sha256"] == _digest(memory["facts"]) else {}
+        except (OSError, ValueError, TypeError, KeyError, RecursionError):
             known = {}
         # By fact and path: the file's status, and the fact.
         self._known = {key: entry for key, entry in known.items() if isinstance(entry, list) and len(entry) == 2}
@@ -55,8 +57,13 @@ class DigestCache:
         """Write new facts; where that fails, they are computed again the next time."""
         if self._new:
             with suppress(InputError), replacing(self._path) as temporary:
-                temporary.write_text(json.dumps(self._known))
+                temporary.write_text(json.dumps({"sha256": _digest(self._known), "facts": self._known}))
             self._new = False
+
+
+def _digest(known: Any) -> str:
+    """SHA-256 of all facts: an altered one would name other frames, or none."""
+    return hashlib.sha256(json.dumps(known).encode()).hexdigest()
 
 
 def _status(path: Path) -> str:

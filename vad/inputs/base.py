@@ -58,6 +58,10 @@ class Samples:
     def keep(self, place: Path, advance: Advance) -> None:
         """Compute once what every epoch would compute again, in a file that begins with the name `place`."""
 
+    def kept_at(self, place: Path) -> Path | None:
+        """The file that `keep` makes, if it makes one."""
+        return None
+
     def over(self, array: NDArray[Any], device: torch.device) -> Self:
         """The same samples, cut from another copy of `array`, for another device: work in another process."""
         other = copy.copy(self)
@@ -145,9 +149,12 @@ class ComputedSamples(Samples):
         if self._kept:
             super().settle()
 
+    def kept_at(self, place: Path) -> Path:
+        return place.with_name(f"{place.name}-{self.label}.npy")
+
     def keep(self, place: Path, advance: Advance) -> None:
         """Compute all samples into a memory map, float16 of shape (W, H, W, C), or open it. Kept or not, values are the same."""
-        path = place.with_name(f"{place.name}-{self.label}.npy")
+        path = self.kept_at(place)
         shape = (len(self), *self.sides)
         if not holds(path, shape, np.float16):
             with writing(path, shape, np.float16) as write, decoding_pool() as pool:

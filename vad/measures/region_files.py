@@ -5,7 +5,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,6 +14,7 @@ from vad.data.matlab import masks_in
 from vad.data.names import is_image
 from vad.data.numbers import read_arrays, read_rows
 from vad.errors import InputError
+from vad.images.decode import read_mask
 from vad.measures.regions import Maps, Truth, boxes_of, tracks_by_overlap
 from vad.system.files import names_in, reading
 
@@ -85,18 +85,13 @@ def open_masks(folder: Path) -> dict[str, Callable[[], Painted]]:
 def _from_images(files: list[Path]) -> Painted:
     masks: list[Painted] = []
     for file in files:
-        with reading(file):
-            data = np.frombuffer(file.read_bytes(), np.uint8)
-        image = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH) if len(data) else None
-        if image is None:
-            raise InputError(f"{file} is not a readable image; restore it")
+        image = read_mask(file)
         if masks and image.shape != masks[0].shape:
             wrong, right = (f"{shape[1]} x {shape[0]}" for shape in (image.shape, masks[0].shape))
             raise InputError(
                 f"{file} is a mask of {wrong}, but {files[0].name} is one of {right}; all of a video must have one size"
             )
-        lossy = file.suffix.lower() in (".jpg", ".jpeg")
-        masks.append(np.where(image > 127, image, 0) if lossy else image)
+        masks.append(image)
     return np.stack(masks)
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import hashlib
 import io
 import json
 import os
@@ -13,19 +14,21 @@ from scipy.io import savemat
 
 from vad.data.labels import DEMO_MARKER, MASKS
 from vad.data.layouts import TEST, TRAIN
+from vad.data.names import is_litter
 from vad.errors import InputError
 from vad.images.decode import Image, decoding_pool
 from vad.synthetic.corruption import Kind, as_jpeg, corrupt, draw_kinds
 from vad.synthetic.street_drawing import HEIGHT, WIDTH, draw_scenery, paint, photograph
 from vad.synthetic.street_figures import Pixels
 from vad.synthetic.street_scenes import Clip, test_clips, training_clips
-from vad.system.files import folder_beside
+from vad.system.files import folder_beside, sha256
 
 VERSION = 2  # raise it when a change to the drawing or the scenes changes a file
 SEED = 20251221
 TRAIN_VIDEOS, TRAIN_FRAMES = 4, 45
 TEST_VIDEOS, TEST_FRAMES = 6, 60
 _MARK = {"version": VERSION, "seed": SEED}
+_DIGEST = "sha256"  # in the marker: of all other files
 _SEEN = 150  # pixels of the cause that make a frame anomalous
 # SciPy puts the time of day into the header's free text, and two streets would differ.
 _MAT_HEADER = b"MATLAB 5.0 MAT-file, demo street".ljust(116)
@@ -62,11 +65,17 @@ def make_street(folder: Path) -> Path:
 
 def _is_whole(folder: Path) -> bool:
     """Return whether the folder holds the whole street. Raises InputError where it holds something else."""
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError, AttributeError):
         tables = all((folder / name).is_file() for name in ("labels.csv", "sample_submission.csv"))
         masks, frames = len(list((folder / MASKS).glob("*"))), len(list((folder / "Dataset").glob("*/*/*")))
         files = tables and masks >= TEST_VIDEOS and frames == TRAIN_VIDEOS * TRAIN_FRAMES + TEST_VIDEOS * TEST_FRAMES
-        if files and json.loads((folder / DEMO_MARKER).read_text(encoding="utf-8")) == _MARK:
+        mark = json.loads((folder / DEMO_MARKER).read_text(encoding="utf-8"))
+        if files and mark.items() >= _MARK.items() and (known := mark.get(_DIGEST)):
+            if known != _digest(folder):
+                changed = f"files of the demo street in {folder} were altered, so its results would be of other data"
+                raise InputError(
+                    f"{changed}; remove the folder to draw it again, or copy it and name the copy with DATA="
+                )
             return True
     try:
         before, names = folder.stat().st_ino, os.listdir(folder)
@@ -117,7 +126,18 @@ def _build(folder: Path) -> None:
     labels = {f"{video}_{number}": int(masks[video, number].any()) for video, number in sorted(masks)}
     _write_table(folder / "labels.csv", "Label", labels)
     _write_table(folder / "sample_submission.csv", "Predicted", dict.fromkeys(labels, 0))
-    (folder / DEMO_MARKER).write_text(json.dumps(_MARK) + "\n", encoding="utf-8")
+    mark = {**_MARK, _DIGEST: _digest(folder)}
+    (folder / DEMO_MARKER).write_text(json.dumps(mark) + "\n", encoding="utf-8")
+
+
+def _digest(folder: Path) -> str:
+    """SHA-256 of the names and bytes of all files but the marker and what systems leave behind."""
+    found = hashlib.sha256()
+    for path in sorted(
+        path for path in folder.rglob("*") if path.is_file() and not (path.name == DEMO_MARKER or is_litter(path.name))
+    ):
+        found.update(f"{path.relative_to(folder).as_posix()}\0{sha256(path)}\n".encode())
+    return found.hexdigest()
 
 
 def _write_masks(folder: Path, clip: Clip, masks: dict[tuple[int, int], Image]) -> None:

@@ -17,6 +17,11 @@ from vad.system.processes import gone, own_mark
 
 _LFS_START, _LFS_LONGEST = b"version https://git-lfs.github.com/", 1024
 _LONG = 7 * 86400  # seconds after which no process of another machine is still writing
+_FULL = "the disk is full; make room, and run the same command again to resume"
+_LARGE = (
+    "its disk holds no file so large; choose another disk (VAD_HOME for what is under .vad), and run the command again"
+)
+_NO_ROOM = {errno.ENOSPC: _FULL, errno.EDQUOT: _FULL, errno.EFBIG: _LARGE}
 _LITTLE = 1 << 16  # bytes: a smaller file is not worth a link
 _under_way: set[Path] = set()  # for `abandon`
 
@@ -24,15 +29,15 @@ _under_way: set[Path] = set()  # for `abandon`
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path; on success it becomes `path`, on failure it goes. Raises InputError for no place or no room."""
-    temporary = _temporary(path)
+    place = _place(path)
+    temporary = _temporary(place)
     try:
         yield temporary
-        os.replace(temporary, path)
+        os.replace(temporary, place)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno not in _NO_ROOM:
             raise
-        full = "the disk is full; make room, and run the same command again to resume"
-        raise InputError(f"cannot write {path}: {full}") from None
+        raise InputError(f"cannot write {path}: {_NO_ROOM[error.errno]}") from None
     finally:
         temporary.unlink(missing_ok=True)
         _under_way.discard(temporary.absolute())
@@ -40,7 +45,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def require_writable(path: Path) -> None:
     """Raise InputError where `path` could not be written; for finding out before long work, not after it."""
-    _temporary(path).unlink()
+    _temporary(_place(path)).unlink()
 
 
 def unfinished(path: Path) -> Path:
@@ -127,6 +132,13 @@ def twins(paths: Sequence[Path]) -> Iterator[tuple[Path, Path]]:
 def _remove(path: Path) -> None:
     with contextlib.suppress(OSError):  # another process sweeps too
         shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _place(path: Path) -> Path:
+    """Where a file is replaced: what a link leads to, so that the link stays. Raises InputError for a pipe or a device."""
+    if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):  # they take what can be no path, too
+        raise InputError(f"cannot write {path}: it is a pipe or a device, not a file; name a file")
+    return Path(os.path.realpath(path)) if os.path.islink(path) else path
 
 
 def _temporary(path: Path) -> Path:

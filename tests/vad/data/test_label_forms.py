@@ -1,7 +1,9 @@
 """Forms of labels one by one, and what is wrong with a file told in one line that names the file, the video and the fix."""
 
 import pickle
+import time
 
+import cv2
 import numpy as np
 import pytest
 from scipy.io import savemat
@@ -200,6 +202,18 @@ def test_mask_images_count_from_zero_or_one(read, masks, index, first):
     assert read(masks(first=first), from_one) == TEXT
 
 
+def test_masks_of_16_bits_are_read_and_the_noise_of_jpeg_is_none(read, masks):
+    folder = masks()
+    for path in folder.rglob("*.png"):
+        mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+        if path.parent.name == "gate_gt":
+            cv2.imwrite(str(path), mask.astype(np.uint16))
+        else:
+            path.unlink()
+            cv2.imwrite(str(path.with_suffix(".jpg")), np.maximum(mask, 9))
+    assert read(folder) == TEXT
+
+
 def test_masks_of_another_size_are_refused(read, refuses, masks):
     path = masks((12, 16)) / "gate_gt" / "frame001.png"
     with refuses(
@@ -251,6 +265,17 @@ def test_annotations_of_ucf_crime_and_xd_violence(tmp_path, read, refuses):
     assert read_annotations(crime) == {"gate": ((2, 3),), "yard": ()}
     assert read_annotations(violence) == {"v=38GQ9L2meyE__#1_label_B6-0-0": ((2, 3), (9, 12)), "v=x__#1_label_A": ()}
     assert read(crime) == "0110000"
+    crime.write_text("gate in rain.mp4  Abuse  2  3  -1  -1\nlast yard Normal -1 -1 -1 -1\n")
+    violence.write_text("Bad Boys II__#1_label_B6-0-0 2 3\nv=x__#1_label_A\n")
+    assert read_annotations(crime) == {"gate in rain": ((2, 3),), "last yard": ()}
+    assert read_annotations(violence) == {"Bad Boys II__#1_label_B6-0-0": ((2, 3),), "v=x__#1_label_A": ()}
+    violence.write_text("v=x__#1_label_A\n" + "a_label_" * 20_000 + " x\n")
+    started = time.process_time()
+    with pytest.raises(InputError, match=r"line 2: .* is no annotation"):
+        read_annotations(violence)
+    assert time.process_time() - started < 5, "a line of any length is told at once"
+    spaced = FrameIndex.named(["gate in rain"] * 4 + ["last yard"] * 3, [0, 1, 2, 3, 0, 1, 2])[0]
+    assert read(crime, spaced) == "0110000"
     crime.write_text("gate.mp4  Abuse  2  3  -1  -1\nyard.mp4 Normal 3\n")
     forms = "`NAME.mp4 Class first last -1 -1` (UCF-Crime) or `NAME_label_... first last` (XD-Violence)"
     with refuses(f"{crime}, line 2: 'yard.mp4 Normal 3' is no annotation; a line is {forms}"):
@@ -261,3 +286,76 @@ def test_annotations_of_ucf_crime_and_xd_violence(tmp_path, read, refuses):
     crime.write_text("gate.mp4  Abuse  2  ３  -1  -1\n")
     with refuses(f"{crime}, line 1: 'gate.mp4  Abuse  2  ３  -1  -1' is no annotation; a line is {forms}"):
         read_annotations(crime)
+
+
+@pytest.mark.parametrize(
+    "text", ["video,start,end\ngate,1,2\nyard,1,1\nyard,2,2\n", "sep=;\nVideo;Start;End\n\ngate; 1;2\nyard;1;2"]
+)
+def test_a_table_of_intervals_counts_as_the_frames_are_numbered(tmp_path, index, read, text):
+    path = tmp_path / "labels.csv"
+    path.write_text(text)
+    assert read(path) == TEXT
+    path.write_text(text.replace("yard", "07"))
+    assert read(path, FrameIndex.named(["gate"] * 4 + ["7"] * 3, [0, 1, 2, 3, 0, 1, 2])[0]) == TEXT[4:] + TEXT[:4]
+    path.write_text("video,start,end\ngate,1,2\n")
+    labels = read_labels(path, index, DigestCache(tmp_path / "memory.json"))
+    assert labels.notes == (f"{path} has no interval of, so normal: yard",)
+    assert "both ends included, counted as the frames are numbered" in labels.form
+
+
+@pytest.mark.parametrize(
+    ("row", "fault"),
+    [
+        ("roof,1,2", "there is no test video 'roof', but gate, yard"),
+        ("yard,1,3", "'1 to 3' is no interval of test video yard, which has frames 0 to 2; both ends are included"),
+        ("yard,2,1", "'2 to 1' is no interval of test video yard, which has frames 0 to 2; both ends are included"),
+        ("yard,0.5,1", "'0.5 to 1' is no interval of test video yard, which has frames 0 to 2; both ends are included"),
+        ("yard,1", "2 columns, but there must be 3: video, start, end"),
+    ],
+)
+def test_an_interval_that_does_not_fit_is_refused_with_its_line(tmp_path, read, refuses, row, fault):
+    path = tmp_path / "labels.csv"
+    path.write_text(f"video,start,end\ngate,1,2\n{row}\n")
+    with refuses(f"{path}, line 3: {fault}"):
+        read(path)
+
+
+def test_a_table_with_another_header_is_told_all_headers(tmp_path, read):
+    path = tmp_path / "labels.csv"
+    path.write_text("clip,from,to\ngate,1,2\n")
+    with pytest.raises(
+        InputError, match=r"'clip,from,to', but must be 'Id,Label'.* or 'video,start,end' \(docs/data\.md\)"
+    ):
+        read(path)
+
+
+@pytest.mark.parametrize("swapped", [True, False])
+def test_labels_that_may_be_inverted_are_told(tmp_path, index_of, swapped):
+    index = index_of(20, 20, 20, 20, 20)
+    flags = np.array([12 <= frame < 17 and video > 1 for video, frame in zip(index.video, index.frame, strict=True)])
+    np.save(tmp_path / "a.npy", flags != swapped)
+    labels = read_labels(tmp_path / "a.npy", index, DigestCache(tmp_path / "memory.json"))
+    said = f"{tmp_path / 'a.npy'}: 80% of the test frames are anomalous, and every video begins with an anomalous one"
+    assert labels.notes == (
+        (f"{said}; is 1 normal in this file? Then swap 0 and 1: here 1 is anomalous",) if swapped else ()
+    )
+
+
+def test_many_anomalous_frames_alone_are_no_inverted_labels(tmp_path, index_of):
+    """As in UCSD Ped2: 82 % are anomalous, and some videos begin so."""
+    memory = DigestCache(tmp_path / "memory.json")
+    np.save(tmp_path / "a.npy", np.arange(100) % 20 > 2 - 3 * (np.arange(100) < 80))
+    assert read_labels(tmp_path / "a.npy", index_of(20, 20, 20, 20, 20), memory).notes == ()
+    np.save(tmp_path / "a.npy", np.arange(40) % 20 < 17)
+    assert read_labels(tmp_path / "a.npy", index_of(20, 20), memory).notes == (), "too few videos to say"
+
+
+def test_videos_in_another_order_than_their_files_are_told(tmp_path, index_of, mat):
+    index, folders = index_of(*[4] * 10), {n: tmp_path / "test" / str(n) for n in range(1, 11)}
+    np.save(tmp_path / "a.npy", np.arange(40) % 4 > 1)
+    for path in (tmp_path / "a.npy", mat(*[[[2, 3]]] * 10)):
+        memory = DigestCache(tmp_path / "memory.json")
+        order = "the videos are taken in the order 1, 2, 3, ...; sorted by letters it would be 1, 10, 2, ..."
+        assert read_labels(path, index, memory, files=folders).notes == (f"{path}: {order}",)
+        padded = {n: tmp_path / "test" / f"{n:02d}" for n in folders}
+        assert read_labels(path, index, memory, files=padded).notes == ()

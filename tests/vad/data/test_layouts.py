@@ -40,6 +40,18 @@ def test_frames_are_ordered_by_number_not_by_name(tmp_path, dataset, save, pictu
     assert [path.name for path in video.images] == ["Bild é 8.jpg", "9.png", "frame_10.JPG", "cam2_frame_000011.jpeg"]
 
 
+def test_frames_whose_names_have_another_order_than_their_numbers_are_told(tmp_path, dataset, save, picture, read):
+    """As names with the time of day: 58, 59, 0, 1."""
+    root = dataset(tmp_path / "data")
+    folder = root / "testing_videos" / "02"
+    for step, name in enumerate(("12-00-58", "12-00-59", "12-01-00", "12-01-01")):
+        save(folder / f"{name}.png", picture(step))
+    order = f"{folder}: the number at the end of a name orders frames: 12-01-00.png is frame 0"
+    assert read(root).notes == (
+        f"{order}; by whole names 12-00-58.png would stand there: rename them if that is right",
+    )
+
+
 def test_the_authors_layout_of_movies_is_read_and_counted(tmp_path, picture, save_movie, read):
     root = tmp_path / "avenue"
     train = save_movie(root / "training_videos" / "01.avi", [picture(i) for i in range(7)])

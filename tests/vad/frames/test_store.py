@@ -1,3 +1,4 @@
+import resource
 import shutil
 from dataclasses import dataclass
 
@@ -143,6 +144,19 @@ def test_a_movie_that_lost_frames_since_it_was_counted_is_refused(
     save_movie(path, [picture(i) for i in range(4)])
     with refuses(f"{path} gave 4 frames of 6 this time; it may be damaged"):
         open_frames(known, [VIEW], maps)
+    assert list(maps.iterdir()) == []
+
+
+def test_a_disk_that_holds_no_file_so_large_is_told(tmp_path, dataset, source, maps, refuses):
+    """As FAT, which holds 4 GB; here the limit is set for the process."""
+    frames, limits = source(dataset(tmp_path / "data")), resource.getrlimit(resource.RLIMIT_FSIZE)
+    fix = "choose another disk (VAD_HOME for what is under .vad), and run the command again"
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, limits[1]))
+    try:
+        with refuses(f"cannot write {map_path(maps, frames, VIEW)}: its disk holds no file so large; {fix}"):
+            open_frames(frames, [VIEW], maps)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert list(maps.iterdir()) == []
 
 

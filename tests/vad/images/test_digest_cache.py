@@ -1,4 +1,5 @@
 import os
+import re
 import tracemalloc
 
 import pytest
@@ -63,3 +64,19 @@ def test_a_damaged_memory_is_made_anew(tmp_path, dataset, read, spoilt):
     (memory,) = (tmp_path / "memory").iterdir()
     memory.write_text(spoilt)
     assert read(root).digest == digest
+
+
+def test_a_memory_that_was_altered_is_made_anew(tmp_path, dataset, read):
+    root = dataset(tmp_path / "data")
+    digest = read(root).digest
+    (memory,) = (tmp_path / "memory").iterdir()
+    text = memory.read_text()
+    for wrong in (
+        text.replace('"sha256 ', '"sha257 '),
+        re.sub('"[0-9a-f]{64}"', "7", text),
+        re.sub("[0-9a-f]{64}", "0" * 64, text),
+    ):
+        assert wrong != text
+        memory.write_text(wrong)
+        assert read(root).digest == digest
+        assert memory.read_text() == text

@@ -172,6 +172,21 @@ def test_a_street_that_lacks_files_is_made_again(made, copied, tmp_path, lost):
     assert [path.name for path in tmp_path.iterdir()] == ["street"]
 
 
+@pytest.mark.parametrize("altered", ["labels.csv", "Dataset/testing_videos/05/frame_00020.jpg", f"{MASKS}/2_label.mat"])
+def test_a_street_whose_files_were_edited_is_refused_and_left_alone(made, copied, tmp_path, refuses, altered):
+    folder = tmp_path / "street"
+    link(made, folder)
+    (folder / ".DS_Store").touch()
+    assert make_street(folder) == folder
+    content = (folder / altered).read_bytes()[:-2] + b"9\n"
+    (folder / altered).unlink()  # a link
+    (folder / altered).write_bytes(content)
+    said = f"files of the demo street in {folder} were altered, so its results would be of other data"
+    with refuses(f"{said}; remove the folder to draw it again, or copy it and name the copy with DATA="):
+        make_street(folder)
+    assert (folder / altered).read_bytes() == content and copied == []
+
+
 def test_an_empty_folder_is_filled(copied, tmp_path):
     make_street(tmp_path)
     assert len(copied) == 1

@@ -13,9 +13,9 @@ from vad.system.files import lines_of, reading
 NAME = "annotations, intervals by the name of a video"
 Intervals = tuple[tuple[int, int], ...]
 # `Abuse028_x264.mp4  Abuse  165  240  -1  -1`: -1 stands for no interval
-_CRIME = re.compile(r"(\S+)\s+([A-Za-z]\w*)((?:\s+-?\d+){2,})", re.ASCII)
+_CRIME = re.compile(r"(\S+(?: \S+)*?)\s+([A-Za-z]\w*)((?:\s+-?\d+){2,})", re.ASCII)
 # `v=38GQ9L2meyE__#1_label_B6-0-0 103 2200 ...`
-_VIOLENCE = re.compile(r"(\S*_label_\S+?)((?:\s+\d+)*)", re.ASCII)
+_VIOLENCE = re.compile(r"((?:\S+ )*?(?=\S*_label_\S)\S++)((?:\s+\d+)*)", re.ASCII)
 
 
 def takes(path: Path) -> bool:
@@ -24,7 +24,7 @@ def takes(path: Path) -> bool:
         return False
     with reading(path), path.open("rb") as file:
         line = file.readline(1000).decode("utf-8-sig", "replace").strip()
-    return bool(_CRIME.fullmatch(line) or _VIOLENCE.fullmatch(line))
+    return bool(_VIOLENCE.fullmatch(line) or _CRIME.fullmatch(line))
 
 
 def read_annotations(path: Path) -> dict[str, Intervals]:
@@ -34,7 +34,7 @@ def read_annotations(path: Path) -> dict[str, Intervals]:
     """
     found: dict[str, Intervals] = {}
     for at, line in lines_of(path):
-        match = _CRIME.fullmatch(line) or _VIOLENCE.fullmatch(line)
+        match = _VIOLENCE.fullmatch(line) or _CRIME.fullmatch(line)
         if match is None:
             forms = "`NAME.mp4 Class first last -1 -1` (UCF-Crime) or `NAME_label_... first last` (XD-Violence)"
             raise InputError(f"{path}, line {at}: {line!r:.60} is no annotation; a line is {forms}")

@@ -47,11 +47,7 @@ def _of_all(asked: Asked, values: Flags) -> Found:
         more = ", ..." if len(asked.clips) > 5 else ""
         frames = f"there are {len(asked.index):,} test frames ({videos}{more})"
         raise InputError(f"{asked.path} has {len(values):,} labels, but {frames}; {OTHER_SET}")
-    titles = asked.index.titles
-    if asked.index.names and sorted(titles) != list(titles):
-        order = f"the videos are taken in the order {', '.join(titles[:3])}, ..."
-        return Found(values, (f"{asked.path}: {order}; sorted by letters they would be in another",))
-    return Found(values)
+    return Found(values, asked.order)
 
 
 def _files(folder: Path) -> dict[str, str]:

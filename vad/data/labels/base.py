@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vad.data.frame_index import Flags, FrameIndex, last_number, number_of
-from vad.data.names import some
+from vad.data.names import is_movie, some
 from vad.errors import InputError
 from vad.images.decode import FEWER_AT_THE_END
 from vad.images.digest_cache import DigestCache, Size
@@ -33,15 +33,15 @@ class Clip:
 class Asked:
     """The labels in `path` of exactly the frames in `index`.
 
-    `first_frame` is the number of the frame that a video's first label belongs to, where it was given; `movies` are the
-    videos that are one file; `sizes` are those of the frames of each video, where known.
+    `first_frame` is the number of the frame that a video's first label belongs to, where it was given; `files` are the
+    folder or movie of each video; `sizes` are those of the frames of each video, where known.
     """
 
     path: Path
     index: FrameIndex
     memory: DigestCache
     first_frame: int | None = None
-    movies: Paths = field(default_factory=dict)
+    files: Paths = field(default_factory=dict)
     sizes: Mapping[int, Size] = field(default_factory=dict)
 
     @cached_property
@@ -49,6 +49,19 @@ class Asked:
         videos, frames = self.index.video, self.index.frame
         spans = zip(self.index.spans, self.index.titles, strict=True)
         return tuple(Clip(int(videos[span.start]), title, span, frames[span]) for span, title in spans)
+
+    @cached_property
+    def movies(self) -> Paths:
+        return {id: path for id, path in self.files.items() if is_movie(path.name) and not path.is_dir()}
+
+    @cached_property
+    def order(self) -> tuple[str, ...]:
+        """A note where the order of the videos is not that of their names by letters, for labels that name no video."""
+        names = [self.files[c.id].name if c.id in self.files else c.title for c in self.clips]
+        if (by_letters := sorted(names)) == names or not (self.files or self.index.names):
+            return ()
+        order, other = (f"{', '.join(listed[:3])}, ..." for listed in (names, by_letters))
+        return (f"{self.path}: the videos are taken in the order {order}; sorted by letters it would be {other}",)
 
     @cached_property
     def first(self) -> int:

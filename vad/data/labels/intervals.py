@@ -31,7 +31,9 @@ def read(asked: Asked) -> Found:
         found = fit_intervals(asked, clip, entries[place], f"{path}, entry {place + 1}")
         values[clip.span] = found.values
         notes += found.notes
-    if len(entries) > len(whose):
+    if len(entries) == len(whose):
+        notes += asked.order
+    else:
         notes.append(f"{path}: of {len(entries)} entries {len(whose)} are of test videos, by the number in their names")
     return Found(values, tuple(notes))
 

@@ -12,7 +12,7 @@ from vad.data.frame_index import DIGITS
 from vad.data.labels.base import Asked, Clip, Found, by_name
 from vad.data.names import IMAGES, is_image, is_litter, some
 from vad.errors import InputError
-from vad.images.decode import read_image
+from vad.images.decode import read_mask
 from vad.system.files import names_in
 
 NAME = "mask images"
@@ -69,8 +69,8 @@ def _anomalous(asked: Asked, clip: Clip, paths: list[Path]) -> list[bool]:
 
 def _look(path: Path) -> tuple[int, int, int]:
     """Whether a mask has a pixel above 0, its width and its height."""
-    image = read_image(path)
-    return int(image.any()), image.shape[1], image.shape[0]
+    mask = read_mask(path)
+    return int(mask.any()), mask.shape[1], mask.shape[0]
 
 
 def _numbered(folder: Path) -> dict[int, Path]:

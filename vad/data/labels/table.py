@@ -20,9 +20,7 @@ def takes(path: Path) -> bool:
 def read(asked: Asked) -> Found:
     """Read a row for each frame, in any order."""
     path, index = asked.path, asked.index
-    if asked.first_frame:
-        given = f"FIRST_FRAME={asked.first_frame} is for masks"
-        raise InputError(f"{given}; {path} names each frame by its number; leave it out")
+    refuse_first_frame(asked)
     table = read_table(path, "Label")
     there, values = table.index, table.values
     bad = np.flatnonzero((values != 0) & (values != 1))
@@ -34,3 +32,10 @@ def read(asked: Asked) -> Found:
             raise InputError(f"{numbered}; {fix} its numbers")
     require_same_frames(there, index, str(path), "the test frames")
     return Found(values.astype(bool))
+
+
+def refuse_first_frame(asked: Asked) -> None:
+    """Raise InputError where the number of the first frame was given, for a file that needs none."""
+    if asked.first_frame:
+        given = f"FIRST_FRAME={asked.first_frame} is for masks"
+        raise InputError(f"{given}; {asked.path} names each frame by its number; leave it out")
