@@ -106,7 +106,7 @@ def why(as_json: bool, **asked: Any) -> None:
 @options.device_option
 @options.json_option
 def reproduce(run: str, data: str | None, as_json: bool) -> None:
-    """Repeat a recorded run from its artifacts, and compare weights, scores and predictions bit for bit.
+    """Run a recorded run again from its artifacts, and compare weights, scores and predictions bit for bit.
 
     RUN is a run's id (or its beginning), a version (v3), an alias (production) or an experiment, whose newest run is
     taken. Its entry, profile and settings are those it kept, its code that of its commit; its data must be the same to
