@@ -67,7 +67,9 @@ def unequal(path: Path, size: Size, video: Video) -> str:
 
 def frame_size(split: Split) -> tuple[int, int]:
     """Return height and width of the first frame of a split. Raises InputError where it cannot be decoded."""
-    _, image = next(SplitSource(split).tasks()[0]())
+    video = split.videos[0]
+    image = read_image(video.images[0]) if video.images else next(read_movie(video.movie)) if video.movie else None
+    assert image is not None
     return image.shape[0], image.shape[1]
 
 
