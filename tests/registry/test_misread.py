@@ -143,7 +143,7 @@ def test_labels_as_a_table_of_intervals(workspace):
     assert [line for line in after if line not in before] == [
         "  read as CSV of intervals, both ends included, counted as the frames are numbered; "
         + next(line for line in before if line.startswith("  read as")).partition("; ")[2],
-        f"note: {LABELS} has no interval of, so normal: 3",
+        f"note: {LABELS} has no interval for 3, so all frames there are normal",
     ]
 
 

@@ -37,4 +37,6 @@ def read(asked: Asked) -> Found:
         values[clip.span] |= (begin <= clip.numbers) & (clip.numbers <= end)
         named.add(clip.title)
     others = [title for title in clips if title not in named]
-    return Found(values, (f"{asked.path} has no interval of, so normal: {some(others)}",) if others else ())
+    return Found(
+        values, (f"{asked.path} has no interval for {some(others)}, so all frames there are normal",) if others else ()
+    )
