@@ -6,7 +6,8 @@
 
 VENV := .venv
 READY := $(VENV)/.ready
-VAD := $(VENV)/bin/vad
+# By module, and not by the scripts in $(VENV)/bin, which name the folder that they were made in: a clone may be moved.
+VAD := $(VENV)/bin/python -m registry.cli
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 TORCH := 2.13.0
@@ -81,16 +82,16 @@ bench: $(READY) ## Measure beside a notebook's loop and the machine's ceilings, 
 
 docs: $(READY) $(VENV)/.docs ## Build the documentation into site/
 	@$(VENV)/bin/python -m docs.blocks
-	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --strict --quiet
 
 lint: $(READY) ## Check style and types; changes nothing
-	@$(VENV)/bin/ruff check .
-	@$(VENV)/bin/ruff format --check .
-	@$(VENV)/bin/mypy
+	@$(VENV)/bin/python -m ruff check .
+	@$(VENV)/bin/python -m ruff format --check .
+	@$(VENV)/bin/python -m mypy
 
 format: $(READY) ## Put the code into shape
-	@$(VENV)/bin/ruff check --fix .
-	@$(VENV)/bin/ruff format .
+	@$(VENV)/bin/python -m ruff check --fix .
+	@$(VENV)/bin/python -m ruff format .
 
 lock: ## Make requirements.lock again from pyproject.toml
 	@rm -rf .lock && $(PYTHON) -m venv .lock

@@ -76,7 +76,7 @@ def compare(a: str, b: str, home: Path) -> Comparison:
         if same_labels(one, other):
             found, videos = difference(sampled[1], sampled[0]), _videos(one, *values)
         else:
-            why_not = "they were measured on other frames or labels, so their metrics cannot be compared"
+            why_not = "they were measured on other frames or labels"
     a_side, b_side = (
         Side(
             run.run_id,
@@ -108,7 +108,7 @@ def as_text(found: Comparison) -> str:
     parts = [on, table(["", "experiment", "variant", name, f"{CONFIDENCE:.0%} interval", "run"], rows, right=(3,)), ""]
     parts += [*as_lines(found.entry, found.data, found.code, FEW), ""]
     if found.difference is None:
-        return "\n".join([*parts, f"No difference in {name}: {found.why_not}."])
+        return "\n".join([*parts, f"{name} cannot be compared: {found.why_not}."])
     body: list[list[object]] = [
         [v.video, v.frames, v.anomalous, number(v.a), number(v.b), f"{v.share:+z.4f}"]
         for v in sorted(found.videos, key=lambda v: -v.share)

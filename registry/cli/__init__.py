@@ -106,7 +106,8 @@ def _our_fault(error: BaseException) -> str:
     """One line for the screen; the traceback goes to a file that the line names."""
     from registry.store.connection import explain
 
-    line = explain(error) or f"{type(error).__name__}: {error}"
+    of_ours = type(error).__module__.partition(".")[0] in ("registry", "vad")
+    line = explain(error) or (str(error) if of_ours else f"{type(error).__name__}: {error}")
     try:
         report = home() / "errors" / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.txt"
         report.parent.mkdir(parents=True, exist_ok=True)

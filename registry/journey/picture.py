@@ -35,7 +35,7 @@ def draw(path: Path, journey: Journey) -> None:
         handles: list[Artist] = [
             Line2D([], [], color=BLUE, marker="o", ms=6.5, lw=1.6, label=f"AP here{interval}"),
             Line2D([], [], **_REFERENCE, ls="", label="the reference's AP"),
-            Line2D([], [], **CHANCE, label=f"chance, {journey.about.prevalence:.3f}"),
+            Line2D([], [], **CHANCE, label=f"chance, {journey.about.chance:.3f}"),
         ]
         figure.legend(handles=handles, loc="outside upper center", ncols=3, columnspacing=1.6)
 
@@ -44,7 +44,7 @@ def _approaches(axes: Axes, journey: Journey) -> None:
     rows, several = journey.reference.rows(), journey.about.has_interval
     names = [f"{row.approach}   {row.phase}" for row in rows]
     _lay_out(axes, names, "approach, phase", f"AP on {journey.name}", "AP, interval" if several else "AP")
-    axes.axvline(journey.about.prevalence, **CHANCE)
+    axes.axvline(journey.about.chance, **CHANCE)
     for place, row in enumerate(rows):
         axes.plot(row.ends, [place] * len(row.ends), **_REFERENCE, lw=1.4, zorder=3)
         result = journey.results.get(row.variant)

@@ -123,7 +123,7 @@ def _about(journey: Journey) -> list[str]:
     profile, overrides = journey.settings
     about = journey.about
     lines = [
-        f"{journey.name}: {about.frames:,} frames, {plural(about.videos, 'video')}, prevalence {about.prevalence:.4f} (the AP of random scores)",
+        f"{journey.name}: {about.frames:,} frames, {plural(about.videos, 'video')}, prevalence {about.prevalence:.4f} (random scores have AP {about.chance:.4f} on average)",
         f"runs: profile {profile}, {f'set: {overrides}' if overrides else 'no overrides'}",
         f"reference: {journey.reference.source}",
     ]

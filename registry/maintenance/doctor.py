@@ -10,7 +10,7 @@ from registry.console import plural
 from registry.maintenance import repair as mending
 from registry.maintenance.findings import Finding, Store, check
 from registry.store import mlflow_private
-from registry.store.address import reading, sqlite_path, sqlite_uri
+from registry.store.address import ARTIFACTS, reading, sqlite_path, sqlite_uri
 from registry.store.connection import require_schema
 from registry.store.tracking import Tracking, default_uri
 from vad.errors import InputError
@@ -100,7 +100,7 @@ def _on_disk(database: Path) -> Store:
     """What a SQLite store knows. Raises InputError where there is none, before MLflow's client could make or change it."""
     if not database.is_file():
         raise InputError(f"there is no {database}; run an experiment first, or name a store with MLFLOW_TRACKING_URI")
-    artifacts = database.with_name(mending.ARTIFACTS)
+    artifacts = database.with_name(ARTIFACTS)
     folders = list(mending.run_folders(artifacts))  # before the database, which knows a run before its folder is made
     try:
         require_schema(database)

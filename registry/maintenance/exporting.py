@@ -10,7 +10,7 @@ from registry.maintenance import repair as mending
 from registry.maintenance.parcel import Parcel, RunRecord, VersionRecord, points, require, seal
 from registry.models.packaging import FACT, require_listed
 from registry.models.versions import NAME, Version, Versions
-from registry.store.address import local_path, sqlite_path
+from registry.store.address import ARTIFACTS, local_path, sqlite_path
 from registry.store.record import recorded
 from registry.store.tracking import Tracking
 from vad.errors import InputError
@@ -54,7 +54,7 @@ def moved(tracking_uri: str, location: str) -> Path | None:
     place, database = local_path(location), sqlite_path(tracking_uri)
     if place is None or place.exists() or database is None:
         return None
-    found = mending.find_moved([location], database.resolve().with_name(mending.ARTIFACTS))
+    found = mending.find_moved([location], database.resolve().with_name(ARTIFACTS))
     return local_path(found[location]) if found else None
 
 

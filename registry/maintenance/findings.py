@@ -14,7 +14,7 @@ from registry.maintenance import repair as mending
 from registry.models.history import DECIDING, FOLLOWED, order_of
 from registry.models.packaging import FACT, faults
 from registry.models.versions import ALL, DEMO, NAME, PRODUCTION, Version, all_versions
-from registry.store.address import local_path
+from registry.store.address import ARTIFACTS, local_path
 from registry.store.processes import ALIVE, process_gone
 from registry.store.processes import here as this_machine
 from registry.store.record import TAG, recorded
@@ -65,7 +65,7 @@ class Store:
 
     @property
     def artifacts(self) -> Path:
-        return self.database.with_name(mending.ARTIFACTS) if self.database else Path()
+        return self.database.with_name(ARTIFACTS) if self.database else Path()
 
     def place(self, owner: str) -> Path | None:
         """Return the folder of an owner's files, if it is on this disk."""

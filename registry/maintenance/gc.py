@@ -12,7 +12,7 @@ from registry.analysis.choose import LEAST, PARENT, all_runs, by_id
 from registry.console import table
 from registry.maintenance import repair as mending
 from registry.models.versions import Version, all_versions
-from registry.store.address import local_path, sqlite_path
+from registry.store.address import ARTIFACTS, local_path, sqlite_path
 from registry.store.record import Altered
 from registry.store.tracking import Found, Tracking, default_uri
 from vad.errors import InputError
@@ -59,7 +59,7 @@ def caches(home: Path, days: float, most: int | None) -> list[Waste]:
             found.append(Waste("locks that no process holds", 0, [partial(mending.remove, path, path)]))
     if database is not None:
         twice = "weights that are stored twice: one file from now on"
-        weights = sorted(database.absolute().with_name(mending.ARTIFACTS).rglob("*.safetensors"))
+        weights = sorted(database.absolute().with_name(ARTIFACTS).rglob("*.safetensors"))
         found += [Waste(twice, copy.stat().st_size, [partial(share, one, copy)]) for one, copy in twins(weights)]
     return found
 

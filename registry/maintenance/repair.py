@@ -12,12 +12,11 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from registry.store.address import local_path
+from registry.store.address import ARTIFACTS, local_path
 from registry.store.mlflow_private import replace_addresses
 from vad.errors import InputError
 from vad.system.files import replacing
 
-ARTIFACTS = "mlartifacts"
 ASIDE = ".orphans"
 _ID = re.compile(r"(m-)?[0-9a-f]{32}")
 _FRESH = 60  # seconds after its last change in which a file may be in use

@@ -75,7 +75,7 @@ def timelines(path: Path, index: FrameIndex, variants: Mapping[str, Values], bes
             axes.remove()
         figure.supxlabel("frame", fontsize=9.5)
         figure.supylabel("score", fontsize=9.5)
-        handles: list[Artist] = [Line2D([], [], color=BLUE, lw=1.6, label=f"{wrapped(best, 34)} (best)")]
+        handles: list[Artist] = [Line2D([], [], color=BLUE, lw=1.6, label=f"{wrapped(best, 34)} (registered)")]
         if others:
             label = f"{plural(len(others), 'other variant')}, fitted to its scale"
             handles.append(Line2D([], [], color=FAINT, lw=1.2, label=label))

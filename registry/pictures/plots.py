@@ -59,7 +59,7 @@ def variant_bars(
     found = np.asarray([measured[name].ap for name in names])
     lows, highs = (np.asarray([getattr(measured[name], end) for name in names]) for end in ("low", "high"))
     stated = [(row, reference[name]) for row, name in enumerate(names) if name in reference]
-    prevalence, several = measured[names[0]].prevalence, measured[names[0]].has_interval
+    chance, several = measured[names[0]].chance, measured[names[0]].has_interval
     with sheet(path, 1.25 + 0.36 * len(names)) as figure:
         axes = figure.subplots()
         axes.barh(rows, found, 0.62, color=[BLUE if name == best else "#C8CDD2" for name in names])
@@ -67,8 +67,8 @@ def variant_bars(
             axes.hlines(rows, lows, highs, color=colour, lw=width, zorder=3)
             axes.plot([*lows, *highs], [*rows, *rows], ls="", marker="|", ms=7 + width, mew=width, c=colour, zorder=3)
         handles: list[Artist] = [
-            Patch(color=BLUE, label="best"),
-            axes.axvline(prevalence, **CHANCE, label=f"chance, {prevalence:.3f}"),
+            Patch(color=BLUE, label="registered"),
+            axes.axvline(chance, **CHANCE, label=f"chance, {chance:.3f}"),
         ]
         if several:
             handles.append(Line2D([], [], color=INK, lw=1.4, label=f"{CONFIDENCE:.0%} interval over videos"))
@@ -76,7 +76,7 @@ def variant_bars(
             at, values = zip(*stated, strict=True)
             style: dict[str, Any] = {"ls": "", "marker": "D", "ms": 7, "color": VERMILLION, "mec": "w", "mew": 1}
             handles += axes.plot(values, at, **style, zorder=4, label="reference")
-        right = max([*highs, *found, *(value for _, value in stated), prevalence])
+        right = max([*highs, *found, *(value for _, value in stated), chance])
         axes.set(xlim=(0, min(1.0, 1.05 * right) or 1.0), ylim=(len(names) - 0.5, -0.6), xlabel=metric_name)
         axes.set_yticks(rows, [wrapped(name, 30) for name in names])
         axes.tick_params(axis="y", length=0)

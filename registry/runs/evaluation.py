@@ -155,12 +155,12 @@ def findings(context: RunContext, evaluation: Evaluation, place: str) -> tuple[s
     top = first.measured
     metric, videos = f"{metric_name(context.data.metric)} {top.ap:.4f}", plural(top.videos, "video")
     if not top.has_interval:
-        chance = f"{videos} give{'s' if top.videos == 1 else ''} no interval, so nothing shows whether that is better than chance ({top.prevalence:.4f})"
-    elif top.low > top.prevalence:
-        chance = f"better than chance ({top.prevalence:.4f}), as even the low end of the interval lies above it"
+        chance = f"{videos} give{'s' if top.videos == 1 else ''} no interval, so nothing shows whether that is better than chance ({top.chance:.4f})"
+    elif top.low > top.chance:
+        chance = f"better than chance ({top.chance:.4f}), as even the low end of the interval lies above it"
     else:
         chance = (
-            f"not shown to be better than chance ({top.prevalence:.4f}), as the low end of the interval is not above it"
+            f"not shown to be better than chance ({top.chance:.4f}), as the low end of the interval is not above it"
         )
     choose = context.plan.choose
     chosen = {BEST: "is best with", PROXY: "is best on painted anomalies; it has"}.get(

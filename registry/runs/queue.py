@@ -228,7 +228,7 @@ def as_text(ended: Sequence[Ended]) -> str:
         if top and item.result.metric != metric:
             metrics[0] += f" ({metric_name(item.result.metric)})"
         rows.append([*name, item.result.best, *metrics, "done already" if item.before else item.result.run_id[:8]])
-    header = ["experiment", *(["data"] if several else []), "best variant", metric_name(metric), "95 % interval", "run"]
+    header = ["experiment", *(["data"] if several else []), "variant", metric_name(metric), "95 % interval", "run"]
     text = table(header, rows, right=(header.index(metric_name(metric)),))
     if failed := sum(item.result is None for item in ended):
         experiments = plural(len(ended), "experiment")

@@ -74,7 +74,7 @@ def as_text(result: Result) -> str:
     parts = ["", table(["", "variant", ap, "95 % interval", auc, "reference AP"], rows, right=(2, 4, 5)), ""]
     if top := result.variants[result.best]:
         pooled = f"{plural(top.frames, 'frame')}, {plural(top.videos, 'video')}"
-        parts.append(f"prevalence {top.prevalence:.4f} (the AP of random scores), {pooled}")
+        parts.append(f"prevalence {top.prevalence:.4f}; random scores have AP {top.chance:.4f} on average; {pooled}")
     if result.metric == "proxy_ap":
         parts.append("No labels: proxy AP is measured on painted anomalies and is not the AP of the test frames.")
     parts += caution(result.profile)

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
+from pathlib import Path
 
 import torch
 
@@ -41,6 +42,11 @@ def tasks_of(members: Iterable[Member]) -> str:
     return ", ".join(f"{count} {task}" for task, count in sorted(counts.items(), reverse=True))
 
 
+def resume_state(session: Session, digest: str) -> Path:
+    """Return where a member's training keeps its state after each epoch, until it is finished."""
+    return session.home / "resume" / f"{digest}.safetensors"
+
+
 def look_up(context: RunContext, session: Session) -> dict[str, TrainedMember]:
     """Return the members that are in the store. Says, before anything starts, which these are and which must be trained."""
     found: dict[str, TrainedMember] = {}
@@ -50,6 +56,8 @@ def look_up(context: RunContext, session: Session) -> dict[str, TrainedMember]:
             how = f"from run {known.run_id} ({', '.join([known.trained_for, *known.told])})"
         else:
             reason = "FORCE=1" if context.request.force else "no finished member of this recipe on these frames"
+            if resume_state(session, context.member_digests[name]).exists():
+                reason = "resumes where it was interrupted"
             how = f"{task_of(member)}: {reason}"
         say(f"  {name:<14} {how}")
     return found
@@ -157,7 +165,7 @@ class MemberTraining:
         }
         parent, detector = self._parent, member.detector()
         log = session.tracking.open_run(parent.experiment_id, "member", digest, member.name, tags, parent.run_id)
-        state = session.home / "resume" / f"{digest}.safetensors"
+        state = resume_state(session, digest)
         self.open.push(lambda kind, *_: None if kind else state.unlink(missing_ok=True))  # when the run is FINISHED
         self.open.enter_context(ended(log))
         log.log(params={**member.settings(), "parameters": detector.try_out()})

@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 Ask = Callable[[str], Sequence[tuple[Any, ...]]]  # gives the rows of a query
 _PREFIX = "sqlite:///"
+ARTIFACTS = "mlartifacts"  # the folder of files next to a SQLite database
 
 
 def sqlite_path(uri: str) -> Path | None:

@@ -17,7 +17,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from registry.signals import was_stopped
-from registry.store.address import local_path, sqlite_path, sqlite_uri
+from registry.store.address import ARTIFACTS, local_path, sqlite_path, sqlite_uri
 from registry.store.connection import reaching, unless_absent, without_password
 from registry.store.paths import writable
 from registry.store.processes import ALIVE, Lease, now, process_gone, this_process
@@ -113,7 +113,7 @@ class Tracking:
     def _artifacts(self) -> Path | None:
         """The folder of artifacts beside a database on this disk."""
         database = sqlite_path(self.uri)
-        return database.resolve().parent / "mlartifacts" if database else None
+        return database.resolve().parent / ARTIFACTS if database else None
 
     def require_in_place(self, reading: bool = False) -> None:
         """Raise InputError where artifacts would be written to, or removed from, the folder that a database was copied from.

@@ -22,8 +22,8 @@ def runnable(folder):
     seen = []
     for page, words in shown_commands():
         if words[0] == "make":
-            called = [line for line in dry_run(folder, *words[1:]) if "/bin/vad " in line]
-            words = shlex.split(called[-1]) if called else ["make", ""]
+            called = [line for line in dry_run(folder, *words[1:]) if " -m registry.cli " in line]
+            words = shlex.split(called[-1].partition(" -m ")[2]) if called else ["make", ""]
         foreign = NOT_HERE | {"--kaggle", "all", "journey", "my_first", "ray", "VERSION", ""}
         if words[1:] not in [other for _, other in seen] and not foreign & set(words[1:]):
             seen.append((page, words[1:]))

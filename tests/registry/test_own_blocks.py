@@ -98,6 +98,7 @@ def test_a_block_that_cannot_be_imported_is_told_with_its_place(project, text, s
     [
         ("width: Annotated[int, Within(low=1)] = 8", "width=8", 'annotate its option "width" with int, float'),
         ("self.up(self.down(frames).relu()).tanh()", "frames", "gives what does not depend on its weights"),
+        (".relu()).tanh()", ".relu()) / 0.0", "gives NaN or infinite values"),
     ],
 )
 def test_a_network_that_cannot_train_is_found_by_check(project, old, new, said):
@@ -112,6 +113,7 @@ def test_a_network_that_cannot_train_is_found_by_check(project, old, new, said):
     [
         ("", "loss charbonnier gives (2, 3, 32, 32), but must give a tensor of one number"),
         (".mean().item()", "loss charbonnier gives a float, but must give a tensor of one number"),
+        (".mean() * float('nan')", "loss charbonnier gives NaN or infinite values"),
         (".mean().detach()", "gives what does not depend on its weights; see its forward, and the loss"),
     ],
 )

@@ -36,6 +36,16 @@ class Measured:
     def has_interval(self) -> bool:
         return self.videos >= LEAST_VIDEOS
 
+    @property
+    def chance(self) -> float:
+        """The expected AP of random scores: above the prevalence where frames are few.
+
+        Source: Bestgen, Exact Expected Average Precision of the Random Baseline for System Evaluation, 2015.
+        """
+        harmonic = float((1 / np.arange(1, self.frames + 1)).sum())
+        others = (round(self.prevalence * self.frames) - 1) / max(1, self.frames - 1)
+        return (harmonic + others * (self.frames - harmonic)) / self.frames
+
 
 class Sampled(NamedTuple):
     """A measurement with the bootstrap `draws` of its AP, so that it can be compared with another."""

@@ -3,7 +3,7 @@ import pytest
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
 
 from vad.measures import metrics
-from vad.measures.metrics import bootstrap_ap, difference, measure, precision_band, sample, shortfall
+from vad.measures.metrics import Measured, bootstrap_ap, difference, measure, precision_band, sample, shortfall
 
 LENGTHS = (1, 30, 12, 25, 7)
 
@@ -122,3 +122,12 @@ def test_scores_in_the_same_order_differ_by_nothing(labels, index):
     perfect = labels + np.random.default_rng(8).random(len(index)) / 2
     found = difference(sample(perfect, labels, index), sample(labels.astype(float), labels, index))
     assert (found.ap, found.low, found.high) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(("frames", "anomalous"), [(24, 6), (2, 1), (240, 60)])
+def test_chance_is_the_mean_ap_of_random_scores(frames, anomalous):
+    """On few frames it is above the prevalence: a score at chance must not pass for a better one."""
+    labels, generator = np.arange(frames) < anomalous, np.random.default_rng(3)
+    drawn = [average_precision_score(labels, generator.random(frames)) for _ in range(3000)]
+    measured = Measured(0.0, 0.0, 0.0, 0.0, anomalous / frames, frames, 1)
+    assert measured.chance == pytest.approx(np.mean(drawn), abs=0.01)

@@ -69,6 +69,9 @@ class NetworkDetector:
                     if not loss.requires_grad:
                         why = "gives what does not depend on its weights; see its forward, and the loss"
                         raise InputError(f'model "{member.model}" {why}')
+                    for what, values in ((f'model "{member.model}"', output), (f"loss {member.recipe.loss}", loss)):
+                        if not values.isfinite().all():
+                            raise InputError(f"{what} gives NaN or infinite values")
                     loss.backward()  # type: ignore[no-untyped-call]
             except (InputError, MemoryError):
                 raise
