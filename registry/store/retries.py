@@ -318,5 +318,5 @@ def mendable(error: BaseException, uri: str, home: Path) -> str | None:
 def _opens(database: Path) -> bool:
     """Whether a database can be opened now, as it can be where files were closed since."""
     with suppress(sqlite3.Error), reading(database, timeout=5) as ask:
-        return bool(ask("SELECT count(*) FROM runs"))
+        return bool(ask("PRAGMA schema_version"))
     return False

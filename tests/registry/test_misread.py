@@ -52,6 +52,12 @@ def _as_gif():
         frame.rename(frame.with_suffix(".gif"))
 
 
+def _of_16_bits():
+    for frame in (TEST / "03").iterdir():
+        cv2.imwrite(str(frame.with_suffix(".png")), cv2.imread(str(frame)).astype(np.uint16) + 50_000)
+        frame.unlink()
+
+
 def _two_labels():
     shutil.copy(LABELS, TEST.with_name("labels.csv"))
 
@@ -59,6 +65,7 @@ def _two_labels():
 CASES = {
     "a video lies on its side": (_turned, "some videos are wider than high, others higher than wide, and not in both halves: 64 x 48 ("),
     "frames of a format that is not read": (_as_gif, f"{TEST / '03'} is named as a video and holds no frame: frame_00000.gif, frame_00001.gif,"),
+    "frames of 16 bits": (_of_16_bits, f"{TEST / '03' / 'frame_00000.png'} has 16 bits a value, and frames have 8: scale all frames"),
     "a video named by 20 digits": (lambda: (TEST / "03").rename(TEST / ("9" * 20)), f"{TEST / ('9' * 20)}: a video's number has 9 digits at most"),
     "labels of one class": (_all_normal, f"{LABELS}: all 30 test frames are normal, but AP needs both; mend the labels, or do without them (LABELS=none:"),
     "two that could be the labels": (_two_labels, f"any of {TEST.with_name('labels.csv')}, {LABELS} could be the labels; name one with LABELS="),

@@ -61,6 +61,29 @@ def test_they_train_register_and_score_where_the_folder_is_not(project):
     assert "3 members" in done(project, "check", "tiny", VAD_BLOCKS="elsewhere")
 
 
+@pytest.mark.parametrize(
+    ("file", "old", "new", "trained"),
+    [
+        ("charbonnier.py", "1e-6", "1e-2", 3),
+        ("hold.py", "maximum_filter1d(values", "maximum_filter1d(2 * values", 0),
+        ("brighten.py", "image + lacking", "image + lacking / 2", 0),
+    ],
+)
+def test_a_change_of_a_block_makes_anew_what_it_decides_and_a_comment_nothing(project, file, old, new, trained):
+    """A loss decides weights; a repair of test frames and a step decide scores alone."""
+    done(project, "run", "tiny", "--data", "data")
+    path = project / "blocks" / file
+    text = path.read_text()
+    path.write_text(f"# a comment\n{text}")
+    assert "tiny is done already" in apart(project, "run", "tiny", "--data", "data").stderr
+    assert old in text
+    path.write_text(text.replace(old, new))
+    assert f"blocks/{file}" in done(project, "why", "tiny", "--data", "data")
+    again = apart(project, "run", "tiny", "--data", "data")
+    assert again.returncode == 0 and "is done already" not in again.stderr, again.stderr
+    assert again.stderr.count("to train:") == trained and again.stderr.count("from run") == 3 - trained
+
+
 def test_an_unknown_block_names_the_folder_that_was_searched(project, edit_entry):
     edit_entry("model: my_net, width: 4", "model: my_nett, width: 4")
     edit_entry("error: max", "error: largest")
