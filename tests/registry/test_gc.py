@@ -33,9 +33,11 @@ def test_caches_that_were_not_used_for_long_go_and_half_trained_members_stay(tra
     finished = trained.runs("member")[-1].tags["vad.digest"]
     states = [resume / f"{name}.safetensors" for name in ("cut-off", finished, "nobodys")]
     locks = [Path(".vad/locks/old"), Path(".vad/locks/new")]
-    for path in (*states, *locks):
+    fetched = [Path(".vad/fetched/old"), Path(".vad/fetched/new")]
+    for path in (*states, *locks, *fetched):
+        path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"x" * 10)
-    age(frames[0], *states, locks[0])
+    age(frames[0], *states, locks[0], fetched[0])
     told = trained.done("gc", "--dry-run")
     assert (
         re.search(r"not used for \d+ days", told)
@@ -46,7 +48,7 @@ def test_caches_that_were_not_used_for_long_go_and_half_trained_members_stay(tra
     assert "freed" in trained.done("gc", "--yes")
     assert [path.exists() for path in frames] == [False] + [True] * (len(frames) - 1)
     assert [path.exists() for path in states] == [True, False, False]
-    assert [path.exists() for path in locks] == [False, True]
+    assert [path.exists() for path in (*locks, *fetched)] == [False, True, False, True]
 
 
 def test_what_was_used_least_goes_first_down_to_a_size(trained):

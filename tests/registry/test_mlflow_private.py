@@ -4,6 +4,8 @@ import json
 import shutil
 import sqlite3
 from contextlib import closing
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
 
 import mlflow
 import pytest
@@ -82,3 +84,17 @@ def test_what_starts_a_scoring_server_is_there():
     from mlflow.models.flavor_backend_registry import get_flavor_backend
 
     assert callable(get_flavor_backend)
+
+
+def test_a_server_is_asked_for_its_health():
+    class Healthy(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200 if self.path == "/health" else 404)
+            self.end_headers()
+
+        def log_message(self, *_):
+            """Say nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Healthy) as server:
+        Thread(target=server.handle_request, daemon=True).start()
+        assert private.health(f"http://127.0.0.1:{server.server_port}") == (200, "OK")
