@@ -57,7 +57,7 @@ def look_up(context: RunContext, session: Session) -> dict[str, TrainedMember]:
         else:
             reason = "FORCE=1" if context.request.force else "no finished member of this recipe on these frames"
             if resume_state(session, context.member_digests[name]).exists():
-                reason = "resumes where it was interrupted"
+                reason += "; resumes where it was interrupted"
             how = f"{task_of(member)}: {reason}"
         say(f"  {name:<14} {how}")
     return found

@@ -153,7 +153,7 @@ def test_where_patience_runs_out_the_same_command_sends_what_was_trained(
         _end_process(work)
         result = work.vad(*RUN)
         assert result.exit_code == 0, result.output
-        assert "to train: resumes where it was interrupted" in result.stderr
+        assert "on these frames; resumes where it was interrupted" in result.stderr
         assert "resumed after epoch 6, where it was interrupted" in result.stderr
         assert _scores(work, tmp_path) == undisturbed.scores
 
