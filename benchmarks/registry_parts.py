@@ -22,7 +22,7 @@ from registry.runs.executor import finished, run
 from registry.store.runlog import RunLog
 from registry.store.tracking import Tracking
 from vad.data.frame_index import FrameIndex
-from vad.scoring.pipeline import run_pipeline
+from vad.scoring.pipeline import Scored, run_pipeline
 
 ROUNDS = 5
 
@@ -55,7 +55,7 @@ def post_processing() -> float:
 
     def all_variants() -> None:
         for plan in plans:
-            run_pipeline(plan.streams, plan.variants, scores, {}, index)
+            run_pipeline(plan.streams, plan.variants, Scored(index, scores))
 
     return median_seconds(all_variants)
 

@@ -17,3 +17,8 @@ def test_the_leaderboard_is_timed_over_runs_that_were_made_for_it(tmp_path):
     with registry_parts.store(tmp_path):
         assert registry_parts.leaderboard_seconds(3) > 0
         assert len(Tracking().find("experiment")) == 3
+
+
+def test_the_post_processing_of_phase_4_is_timed(monkeypatch):
+    monkeypatch.setattr(registry_parts, "VIDEOS", registry_parts.VIDEOS[7:8] * 21)
+    assert registry_parts.post_processing() > 0
