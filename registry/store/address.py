@@ -10,6 +10,8 @@ from urllib.parse import unquote, urlsplit
 Ask = Callable[[str], Sequence[tuple[Any, ...]]]  # gives the rows of a query
 _PREFIX = "sqlite:///"
 ARTIFACTS = "mlartifacts"  # the folder of files next to a SQLite database
+# What to do with a database that cannot be used.
+RESTORE = "put a copy of it back (`vad doctor --fix` leaves *.before-doctor-*), or move it away to begin a new one"
 
 
 def sqlite_path(uri: str) -> Path | None:

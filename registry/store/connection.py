@@ -16,13 +16,12 @@ from filelock import FileLock
 from mlflow.exceptions import MlflowException
 from requests.utils import get_environ_proxies
 
-from registry.store.address import ARTIFACTS, sqlite_path, sqlite_uri
+from registry.store.address import ARTIFACTS, RESTORE, sqlite_path, sqlite_uri
 from registry.store.mlflow_private import health, make_tables, schema_fault
 from vad.errors import InputError
 from vad.system.files import replacing
 
 Answer = TypeVar("Answer")
-_RESTORE = "put a copy of the database in its place (`vad doctor --fix` leaves *.before-doctor-*), or move it away to start a new store"
 
 
 @contextmanager
@@ -46,7 +45,7 @@ def reaching(uri: str, new: bool) -> Iterator[None]:
         if database and isinstance(error, OSError):
             fault = f"cannot write {database}: {error.strerror}; set MLFLOW_TRACKING_URI"
         elif database:
-            damaged = f"; {_RESTORE}" if re.search("malformed|not a database", reason) else ""
+            damaged = f"; {RESTORE}" if re.search("malformed|not a database", reason) else ""
             fault = f"{database} cannot be used as MLflow's database: {reason}{damaged}"
         elif "out-of-date database schema" in str(error):
             fault = f"the tables of {shown} are those of another MLflow than {importlib.metadata.version('mlflow')}"
@@ -69,7 +68,7 @@ def _prepare(database: Path, new: bool) -> None:
     if not _filled(database):
         files = database.with_name(ARTIFACTS)
         if database.exists() and files.is_dir() and any(files.iterdir()):
-            raise InputError(f"{database} is empty, but {files} holds files of runs; {_RESTORE}")
+            raise InputError(f"{database} is empty, but {files} holds files of runs; {RESTORE}")
         database.parent.mkdir(parents=True, exist_ok=True)
         # Several processes that make a new database at once trip over each other's tables.
         with FileLock(database.with_name(f".{database.name}.lock")):

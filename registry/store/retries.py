@@ -27,7 +27,7 @@ from mlflow.exceptions import MlflowException
 
 from registry.console import detail, duration, say
 from registry.signals import postpone_stop
-from registry.store.address import ARTIFACTS, reading, sqlite_path
+from registry.store.address import ARTIFACTS, RESTORE, reading, sqlite_path
 from registry.store.tags import plain, stored
 from vad.errors import InputError
 
@@ -310,8 +310,7 @@ def mendable(error: BaseException, uri: str, home: Path) -> str | None:
     words = next((words for words in _DATABASE_WORDS if words in text), None)
     if database and words and "sqlite3." in text:
         fault, files = f"the database {database} {_DATABASE_WORDS[words]} ({words})", database.parent / ARTIFACTS
-        way = "put a copy of it back, or move it away to begin a new one"
-        return f"{fault}; {way}. What was finished is still in {files}"
+        return f"{fault}; {RESTORE}. What was finished is still in {files}"
     return None
 
 

@@ -130,7 +130,7 @@ def test_an_address_that_mlflow_does_not_take_is_told_in_a_line(workspace, monke
 def test_a_database_that_is_none(workspace):
     Path("mlflow.db").write_text("this is a diary, not a database")
     said = workspace.refused("leaderboard")
-    assert "mlflow.db cannot be used as MLflow's database" in said and "put a copy of the database in its place" in said
+    assert "mlflow.db cannot be used as MLflow's database" in said and "put a copy of it back" in said
 
 
 def test_a_database_that_was_emptied_is_not_taken_for_a_new_one(workspace):
@@ -138,7 +138,7 @@ def test_a_database_that_was_emptied_is_not_taken_for_a_new_one(workspace):
     Path("mlflow.db").write_bytes(b"")
     for command in (["leaderboard"], ["run", "tiny", "--data", "data"]):
         said = workspace.refused(*command)
-        assert "mlflow.db is empty, but " in said and "put a copy of the database in its place" in said
+        assert "mlflow.db is empty, but " in said and "put a copy of it back" in said
     assert Path("mlflow.db").stat().st_size == 0
 
 

@@ -59,9 +59,7 @@ def read_table(path: Path, column: str, ids_alone: bool = False) -> Table:
     lines: dict[tuple[str, int], int] = {}
     with _readable(path, f"Id,{column}"), _open(path) as file:
         numbered = _lines(file, path)
-        first, line = next(numbered, (1, ""))
-        if line.casefold().startswith("sep="):  # what Excel writes above the header
-            first, line = next(numbered, (2, ""))
+        first, line = _header_line(numbered)
         delimiter, names, skip = _header(line, path, column, apart=not ids_alone)
         rows = csv.reader((line for _, line in numbered), delimiter=delimiter)
         for row in rows:
@@ -95,9 +93,7 @@ def read_intervals(path: Path) -> list[tuple[str, list[str]]] | None:
     """Return the rows of a CSV `video,start,end`, each with where it stands; None for another header. Raises InputError."""
     with _readable(path, "Id,Label"), _open(path) as file:
         numbered = _lines(file, path)
-        first, line = next(numbered, (1, ""))
-        if line.casefold().startswith("sep="):  # what Excel writes above the header
-            first, line = next(numbered, (2, ""))
+        first, line = _header_line(numbered)
         names = line.strip().casefold().replace('"', "").replace(" ", "")
         delimiter = next((mark for mark in _DELIMITERS if mark.join(_INTERVALS) == names), None)
         if delimiter is None:
@@ -110,6 +106,12 @@ def read_intervals(path: Path) -> list[tuple[str, list[str]]] | None:
                 f"{where}: {len(row)} columns, but there must be {len(_INTERVALS)}: {', '.join(_INTERVALS)}"
             )
     return found
+
+
+def _header_line(lines: Iterator[tuple[int, str]]) -> tuple[int, str]:
+    """Take the header and its number; Excel writes `sep=;` above it."""
+    first, line = next(lines, (1, ""))
+    return next(lines, (2, "")) if line.casefold().startswith("sep=") else (first, line)
 
 
 @contextmanager
