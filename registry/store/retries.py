@@ -4,6 +4,7 @@ What is wrong for good (400, 404, a full disk) is raised at once.
 """
 
 import errno
+import math
 import os
 import random
 import re
@@ -29,10 +30,11 @@ from registry.console import detail, duration, say
 from registry.signals import postpone_stop
 from registry.store.address import ARTIFACTS, RESTORE, reading, sqlite_path
 from registry.store.tags import plain, stored
+from vad.data.numbers import plain_number
 from vad.errors import InputError
 
 PAGE = 1000  # the most metrics that MLflow takes at once
-LIMIT = 600.0  # seconds for which a call is repeated, unless the environment variable VAD_PATIENCE says otherwise
+LIMIT = 600.0  # seconds for which a call is repeated, unless the environment variable VAD_RETRY_SECONDS says otherwise
 _PAUSES = (0.1, 0.3, 0.6, 1.0, 2.0, 3.0)  # seconds between attempts; the last is repeated
 _SILENT_SECONDS = 1.0  # a shorter outage is not reported
 # For a failed connection MLflow gives only a message, no type.
@@ -232,12 +234,12 @@ def _named(run: Any) -> Any:
 
 
 def _limit() -> float:
-    """Return the seconds to wait. Raises InputError where VAD_PATIENCE is no number of seconds."""
-    text = os.environ.get("VAD_PATIENCE") or str(LIMIT)
-    with suppress(ValueError):
-        if 0 <= float(text) < float("inf"):
-            return float(text)
-    raise InputError(f"VAD_PATIENCE={text}: give a number of seconds, as in VAD_PATIENCE=60")
+    """Return the seconds to wait. Raises InputError where VAD_RETRY_SECONDS is no number of seconds."""
+    text = os.environ.get("VAD_RETRY_SECONDS") or str(LIMIT)
+    seconds = plain_number(text)
+    if seconds is None or not 0 <= seconds < math.inf:
+        raise InputError(f"VAD_RETRY_SECONDS={text}: give a number of seconds, as in VAD_RETRY_SECONDS=60")
+    return seconds
 
 
 def _passes(error: Exception) -> bool:

@@ -49,7 +49,7 @@ CASES = {
     ),
     "labels missing": (lambda: _relabel("1_3,1\n", ""), "data/labels.csv does not fit the test frames: 1 missing (1_3) of 30 frames"),
     "labels too many": (lambda: _relabel("1_3,1\n", "1_3,1\n7_0,0\n"), "1 too many (7_0) of 30 frames"),
-    "labels not binary": (lambda: _relabel("1_3,1\n", "1_3,2\n"), "data/labels.csv: the label of 1_3 is 2; labels are 0 or 1"),
+    "labels not binary": (lambda: _relabel("1_3,1\n", "1_3,2\n"), "data/labels.csv, line 5: Label is '2'; write 0 (normal) or 1 (anomalous), or False or True"),
     "labels twice": (lambda: _relabel("1_3,1\n", "1_3,1\n1_3,1\n"), "data/labels.csv, line 6: 1_3 appears twice"),
     "labels as text": (lambda: _relabel("1_3,1\n", "1_3,anomaly\n"), "data/labels.csv, line 5: Label is 'anomaly'; write 0 (normal) or 1 (anomalous), or False or True"),
 }  # fmt: skip

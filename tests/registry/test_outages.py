@@ -138,12 +138,10 @@ def test_a_server_that_hangs_and_wakes_up(work, undisturbed, database, tmp_path,
         assert result.stderr.count("answers again, after ") == 1
 
 
-def test_where_patience_runs_out_the_same_command_sends_what_was_trained(
-    work, undisturbed, database, tmp_path, monkeypatch
-):
+def test_where_retries_end_the_same_command_sends_what_was_trained(work, undisturbed, database, tmp_path, monkeypatch):
     artifacts, port = tmp_path / "artifacts", free_port()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
-    monkeypatch.setenv("VAD_PATIENCE", "1")
+    monkeypatch.setenv("VAD_RETRY_SECONDS", "1")
     with forked_server(database, artifacts, port) as server, once_it_trains(server.kill):
         message = work.refused(*RUN)
     assert f"the tracking server http://127.0.0.1:{port} does not answer (Connection refused), and has for" in message
@@ -169,10 +167,10 @@ def test_a_database_that_is_locked_is_waited_for(workspace, connected_as_users_a
     assert "answers again, after " in result.stderr
 
 
-@pytest.mark.parametrize("asked", ["soon", "-1", "nan", "inf"])
-def test_a_patience_that_is_no_time(workspace, monkeypatch, asked):
-    monkeypatch.setenv("VAD_PATIENCE", asked)
-    assert f"VAD_PATIENCE={asked}: give a number of seconds" in workspace.refused("leaderboard")
+@pytest.mark.parametrize("asked", ["soon", "-1", "nan", "inf", "1_0"])
+def test_a_time_for_retries_that_is_no_time(workspace, monkeypatch, asked):
+    monkeypatch.setenv("VAD_RETRY_SECONDS", asked)
+    assert f"VAD_RETRY_SECONDS={asked}: give a number of seconds" in workspace.refused("leaderboard")
 
 
 def test_what_a_lost_answer_left_is_taken_up_and_not_made_twice(workspace, monkeypatch):

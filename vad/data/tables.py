@@ -178,9 +178,10 @@ def _header(line: str, path: Path, column: str, apart: bool) -> tuple[str, list[
 def _number(text: str, where: str, column: str) -> float:
     if column == "Label":
         text = {"true": "1", "false": "0"}.get(text.casefold(), text)
-    if (value := plain_number(text)) is None:
-        if column == "Label":
-            raise InputError(f"{where}: Label is {text!r:.60}; write 0 (normal) or 1 (anomalous), or False or True")
+    value = plain_number(text)
+    if column == "Label" and value not in (0, 1):
+        raise InputError(f"{where}: Label is {text!r:.60}; write 0 (normal) or 1 (anomalous), or False or True")
+    if value is None:
         hint = "; write a decimal point" if plain_number(text.replace(",", ".")) is not None else ""
         raise InputError(f"{where}: {column} is {text!r:.60}, which is not a number{hint}")
     if not math.isfinite(value):

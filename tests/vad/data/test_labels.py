@@ -56,8 +56,14 @@ def test_a_csv_gives_the_labels_in_the_order_of_the_frames(tmp_path, read):
             "1_1,0 1_2,1 1_5,1 12_0,0 12_2,0 12_1,1 13_0,1",
             "{path} does not fit the test frames: 2 too many (12_1, 13_0) of 5 frames; give a row for each of the test frames, and no other",
         ),
-        ("1_1,0 1_2,2 1_5,1 12_0,0 12_2,0", "{path}: the label of 1_2 is 2; labels are 0 or 1"),
-        ("1_1,0 1_2,1 1_5,0.5 12_0,0 12_2,0", "{path}: the label of 1_5 is 0.5; labels are 0 or 1"),
+        (
+            "1_1,0 1_2,2 1_5,1 12_0,0 12_2,0",
+            "{path}, line 3: Label is '2'; write 0 (normal) or 1 (anomalous), or False or True",
+        ),
+        (
+            "1_1,0 1_2,1 1_5,0.5 12_0,0 12_2,0",
+            "{path}, line 4: Label is '0.5'; write 0 (normal) or 1 (anomalous), or False or True",
+        ),
         ("1_1,0 1_2,1 1_1,0 12_0,0 12_2,0", "{path}, line 4: 1_1 appears twice; the first is in line 2"),
         ("1_1,0 1_2,yes", "{path}, line 3: Label is 'yes'; write 0 (normal) or 1 (anomalous), or False or True"),
     ],
