@@ -5,7 +5,9 @@
 .SUFFIXES:
 
 VENV := .venv
+# BEGUN marks an environment of make's own, which it may empty; READY one that is complete.
 READY := $(VENV)/.ready
+BEGUN := $(VENV)/.begun
 # By module, and not by the scripts in $(VENV)/bin, which name the folder that they were made in: a clone may be moved.
 VAD := $(VENV)/bin/python -m registry.cli
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
@@ -114,8 +116,11 @@ setup: $(READY) ## Make the environment, which every other target does by itself
 
 $(READY): requirements.lock pyproject.toml $(REMAKE)
 	@test -n '$(PYTHON)' || { echo 'Python 3.11 or newer is needed, and none was found; name one with PYTHON=...' >&2; exit 2; }
+	@if [ -L $(VENV) ] || [ -n "$$(ls -A $(VENV) 2>/dev/null)" -a ! -e $(READY) -a ! -e $(BEGUN) ]; then \
+		echo '$(VENV) is not an environment that make made here, and would be emptied; remove it, or name another folder with VENV=' >&2; exit 2; fi
 	@echo 'making $(VENV) from requirements.lock, once: 2.1 GB and about 2 minutes, with a CUDA build of PyTorch three times that (TORCH_INDEX=url names another index for it)'
-	@$(PYTHON) -m venv --clear $(VENV)
+	@mkdir -p $(VENV) && touch $(BEGUN) && find $(VENV) -mindepth 1 ! -path $(BEGUN) -delete
+	@$(PYTHON) -m venv $(VENV)
 	@$(if $(TORCH_INDEX),$(PIP) --no-deps --index-url '$(TORCH_INDEX)' torch==$(TORCH) && echo '$(TORCH_INDEX)' > $(INDEX))
 	@$(PIP) -r requirements.lock
 	@$(PIP) --no-deps -e .

@@ -16,8 +16,8 @@ from vad.catalog import Named
 from vad.data.frame_index import FrameIndex, Values
 from vad.data.frameset import FrameSet, Split
 from vad.data.layouts import read_frameset
+from vad.detectors.network_detector import MOST_SAMPLES, NetworkScorer
 from vad.detectors.networks import build
-from vad.detectors.networks.detector import MOST_SAMPLES, NetworkScorer
 from vad.detectors.training.recipe import Training
 from vad.detectors.training.trainer import train
 from vad.frames.store import SplitSource, open_frames

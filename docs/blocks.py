@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
 from vad.catalog import Catalog, Within
-from vad.detectors.banks import BANKS, BankDetector
+from vad.detectors.bank_detector import BankDetector
+from vad.detectors.banks import BANKS
 from vad.detectors.networks import ERRORS, INITS, NETWORKS
 from vad.detectors.networks.reconstruction_errors import MAPS
 from vad.detectors.training.losses import LOSSES

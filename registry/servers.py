@@ -23,6 +23,7 @@ from registry.store.paths import writable
 from registry.store.tracking import Tracking
 from registry.store.ui import announce, leaderboards
 from vad.errors import InputError
+from vad.system.files import last_line
 
 HOST = "127.0.0.1"
 _SHUTDOWN_SECONDS = 2.0  # for requests that are being answered
@@ -120,12 +121,6 @@ def _free_port(asked: int | None, ports: Sequence[int]) -> int:
     if asked:
         raise InputError(f"port {asked} is taken; leave --port out to have a free one found")
     raise InputError(f"no port from {ports[0]} to {ports[-1]} is free; name one with --port")
-
-
-def last_line(log: Path) -> str:
-    """Return the last line of a log."""
-    lines = log.read_text(errors="replace").strip().splitlines()
-    return lines[-1] if lines else "it said nothing"
 
 
 def _end(process: Popen[bytes]) -> None:

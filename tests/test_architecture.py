@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -44,14 +45,14 @@ def modules(*folders: str) -> list[Path]:
 
 
 def imported_modules(path: Path) -> set[str]:
-    """The modules that a module imports anywhere in it."""
+    """What a module imports anywhere in it: modules, and the names that it takes from them."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path} imports relatively"
-            found.add(node.module or "")
+            found |= {node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)}
     return found
 
 
@@ -80,6 +81,17 @@ def test_a_room_of_vad_imports_only_from_those_before_it(path):
     for name in imported_modules(path):
         root, _, rest = name.partition(".")
         assert root != "vad" or (rest and ROOMS.index(rest.split(".")[0]) <= own), name
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    """Not even within functions, or for types alone: whoever reads one of a circle must read all."""
+    paths = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in modules("vad", "registry")}
+    paths = {name.removesuffix(".__init__"): path for name, path in paths.items()}
+    imports = {
+        name: {other for other in imported_modules(path) & paths.keys() if not f"{name}.".startswith(f"{other}.")}
+        for name, path in paths.items()  # its own package it need not import
+    }
+    TopologicalSorter(imports).prepare()  # raises CycleError, which names the circle
 
 
 @pytest.mark.parametrize("folder", sorted({path.parent for path in modules("vad", "registry")}), ids=named)

@@ -107,6 +107,24 @@ def test_make_says_how_large_and_how_long_before_it_installs(tmp_path):
     assert len(installs) == 2 and said < installs[0]
 
 
+@pytest.mark.parametrize("what", ["link", "folder"])
+def test_make_empties_no_environment_that_it_did_not_make(tmp_path, what):
+    mine, place = tmp_path / "mine", tmp_path / ".venv"
+    mine.mkdir()
+    (mine / "pyvenv.cfg").touch()
+    if what == "link":
+        (mine / ".ready").touch()  # it may be that of another clone
+        place.symlink_to(mine)
+    else:
+        mine.rename(place)
+    dry_run(tmp_path)  # takes the Makefile there
+    python = f"PYTHON={sys.executable}"
+    done = subprocess.run(["make", "setup", python], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert ".venv is not an environment that make made here, and would be emptied" in done.stderr
+    assert (place / "pyvenv.cfg").exists()
+
+
 @pytest.mark.parametrize("given", ["DATASET=x", "LABEL=x", "EPOCHS=3"])
 def test_a_variable_that_make_does_not_know_stops_it(given):
     done = subprocess.run(["make", "-C", str(PROJECT), "-n", "run", "EXP=x", given], capture_output=True, text=True)

@@ -19,6 +19,7 @@ from tests.test_experiments import PARAMETERS, plan_of
 from vad.data.frameset import FrameSet
 from vad.data.layouts import read_frameset
 from vad.detectors.base import Listener
+from vad.detectors.kinds import make_detector
 from vad.frames.store import SplitSource, open_frames
 from vad.images.view import View
 from vad.scoring.frame_scores import Way, score
@@ -61,7 +62,7 @@ class Street:
         for half in (train, test):
             view = {member.view}
             seen[half] = open_frames(SplitSource(half), view, self._work)[member.view]
-        kind, detector = member.kind_of_input(), member.detector()
+        kind, detector = member.kind_of_input(), make_detector(member)
         state = detector.fit(kind.samples(seen[train], train.index, CPU, training=True), CPU, Listener()).state
         way = Way(detector.scorer(state, member.name, CPU), {})
         return score(way, kind.samples(seen[test], test.index, CPU), [wanted], len(test))[wanted]

@@ -16,6 +16,7 @@ from registry.runs.identity import changed_code, identity
 from registry.runs.members import MemberStore
 from registry.runs.training import task_of
 from registry.store.tracking import Found, Tracking
+from vad.detectors.kinds import make_detector
 from vad.detectors.member import Member
 from vad.detectors.training.trainer import so_far
 
@@ -146,7 +147,7 @@ def _changed(
         lines += ["other train frames"] if before["data"].get("train") != now["data"]["train"] else []
         gone = f"the weights that run {last.run_id[:8]} used are gone or were altered"
     else:
-        return f"never {'trained' if member.detector().trained else 'fitted'} on these frames"
+        return f"never {'trained' if make_detector(member).trained else 'fitted'} on these frames"
     lines += _code_changed(before, now, member)
     return "; ".join(lines) + suffix if lines else gone
 

@@ -4,12 +4,10 @@ from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from vad.detectors.base import Epoch, Trained
 from vad.detectors.member import Member
-from vad.errors import InputError
 from vad.inputs import Samples
 
 
@@ -54,24 +52,3 @@ class Engine:
 
     def close(self) -> None:
         """Release what `start` acquired."""
-
-
-def open_engine(name: str, gpu_share: float | None, device: torch.device) -> Engine:
-    """Return the engine that was asked for, not started yet. Raises InputError where it is not installed, or takes no share."""
-    from registry.engines.local import LocalEngine
-
-    if name == "local":
-        if gpu_share is not None:
-            raise InputError(
-                f"--gpu-share {gpu_share:g} is an option of Ray; add --engine ray (make: ENGINE=ray), or leave it out"
-            )
-        return LocalEngine(device)
-    try:
-        from registry.engines.ray import RayEngine
-    except ModuleNotFoundError as error:
-        if error.name != "ray":
-            raise
-        raise InputError(
-            "ENGINE=ray: Ray is not installed; `make run ENGINE=ray ...` installs it, and so does `pip install -e '.[ray]'`; or leave ENGINE out"
-        ) from None
-    return RayEngine(gpu_share)

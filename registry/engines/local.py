@@ -10,6 +10,7 @@ from torch import Tensor
 
 from registry.engines.base import Engine, Job, Outcomes
 from vad.detectors.base import Listener, Trained
+from vad.detectors.kinds import make_detector
 
 # Members that share a GPU. Each has a stream; more of them than this no longer fit between one another's kernels.
 _ON_A_GPU = 3
@@ -64,6 +65,6 @@ def _fit(job: Job, device: torch.device, stop: threading.Event) -> Trained | Exc
     try:
         stream = torch.cuda.stream(torch.cuda.Stream(device)) if device.type == "cuda" else nullcontext()  # type: ignore[no-untyped-call]
         with stream:
-            return job.member.detector().fit(job.samples, device, Listener(on_batch, job.on_epoch, job.resume))
+            return make_detector(job.member).fit(job.samples, device, Listener(on_batch, job.on_epoch, job.resume))
     except Exception as error:
         return error

@@ -30,6 +30,7 @@ from registry.console import say
 from registry.engines.base import Engine, Job, Lost, Outcomes
 from vad.blocks import copy_code
 from vad.detectors.base import Diverged
+from vad.detectors.kinds import make_detector
 from vad.detectors.member import Member
 from vad.detectors.training.remote import Told, train_remotely
 from vad.detectors.training.trainer import so_far
@@ -204,7 +205,7 @@ class RayEngine(Engine):
         threads = 1 if self._gpus else self._threads  # a GPU is fed by one
         return {
             "num_cpus": min(threads, largest.get("CPU") or threads),
-            "memory": int(min(member.detector().memory(), largest.get("memory", 0))),
+            "memory": int(min(make_detector(member).memory(), largest.get("memory", 0))),
             "num_gpus": self._gpus,
         }
 

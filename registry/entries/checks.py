@@ -5,7 +5,8 @@ from typing import Any
 
 from registry.entries.entry import CHOICES, Group, unknown
 from registry.entries.yaml_reader import Key, Problem
-from vad.detectors.member import detector_class, models
+from vad.detectors.kinds import detector_class
+from vad.detectors.member import models
 from vad.errors import nearest
 from vad.scoring.steps import COMBINING
 

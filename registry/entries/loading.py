@@ -11,7 +11,8 @@ from registry.entries.checks import check
 from registry.entries.entry import Entry, FuseSpec, Reference, StreamSpec, TrainSpec, VariantSpec, unknown
 from registry.entries.yaml_reader import Key, Problem, Sections, parse_value, read_yaml, validated
 from vad import blocks
-from vad.detectors.member import detector_class, models
+from vad.detectors.kinds import detector_class
+from vad.detectors.member import models
 from vad.errors import InputError, nearest
 from vad.system.files import names_in
 

@@ -12,6 +12,7 @@ from registry.entries.entry import BEST, PROXY, StreamSpec, VariantSpec
 from registry.entries.loading import Loaded
 from vad.catalog import Named
 from vad.data.frame_index import FrameIndex
+from vad.detectors.kinds import make_detector
 from vad.detectors.member import SCORING_CODE, TRAINING_CODE, Member, digest_of, models, named_code
 from vad.detectors.training.recipe import Training
 from vad.errors import InputError
@@ -151,7 +152,7 @@ def rehearse(plan: Plan, index: FrameIndex | None = None) -> dict[str, int]:
     parameters: dict[str, int] = {}
     for group, member in {member.group: member for member in plan.members.values()}.items():
         try:
-            parameters[group] = member.detector().try_out()
+            parameters[group] = make_detector(member).try_out()
         except InputError as error:
             raise InputError(f"{plan.where('members', group)}: members.{group}: {error}") from None
     for name, stream in plan.streams.items():
@@ -192,7 +193,7 @@ def _stream(spec: StreamSpec, loaded: Loaded, members: Mapping[str, Member]) -> 
         names += [f"{name}-{seed}" for seed in wanted] if wanted else [name]
     error: FrameScore | None = spec.error
     if spec.reduce is not None:
-        error = MapScore(spec.map or members[names[0]].detector().maps[0], spec.reduce, spec.calibrate)
+        error = MapScore(spec.map or make_detector(members[names[0]]).maps[0], spec.reduce, spec.calibrate)
     return Stream(tuple(names), error, tuple(spec.steps))
 
 

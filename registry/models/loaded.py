@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from registry.servers import last_line
 from vad.blocks import sources
 from vad.data.frame_index import FrameIndex, Values
 from vad.data.frameset import Split
@@ -25,7 +24,7 @@ from vad.errors import InputError
 from vad.frames.store import Advance, Frames, SplitSource, open_frames
 from vad.images.view import View
 from vad.scoring.ensemble import Normalization, read_views
-from vad.system.files import sha256
+from vad.system.files import last_line, sha256
 
 
 def has_this_code(folder: Path) -> bool:

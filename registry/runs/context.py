@@ -13,6 +13,7 @@ from registry.models.production import read_policy
 from registry.store.paths import writable
 from vad.data.frame_index import FrameIndex, Values
 from vad.data.frameset import Labels, Split
+from vad.detectors.kinds import make_detector
 from vad.detectors.member import digest_of
 from vad.errors import InputError
 from vad.frames.repaired import TrainRepairs
@@ -222,7 +223,7 @@ def _require_samples(plan: Plan, index: FrameIndex) -> None:
                 f"longest has {longest} frames; it needs longer ones (with break_at_gaps, longer without a gap) or an input that looks at fewer"
             )
         try:
-            member.detector().require_samples(count)
+            make_detector(member).require_samples(count)
         except InputError as error:
             raise InputError(f"{plan.where('members', member.group)}: members.{member.group}.{error}") from None
 

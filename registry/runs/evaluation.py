@@ -15,6 +15,7 @@ from registry.runs.members import Members, TrainedMember
 from registry.runs.result import OVERVIEW, metric_name
 from registry.runs.session import Session
 from vad.data.frame_index import Values
+from vad.detectors.kinds import make_detector
 from vad.measures.metrics import Measured, Sampled, chosen_again, difference, sample
 from vad.scoring.frame_scores import calibrate, explain, score
 from vad.scoring.pipeline import MemberScores, Outcome, Scored, run_pipeline
@@ -231,7 +232,7 @@ def _worst_frames(context: RunContext, evaluation: Evaluation, members: Members,
     alarms, misses = pictures.worst_positions(index, scores, labels, most)
     largest = max(known, key=lambda trained: trained.member.view.height * trained.member.view.width)
     samples = session.samples(largest.member, context.targets[0])
-    shown, default = context.plan.scores(largest.member.name)[0], largest.member.detector().maps[0]
+    shown, default = context.plan.scores(largest.member.name)[0], make_detector(largest.member).maps[0]
     explained = explain(largest.way(session.device), samples, shown, default)
     rows = []
     for position in [*alarms, *misses] if context.data.labels else alarms:

@@ -15,6 +15,7 @@ from registry.store.runlog import RunLog
 from registry.store.tracking import Found, Tracking
 from vad.data.frame_index import Values
 from vad.detectors.base import Epoch, Trained
+from vad.detectors.kinds import make_detector
 from vad.detectors.member import SCORING_CODE, Member, digest_of
 from vad.errors import InputError
 from vad.scoring.frame_scores import Calibration, Way
@@ -51,7 +52,7 @@ class TrainedMember:
     def way(self, device: torch.device, *, leave_out: bool = False) -> Way:
         """The fitted detector on a device, with its calibration; `leave_out` as in `Detector.scorer`."""
         state, _ = load_tensors(self.weights)
-        scorer = self.member.detector().scorer(state, str(self.weights), device, leave_out=leave_out)
+        scorer = make_detector(self.member).scorer(state, str(self.weights), device, leave_out=leave_out)
         return Way(scorer, {kind: values.to(device) for kind, values in self.calibration.items()})
 
 

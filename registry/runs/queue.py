@@ -17,6 +17,7 @@ from registry.runs.session import Session, open_session
 from registry.runs.training import MemberTraining, estimated_steps, tasks_of, train_all
 from registry.store.connection import explain
 from registry.store.retries import mendable
+from vad.detectors.kinds import make_detector
 from vad.errors import InputError
 
 ALL = "all"
@@ -141,7 +142,7 @@ def _announce(queue: Sequence[_Planned], sets: Sequence[list[_Planned]], session
         place = f"{first.data.name} ({first.data.place}), profile {first.loaded.profile}, {told_labels(first.data)}"
         say(f"{plural(len(of_set), 'experiment')} on {place}")
         say_settings(first)
-    if any(member.detector().trained for member in missing):
+    if any(make_detector(member).trained for member in missing):
         say("timing a batch of each kind of network that is to be trained ...")
     rows, reused = [], 0
     steps: list[tuple[str, float]] = []

@@ -13,7 +13,8 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from registry.console import Bar, detail, say
-from registry.engines.base import Engine, open_engine
+from registry.engines import open_engine
+from registry.engines.base import Engine
 from registry.runs.context import RunContext, Subset
 from registry.runs.members import MemberStore, TrainedMember
 from registry.signals import was_stopped

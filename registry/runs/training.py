@@ -18,6 +18,7 @@ from registry.runs.session import Session, ended
 from registry.store.retries import without_retries
 from registry.store.runlog import RunLog
 from vad.detectors.base import Diverged, Epoch, Listener, Trained
+from vad.detectors.kinds import make_detector
 from vad.detectors.member import Member
 
 # Seconds from one sending of a curve to the next.
@@ -33,7 +34,7 @@ class MembersFailed(RuntimeError):
 
 def task_of(member: Member) -> str:
     """What is to be done where a member is not in the store: a network is trained, a bank is fitted."""
-    return "to train" if member.detector().trained else "to fit"
+    return "to train" if make_detector(member).trained else "to fit"
 
 
 def tasks_of(members: Iterable[Member]) -> str:
@@ -163,7 +164,7 @@ class MemberTraining:
             **{"vad.scale": member.view.label, "vad.group": member.group, **seed},
             **{"vad.entry": context.plan.name, "vad.profile": context.loaded.profile, **session.force_tags},
         }
-        parent, detector = self._parent, member.detector()
+        parent, detector = self._parent, make_detector(member)
         log = session.tracking.open_run(parent.experiment_id, "member", digest, member.name, tags, parent.run_id)
         state = resume_state(session, digest)
         self.open.push(lambda kind, *_: None if kind else state.unlink(missing_ok=True))  # when the run is FINISHED
@@ -255,7 +256,7 @@ def estimated_steps(context: RunContext, names: Iterable[str], device: torch.dev
         assert context.train is not None
         fitted = len(kind.reach(context.train.index, training=True))
         scored = sum(len(kind.reach(target.index)) for target in context.targets)
-        detector = member.detector()
+        detector = make_detector(member)
         steps[f"train {member.name}"] = detector.seconds(fitted, 0, device)
         steps[f"score {member.name}"] = detector.seconds(0, scored, device)
     return steps

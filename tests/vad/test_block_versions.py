@@ -17,7 +17,8 @@ from vad.catalog import Catalog, Named
 from vad.data.frame_index import FrameIndex
 from vad.detectors.banks import BANKS
 from vad.detectors.member import SCORING_CODE, TRAINING_CODE
-from vad.detectors.networks import ERRORS, INITS, NETWORKS, NetworkScorer, build
+from vad.detectors.network_detector import NetworkScorer
+from vad.detectors.networks import ERRORS, INITS, NETWORKS, build
 from vad.detectors.training.losses import LOSSES
 from vad.detectors.training.optimizers import OPTIMIZERS, SCHEDULES
 from vad.detectors.training.recipe import Training

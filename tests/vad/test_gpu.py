@@ -10,8 +10,10 @@ from benchmarks import parts
 from vad.catalog import Named
 from vad.data.frame_index import FrameIndex
 from vad.detectors.base import Listener
+from vad.detectors.kinds import make_detector
 from vad.detectors.member import Member
-from vad.detectors.networks import NetworkScorer, build
+from vad.detectors.network_detector import NetworkScorer
+from vad.detectors.networks import build
 from vad.detectors.training.recipe import Training
 from vad.detectors.training.train_step import RecordedStep, Step
 from vad.detectors.training.trainer import train
@@ -101,8 +103,8 @@ def test_a_bank_finds_on_a_gpu_what_it_finds_on_a_processor(cuda):
     found = []
     for device in (cuda, torch.device("cpu")):
         cells = member.kind_of_input().samples(frames, index, device)
-        state = member.detector().fit(cells, device, Listener()).state
-        way = Way(member.detector().scorer(state, "the test", device), {})
+        state = make_detector(member).fit(cells, device, Listener()).state
+        way = Way(make_detector(member).scorer(state, "the test", device), {})
         found.append(score(way, cells, [MapScore("distance", Named("max"))], COUNT))
     for key, values in found[0].items():
         np.testing.assert_allclose(values, found[1][key], rtol=1e-6)

@@ -7,7 +7,8 @@ import torch
 from vad.catalog import Named
 from vad.data.frame_index import FrameIndex
 from vad.detectors.member import Member
-from vad.detectors.networks import ERRORS, NetworkScorer
+from vad.detectors.network_detector import NetworkScorer
+from vad.detectors.networks import ERRORS
 from vad.detectors.training.recipe import Training
 from vad.detectors.training.trainer import train
 from vad.images.view import square

@@ -9,9 +9,8 @@ from typing import Any, cast
 from torch import nn
 
 from vad.catalog import Catalog, Named
-from vad.detectors.banks import BANKS, BankDetector
-from vad.detectors.base import Detector
-from vad.detectors.networks import INITS, NETWORKS, NetworkDetector, build
+from vad.detectors.banks import BANKS
+from vad.detectors.networks import INITS, NETWORKS, build
 from vad.detectors.training.losses import LOSSES
 from vad.detectors.training.optimizers import OPTIMIZERS, SCHEDULES
 from vad.detectors.training.recipe import Training
@@ -50,10 +49,6 @@ class Member:
         """The training recipe of a network."""
         assert self.training is not None
         return self.training
-
-    def detector(self) -> Detector:
-        """Return a detector with these settings, not fitted yet."""
-        return detector_class(self.model)(self)
 
     def settings(self) -> dict[str, Any]:
         """Return all settings that determine the state, as plain values.
@@ -104,11 +99,6 @@ class Member:
     def shape(self) -> Shape:
         """Return the shape of its samples."""
         return self.kind_of_input().shape(self.view)
-
-
-def detector_class(model: str) -> type[NetworkDetector] | type[BankDetector]:
-    """Return the detector class of a model."""
-    return NetworkDetector if model in NETWORKS else BankDetector
 
 
 def models() -> dict[str, Catalog[Any]]:

@@ -19,6 +19,7 @@ from vad.blocks import load as load_blocks
 from vad.catalog import Named
 from vad.data.frame_index import FrameIndex, Values
 from vad.data.frameset import Split
+from vad.detectors.kinds import make_detector
 from vad.detectors.member import SCORING_CODE, Member, digest_of, named_code
 from vad.detectors.training.recipe import Training
 from vad.errors import InputError
@@ -102,12 +103,12 @@ class Ensemble:
         member = self.members[name]
         samples = member.kind_of_input().samples(frames, index, device)
         wanted = next(s.error for s in self.streams.values() if s.error and name in s.members)
-        return explain(self._way(name, device), samples, wanted, member.detector().maps[0])
+        return explain(self._way(name, device), samples, wanted, make_detector(member).maps[0])
 
     def _way(self, name: str, device: torch.device) -> Way:
         if (name, device) not in self._ways:
             state, _ = load_tensors(self.weights[name])
-            scorer = self.members[name].detector().scorer(state, str(self.weights[name]), device)
+            scorer = make_detector(self.members[name]).scorer(state, str(self.weights[name]), device)
             calibration = {kind: values.to(device) for kind, values in self.calibration.get(name, {}).items()}
             self._ways[name, device] = Way(scorer, calibration)
         return self._ways[name, device]

@@ -187,6 +187,12 @@ def lines_of(path: Path) -> list[tuple[int, str]]:
     return [(at, line.strip()) for at, line in enumerate(lines, 1) if line.strip()]
 
 
+def last_line(log: Path) -> str:
+    """Return the last line of a log."""
+    lines = log.read_text(errors="replace").strip().splitlines()
+    return lines[-1] if lines else "it said nothing"
+
+
 def names_in(folder: Path) -> list[str]:
     """Return the names in a folder, sorted. Raises InputError where it cannot be read."""
     with reading(folder):

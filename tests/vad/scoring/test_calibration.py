@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from vad.catalog import Named
-from vad.detectors.networks import NetworkScorer, build
+from vad.detectors.network_detector import NetworkScorer
+from vad.detectors.networks import build
 from vad.images.view import square
 from vad.inputs import INPUTS
 from vad.scoring.frame_scores import Way, calibrate, explain, score

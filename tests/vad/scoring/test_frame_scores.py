@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from vad.catalog import Named
+from vad.detectors.network_detector import NetworkScorer
 from vad.detectors.networks import ERRORS, build, fold_batch_norm
-from vad.detectors.networks.detector import NetworkScorer
 from vad.inputs import INPUTS
 from vad.inputs.shape import Shape
 from vad.scoring.frame_scores import Way, explain, score

@@ -7,8 +7,8 @@ from torch import nn
 
 from vad.catalog import Named
 from vad.data.frame_index import FrameIndex
+from vad.detectors.network_detector import NetworkScorer
 from vad.detectors.networks import ERRORS, build, fold_batch_norm
-from vad.detectors.networks.detector import NetworkScorer
 from vad.images.view import square
 from vad.inputs import INPUTS, Batch
 from vad.scoring.frame_scores import Way, explain, score

@@ -11,7 +11,8 @@ import torch
 
 from vad.catalog import Named
 from vad.data.frame_index import FrameIndex
-from vad.detectors.networks import NetworkScorer, build
+from vad.detectors.network_detector import NetworkScorer
+from vad.detectors.networks import build
 from vad.detectors.training.recipe import Training
 from vad.detectors.training.trainer import train
 from vad.inputs import INPUTS

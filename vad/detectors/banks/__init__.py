@@ -1,6 +1,6 @@
-"""Banks: detectors that keep samples of train frames and compare test frames with them. Filed under the name that entries use."""
+"""Banks keep samples of train frames, with which test frames are compared. Each is registered under the name that entries use."""
 
 from vad.detectors.banks import cells  # noqa: F401
-from vad.detectors.banks.base import BANKS, Bank, BankDetector
+from vad.detectors.banks.base import BANKS, Bank
 
-__all__ = ["BANKS", "Bank", "BankDetector"]
+__all__ = ["BANKS", "Bank"]

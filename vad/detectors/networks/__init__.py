@@ -7,9 +7,6 @@ the kind of sample that it takes, and import it here.
 
 from vad.detectors.networks import conv3d_ae, conv_ae, convlstm, fully_conv_ae, unet_ae  # noqa: F401
 from vad.detectors.networks.base import INITS, NETWORKS, build, fold_batch_norm, parameter_count, place
-from vad.detectors.networks.detector import NetworkDetector, NetworkScorer
 from vad.detectors.networks.reconstruction_errors import ERRORS
 
-__all__ = [
-    "ERRORS", "INITS", "NETWORKS", "NetworkDetector", "NetworkScorer", "build", "fold_batch_norm", "parameter_count", "place",
-]  # fmt: skip
+__all__ = ["ERRORS", "INITS", "NETWORKS", "build", "fold_batch_norm", "parameter_count", "place"]

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from vad.blocks import load as load_blocks
 from vad.detectors.base import Diverged, Epoch, Listener
+from vad.detectors.kinds import make_detector
 from vad.detectors.member import Member
 from vad.inputs import Samples
 from vad.system.threads import using
@@ -70,7 +71,7 @@ def train_remotely(
                 if state:
                     resume.write_bytes(state)
                 load_blocks()
-                member.detector().fit(samples.over(array, place), place, Listener(on_batch, on_epoch, resume))
+                make_detector(member).fit(samples.over(array, place), place, Listener(on_batch, on_epoch, resume))
         except Diverged as error:
             messages.put(Diverged(error.epoch, None))
         except Exception as error:

@@ -9,6 +9,7 @@ from vad.catalog import Named
 from vad.data.frame_index import FrameIndex
 from vad.detectors.banks import BANKS
 from vad.detectors.base import Listener
+from vad.detectors.kinds import make_detector
 from vad.detectors.member import Member
 from vad.images.view import View
 from vad.inputs import INPUTS
@@ -115,7 +116,7 @@ def samples_of(frames, index=INDEX, member=None):
 
 def fitted(frames, stride=1):
     member = member_of(stride=stride)
-    return member, member.detector().fit(samples_of(frames), CPU, Listener())
+    return member, make_detector(member).fit(samples_of(frames), CPU, Listener())
 
 
 def maps_of(scorer, samples):
@@ -139,7 +140,7 @@ def test_a_bank_comes_back_from_its_file_and_gives_the_same(frames, tmp_path):
     save_tensors(tmp_path / "w.safetensors", trained.state, {})
     state, _ = load_tensors(tmp_path / "w.safetensors")
     changed = samples_of(frames[::-1].copy())
-    before, after = (maps_of(member.detector().scorer(s, "w", CPU), changed) for s in (trained.state, state))
+    before, after = (maps_of(make_detector(member).scorer(s, "w", CPU), changed) for s in (trained.state, state))
     assert before.shape == (58, 1, 4, 6)
     assert before.any() and torch.equal(before, after)
     asked, kept = (samples.batch(np.arange(58)).given.numpy() for samples in (changed, samples_of(frames)))
@@ -149,8 +150,8 @@ def test_a_bank_comes_back_from_its_file_and_gives_the_same(frames, tmp_path):
 def test_train_frames_are_not_compared_with_those_near_them_in_time(frames):
     member, trained = fitted(frames)
     samples = samples_of(frames)
-    assert not maps_of(member.detector().scorer(trained.state, "w", CPU), samples).any()  # each finds itself
-    found = maps_of(member.detector().scorer(trained.state, "w", CPU, leave_out=True), samples)
+    assert not maps_of(make_detector(member).scorer(trained.state, "w", CPU), samples).any()  # each finds itself
+    found = maps_of(make_detector(member).scorer(trained.state, "w", CPU, leave_out=True), samples)
     video, frame = (values[samples.scored[:, 0]] for values in (INDEX.video, INDEX.frame))
     near = (video[:, None] == video) & (np.abs(frame[:, None] - frame) <= NEAR)
     assert near.sum(1).max() == 31 and not near[0, 16] and near[0, 15]
@@ -164,15 +165,15 @@ def test_train_frames_are_not_compared_with_those_near_them_in_time(frames):
 def test_in_a_bank_of_one_short_video_nothing_is_left_out_as_nothing_else_is_there(frames):
     index = FrameIndex(np.ones(10, np.int64), np.arange(10))
     samples = samples_of(frames[:10], index)
-    trained = member_of().detector().fit(samples, CPU, Listener())
-    assert not maps_of(member_of().detector().scorer(trained.state, "w", CPU, leave_out=True), samples).any()
+    trained = make_detector(member_of()).fit(samples, CPU, Listener())
+    assert not maps_of(make_detector(member_of()).scorer(trained.state, "w", CPU, leave_out=True), samples).any()
 
 
 @pytest.mark.parametrize("reduce", [Named("max"), Named("top", (("count", 9),)), Named("mean")])
 def test_a_frames_score_is_the_same_alone_and_among_others(frames, reduce):
     member, trained = fitted(frames, stride=3)
     wanted = MapScore("distance", reduce)
-    way = Way(member.detector().scorer(trained.state, "w", CPU), {})
+    way = Way(make_detector(member).scorer(trained.state, "w", CPU), {})
     test = np.concatenate([frames[::-1], frames])
     index = FrameIndex(np.repeat([1, 2, 3], [70, 30, 20]), np.concatenate([np.arange(n) for n in (70, 30, 20)]))
     whole = score(way, samples_of(test, index), [wanted], len(index))[wanted]
@@ -185,7 +186,7 @@ def test_a_frames_score_is_the_same_alone_and_among_others(frames, reduce):
 
 def test_a_picture_shows_the_frame_and_the_distances(frames):
     member, trained = fitted(frames, stride=30)
-    way, samples = Way(member.detector().scorer(trained.state, "w", CPU), {}), samples_of(frames)
+    way, samples = Way(make_detector(member).scorer(trained.state, "w", CPU), {}), samples_of(frames)
     shown = explain(way, samples, MapScore("distance", Named("max")), "distance")
     assert shown(0) is None and shown(40) is None
     found = shown(41)
@@ -220,29 +221,29 @@ STATE = {
 def test_a_state_that_is_no_such_bank_is_refused(refuses, change):
     state = {key: values for key, values in (STATE | change).items() if values is not None}
     with refuses("w.safetensors: this is not a bank of samples of shape (16, 4, 6); run the entry again"):
-        member_of().detector().scorer(state, "w.safetensors", CPU)
-    member_of().detector().scorer(STATE, "w.safetensors", CPU)
+        make_detector(member_of()).scorer(state, "w.safetensors", CPU)
+    make_detector(member_of()).scorer(STATE, "w.safetensors", CPU)
 
 
 def test_an_input_that_does_not_fit_is_refused(refuses):
     with refuses(
         'model "nearest_cells" takes cells, but the input makes frames; choose another input, such as flow_cells'
     ):
-        member_of(given="rgb").detector().try_out()
+        make_detector(member_of(given="rgb")).try_out()
     with refuses("the input has no whole cell in frames of this size; choose a larger `size`"):
-        member_of(View(32, 64, "grey"), cell=40).detector().try_out()
-    assert member_of().detector().try_out() == 0
+        make_detector(member_of(View(32, 64, "grey"), cell=40)).try_out()
+    assert make_detector(member_of()).try_out() == 0
 
 
 def test_an_error_of_networks_is_refused(refuses, frames):
     member, trained = fitted(frames)
     with refuses('error "max" is of networks; a bank has `reduce`, as in `reduce: {top: 9}`'):
-        score(Way(member.detector().scorer(trained.state, "w", CPU), {}), samples_of(frames), [Named("max")], 60)
+        score(Way(make_detector(member).scorer(trained.state, "w", CPU), {}), samples_of(frames), [Named("max")], 60)
 
 
 def test_a_bank_has_one_digest_by_its_settings_and_the_frames():
     member = member_of()
-    assert (member.name, member.detector().trained, member.detector().maps) == ("flow", False, ("distance",))
+    assert (member.name, make_detector(member).trained, make_detector(member).maps) == ("flow", False, ("distance",))
     expected = {
         "model": "nearest_cells",
         "reach": 0,

@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -13,8 +13,13 @@ from torch import Tensor, nn
 
 from vad.catalog import Named
 from vad.detectors.base import Listener, Output, Scorer, State, Trained
-from vad.detectors.networks.base import fold_batch_norm, parameter_count, place
+from vad.detectors.member import Member
+from vad.detectors.networks import fold_batch_norm, parameter_count, place
 from vad.detectors.networks.reconstruction_errors import ERRORS, MAPS
+from vad.detectors.training.losses import weighted_loss
+from vad.detectors.training.optimizers import OPTIMIZERS
+from vad.detectors.training.train_step import Step
+from vad.detectors.training.trainer import train
 from vad.errors import InputError
 from vad.inputs import Batch, Positions, Samples, fold_frames
 from vad.system.memory import keep_freed_memory
@@ -22,9 +27,6 @@ from vad.system.precision import Wish, autocast, for_scoring, for_training
 from vad.system.threads import limit
 from vad.system.weights import fit_weights
 from vad.user_code import told
-
-if TYPE_CHECKING:
-    from vad.detectors.member import Member
 
 # Samples of a pass. On a CPU it holds about so many pixels of what is scored, as a request for one frame pays for a whole pass; a GPU is
 # filled by many samples only. Another number gives other last bits in bf16.
@@ -43,13 +45,11 @@ class NetworkDetector:
     maps: ClassVar[tuple[str, ...]] = tuple(MAPS)
     has_errors: ClassVar[bool] = True
 
-    def __init__(self, member: "Member"):
+    def __init__(self, member: Member):
         self._member = member
 
     def try_out(self) -> int:
         """See `Detector.try_out`. The project's networks were tried before; one of your own gets a batch of two."""
-        from vad.detectors.training.losses import weighted_loss
-
         member, network = self._member, self._member.build()
         if member.code():
             shape = member.shape()
@@ -113,8 +113,6 @@ class NetworkDetector:
         return _PROCESS + 4 * (9 * parameter_count(network) + 2 * activations)
 
     def fit(self, samples: Samples, device: torch.device, listener: Listener) -> Trained:
-        from vad.detectors.training.trainer import train
-
         member = self._member
         if member.code():  # an input of your own may give what it does not say
             given, said = samples.batch(np.zeros(1, np.intp)).given.shape[1:], member.shape().sides
@@ -177,10 +175,7 @@ class _Reconstruction:
 
 
 @cache
-def _seconds_a_sample(member: "Member", device: torch.device) -> float:
-    from vad.detectors.training.optimizers import OPTIMIZERS
-    from vad.detectors.training.train_step import Step
-
+def _seconds_a_sample(member: Member, device: torch.device) -> float:
     limit()
     recipe, shape = member.recipe, member.shape()
     size = min(recipe.batch_size, max(2, _TIMED_PIXELS // (shape.height * shape.width)))
