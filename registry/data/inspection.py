@@ -15,6 +15,7 @@ from vad.data.frame_index import FrameIndex
 from vad.data.frameset import FrameSet, Labels, Split
 from vad.data.labels import extent, version_of
 from vad.data.layouts import read_frameset
+from vad.data.tables import read_table
 from vad.errors import InputError
 from vad.frames.inspection import Fault, Report, SplitReport, VideoReport, inspect_frames
 from vad.synthetic.street import make_street
@@ -57,7 +58,7 @@ def inspect(data: str | None, labels: str | None, home: Path, first_frame: int |
 
 def as_text(found: Inspection) -> str:
     """Return the inspection as a person reads it."""
-    lines, known, faults = _text(found), found.labels, found.faults
+    lines, report, known, faults = _text(found), found.report, found.labels, found.faults
     if known:
         share = f"{known.values.sum():,} of {len(known.values):,} test frames anomalous ({known.values.mean():.2%})"
         lines += [f"labels: {known.source}: {share}", f"  read as {known.form}; digest {known.digest[:12]}"]
@@ -65,13 +66,20 @@ def as_text(found: Inspection) -> str:
             lines.append(f"  {version}")
         lines += [f"note: {note}" for note in known.notes]
     elif not faults:
-        files = names_in(Path(found.report.root))
-        tables = [name for name in files if name.lower().endswith((".csv", ".csv.gz", ".csv.zip"))]
-        hint = f"LABELS={tables[0]} takes those in {tables[0]}" if tables else "LABELS=path gives real ones"
-        lines.append(f"labels: none found; runs will report a proxy AP ({hint})")
+        lines.append(f"labels: none; runs will report a proxy AP (LABELS={_label_table(report.root)} gives real ones)")
     if faults:
         return "\n".join([*lines, "", f"{plural(len(faults), 'fault')}:", *(f"  {fault}" for fault in faults)])
     return "\n".join([*lines, "every file can be read"])
+
+
+def _label_table(root: Path) -> str:
+    """Return the name of a CSV of labels in a folder, or `path` where it holds none."""
+    for name in names_in(root):
+        if name.lower().endswith((".csv", ".csv.gz", ".csv.zip")):
+            with suppress(InputError):
+                read_table(root / name, "Label")
+                return name
+    return "path"
 
 
 def as_json(found: Inspection) -> str:

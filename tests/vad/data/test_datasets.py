@@ -213,8 +213,8 @@ def test_ucsd_as_published(tmp_path, clip, opened, refuses):
     assert labels.notes == (f"{path}: of 3 entries 2 are of test videos, by the number in their names",)
     path.unlink()
     with refuses(
-        f"{root / 'Test'} has no labels of test video Test003 (NAME_gt/ with an image for each frame), but of others; "
-        "add them, or name labels of all with LABELS="
+        f"{root / 'Test'} has no labels of test video Test003 (NAME_gt/ with an image for each frame); "
+        "add them, or name with LABELS= what has labels of every test video"
     ):
         opened(tmp_path)
 

@@ -51,7 +51,7 @@ def test_one_file_for_each_video(tmp_path, read, refuses):
     folder.mkdir()
     np.save(folder / "gate.npy", [0, 1, 1, 0])
     with refuses(
-        f"{folder} has no labels of test video yard (NAME.npy), but of others; add them, or name labels of all with LABELS="
+        f"{folder} has no labels of test video yard (NAME.npy); add them, or name with LABELS= what has labels of every test video"
     ):
         read(folder)
     np.save(folder / "yard.npy", [0, 1, 1])

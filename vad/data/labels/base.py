@@ -183,7 +183,7 @@ def by_name(
     needed = [clip for clip in clips if of_normal or not clip.title.casefold().startswith("normal_")]
     if lacking := [clip.title for clip in needed if clip not in found]:
         raise InputError(
-            f"{asked.path} has no labels of test video {some(lacking)} ({form}), but of others; add them, or name labels of all with LABELS="
+            f"{asked.path} has no labels of test video {some(lacking)} ({form}); add them, or name with LABELS= what has labels of every test video"
         )
     others = sorted(set(names) - set(found.values()))
     return found, ((f"{asked.path}: there is no test video for {some(others)}",) if others else ())
