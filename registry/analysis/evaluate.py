@@ -80,13 +80,13 @@ def evaluate(request: Request, home: Path) -> Evaluated:
         raise InputError(f"{len(request.files)} files of scores: give one, or two to compare")
     _require_maps(request)
     given = [read_video_scores(Path(file)) for file in request.files]
-    place = Path(request.labels)
-    known = labelled_frames(place, given[0], request.data, request.first_frame, home)
+    place, spacing = Path(request.labels), Spacing(request.offset, request.every)
+    known = labelled_frames(place, given[0], spacing, request.data, request.first_frame, home)
     lengths = {name: span.stop - span.start for name, span in zip(known.index.titles, known.index.spans, strict=True)}
     complete = []
     keep = np.ones(len(known.index), bool)
     for file, videos in zip(request.files, given, strict=True):
-        values = align(videos, known.index, file, Spacing(request.offset, request.every))
+        values = align(videos, known.index, file, spacing)
         values, stay, note = _complete(values, known, request, file)
         if videos[0].name is None and sorted(lengths) != list(lengths):  # one list, or several without names
             order = f"{', '.join(list(lengths)[:12])}{', ...' if len(lengths) > 12 else ''}"
@@ -129,7 +129,8 @@ def _complete(values: Values, known: Labelled, request: Request, file: str) -> t
         return values, np.ones(len(values), bool), known.note or "no frame lacks a score"
     filled, stay = fill(values, known.index, request.missing)
     what = f"{plural(int(np.isnan(values).sum()), 'frame')} without a score ({'; '.join(gaps)})"
-    return filled, stay, f"{request.missing}: {what} {_WORDS[request.missing]}"
+    more = f"; {known.note}" if known.note else ""
+    return filled, stay, f"{request.missing}: {what} {_WORDS[request.missing]}{more}"
 
 
 def _require_maps(request: Request) -> None:

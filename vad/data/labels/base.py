@@ -1,5 +1,6 @@
 """What all forms of labels have in common: which frames are asked for, and how what a file holds is fitted to them."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -146,6 +147,11 @@ def fit_intervals(asked: Asked, clip: Clip, intervals: Sequence[Sequence[int]], 
     raise InputError(f"{note}; {OTHER_SET}")
 
 
+def without_ending(name: str) -> str:
+    """Return the name of the video that labels called `Test001_gt` or `NAME_annotations` are of."""
+    return re.sub("_gt$|_annotations$", "", name, flags=re.IGNORECASE)
+
+
 def by_position(asked: Asked, count: int) -> dict[Clip, int]:
     """Return which of `count` entries is whose: by the number at the end of a video's name, else in order. Raises InputError."""
     clips = asked.clips
@@ -166,7 +172,7 @@ def by_name(
     With `of_normal=False` a video needs none whose own name begins with `normal_`, as UBnormal's do. A name fits that is the video's, or the same number, or ends with the same number where all numbers differ.
     """
     names, clips = list(names), asked.clips
-    plain = {name: name.casefold().removesuffix("_gt").removesuffix("_annotations") for name in names}
+    plain = {name: without_ending(name).casefold() for name in names}
     found: dict[Clip, str] = {}
     for key in (str.casefold, number_of, last_number):
         keys: dict[object, list[str]] = {}

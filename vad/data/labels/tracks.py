@@ -25,13 +25,18 @@ def read(asked: Asked) -> Found:
     whose, notes = by_name(asked, lists, f"NAME{_BOXES} or NAME{_TRACKS}", of_normal=False)
     values = np.zeros(len(asked.index), bool)
     # Beside UBnormal's test videos lie those for validation.
-    told = list(notes) if any(path.name.endswith(_BOXES) for path in lists.values()) else []
+    told = list(notes) if of_boxes(asked.path) else []
     for clip, name in whose.items():
         path = lists[name]
         frames = _frames_of_boxes(path) if path.name.endswith(_BOXES) else _frames_of_tracks(path)
         values[clip.span] = np.isin(clip.numbers, frames)
         told += _beyond(clip, path, frames)
     return Found(values, tuple(told))
+
+
+def of_boxes(path: Path) -> bool:
+    """Whether these are lists of boxes, which name each frame by its number."""
+    return any(listed.name.casefold().endswith(_BOXES) for listed in _lists(path).values())
 
 
 def _beyond(clip: Clip, path: Path, frames: list[int]) -> list[str]:
