@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vad.data.frame_index import Values, last_number
+from vad.data.frame_index import Values, composed, last_number
 from vad.data.numbers import ARRAYS, TEXTS, is_list, read_arrays, read_list
 from vad.data.tables import read_scores
 from vad.errors import InputError
@@ -62,7 +62,7 @@ def match_videos(given: Iterable[str], known: Iterable[str], source: str) -> dic
         same = numbered.get(last_number(name), [])
         # A number decides where one of the two names is a number alone.
         fits = len(same) == 1 and (name.isdigit() or same[0].isdigit())
-        video = name if name in names else same[0] if fits else None
+        video = composed(name) if composed(name) in names else same[0] if fits else None
         if video is None:
             there = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
             raise InputError(f"{source} has a video {name!r:.60}, which has no labels; the labelled videos are {there}")
