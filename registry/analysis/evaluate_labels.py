@@ -1,8 +1,8 @@
 """Which frames are labelled, for scores that come without a data set: by the labels themselves, by the scores, or by `--data`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -18,17 +18,18 @@ from vad.data.scores import VideoScores
 from vad.data.tables import read_table
 from vad.errors import InputError
 from vad.images.decode import FEWER_AT_THE_END
-from vad.images.digest_cache import DigestCache
+from vad.images.digest_cache import DigestCache, Size
 from vad.measures.alignment import Spacing
 
 
 @dataclass(frozen=True, eq=False)
 class Labelled:
-    """The labelled frames and their labels; `note` says what is not certain about the length of videos."""
+    """The labelled frames and their labels; `note` says what is not certain about the length of videos; `sizes` are those of frames."""
 
     index: FrameIndex
     labels: Labels
     note: str = ""
+    sizes: Mapping[str, Size] = field(default_factory=dict)
 
     def words(self) -> dict[str, str]:
         """Say which labels these are, for the protocol."""
@@ -55,8 +56,9 @@ def labelled_frames(
         from registry.data.datasets import open_frames_of  # it would load PyTorch and MLflow
 
         dataset = open_frames_of(data, str(place), home, first_frame)
-        assert dataset.labels is not None
-        return Labelled(dataset.index, dataset.labels)
+        assert dataset.labels is not None and dataset.frames is not None
+        sizes = {video.title: video.size for video in dataset.frames.test.videos if video.size}
+        return Labelled(dataset.index, dataset.labels, sizes=sizes)
     memory = DigestCache(home / "index" / "labels-evaluate.json")
     form = next((form for form in FORMS if place.exists() and form.takes(place)), None)
     hint, note, index = "", "", scored_frames(given, spacing)
