@@ -17,7 +17,7 @@ from vad.measures.alignment import Spacing
 
 _INTERVALS: tuple[Form, ...] = (intervals, annotations)  # counted from the first frame of a video
 _NO_END = "the labels do not say how long a video is, so each ends with its last score"
-_FROM_ONE = "the scores begin at frame 1, which is taken for the first of a video"
+_FROM_ONE = "the scores have no frame 0, so frames are taken to be numbered from 1 (if from 0: --first-frame 0)"
 
 
 def scored_frames(given: Sequence[VideoScores], spacing: Spacing) -> FrameIndex | None:
@@ -51,13 +51,14 @@ def frames_of(
     frames: dict[str, Iterable[int]] = {name: numbers.tolist() for name, numbers in scored.items()}
     whose = _matched(place, index, lengths)
     counts = {name: lengths[theirs] for name, theirs in whose.items()}
-    numbered = given[0].frames is not None
+    numbered, assumed = given[0].frames is not None, False
     if not numbered and form is tracks and tracks.of_boxes(place):  # published frames are numbered from 1
         first = 1 if first_frame is None else first_frame
         frames = {name: (numbers + first).tolist() for name, numbers in scored.items()}
     elif not numbered:
         frames |= {name: range(count) for name, count in counts.items()}
     elif (lengths or form in _INTERVALS) and any(counts.get(name) != len(numbers) for name, numbers in scored.items()):
+        assumed = first_frame is None and not counts
         first_frame = _first(place, scored, counts) if first_frame is None else first_frame
         for name, count in counts.items():
             frames[name] = np.union1d(scored[name], np.arange(first_frame, first_frame + count)).tolist()
@@ -66,8 +67,7 @@ def frames_of(
         unscored = lengths.keys() - whose.values()
         frames |= {without_ending(name): range(first, first + lengths[name]) for name in unscored}
     if numbered:
-        from_one = form in _INTERVALS and first_frame == 1 == index.frame.min()
-        return _index(frames), first_frame, _FROM_ONE if from_one else ""
+        return _index(frames), first_frame, _FROM_ONE if assumed and first_frame == 1 else ""
     return _index(frames), first_frame, "" if counts or form is arrays else _NO_END
 
 
@@ -80,12 +80,13 @@ def _matched(place: Path, index: FrameIndex, lengths: Mapping[str, int]) -> dict
 
 
 def _first(place: Path, scored: Mapping[str, NDArray[np.int64]], counts: Mapping[str, int]) -> int:
-    """The number of a whole video's first frame. Raises InputError where neither scores nor labels tell."""
-    least = min(int(numbers[0]) for numbers in scored.values())
+    """The number of a whole video's first frame. Raises InputError where its end does not tell, either."""
+    begins = [int(numbers[0]) for numbers in scored.values()]
+    least, windows = min(begins), len(begins) > 1 and len(set(begins)) == 1 and begins[0] > 1  # all lack as many
     beyond = [int(scored[name][-1]) - count for name, count in counts.items()]  # -1 of the last frame, counted from 0
     if least == 0 or (least > 1 and beyond and max(beyond) == -1):
         return 0
-    if 0 in beyond or (least == 1 and not beyond):
+    if 0 in beyond or not (beyond or windows):
         return 1
     why = f"the scores begin at frame {least}, so it is not clear which frame the first label in {place} belongs to"
     raise InputError(f"{why}; give --first-frame 0 or --first-frame 1, or the data set, --data FOLDER")

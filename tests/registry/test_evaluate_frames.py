@@ -161,11 +161,40 @@ def test_numbers_that_leave_the_first_frame_open_are_refused(folder, form):
         assert found["auc"] == expected
 
 
-def test_frames_from_1_are_taken_for_whole_videos_which_is_told(folder):
+@pytest.mark.parametrize("form", [_mat, _annotations])
+def test_frames_are_taken_to_be_numbered_from_1_where_there_is_no_0_which_is_told(folder, form):
+    """As of UCSD's clips, which begin in the middle, each at another frame."""
+    labels = form()
+    folder.numbered(slice(OFFSET, None), first=1)
+    rows = [row for row in Path("w.csv").read_text().splitlines() if not row.startswith("01_0014_5,")]
+    Path("w.csv").write_text("\n".join(rows) + "\n")
+    kept = [
+        (LABELS[name][(begin := OFFSET + (name == "01_0014")) :], values[begin:])
+        for name, values in folder.scores.items()
+    ]
+    expected = roc_auc_score(*(np.concatenate(part) for part in zip(*kept, strict=True)))
+    found = figures("w.csv", "--labels", labels)
+    assert found["auc"] == expected
+    told = "the scores have no frame 0, so frames are taken to be numbered from 1 (if from 0: --first-frame 0)"
+    assert found["protocol"]["frames"] == told
+    folder.numbered(slice(OFFSET, None))
+    assert figures("w.csv", "--labels", labels, "--first-frame", "0")["auc"] == folder.auc
+
+
+def test_masks_of_a_clip_that_begins_in_the_middle(folder):
+    """As UCSD's: frames and masks have the same numbers, of the part that is there."""
+    labels = _masks()
     folder.numbered(slice(None), first=1)
-    found = figures("w.csv", "--labels", _mat())
-    assert found["auc"] == roc_auc_score(*(np.concatenate(list(of.values())) for of in (LABELS, folder.scores)))
-    assert found["protocol"]["frames"] == "the scores begin at frame 1, which is taken for the first of a video"
+    rows = Path("w.csv").read_text().splitlines()
+    gone = [(name, number) for begin, name in enumerate(LABELS, 3) for number in range(1, begin)]
+    for name, number in gone:
+        Path(f"masks/{name}_gt/{number:03d}.png").unlink()
+        rows = [row for row in rows if not row.startswith(f"{name}_{number},")]
+    Path("w.csv").write_text("\n".join(rows) + "\n")
+    kept = [(LABELS[name][begin:], values[begin:]) for begin, (name, values) in enumerate(folder.scores.items(), 2)]
+    found = figures("w.csv", "--labels", labels)
+    assert found["auc"] == roc_auc_score(*(np.concatenate(part) for part in zip(*kept, strict=True)))
+    assert found["frames"] == 120 - len(gone)
 
 
 def test_a_labelled_video_without_scores_is_named(folder):

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vad.data.frame_index import Values, composed, last_number
-from vad.data.numbers import ARRAYS, TEXTS, is_list, read_arrays, read_list
+from vad.data.numbers import ARRAYS, TEXTS, is_list, is_pickle, read_arrays, read_list
 from vad.data.tables import read_scores
 from vad.errors import InputError
 from vad.system.files import names_in, reading
@@ -36,7 +36,7 @@ def read_video_scores(path: Path) -> list[VideoScores]:
     with reading(path):
         if path.is_dir():
             return _from_folder(path)
-    if path.suffix.lower() in ARRAYS:
+    if path.suffix.lower() in ARRAYS or is_pickle(path):
         arrays = [(name, _sequence(array, f"{path}: {name}")) for name, array in read_arrays(path).items()]
         if len(arrays) == 1 and (path.suffix.lower() == ".npy" or last_number(arrays[0][0]) is None):
             return [VideoScores(None, None, arrays[0][1])]
