@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from registry.analysis.evaluate_labels import Labelled, labelled_frames
-from registry.analysis.evaluate_regions import Localization, localize
+from registry.analysis.evaluate_regions import VALUES, Localization, Shown, localize
 from registry.analysis.evaluate_regions import as_json as places_as_json
 from registry.console import plural
 from vad.data.frame_index import Flags, FrameIndex, Values
@@ -80,16 +80,16 @@ def evaluate(request: Request, home: Path) -> Evaluated:
         raise InputError(f"{len(request.files)} files of scores: give one, or two to compare")
     _require_maps(request)
     given = [read_video_scores(Path(file)) for file in request.files]
-    place = Path(request.labels)
-    known = labelled_frames(place, given[0], request.data, request.first_frame, home)
-    lengths = {name: span.stop - span.start for name, span in zip(known.index.titles, known.index.spans, strict=True)}
+    place, spacing = Path(request.labels), Spacing(request.offset, request.every)
+    known = labelled_frames(place, given[0], spacing, request.data, request.first_frame, home)
+    spans = dict(zip(known.index.titles, known.index.spans, strict=True))
     complete = []
     keep = np.ones(len(known.index), bool)
     for file, videos in zip(request.files, given, strict=True):
-        values = align(videos, known.index, file, Spacing(request.offset, request.every))
+        values = align(videos, known.index, file, spacing)
         values, stay, note = _complete(values, known, request, file)
-        if videos[0].name is None and sorted(lengths) != list(lengths):  # one list, or several without names
-            order = f"{', '.join(list(lengths)[:12])}{', ...' if len(lengths) > 12 else ''}"
+        if videos[0].name is None and sorted(spans) != list(spans):  # one list, or several without names
+            order = f"{', '.join(list(spans)[:12])}{', ...' if len(spans) > 12 else ''}"
             note += f"; the scores name no video, so videos are taken in the order {order}"
         keep &= stay
         complete.append((file, values, note))
@@ -99,7 +99,8 @@ def evaluate(request: Request, home: Path) -> Evaluated:
         raise InputError(
             f"{request.files[0]}: all frames that have a score are of one kind, but AP needs normal and anomalous ones"
         )
-    places = localize(request.maps, request.masks, request.tracks, lengths) if request.maps and request.masks else None
+    shown = {name: Shown(known.labels.values[span], known.sizes.get(name)) for name, span in spans.items()}
+    places = localize(request.maps, request.masks, request.tracks, shown) if request.maps else None
     files = []
     for file, values, note in complete:
         scores = values[keep]
@@ -129,13 +130,15 @@ def _complete(values: Values, known: Labelled, request: Request, file: str) -> t
         return values, np.ones(len(values), bool), known.note or "no frame lacks a score"
     filled, stay = fill(values, known.index, request.missing)
     what = f"{plural(int(np.isnan(values).sum()), 'frame')} without a score ({'; '.join(gaps)})"
-    return filled, stay, f"{request.missing}: {what} {_WORDS[request.missing]}"
+    more = f"; {known.note}" if known.note else ""
+    return filled, stay, f"{request.missing}: {what} {_WORDS[request.missing]}{more}"
 
 
 def _require_maps(request: Request) -> None:
     """Raise InputError where maps, masks and tracks are not given together."""
-    if bool(request.maps) != bool(request.masks) or (request.tracks and not request.maps):
-        raise InputError("RBDC, TBDC and pixel AUC need both --maps and --masks; --tracks goes with them")
+    where = request.masks or (request.tracks if request.tracks != VALUES else None)
+    if bool(request.maps) != bool(where) or (request.tracks and not where):
+        raise InputError("RBDC and TBDC need --maps, and --masks or --tracks FOLDER; pixel AUC needs --masks")
     if request.maps and len(request.files) > 1:
         raise InputError("--maps belongs to one file of scores; give one FILE")
 

@@ -1,12 +1,13 @@
 """Which frames are labelled, for scores that come without a data set: by the labels themselves, by the scores, or by `--data`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from registry.analysis.evaluate_frames import frames_of, scored_frames
 from registry.console import plural
 from vad.data.frame_index import FrameIndex
 from vad.data.frameset import Labels
@@ -17,16 +18,18 @@ from vad.data.scores import VideoScores
 from vad.data.tables import read_table
 from vad.errors import InputError
 from vad.images.decode import FEWER_AT_THE_END
-from vad.images.digest_cache import DigestCache
+from vad.images.digest_cache import DigestCache, Size
+from vad.measures.alignment import Spacing
 
 
 @dataclass(frozen=True, eq=False)
 class Labelled:
-    """The labelled frames and their labels; `note` reports masks at the end of videos that have no frame."""
+    """The labelled frames and their labels; `note` says what is not certain about the length of videos; `sizes` are those of frames."""
 
     index: FrameIndex
     labels: Labels
     note: str = ""
+    sizes: Mapping[str, Size] = field(default_factory=dict)
 
     def words(self) -> dict[str, str]:
         """Say which labels these are, for the protocol."""
@@ -38,18 +41,27 @@ class Labelled:
 
 
 def labelled_frames(
-    place: Path, given: Sequence[VideoScores], data: str | None, first_frame: int | None, home: Path
+    place: Path,
+    given: Sequence[VideoScores],
+    spacing: Spacing,
+    data: str | None,
+    first_frame: int | None,
+    home: Path,
 ) -> Labelled:
-    """Read labels. Those that do not name each frame are read for the frames of `data`, or those of the scores. Raises InputError."""
+    """Read labels. Those that do not say how long a video is are read for the frames of `data`, or those of the scores.
+
+    Raises InputError.
+    """
     if data is not None:
         from registry.data.datasets import open_frames_of  # it would load PyTorch and MLflow
 
         dataset = open_frames_of(data, str(place), home, first_frame)
-        assert dataset.labels is not None
-        return Labelled(dataset.index, dataset.labels)
+        assert dataset.labels is not None and dataset.frames is not None
+        sizes = {video.title: video.size for video in dataset.frames.test.videos if video.size}
+        return Labelled(dataset.index, dataset.labels, sizes=sizes)
     memory = DigestCache(home / "index" / "labels-evaluate.json")
     form = next((form for form in FORMS if place.exists() and form.takes(place)), None)
-    hint, index = "", _scored(given)
+    hint, note, index = "", "", scored_frames(given, spacing)
     if form is avenue:
         return _from_masks(place, index, memory, first_frame)
     if form is table:
@@ -59,15 +71,11 @@ def labelled_frames(
         index = read_table(place, "Label").index
     elif form is None:
         index = FrameIndex(np.zeros(1, np.int64), np.zeros(1, np.int64))  # `read_labels` says what is wrong
-    elif index is None:
-        why = f"neither the scores nor {place} say where a video begins"
-        raise InputError(
-            f"{why}; give --data FOLDER, the data set, or scores with one array a video (.npz by name, or a folder)"
-        )
     else:
+        index, first_frame, note = frames_of(place, form, given, index, first_frame)
         hint = " (the frames are those of the scores; if these lack some, give --data FOLDER)"
     try:
-        return Labelled(index, read_labels(place, index, memory, first_frame))
+        return Labelled(index, read_labels(place, index, memory, first_frame), note)
     except InputError as error:
         raise InputError(f"{error}{hint}") from None
 
@@ -91,16 +99,3 @@ def _from_masks(place: Path, scored: FrameIndex | None, memory: DigestCache, fir
     index = FrameIndex(np.concatenate(videos), np.concatenate(frames))
     note = f"{plural(passed_over, 'mask')} at the end of videos without a frame passed over" if passed_over else ""
     return Labelled(index, read_labels(place, index, memory, first_frame), note)
-
-
-def _scored(given: Sequence[VideoScores]) -> FrameIndex | None:
-    """The frames of the scores: by their numbers, else from 0 in each video that is named; None where no video is."""
-    titles: list[str] = []
-    numbers: list[int] = []
-    for part in given:
-        if part.name is None:
-            return None
-        frames = range(len(part.values)) if part.frames is None else part.frames.tolist()
-        titles += [part.name] * len(frames)
-        numbers += frames
-    return FrameIndex.named(titles, numbers)[0]

@@ -54,7 +54,7 @@ from vad.errors import InputError
     "--tracks",
     type=options.PATH,
     metavar="FOLDER",
-    help="NAME.txt for each video: track, frame, left, top, right, bottom; or `values`: those of masks are tracks. [by overlap]",
+    help="NAME.txt for each video: track, frame, left, top, right, bottom, or Street Scene's NAME_gt.txt; or `values`: those of masks are tracks. [by overlap]",
 )
 @click.option("--plot", type=options.PATH, metavar="FILE", help="Draw curves and videos, a .png.")
 @options.json_option
@@ -63,7 +63,7 @@ def evaluate(plot: str | None, as_json: bool, **asked: Any) -> None:
 
     FILE is a CSV (Id,Predicted), .npy, .npz, .mat, text with one value a line, or a folder of one such file a video. With two
     files, the difference in AP (second less first) comes with its interval. With --maps and --masks, RBDC, TBDC and pixel AUC are
-    measured too. The protocol is printed in words.
+    measured too; --tracks alone will do for RBDC and TBDC. The protocol is printed in words.
 
     Example: vad evaluate predictions.csv --labels labels.csv --plot curves.png
     """

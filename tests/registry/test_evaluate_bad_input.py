@@ -1,5 +1,6 @@
 """`vad evaluate` refuses what does not fit by one message with file, video and fix, and is quick with much."""
 
+import pickle
 import time
 from pathlib import Path
 
@@ -21,6 +22,10 @@ def _pickle(folder):
     np.save("s.npy", np.array([[1.0], [2.0, 3.0]], object), allow_pickle=True)
 
 
+def _other_pickle(folder):
+    Path("s.pkl").write_bytes(pickle.dumps({"1": [0.5]}))
+
+
 def _other_length(folder):
     np.save("s.npy", np.append(folder.scores, 0.5))
 
@@ -34,6 +39,7 @@ def _per_video(**changed):
 
 BAD = {
     "pickle": ("s.npy", _pickle, "s.npy is a Python pickle, which can run code when it is read, so it is not; save numbers: numpy.save(file, values)"),
+    "pickle of another name": ("s.pkl", _other_pickle, "s.pkl is a Python pickle, which can run code when it is read, so it is not; save numbers: numpy.save(file, values)"),
     "too long": ("s.npy", _other_length, "s.npy is one list of 146 scores for 145 labelled frames of 4 videos; are the labels of another set?"),
     "one video too long": ("s.npz", _per_video(**{"2": np.ones(31)}), "s.npz has 31 scores of video 2, which has 30 labelled frames; are the labels of another set?"),
     "unknown video": ("s.npz", _per_video(**{"9": np.ones(3)}), "s.npz has a video '9', which has no labels; the labelled videos are 1, 2, 3, 4"),

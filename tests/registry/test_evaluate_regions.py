@@ -1,6 +1,7 @@
 """`vad evaluate --maps --masks`: pixel AUC, RBDC and TBDC at the command line, and what is refused."""
 
 import json
+import shutil
 from pathlib import Path
 
 import cv2
@@ -50,7 +51,7 @@ def folder(tmp_path, monkeypatch):
 
 def vad(*arguments):
     given = ["evaluate", "p.csv", "--labels", "labels.csv", "--maps", "maps.npz", *arguments]
-    given += [] if "--masks" in arguments else ["--masks", "masks"]
+    given += [] if {"--masks", "--data"} & {*arguments} or not Path("masks").exists() else ["--masks", "masks"]
     return CliRunner().invoke(main, given, catch_exceptions=False)
 
 
@@ -97,6 +98,63 @@ def test_tracks_of_files_take_the_place_of_overlap(folder):
     folder.save_maps(maps)
     found = figures("--tracks", "tracks")
     assert (found["rbdc"], found["tbdc"]) == (0.4, 0.5)
+
+
+@pytest.mark.parametrize("published", [True, False])
+def test_tracks_are_enough_without_masks(folder, published):
+    """As Street Scene has them: boxes `frame track x y w h`, frames from 1. Videos without an anomaly need no file."""
+    noise = np.random.default_rng(1)
+    folder.masks["03"] = np.zeros((FRAMES, 16, 24), bool)
+    folder.save_maps({video: 0.3 * masks + noise.random(masks.shape) for video, masks in folder.masks.items()})
+    folder.images("masks")
+    for file, value in (("labels.csv", 0), ("p.csv", 0.5)):
+        Path(file).write_text(Path(file).read_text() + "".join(f"3_{frame},{value}\n" for frame in range(FRAMES)))
+    boxes = {"01": [(1, frame, frame, 2, 6, 5) for frame in range(3, 9)]}
+    boxes["02"] = [(track, frame, *box) for frame in (5, 6) for track, box in ((4, (1, 1, 4, 4)), (5, (15, 9, 7, 5)))]
+    Path("tracks").mkdir()
+    for video, rows in boxes.items():
+        if published:
+            (clip := Path(f"tracks/Test0{video}")).mkdir()
+            lines = [f"{frame + 1:03d}.jpg {track} {x} {y} {w} {h}" for track, frame, x, y, w, h in rows]
+            (clip / f"Test0{video}_gt.txt").write_text("\n".join(lines) + "\n")
+        else:
+            lines = [f"{track},{frame},{x},{y},{x + w},{y + h}" for track, frame, x, y, w, h in rows]
+            Path(f"tracks/{video}.txt").write_text("\n".join(lines) + "\n")
+    expected = figures("--tracks", "tracks")
+    shutil.rmtree("masks")
+    found = figures("--tracks", "tracks")
+    assert 0 < found["rbdc"] < 1 and found["region_curve"] == expected["region_curve"]
+    assert (found["pixel_auc"], found["protocol"]["pixels"]) == (None, "not measured without --masks")
+    assert (
+        found["protocol"]["maps"]
+        == "maps.npz against tracks: 3 videos, 36 frames; 0 labelled videos without maps left out"
+    )
+    assert "pixel AUC   -\n" in vad("--tracks", "tracks").stdout
+
+
+def test_tracks_without_masks_are_in_pixels_of_the_frames(folder):
+    """Maps are smaller than frames, as a rule: the data set says how large these are."""
+    Path("tracks").mkdir()
+    for video, masks in folder.masks.items():
+        rows = [
+            (frame, *cv2.boundingRect(cv2.findNonZero(mask.astype(np.uint8))))
+            for frame, mask in enumerate(masks)
+            if mask.any()
+        ]
+        lines = [f"1,{frame},{4 * x},{4 * y},{4 * (x + w)},{4 * (y + h)}" for frame, x, y, w, h in rows]
+        Path(f"tracks/{video}.txt").write_text("\n".join(lines))
+        for half in ("train", "test"):
+            (clip := Path("data") / half / video).mkdir(parents=True)
+            for frame in range(FRAMES):
+                cv2.imwrite(str(clip / f"{frame}.png"), np.full((64, 96), frame + 40 * (half == "test"), np.uint8))
+    shutil.rmtree("masks")
+    said = refused("--tracks", "tracks")
+    assert "but frames are 24 x 16; tracks are in pixels of the frames: give --data FOLDER, or --masks" in said
+    found = figures("--tracks", "tracks", "--data", "data", "--labels", str(Path("labels.csv").resolve()))
+    assert found["region_curve"]["region_rate"][0] >= 6 / 8
+    Path("tracks/02.txt").unlink()
+    said = refused("--tracks", "tracks", "--data", "data")
+    assert "--tracks tracks has no file for video 2, which has anomalous frames; give one" in said
 
 
 def test_the_values_of_masks_are_tracks_where_asked(folder):
@@ -211,7 +269,9 @@ def test_maps_and_masks_belong_together(folder):
     given = ["evaluate", "p.csv", "--labels", "labels.csv"]
     for more in (["--maps", "maps.npz"], ["--masks", "masks"], ["--tracks", "masks"]):
         result = CliRunner().invoke(main, [*given, *more])
-        assert result.exit_code == 2 and "need both --maps and --masks" in result.stderr
+        assert result.exit_code == 2 and "need --maps, and --masks or --tracks FOLDER" in result.stderr
+    values = CliRunner().invoke(main, [*given, "--maps", "maps.npz", "--tracks", "values"])
+    assert values.exit_code == 2 and "need --maps, and --masks or --tracks FOLDER" in values.stderr
     two = CliRunner().invoke(main, [*given, "p.csv", "--maps", "maps.npz", "--masks", "masks"])
     assert two.exit_code == 2 and "--maps belongs to one file of scores" in two.stderr
 

@@ -2,8 +2,10 @@
 
 import csv
 import json
+import unicodedata
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 NAMES = {"01": "gate morning", "02": "yard_2", "03": "yard_10"}
@@ -58,3 +60,20 @@ def test_the_inspection_shows_names_and_first_and_last_anomalous_frames(named):
         ("yard_2", [5, 3, 7]),
         ("yard_10", None),
     ]
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_accents_are_the_same_however_they_are_written(named, form):
+    """A Mac's archives keep a letter and its accent apart."""
+    name = unicodedata.normalize(form, "été")
+    (TEST / "yard_2").rename(TEST / unicodedata.normalize("NFD", "été"))
+    labels = Path("data/labels.csv")
+    labels.write_text(labels.read_text().replace("yard_2", name), encoding="utf-8")
+    assert "9 of 30 test frames anomalous" in named.done("data", "data")
+    scores = {"gate morning": np.arange(10.0), name: np.arange(10.0), "yard_10": np.zeros(10)}
+    np.savez("s.npz", **scores)
+    assert len(json.loads(named.done("evaluate", "s.npz", "--labels", str(labels), "--json"))["by_video"]) == 3
+    labels.write_text(f"video,start,end\ngate morning,3,6\n{name},3,7\n", encoding="utf-8")
+    assert "9 of 30 test frames anomalous" in named.done("data", "data")
+    np.savez("gt.npz", **{video: values > 5 for video, values in scores.items()})
+    assert "8 of 30 test frames anomalous" in named.done("data", "data", "--labels", "gt.npz")

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,6 +20,11 @@ def natural(name: str) -> tuple[object, ...]:
     """Return a key that sorts names as people do: `clip 2` before `clip 10`."""
     parts = _PARTS.findall(name)
     return (*((0, int(p), "") if p.isdigit() else (1, 0, p.casefold()) for p in parts), (2, 0, name))
+
+
+def composed(name: str) -> str:
+    """Return a name with its accents as one character each: a Mac's archives keep them apart."""
+    return unicodedata.normalize("NFC", name)
 
 
 def number_of(name: str) -> int | None:

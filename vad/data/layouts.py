@@ -10,7 +10,7 @@ from typing import Literal
 
 from vad.data.datasets import detect
 from vad.data.datasets.base import TEST, TRAIN, Half, Layout, find_halves
-from vad.data.frame_index import DIGITS, natural, number_of, numbered
+from vad.data.frame_index import DIGITS, composed, natural, number_of, numbered
 from vad.data.frameset import FrameSet, Split, Video
 from vad.data.names import IMAGES, MOVIES, is_label, is_litter, is_media, is_movie, is_other_movie, some
 from vad.errors import InputError
@@ -79,7 +79,7 @@ class _Reading:
             elif len(digits.lstrip("0")) > DIGITS:
                 self._fault(f"{path}: a video's number has {DIGITS} digits at most; rename it")
             else:
-                title = str(int(digits)) if named else file.strip() if folders else path.stem.strip()
+                title = str(int(digits)) if named else composed(file if folders else path.stem).strip()
                 if not title.isprintable():
                     self._fault(f"{str(path)!r}: a video's name must have no line breaks and the like; rename it")
                     continue

@@ -39,8 +39,16 @@ def anomalous_frames(path: Path) -> list[int]:
 
 
 def interval_lists(path: Path) -> list[list[list[int]]] | None:
-    """First and last anomalous frame of each interval, counted from 1, for each video; None without a variable `gt`."""
-    return _cells(path, INTERVALS, _intervals)
+    """First and last anomalous frame of each interval, counted from 1, for each video; None without a variable `gt`.
+
+    Of one video the variable may be the matrix itself.
+    """
+    return _cells(path, INTERVALS, _intervals, alone=True)
+
+
+def has_intervals(path: Path) -> bool:
+    """Whether there is a variable `gt`, whatever it holds. Raises InputError for a file that cannot be read."""
+    return _cells(path, INTERVALS, lambda values, rows: None, alone=True) is not None
 
 
 def masks_in(path: Path) -> list[NDArray[Any]]:
@@ -78,11 +86,12 @@ def _masks(path: Path, take: _Take) -> list[Any]:
     return found
 
 
-def _cells(path: Path, variable: str, take: _Take) -> list[Any] | None:
+def _cells(path: Path, variable: str, take: _Take, alone: bool = False) -> list[Any] | None:
+    """What is made of each cell of a variable; with `alone` of a matrix, too, as of one cell."""
     with _opened(path, "(version 5 to 7.3)") as file:
         if _is_hdf5(file):
-            return _from_hdf5(path, variable, take)
-        return _search(file, path.stat().st_size, variable, take)
+            return _from_hdf5(path, variable, take, alone)
+        return _search(file, path.stat().st_size, variable, take, alone)
 
 
 @contextmanager
@@ -182,18 +191,23 @@ def _anomalous(values: NDArray[Any]) -> int:
 
 
 def _intervals(values: NDArray[Any], rows: int) -> list[list[int]]:
-    if len(values) and (rows != 2 or not (np.abs(values) < 2**53).all() or (values % 1).any()):
+    if len(values) and ((rows != 2 and len(values) != 2) or not (np.abs(values) < 2**53).all() or (values % 1).any()):
         raise ValueError("a cell must be 2 x K: first and last anomalous frame of K intervals")
     return values.astype(np.int64).reshape(-1, 2).tolist()
 
 
-def _search(file: IO[bytes], length: int, variable: str, take: _Take) -> list[Any] | None:
+def _search(file: IO[bytes], length: int, variable: str, take: _Take, alone: bool) -> list[Any] | None:
     """Return the variable's cells; None where it is missing."""
     for reader, held, sides, name in _variables(file, length):
         if name == variable:
-            if held != _CELL:
+            if held != _CELL and not (alone and held in _NUMBERS):
                 raise ValueError(f"{variable} is no cell array")
-            found = [reader.cell(take) for _ in range(math.prod(sides))]
+            count = math.prod(sides)
+            found = (
+                [reader.cell(take) for _ in range(count)]
+                if held == _CELL
+                else [take(reader.numbers(), sides[0] if len(sides) == 2 else 0)]
+            )
             reader.to_the_end()
             return found
     return None
@@ -218,7 +232,7 @@ def _variables(file: IO[bytes], length: int) -> Iterator[tuple[_Reader, int, lis
         file.seek(after)
 
 
-def _from_hdf5(path: Path, variable: str, take: _Take) -> list[Any] | None:
+def _from_hdf5(path: Path, variable: str, take: _Take, alone: bool) -> list[Any] | None:
     """As `_search`, of version 7.3: there a cell array holds references to its elements."""
     try:
         import h5py
@@ -230,6 +244,8 @@ def _from_hdf5(path: Path, variable: str, take: _Take) -> list[Any] | None:
             if variable not in file:
                 return None
             cells = file[variable]
+            if alone and isinstance(cells, h5py.Dataset) and cells.dtype.kind in "uif" and cells.ndim == 2:
+                return [_hdf5_cell(cells, take)]
             if not isinstance(cells, h5py.Dataset) or h5py.check_ref_dtype(cells.dtype) is not h5py.Reference:
                 raise ValueError(f"{variable} is no cell array")
             return [_hdf5_cell(file[reference], take) for reference in cells[()].ravel()]

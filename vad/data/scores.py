@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vad.data.frame_index import Values, last_number
-from vad.data.numbers import ARRAYS, TEXTS, is_list, read_arrays, read_list
+from vad.data.frame_index import Values, composed, last_number
+from vad.data.numbers import ARRAYS, TEXTS, is_list, is_pickle, read_arrays, read_list
 from vad.data.tables import read_scores
 from vad.errors import InputError
 from vad.system.files import names_in, reading
@@ -36,7 +36,7 @@ def read_video_scores(path: Path) -> list[VideoScores]:
     with reading(path):
         if path.is_dir():
             return _from_folder(path)
-    if path.suffix.lower() in ARRAYS:
+    if path.suffix.lower() in ARRAYS or is_pickle(path):
         arrays = [(name, _sequence(array, f"{path}: {name}")) for name, array in read_arrays(path).items()]
         if len(arrays) == 1 and (path.suffix.lower() == ".npy" or last_number(arrays[0][0]) is None):
             return [VideoScores(None, None, arrays[0][1])]
@@ -62,7 +62,7 @@ def match_videos(given: Iterable[str], known: Iterable[str], source: str) -> dic
         same = numbered.get(last_number(name), [])
         # A number decides where one of the two names is a number alone.
         fits = len(same) == 1 and (name.isdigit() or same[0].isdigit())
-        video = name if name in names else same[0] if fits else None
+        video = composed(name) if composed(name) in names else same[0] if fits else None
         if video is None:
             there = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
             raise InputError(f"{source} has a video {name!r:.60}, which has no labels; the labelled videos are {there}")

@@ -16,7 +16,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from vad.data.frame_index import DIGITS, FrameIndex, Values, number_of
+from vad.data.frame_index import DIGITS, FrameIndex, Values, composed, number_of
 from vad.data.numbers import plain_number
 from vad.errors import InputError
 from vad.system.files import replacing, require_plain
@@ -76,7 +76,7 @@ def read_table(path: Path, column: str, ids_alone: bool = False) -> Table:
             if not match or (match[1].isascii() and match[1].isdigit() and number_of(match[1]) is None):
                 raise InputError(f"{where}: {cells[0]!r:.60} is not a frame id; write video_frame, as in 3_120")
             number = number_of(match[1])
-            frame = (match[1] if number is None else str(number), int(match[2]))
+            frame = (composed(match[1]) if number is None else str(number), int(match[2]))
             if frame in lines:
                 raise InputError(f"{where}: {cells[0]} appears twice; the first is in line {lines[frame]}")
             lines[frame] = rows.line_num + first

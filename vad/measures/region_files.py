@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from vad.data.frame_index import natural
 from vad.data.labels.mask_images import mask_folders
+from vad.data.labels.tracks import is_boxes, lists_in, read_boxes
 from vad.data.matlab import masks_in
 from vad.data.names import is_image
 from vad.data.numbers import read_arrays, read_rows
@@ -129,7 +130,14 @@ def _box(mask: Masks) -> list[float]:
 
 
 def read_tracks(path: Path) -> dict[str, NDArray[np.float64]]:
-    """The rows of each video's file `NAME.txt`: track, frame (from 0), left, top, right, bottom in pixels. Raises InputError for others."""
+    """The rows of each video's file `NAME.txt`: track, frame (from 0), left, top, right, bottom in pixels. Raises InputError for others.
+
+    Street Scene's `NAME_gt.txt`, whose frames are counted from 1, are read, too.
+    """
+    published = {name: file for name, file in lists_in(path).items() if is_boxes(file)} if path.is_dir() else {}
+    if published:
+        boxes = {name: np.asarray(read_boxes(file), np.float64).reshape(-1, 6) for name, file in published.items()}
+        return {name: of - np.eye(6)[1] for name, of in boxes.items()}
     files = (
         [path / n for n in names_in(path) if n.endswith((".txt", ".csv")) and n[0] != "."] if path.is_dir() else [path]
     )
@@ -145,10 +153,16 @@ def _is_box_of_a_track(track: float, frame: float, left: float, top: float, righ
 
 
 def truth_of_tracks(rows: NDArray[np.float64], frames: int, size: tuple[int, int], source: str) -> Truth:
-    """The regions of a file of tracks, for a video of so many frames of this size (height, width)."""
+    """The regions of a file of tracks, for a video of so many frames of this size (height, width). Raises InputError for others."""
     if len(rows) and (last := int(rows[:, 1].max())) >= frames:
         hint = "; frames are counted from 0" if last == frames else ""
         raise InputError(f"{source} has a track in frame {last}, but the video has {frames} frames{hint}")
+    if len(rows) and (rows[:, [2, 3]] >= size[::-1]).any():
+        left, top = (int(rows[:, at].max()) for at in (2, 3))
+        raise InputError(
+            f"{source} has a box at {left}, {top}, but frames are {size[1]} x {size[0]}; tracks are in pixels of the frames: "
+            "give --data FOLDER, or --masks of their size"
+        )
     _, track = np.unique(rows[:, 0], return_inverse=True)
     scaled = rows[:, 2:] / np.array([size[1], size[0], size[1], size[0]])
     places = [np.flatnonzero(rows[:, 1].astype(int) == frame) for frame in range(frames)]

@@ -17,6 +17,7 @@ from vad.measures.frame_level import Curve, auc, curve
 LEAST_IOU = 0.1  # of a detected region with a true one, for either to count as found
 LEAST_OF_A_TRACK = 0.1  # of a track's regions
 THRESHOLDS = 128
+_AT_LEAST = 30_000  # times that a map is taken at a threshold: more thresholds where frames are few
 Boxes = NDArray[np.float64]
 Maps = NDArray[np.floating]
 
@@ -83,8 +84,9 @@ def tracks_by_overlap(boxes: Sequence[Boxes]) -> tuple[NDArray[np.int64], ...]:
 
 
 def thresholds_of(videos: Sequence[Callable[[], Maps]], most: int = THRESHOLDS) -> Values:
-    """At most `most` thresholds, the highest first: every value where there are few, else quantiles, half of them of the frames' highest values.
+    """Thresholds, the highest first: every value where there are few, else about `most` quantiles, and more where frames are few.
 
+    A third are of the frames' highest values. Quantiles are dense at both ends: low thresholds join regions, so fewer are false again.
     The lowest value is none: at it all is one region, in every frame.
     """
     peaks, pixels = [], []
@@ -97,12 +99,14 @@ def thresholds_of(videos: Sequence[Callable[[], Maps]], most: int = THRESHOLDS) 
         )
         pixels.append(np.array([flat.min()]))
     pooled = np.concatenate(pixels).astype(np.float64)
-    values = np.unique(np.concatenate([pooled, *peaks]))[1:]
+    tops = np.concatenate(peaks)
+    values = np.unique(np.concatenate([pooled, tops]))[1:]
+    most = max(most, _AT_LEAST // len(tops))
     if len(values) > most:
-        shares = np.concatenate([[0.0], 1 - np.geomspace(1e-6, 1, most // 2 - 1)])
-        tops = np.quantile(np.concatenate(peaks), np.linspace(0, 1, most - most // 2))
-        chosen = np.concatenate([tops, np.quantile(pooled, shares)])
-        values = np.unique(chosen[chosen > values[0]])
+        ends = np.geomspace(1e-6, 1, most // 3)
+        shares = np.concatenate([1 - ends, ends[::2], np.linspace(0, 1, most // 6)])
+        chosen = np.concatenate([np.quantile(tops, np.linspace(0, 1, most // 3)), np.quantile(pooled, shares)])
+        values = np.unique(np.append(chosen[chosen > values[0]], values[0]))
     return values[::-1]
 
 

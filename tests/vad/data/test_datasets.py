@@ -253,6 +253,10 @@ def test_nwpu_campus(tmp_path, clip, opened):
     frames, _, texts = opened(root)
     assert (frames.layout, frames.test.videos[1].scene) == ("NWPU Campus", "D012")
     assert texts == {"D001_03": "001", "D012_10": "10"}
+    shutil.copytree(root / "frames", root / "videos")  # published are movies, too
+    again, _, texts = opened(root)
+    assert again.test.digest == frames.test.digest and texts == {"D001_03": "001", "D012_10": "10"}
+    assert again.notes == (*frames.notes, f"{root}: frames/ counts, not videos/")
 
 
 @pytest.mark.parametrize("place", ["{}/{}_gt.txt", "{}_gt.txt"])

@@ -11,6 +11,7 @@ from scipy.io import savemat
 from tests.vad.data.conftest import TEXT
 from vad.data.frame_index import FrameIndex
 from vad.data.labels import read_annotations, read_labels
+from vad.data.labels.base import OTHER_SET
 from vad.errors import InputError
 from vad.images.digest_cache import DigestCache
 
@@ -80,6 +81,23 @@ def test_labels_of_another_set_are_refused(tmp_path, read, refuses, mat):
 def test_intervals_count_from_one_and_hold_both_ends(read, mat):
     assert read(mat([[2, 3]], [[2, 3]])) == TEXT
     assert read(mat([[1, 1], [4, 4]], [])) == "1001000"
+
+
+def test_intervals_of_one_video_may_be_the_matrix_itself(tmp_path, read, refuses, index_of):
+    """As lists for one long video have them (Subway); an interval that was saved as a row is one, too."""
+    path = tmp_path / "enter.mat"
+    savemat(path, {"gt": np.array([[2, 6], [3, 6]], float)})
+    assert read(path, index_of(7)) == "0110010"
+    savemat(path, {"gt": np.array([[2, 3]])})
+    assert read(path, index_of(7)) == "0110000"
+    with refuses(f"{path} has labels of 1 videos, but there are 2 test videos; {OTHER_SET}"):
+        read(path)
+    savemat(path, {"gt": np.ones((2, 2, 2))})
+    with refuses(
+        f"{path} is not a MATLAB file (version 5 to 7.3) that can be read: "
+        "a cell must be 2 x K: first and last anomalous frame of K intervals"
+    ):
+        read(path)
 
 
 def test_labels_that_may_be_shifted_by_one_are_told(tmp_path, index, mat):
@@ -258,6 +276,9 @@ def test_annotations_of_ucf_crime_and_xd_violence(tmp_path, read, refuses):
     with pytest.raises(InputError, match=r"line 2: .* is no annotation"):
         read_annotations(violence)
     assert time.process_time() - started < 5, "a line of any length is told at once"
+    violence.write_text("gate_label_B1-0-0 2 3\n")
+    others = FrameIndex.named(["gate_label_B1-0-0"] * 4 + ["yard_label_A"] * 3, [0, 1, 2, 3, 0, 1, 2])[0]
+    assert read(violence, others) == "0110000", "normal videos are not listed"
     spaced = FrameIndex.named(["gate in rain"] * 4 + ["last yard"] * 3, [0, 1, 2, 3, 0, 1, 2])[0]
     assert read(crime, spaced) == "0110000"
     crime.write_text("gate.mp4  Abuse  2  3  -1  -1\nyard.mp4 Normal 3\n")

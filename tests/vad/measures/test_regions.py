@@ -1,5 +1,6 @@
 """RBDC, TBDC and pixel AUC on toy cases with known values, and against slow, obvious formulas."""
 
+import cv2
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
@@ -137,8 +138,21 @@ def test_tracks_of_two_videos_are_not_mixed():
     assert (found.regions, found.tracks, found.rbdc, found.tbdc) == (10, 4, 0.5, 0.5)
 
 
+@pytest.mark.parametrize("strength", [0.0, 0.1])
+def test_some_thresholds_give_nearly_what_all_give(monkeypatch, strength):
+    """At the lowest, where regions join and few are false, too."""
+    masks = masks_of(*[[(i, 2, i + 7, 9)] for i in range(8)], *[[]] * 4, size=(16, 24))
+    noise = np.random.default_rng(5).random(masks.shape)
+    maps = np.stack([cv2.GaussianBlur(frame, (0, 0), 1.5) for frame in noise]) + strength * masks
+    some = measured(maps, masks)
+    monkeypatch.setattr(regions, "thresholds_of", lambda videos: thresholds_of(videos, 10**9))
+    every = measured(maps, masks)
+    assert len(some.false_a_frame) < 2600 < len(every.false_a_frame)
+    assert (some.rbdc, some.tbdc) == (pytest.approx(every.rbdc, abs=0.01), pytest.approx(every.tbdc, abs=0.01))
+
+
 def test_of_many_values_some_are_thresholds_from_the_highest_down():
-    maps = np.random.default_rng(1).random((30, 16, 16))
+    maps = np.random.default_rng(1).random((300, 16, 16))
     found = thresholds_of([lambda: maps])
     assert 60 < len(found) <= regions.THRESHOLDS
     assert (np.diff(found) < 0).all() and found[0] == maps.max() and found[-1] > maps.min()

@@ -34,7 +34,11 @@ def find_halves(root: Path) -> tuple[Path, Path]:
     if len(pairs) == 1:
         return pairs[0]
     if pairs:
-        places = list(dict.fromkeys(str(train.parent) for train, _ in pairs))
+        homes = {train.parent: (train, test) for train, test in pairs}
+        twice = {home.name.casefold() for home in homes} == {"frames", "videos"} and len(homes) == len(pairs) == 2
+        if twice and len({home.parent for home in homes}) == 1:  # NWPU Campus: the same videos as frames and as movies
+            return next(halves for home, halves in homes.items() if home.name.casefold() == "frames")
+        places = [str(home) for home in homes]
         if len(places) == 1:
             names = " and ".join(f"{train.name}/" for train, _ in pairs)
             raise InputError(f"DATA={root}: {names} in {places[0]} could both hold the train videos; keep one pair")
@@ -104,10 +108,13 @@ class Place:
     def found(self, reader: str, labels: Path | None = None, scene: Callable[[str], str] = lambda name: "") -> Layout:
         """The layout of two halves that hold their videos and nothing else."""
         train, test = self.videos
+        pairs = [(half, _inner(half)) for half in self.halves] + [(self.home.parent, self.home)] * (
+            self.home != self.root
+        )
         notes = tuple(
-            f"{half}: frames/ counts, not videos/"
-            for half in self.halves
-            if _inner(half).name.casefold() == "frames" and (half / "videos").is_dir()
+            f"{folder}: frames/ counts, not videos/"
+            for folder, inner in pairs
+            if inner.name.casefold() == "frames" and (folder / "videos").is_dir()
         )
         return Layout(reader, self.home, Half(train), Half(test), labels, scene, notes)
 

@@ -54,9 +54,9 @@ def read_annotations(path: Path) -> dict[str, Intervals]:
 
 
 def read(asked: Asked) -> Found:
-    """Read the intervals of each video by its name, counted from 1, both ends included."""
+    """Read the intervals of each video by its name, counted from 1, both ends included. XD-Violence lists no normal videos."""
     known = read_annotations(asked.path)
-    whose, notes = by_name(asked, known, "a line that begins with its name")
+    whose, notes = by_name(asked, known, "a line that begins with its name", of_normal=False)
     values, told = np.zeros(len(asked.index), bool), list(notes)
     for clip, name in whose.items():
         intervals = [(max(begin, 1), end) for begin, end in known[name]]

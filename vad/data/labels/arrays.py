@@ -41,6 +41,16 @@ def read(asked: Asked) -> Found:
     return Found(values, notes)
 
 
+def lengths(path: Path) -> dict[str, int]:
+    """Return how many labels each video has, by its name; none where they are not kept by video. Raises InputError."""
+    arrays: dict[str, NDArray[np.generic]] = {}
+    if path.is_dir():
+        arrays = {name: _load(path / file) for name, file in _files(path).items()}
+    elif path.suffix.lower() == ".npz" and len(members := read_arrays(path)) > 1:
+        arrays = members
+    return {name: len(array) if array.ndim == 3 else array.size for name, array in arrays.items()}
+
+
 def _of_all(asked: Asked, values: Flags) -> Found:
     if len(values) != len(asked.index):
         videos = ", ".join(f"{clip.title}: {len(clip.numbers):,}" for clip in asked.clips[:5])

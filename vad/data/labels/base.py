@@ -1,5 +1,6 @@
 """What all forms of labels have in common: which frames are asked for, and how what a file holds is fitted to them."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -9,13 +10,14 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from vad.data.frame_index import Flags, FrameIndex, last_number, number_of
+from vad.data.frame_index import Flags, FrameIndex, composed, last_number, number_of
 from vad.data.names import is_movie, some
 from vad.errors import InputError
 from vad.images.decode import FEWER_AT_THE_END
 from vad.images.digest_cache import DigestCache, Size
 
 Paths = Mapping[int, Path]
+_NORMAL = re.compile("normal_.*|.*_label_a", re.IGNORECASE)  # of UBnormal and UCF-Crime, of XD-Violence
 OTHER_SET = "these are labels of another set, or frames are missing"
 
 
@@ -146,6 +148,11 @@ def fit_intervals(asked: Asked, clip: Clip, intervals: Sequence[Sequence[int]], 
     raise InputError(f"{note}; {OTHER_SET}")
 
 
+def without_ending(name: str) -> str:
+    """Return the name of the video that labels called `Test001_gt` or `NAME_annotations` are of."""
+    return re.sub("_gt$|_annotations$", "", name, flags=re.IGNORECASE)
+
+
 def by_position(asked: Asked, count: int) -> dict[Clip, int]:
     """Return which of `count` entries is whose: by the number at the end of a video's name, else in order. Raises InputError."""
     clips = asked.clips
@@ -163,16 +170,16 @@ def by_name(
 ) -> tuple[dict[Clip, str], tuple[str, ...]]:
     """Return which name is each video's, and a note on names of no video. Raises InputError for a video without one.
 
-    With `of_normal=False` a video needs none whose own name begins with `normal_`, as UBnormal's do. A name fits that is the video's, or the same number, or ends with the same number where all numbers differ.
+    With `of_normal=False` a video needs none whose own name says that it is normal. A name fits that is the video's, or the same number, or ends with the same number where all numbers differ.
     """
     names, clips = list(names), asked.clips
-    plain = {name: name.casefold().removesuffix("_gt").removesuffix("_annotations") for name in names}
+    plain = {name: composed(without_ending(name)).casefold() for name in names}
     found: dict[Clip, str] = {}
     for key in (str.casefold, number_of, last_number):
         keys: dict[object, list[str]] = {}
         for name in names:
             keys.setdefault(key(plain[name]), []).append(name)
-        ours = [key(clip.title) for clip in clips]
+        ours = [key(composed(clip.title)) for clip in clips]
         loose = key is last_number and (found or len(set(ours)) < len(ours) or any(len(n) > 1 for n in keys.values()))
         for clip, wanted in zip(clips, ours, strict=True):
             same = keys.get(wanted, []) if wanted is not None and not loose else []
@@ -180,7 +187,7 @@ def by_name(
                 raise InputError(f"{asked.path}: {some(same)} are all of test video {clip.title}; remove all but one")
             if clip not in found and same:
                 found[clip] = same[0]
-    needed = [clip for clip in clips if of_normal or not clip.title.casefold().startswith("normal_")]
+    needed = [clip for clip in clips if of_normal or not _NORMAL.fullmatch(clip.title)]
     if lacking := [clip.title for clip in needed if clip not in found]:
         raise InputError(
             f"{asked.path} has no labels of test video {some(lacking)} ({form}); add them, or name with LABELS= what has labels of every test video"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from vad.data.labels import arrays, intervals, mask_images
 from vad.data.labels.avenue import MASKS
-from vad.data.matlab import INTERVALS, interval_lists
+from vad.data.matlab import INTERVALS, has_intervals
 from vad.data.names import is_litter
 from vad.errors import InputError
 from vad.system.files import names_in, reading
@@ -79,6 +79,6 @@ def _is_known(path: Path) -> bool:
 def _has_intervals(path: Path) -> bool:
     """Whether a MATLAB file has the variable `gt`; one that cannot be read is told where it is named."""
     try:
-        return interval_lists(path) is not None
+        return has_intervals(path)
     except InputError:
         return path.stem.casefold() == INTERVALS and intervals.takes(path)

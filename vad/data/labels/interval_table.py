@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vad.data.frame_index import number_of
+from vad.data.frame_index import composed, number_of
 from vad.data.labels.base import Asked, Found
 from vad.data.labels.table import refuse_first_frame
 from vad.data.names import some
@@ -26,7 +26,7 @@ def read(asked: Asked) -> Found:
     values = np.zeros(len(asked.index), bool)
     for where, (name, *ends) in read_intervals(asked.path) or ():
         number = number_of(name)
-        clip = clips.get(name if number is None else str(number))
+        clip = clips.get(composed(name) if number is None else str(number))
         if clip is None:
             raise InputError(f"{where}: there is no test video {name!r:.60}, but {some(clips)}")
         begin, end = (number_of(text) for text in ends)

@@ -57,6 +57,13 @@ def read(asked: Asked) -> Found:
     return Found(values, notes)
 
 
+def lengths(path: Path) -> dict[str, int]:
+    """Return how many masks each video has, by the name of the folder, if they are of whole videos. Raises InputError."""
+    masks = {name: _numbered(folder) for name, folder in mask_folders(path).items()}
+    first = int(not any(0 in numbers for numbers in masks.values()))
+    return {name: len(numbers) for name, numbers in masks.items() if len(numbers) == max(numbers) + 1 - first}
+
+
 def _anomalous(asked: Asked, clip: Clip, paths: list[Path]) -> list[bool]:
     found = asked.memory.remember_each("mask", paths, _look)
     size = asked.sizes.get(clip.id)
