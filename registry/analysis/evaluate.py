@@ -103,9 +103,9 @@ def evaluate(request: Request, home: Path) -> Evaluated:
     places = localize(request.maps, request.masks, request.tracks, shown) if request.maps else None
     files = []
     for file, values, note in complete:
-        scores = values[keep]
+        scores, at_any_time = values[keep], np.where(keep, values, np.nan)
         sampled, frames = sample(scores, truth, index), measure_frames(scores, truth, index)
-        delay = detection_delay(scores, truth, index, request.fps, request.false_alarms)
+        delay = detection_delay(at_any_time, known.labels.values, known.index, request.fps, request.false_alarms)
         protocol = known.words() | {"frames": note} | _protocol(frames, sampled.measured)
         protocol |= places.protocol if places else {}
         files.append(Evaluation(file, sampled, frames, delay, protocol, truth, scores))

@@ -36,12 +36,10 @@ from vad.errors import InputError
 @click.option(
     "--every", type=click.IntRange(1), default=1, show_default=True, help="The file scores one in N frames, likewise."
 )
-@click.option(
-    "--fps", type=click.FloatRange(0, min_open=True), default=25.0, show_default=True, help="Frames a second."
-)
+@click.option("--fps", type=options.Number(0, min_open=True), default=25.0, show_default=True, help="Frames a second.")
 @click.option(
     "--false-alarms",
-    type=click.FloatRange(0),
+    type=options.Number(0),
     default=10.0,
     show_default=True,
     help="False alarms an hour that the detection delay allows.",

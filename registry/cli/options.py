@@ -1,6 +1,7 @@
 """Options that several commands share."""
 
 import functools
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,14 @@ def expand(path: str) -> str:
 def home() -> Path:
     """Where memory maps, the demo street and half-done work lie."""
     return Path(expand(os.environ.get("VAD_HOME") or ".vad"))
+
+
+class Number(click.FloatRange):
+    """A number within limits; click's own lets NaN and infinity pass."""
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
+        number = super().convert(value, parameter, context)
+        return number if math.isfinite(number) else self.fail(f"{value} is not a finite number.", parameter, context)
 
 
 class _Path(click.Path):

@@ -84,11 +84,9 @@ def doctor(fix: bool, as_json: bool) -> None:
 @click.option(
     "--runs", is_flag=True, help="Remove runs and versions instead of caches: those named, or all that are older."
 )
+@click.option("--older-than", type=options.Number(0), metavar="DAYS", help="Remove only what is older. [30 for caches]")
 @click.option(
-    "--older-than", type=click.FloatRange(0), metavar="DAYS", help="Remove only what is older. [30 for caches]"
-)
-@click.option(
-    "--keep", type=click.FloatRange(0), metavar="GB", help="Caches: remove the least recently used, down to this size."
+    "--keep", type=options.Number(0), metavar="GB", help="Caches: remove the least recently used, down to this size."
 )
 @click.option("--dry-run", is_flag=True, help="List what would be removed, and remove nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")

@@ -27,9 +27,15 @@ _SHADE: dict[str, Any] = {"color": ORANGE, "alpha": 0.3, "lw": 0}
 def worst_positions(
     index: FrameIndex, scores: Values, labels: Flags, count: int = WORST
 ) -> tuple[list[int], list[int]]:
-    """Where the worst false alarms and misses lie: the highest normal and the lowest anomalous scores, worst first."""
+    """Where the worst false alarms and misses lie: the highest normal and the lowest anomalous scores, worst first.
+
+    Without labels of both kinds every frame may be one; else only a frame that some frame of the other kind should have outranked.
+    """
     rising, falling = (np.argsort(values, kind="stable") for values in (scores, -scores))
     alarms, misses = falling[~labels[falling]], rising[labels[rising]]
+    if len(alarms) and len(misses):
+        lowest, highest = scores[misses[0]], scores[alarms[0]]
+        alarms, misses = alarms[scores[alarms] >= lowest], misses[scores[misses] <= highest]
     return _apart(index, alarms, count), _apart(index, misses, count)
 
 

@@ -171,6 +171,31 @@ def test_one_score_every_few_frames(folder):
     assert found["ap"] == figures("p.csv", "--missing", "interpolate")["ap"]
 
 
+def test_one_list_of_one_score_every_few_frames_is_cut_where_a_video_ends(folder):
+    stay = folder.frame % 4 == 1
+    np.savez("s.npz", **{str(v): folder.scores[stay & (folder.video == v)] for v in LENGTHS})
+    np.save("s.npy", folder.scores[stay])
+    asked = ("--offset", "1", "--every", "4", "--missing", "edge")
+    assert figures("s.npy", *asked)["by_video"] == figures("s.npz", *asked)["by_video"]
+    assert "so it is not clear where a video begins" in refused("s.npy", "--offset", "3", "--every", "4")
+
+
+def test_the_delay_of_dropped_frames_is_in_frames_of_the_video(folder):
+    stay = folder.frame % 4 == 1
+    folder.write("p.csv", "Predicted", folder.scores, stay)
+    found = figures("p.csv", "--missing", "drop", "--fps", "1", "--false-alarms", "100")["detection_delay"]
+    assert found["hours"] == (~folder.labels).sum() / 3600
+    delays = []
+    for video in LENGTHS:
+        labels, alarmed = (
+            values[folder.video == video] for values in (folder.labels, stay & (folder.scores >= found["threshold"]))
+        )
+        for start in np.flatnonzero(np.diff(labels.astype(int), prepend=0) == 1):
+            event = start + np.flatnonzero(np.logical_and.accumulate(labels[start:]))
+            delays += (np.flatnonzero(alarmed[event])[:1]).tolist()
+    assert found["mean"] == np.mean(delays)
+
+
 def test_a_video_without_any_score(folder):
     folder.write("p.csv", "Predicted", folder.scores, folder.video != 2)
     assert "video 2: all 30 frames" in refused("p.csv")

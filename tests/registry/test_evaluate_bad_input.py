@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from scipy.io import savemat
 
-from tests.registry.scored import LENGTHS, Folder, done, refused
+from registry.cli import main
+from tests.registry.scored import LENGTHS, Folder, done, figures, refused
 from vad.measures import metrics
 
 
@@ -84,6 +86,24 @@ def test_a_picture_that_is_no_png_is_refused_before_the_work(folder, name):
 def test_frames_with_numbers_are_not_counted_again(folder, option):
     said = "p.csv has the number of each frame, so --offset and --every do not apply; leave them out"
     assert said in refused("p.csv", option, "2")
+
+
+@pytest.mark.parametrize("given", [("--offset", "3"), ("--every", "2")])
+def test_a_list_with_a_score_for_each_frame_has_none_to_leave_out(folder, given):
+    np.savez("s.npz", **{str(v): folder.scores[folder.video == v] for v in LENGTHS})
+    np.save("s.npy", folder.scores)
+    for name in ("s.npz", "s.npy"):
+        assert "has a score for each of the 40 frames of video 1, so --offset and --every do not apply" in refused(
+            name, *given
+        )
+        assert figures(name, "--offset", "0")["frames"] == 145
+
+
+@pytest.mark.parametrize("option", ["--fps", "--false-alarms"])
+@pytest.mark.parametrize("value", ["nan", "inf", "-1"])
+def test_an_option_that_is_no_number_is_named(folder, option, value):
+    result = CliRunner().invoke(main, ["evaluate", "p.csv", "--labels", "labels.csv", option, value])
+    assert result.exit_code == 2 and f"Invalid value for '{option}': {value}" in result.stderr
 
 
 def test_all_scored_frames_of_one_kind(folder):

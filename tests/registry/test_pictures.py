@@ -73,6 +73,11 @@ class TestWorstPositions:
         assert alarms == [30, 10]
         assert misses == [90, 60]
 
+    def test_a_frame_that_outranks_all_of_the_other_kind_is_no_error(self) -> None:
+        scores, labels = np.asarray([0.1, 0.6, 0.5, 0.9]), np.asarray([False, False, True, True])
+        assert worst_positions(index_of(1, 1, 1, 1), scores, labels) == ([1], [2])
+        assert worst_positions(index_of(1, 1, 1, 1), np.sort(scores), labels) == ([], [])
+
     def test_two_of_a_kind_keep_their_distance_and_the_nearest_that_may_is_taken(self) -> None:
         index = index_of(60)
         scores = np.arange(60) / 60

@@ -57,6 +57,9 @@ def align(given: Sequence[VideoScores], index: FrameIndex, source: str, spacing:
             more = f"{source} has {len(part.values):,} scores of video {name}, which has {length:,} labelled frames"
             raise InputError(f"{more}; are the labels of another set?")
         elif len(part.values) == length:
+            if spacing not in (Spacing(), Spacing(0)):
+                complete = f"{source} has a score for each of the {length:,} frames of video {name}"
+                raise InputError(f"{complete}, so --offset and --every do not apply; leave them out")
             at = np.arange(length)
         elif spacing.offset is None:
             short.append(f"video {name} {len(part.values):,} of {length:,}")
@@ -142,6 +145,9 @@ def _split(whole: VideoScores, spans: Sequence[slice], source: str, spacing: Spa
         counts = f"{source} is one list of {len(whole.values):,} scores for {sum(lengths):,} labelled frames of {len(lengths)} videos"
         if fewer < 0:
             raise InputError(f"{counts}; are the labels of another set?")
+        spaced = [len(range(spacing.offset or 0, length, spacing.every)) for length in lengths]
+        if spacing.every > 1 and sum(spaced) == len(whole.values):
+            return _cut(whole, spaced)
         if rest or spacing.every > 1 or lack >= min(lengths):
             raise InputError(
                 f"{counts}, so it is not clear where a video begins; save one array a video (.npz by name, or a folder)"
@@ -149,8 +155,10 @@ def _split(whole: VideoScores, spans: Sequence[slice], source: str, spacing: Spa
         if spacing.offset is None:
             raise InputError(f"{counts}: {lack} fewer for each video, if each lacks as many; {_which()}")
         lengths = [length - lack for length in lengths]
-    if len(lengths) == 1:
-        return [whole]
+    return [whole] if len(lengths) == 1 else _cut(whole, lengths)
+
+
+def _cut(whole: VideoScores, lengths: Sequence[int]) -> list[VideoScores]:
     return [VideoScores(None, None, part) for part in np.split(whole.values, np.cumsum(lengths)[:-1])]
 
 

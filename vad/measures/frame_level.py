@@ -31,8 +31,8 @@ class Macro:
     """Mean of the per-video AUCs; `plain` is None where no video has both normal and anomalous frames.
 
     `plain` leaves out videos of one kind (`left_out` of them). `padded` leaves out none: as is the field's habit, each video gets a
-    normal frame with score 0 in front and an anomalous one with score 1 at its end. Where scores lie outside 0 to 1, all of them are
-    `scaled` to 0 to 1 together first.
+    normal frame with score 0 in front and an anomalous one with score 1 at its end; where scores lie outside 0 to 1, with the lowest
+    and the highest of them all, as if they were `scaled` to 0 to 1 together first.
     """
 
     plain: float | None
@@ -112,13 +112,13 @@ def macro_auc(scores: Values, labels: Flags, index: FrameIndex) -> Macro:
     """Return the mean of the per-video AUCs, plain and padded."""
     low, high = float(scores.min()), float(scores.max())
     scaled = low < 0 or high > 1
-    unit = (scores - low) / ((high - low) or 1.0) if scaled else scores
+    pads = (low, high) if scaled else (0.0, 1.0)  # AUC sees ranks alone: the scores need not be scaled themselves
     plain, padded = [], []
     for span in index.spans:
         inside = labels[span]
         if inside.any() and not inside.all():
             plain.append(auc(curve(scores[span], inside)))
-        padded.append(auc(curve(np.r_[0.0, unit[span], 1.0], np.r_[False, inside, True])))
+        padded.append(auc(curve(np.r_[pads[0], scores[span], pads[1]], np.r_[False, inside, True])))
     mean = float(np.mean(plain)) if plain else None
     return Macro(mean, float(np.mean(padded)), len(plain), len(padded) - len(plain), scaled)
 
@@ -204,10 +204,13 @@ def detection_delay(scores: Values, labels: Flags, index: FrameIndex, fps: float
     """The delay at the lowest threshold below which false alarms first exceed `an_hour`, for footage of `fps` frames a second.
 
     A false alarm is raised where a normal frame is alarmed and the frame before it in its video is not: an alarm that lasts
-    counts once, and one that outlasts its event not at all.
+    counts once, and one that outlasts its event not at all. A frame whose score is NaN raises no alarm and ends none, but its
+    time counts.
     """
     hours = float((~labels).sum()) / fps / 3600
-    threshold, false_alarms = _lowest_threshold(scores, labels, index, int(an_hour * hours + 1e-9))
+    there = ~np.isnan(scores)
+    scored = FrameIndex(index.video[there], index.frame[there])
+    threshold, false_alarms = _lowest_threshold(scores[there], labels[there], scored, int(an_hour * hours + 1e-9))
     alarmed = np.zeros(len(scores), bool) if threshold is None else scores >= threshold
     delays, events = [], 0
     for span in index.spans:

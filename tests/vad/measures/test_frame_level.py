@@ -68,6 +68,14 @@ def test_padded_macro_auc_appends_a_0_in_front_and_a_1_at_the_end_of_every_video
     assert found.macro.scaled == wide
 
 
+@pytest.mark.parametrize("outlier", [-1e17, 1e17, 1e308])
+def test_one_very_large_score_leaves_the_ranks_of_the_others(scores, labels, index, outlier):
+    far = scores.copy()
+    far[0], far[1] = outlier, -outlier
+    ranks = np.unique(far, return_inverse=True)[1].astype(float)  # 0, 1, 2, ...: scaled without loss
+    assert measure_frames(far, labels, index).macro == measure_frames(ranks, labels, index).macro
+
+
 def test_padding_by_hand(index_of):
     labels = np.array([True, False, False, False])
     found = measure_frames(np.array([0.2, 0.8, 0.5, 0.5]), labels, index_of(2, 2)).macro
@@ -186,6 +194,19 @@ def test_the_delay_is_that_of_the_slow_walk(scores, labels, index, allowed):
     assert (found.events, found.detected) == (events, len(delays))
     assert found.false_alarms == (slow_false_alarms(scores, labels, index, within[-1]) if within else 0)
     assert (found.mean, found.median) == ((np.mean(delays), np.median(delays)) if delays else (None, None))
+
+
+def test_a_delay_counts_the_frames_that_have_no_score(scores, labels, index):
+    """As many false alarms in as much footage, and delays in frames of the video, not in those that have a score."""
+    gaps = scores.copy()
+    gaps[index.frame % 3 != 1] = np.nan
+    there = ~np.isnan(gaps)
+    kept = FrameIndex(index.video[there], index.frame[there])
+    found = detection_delay(gaps, labels, index, fps=25, an_hour=3 / ((~labels).sum() / 25 / 3600))
+    assert found.hours == pytest.approx((~labels).sum() / 25 / 3600)
+    assert found.false_alarms == slow_false_alarms(gaps[there], labels[there], kept, found.threshold) <= 3
+    events, delays = slow_delays(np.where(there, gaps, -np.inf), labels, index, found.threshold)
+    assert (found.events, found.detected, found.mean) == (events, len(delays), np.mean(delays))
 
 
 def test_the_delay_by_hand(index_of):
