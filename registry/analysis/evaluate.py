@@ -1,5 +1,6 @@
 """Anybody's scores against labels: every measure, and the protocol by which it was measured."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from registry.analysis.evaluate_regions import VALUES, Localization, Shown, loca
 from registry.analysis.evaluate_regions import as_json as places_as_json
 from registry.console import plural
 from vad.data.frame_index import Flags, FrameIndex, Values
-from vad.data.scores import read_video_scores
+from vad.data.scores import VideoScores, read_video_scores
 from vad.errors import InputError
 from vad.measures.alignment import Missing, Spacing, align, fill, missing_frames, require_scores
 from vad.measures.frame_level import Delay, FrameMeasures, detection_delay, measure_frames
@@ -81,7 +82,7 @@ def evaluate(request: Request, home: Path) -> Evaluated:
     _require_maps(request)
     given = [read_video_scores(Path(file)) for file in request.files]
     place, spacing = Path(request.labels), Spacing(request.offset, request.every)
-    known = labelled_frames(place, given[0], spacing, request.data, request.first_frame, home)
+    known = labelled_frames(place, _shortest(given), spacing, request.data, request.first_frame, home)
     spans = dict(zip(known.index.titles, known.index.spans, strict=True))
     complete = []
     keep = np.ones(len(known.index), bool)
@@ -111,6 +112,13 @@ def evaluate(request: Request, home: Path) -> Evaluated:
         files.append(Evaluation(file, sampled, frames, delay, protocol, truth, scores))
     found = difference(files[1].sampled, files[0].sampled) if len(files) > 1 else None
     return Evaluated(tuple(files), found, request.fps, request.false_alarms, places)
+
+
+def _shortest(given: Sequence[list[VideoScores]]) -> list[VideoScores]:
+    """The file that `--offset` and `--every` are of: without frame numbers the one with fewer scores, else the first."""
+    if any(part.frames is not None for videos in given for part in videos):
+        return given[0]
+    return min(given, key=lambda videos: (videos[0].name is None, sum(len(part.values) for part in videos)))
 
 
 def as_json(found: Evaluated) -> dict[str, Any]:

@@ -63,7 +63,7 @@ def labelled_frames(
     form = next((form for form in FORMS if place.exists() and form.takes(place)), None)
     hint, note, index = "", "", scored_frames(given, spacing)
     if form is avenue:
-        return _from_masks(place, index, memory, first_frame)
+        return _from_masks(place, scored_frames(given, Spacing()), memory, first_frame)
     if form is table:
         if index is not None:
             with suppress(InputError):  # most files score every labelled frame, and the labels are read but once

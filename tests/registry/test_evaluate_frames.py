@@ -83,6 +83,16 @@ def _annotations():
     return "annotations.txt"
 
 
+def _avenue():
+    Path("avenue").mkdir()
+    for name, flags in LABELS.items():
+        cells = np.empty((1, len(flags)), object)
+        for at, flag in enumerate(flags):
+            cells[0, at] = np.full((3, 4), int(flag), np.uint8)
+        savemat(f"avenue/{list(LABELS).index(name) + 1}_label.mat", {"volLabel": cells})
+    return "avenue"
+
+
 def _one_list():
     np.save("all.npy", np.concatenate(list(LABELS.values())))
     return "all.npy"
@@ -210,3 +220,13 @@ def test_boxes_are_counted_from_1_as_published(folder):
         Path(f"boxes/{name}_gt.txt").write_text("".join(f"{number:03d}.jpg 1 2 3 4 5\n" for number in range(11, 21)))
     found = figures("w.npz", "--labels", "boxes", "--offset", str(OFFSET), "--missing", "drop")
     assert found["auc"] == folder.auc
+
+
+@pytest.mark.parametrize("form", [*FORMS, _avenue])
+@pytest.mark.parametrize("order", [["s.npz", "w.npz"], ["w.npz", "s.npz"]])
+def test_an_offset_is_of_the_file_that_lacks_frames(folder, form, order):
+    names = ["1", "2", "3"] if form is _avenue else list(LABELS)
+    np.savez("s.npz", **dict(zip(names, folder.scores.values(), strict=True)))
+    np.savez("w.npz", **{name: values[OFFSET:] for name, values in np.load("s.npz").items()})
+    found = figures(*order, "--labels", form(), "--offset", str(OFFSET), "--missing", "drop")
+    assert found["a"]["auc"] == found["b"]["auc"] == folder.auc

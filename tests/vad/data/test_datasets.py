@@ -242,6 +242,10 @@ def test_shanghaitech(tmp_path, clip, save_movie, picture, opened):
         mask[np.array(list(text)) == "1", 3, 4] = 1
         np.save(pixels / f"{name}.npy", mask)
     assert opened(root)[2] == texts
+    shutil.rmtree(pixels)
+    np.save(root / "frame_labels_shanghai.npy", np.array([[int(flag) for flag in "".join(texts.values())]]))
+    frames, _, again = opened(root)
+    assert (frames.layout, frames.test.videos[1].scene, again) == ("ShanghaiTech", "12", texts)
 
 
 def test_nwpu_campus(tmp_path, clip, opened):
