@@ -84,16 +84,22 @@ def evaluate(request: Request, home: Path) -> Evaluated:
     place, spacing = Path(request.labels), Spacing(request.offset, request.every)
     known = labelled_frames(place, _shortest(given), spacing, request.data, request.first_frame, home)
     spans = dict(zip(known.index.titles, known.index.spans, strict=True))
-    complete = []
+    complete, spaced = [], False
     keep = np.ones(len(known.index), bool)
     for file, videos in zip(request.files, given, strict=True):
         values = align(videos, known.index, file, spacing)
+        spaced |= videos[0].frames is None and bool(np.isnan(values).any())
         values, stay, note = _complete(values, known, request, file)
         if videos[0].name is None and sorted(spans) != list(spans):  # one list, or several without names
             order = f"{', '.join(list(spans)[:12])}{', ...' if len(spans) > 12 else ''}"
             note += f"; the scores name no video, so videos are taken in the order {order}"
         keep &= stay
         complete.append((file, values, note))
+    if spacing.skips() and not spaced:
+        names = " and ".join(request.files)
+        raise InputError(
+            f"{names}: --offset and --every are for a list without frame numbers that scores fewer frames than have labels; leave them out"
+        )
     index = FrameIndex(known.index.video[keep], known.index.frame[keep], known.index.names)
     truth = known.labels.values[keep]
     if truth.all() or not truth.any():

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from scipy.io import savemat
 
 from registry.cli import main
-from tests.registry.scored import LENGTHS, Folder, done, figures, refused
+from tests.registry.scored import LENGTHS, Folder, done, refused
 from vad.measures import metrics
 
 
@@ -82,21 +82,14 @@ def test_a_picture_that_is_no_png_is_refused_before_the_work(folder, name):
     assert not Path(name).exists()
 
 
-@pytest.mark.parametrize("option", ["--every", "--offset"])
-def test_frames_with_numbers_are_not_counted_again(folder, option):
-    said = "p.csv has the number of each frame, so --offset and --every do not apply; leave them out"
-    assert said in refused("p.csv", option, "2")
-
-
 @pytest.mark.parametrize("given", [("--offset", "3"), ("--every", "2")])
-def test_a_list_with_a_score_for_each_frame_has_none_to_leave_out(folder, given):
+def test_scores_of_all_frames_leave_out_none(folder, given):
     np.savez("s.npz", **{str(v): folder.scores[folder.video == v] for v in LENGTHS})
     np.save("s.npy", folder.scores)
-    for name in ("s.npz", "s.npy"):
-        assert "has a score for each of the 40 frames of video 1, so --offset and --every do not apply" in refused(
-            name, *given
-        )
-        assert figures(name, "--offset", "0")["frames"] == 145
+    said = "--offset and --every are for a list without frame numbers that scores fewer frames than have labels"
+    for names in (["s.npz"], ["s.npy"], ["p.csv"], ["p.csv", "s.npz"]):
+        assert f"{' and '.join(names)}: {said}; leave them out" in refused(*names, *given)
+        assert "Error" not in done(*names, "--offset", "0")
 
 
 @pytest.mark.parametrize("option", ["--fps", "--false-alarms"])

@@ -23,17 +23,22 @@ _MOST = 5  # videos, or groups of them, that a message names
 
 @dataclass(frozen=True)
 class Spacing:
-    """Which frames of a video a list without frame numbers scores: from the `offset`-th (0 is the first), one every `every`."""
+    """Which frames of a video a list without frame numbers scores: from the `offset`-th (0 is the first), one every `every`.
+
+    A list with a score for each frame leaves out none.
+    """
 
     offset: int | None = None
     every: int = 1
+
+    def skips(self) -> bool:
+        """Whether it leaves out frames."""
+        return bool(self.offset) or self.every > 1
 
 
 def align(given: Sequence[VideoScores], index: FrameIndex, source: str, spacing: Spacing) -> Values:
     """Align scores with the frames of `index`, NaN where there is none. Raises InputError for frames and videos that have no label."""
     spans = dict(zip(index.titles, index.spans, strict=True))
-    if spacing != Spacing() and any(part.frames is not None for part in given):
-        raise InputError(f"{source} has the number of each frame, so --offset and --every do not apply; leave them out")
     named = _named(given, spans, source, spacing)
     values = np.full(len(index), np.nan)
     short: list[str] = []
@@ -57,9 +62,6 @@ def align(given: Sequence[VideoScores], index: FrameIndex, source: str, spacing:
             more = f"{source} has {len(part.values):,} scores of video {name}, which has {length:,} labelled frames"
             raise InputError(f"{more}; are the labels of another set?")
         elif len(part.values) == length:
-            if spacing not in (Spacing(), Spacing(0)):
-                complete = f"{source} has a score for each of the {length:,} frames of video {name}"
-                raise InputError(f"{complete}, so --offset and --every do not apply; leave them out")
             at = np.arange(length)
         elif spacing.offset is None:
             short.append(f"video {name} {len(part.values):,} of {length:,}")
