@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vad.data.frame_index import FrameIndex
-from vad.data.labels import annotations, arrays, intervals, mask_images, tracks
+from vad.data.labels import annotations, arrays, interval_table, intervals, mask_images, tracks
 from vad.data.labels.base import Asked, Form, by_name, without_ending
 from vad.data.scores import VideoScores
 from vad.errors import InputError
@@ -17,6 +17,9 @@ from vad.measures.alignment import Spacing
 
 _INTERVALS: tuple[Form, ...] = (intervals, annotations)  # counted from the first frame of a video
 _NO_END = "the labels do not say how long a video is, so each ends with its last score"
+_BY_NUMBER = (
+    "the labels number frames, and the first score of a video is taken for frame {0} (if for {1}: --first-frame {1})"
+)
 _FROM_ONE = "the scores have no frame 0, so frames are taken to be numbered from 1 (if from 0: --first-frame 0)"
 
 
@@ -52,10 +55,12 @@ def frames_of(
     whose = _matched(place, index, lengths)
     counts = {name: lengths[theirs] for name, theirs in whose.items()}
     numbered, assumed = given[0].frames is not None, False
-    if not numbered and form is tracks and tracks.of_boxes(place):  # published frames are numbered from 1
-        first = 1 if first_frame is None else first_frame
+    boxes = form is tracks and tracks.of_boxes(place)  # those of published frames, which are numbered from 1
+    if not numbered and (boxes or form is interval_table):
+        first = int(boxes) if first_frame is None else first_frame
         frames = {name: (numbers + first).tolist() for name, numbers in scored.items()}
-    elif not numbered:
+        return _index(frames), None, f"{_BY_NUMBER.format(first, 1 - first)}; {_NO_END}"
+    if not numbered:
         frames |= {name: range(count) for name, count in counts.items()}
     elif (lengths or form in _INTERVALS) and any(counts.get(name) != len(numbers) for name, numbers in scored.items()):
         assumed = first_frame is None and not counts

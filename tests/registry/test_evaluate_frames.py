@@ -230,3 +230,16 @@ def test_an_offset_is_of_the_file_that_lacks_frames(folder, form, order):
     np.savez("w.npz", **{name: values[OFFSET:] for name, values in np.load("s.npz").items()})
     found = figures(*order, "--labels", form(), "--offset", str(OFFSET), "--missing", "drop")
     assert found["a"]["auc"] == found["b"]["auc"] == folder.auc
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_intervals_by_number_say_which_frame_a_list_begins_with(folder, first):
+    np.savez("s.npz", **{name: flags + np.arange(len(flags)) / 1000 for name, flags in LABELS.items()})
+    Path("i.csv").write_text("video,start,end\n" + "".join(f"{name},{10 + first},{19 + first}\n" for name in LABELS))
+    found = figures("s.npz", "--labels", "i.csv", "--first-frame", str(first))
+    assert found["auc"] == 1
+    assert (
+        f"the first score of a video is taken for frame {first} (if for {1 - first}: --first-frame"
+        in found["protocol"]["frames"]
+    )
+    assert (figures("s.npz", "--labels", "i.csv")["auc"] == 1) == (first == 0)
