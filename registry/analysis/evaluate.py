@@ -106,7 +106,7 @@ def evaluate(request: Request, home: Path) -> Evaluated:
         raise InputError(
             f"{request.files[0]}: all frames that have a score are of one kind, but AP needs normal and anomalous ones"
         )
-    shown = {name: Shown(known.labels.values[span], known.sizes.get(name)) for name, span in spans.items()}
+    shown = {name: Shown(known.labels.values[span], keep[span], known.sizes.get(name)) for name, span in spans.items()}
     places = localize(request.maps, request.masks, request.tracks, shown) if request.maps else None
     files = []
     for file, values, note in complete:

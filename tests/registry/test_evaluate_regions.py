@@ -194,7 +194,40 @@ def test_videos_without_masks_are_left_out_and_that_is_said(folder):
         image.unlink()
     found = figures()
     assert found["region_curve"]["regions"] == 6
-    assert "1 video, 12 frames; 1 labelled videos without masks left out" in found["protocol"]["maps"]
+    assert "1 video, 12 frames; 1 labelled video without masks left out" in found["protocol"]["maps"]
+
+
+def test_masks_of_training_videos_are_passed_over_and_that_is_said(folder):
+    shutil.copytree("masks/Test001_gt", "masks/other_gt")
+    found = figures()
+    assert found["rbdc"] == 1
+    assert found["protocol"]["maps"].endswith("masks of 1 video without labels passed over")
+
+
+def test_masks_that_contradict_the_labels_are_told(folder):
+    assert "agreement" not in figures()["protocol"]
+    Path("masks/Test001_gt").rename("masks/a")
+    Path("masks/Test002_gt").rename("masks/Test001_gt")
+    Path("masks/a").rename("masks/Test002_gt")
+    assert figures()["protocol"]["agreement"] == "masks and labels differ in 8 frames: 1 (4), 2 (4)"
+
+
+@pytest.mark.parametrize("maps", ["of every frame", "of scored frames"])
+def test_frames_without_a_score_are_left_out_of_regions_too(folder, maps):
+    """Every second frame has a score; the maps of the others would cost both measures."""
+    rows = Path("p.csv").read_text().splitlines()
+    Path("p.csv").write_text("\n".join([rows[0], *rows[1::2]]) + "\n")
+    full = {name: masks.astype(float) for name, masks in folder.masks.items()}
+    for masks in full.values():
+        masks[1::2] = 1 - masks[1::2]
+    folder.save_maps(full if maps == "of every frame" else {name: masks[::2] for name, masks in full.items()})
+    found = figures("--missing", "drop")
+    assert (found["rbdc"], found["tbdc"], found["pixel_auc"], found["region_curve"]["frames"]) == (1, 1, 1, 12)
+    assert found["region_curve"]["regions"] == 3 + 2
+    if maps == "of every frame":
+        assert figures("--missing", "edge")["rbdc"] < 1
+    else:
+        assert "video 1 has 6 maps, but 12 labelled frames" in refused("--missing", "edge")
 
 
 def test_frames_beside_the_masks_are_no_masks(folder):
@@ -206,10 +239,8 @@ def test_frames_beside_the_masks_are_no_masks(folder):
 
 def test_a_map_for_too_few_frames_or_none_at_all(folder):
     folder.save_maps(folder.masks, **{"02": folder.masks["02"][1:].astype(float)})
-    assert (
-        "video 2 has 11 maps, but 12 labelled frames; give one for each frame, or are these maps of another set?"
-        in refused()
-    )
+    fix = "give one for each, or with --missing drop one for each scored frame"
+    assert f"--maps maps.npz: video 2 has 11 maps, but 12 labelled frames; {fix}" in refused()
     np.savez("maps.npz", **{"1": folder.masks["01"].astype(float)})
     assert "--maps maps.npz has no maps of video 2, which has masks" in refused()
     folder.save_maps(folder.masks, **{"7": folder.masks["02"].astype(float)})
@@ -226,10 +257,8 @@ def test_masks_of_another_size_or_number(folder):
     cv2.imwrite("masks/Test001_gt/frame5.png", np.zeros((8, 8), np.uint8))
     assert "frame5.png is a mask of 8 x 8, but frame1.png is one of 24 x 16" in refused()
     Path("masks/Test001_gt/frame5.png").unlink()
-    assert (
-        "video 1 has 11 masks, but 12 labelled frames; give one for each frame, or are these masks of another set?"
-        in refused()
-    )
+    fix = "give one for each, or are these masks of another set?"
+    assert f"--masks masks: video 1 has 11 masks, but 12 labelled frames; {fix}" in refused()
     Path("masks/Test001_gt/frame5.png").write_text("text")
     assert "frame5.png is not a JPEG, PNG, BMP, TIFF or WebP; restore or remove it" in refused()
     assert "--masks nowhere is not a folder" in refused("--masks", "nowhere")

@@ -6,12 +6,13 @@ A region is a bounding box (left, top, right, bottom) in shares of the frame's w
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import compress
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vad.data.frame_index import Values
+from vad.data.frame_index import Flags, Values
 from vad.measures.frame_level import Curve, auc, curve
 
 LEAST_IOU = 0.1  # of a detected region with a true one, for either to count as found
@@ -28,6 +29,10 @@ class Truth:
 
     boxes: tuple[Boxes, ...]
     tracks: tuple[NDArray[np.int64], ...]
+
+    def only(self, kept: Flags) -> "Truth":
+        """Return the regions of these frames alone."""
+        return Truth(tuple(compress(self.boxes, kept)), tuple(compress(self.tracks, kept)))
 
 
 @dataclass(frozen=True)
