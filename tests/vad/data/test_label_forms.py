@@ -224,6 +224,22 @@ def test_masks_of_another_size_are_refused(read, refuses, masks):
         read(masks((12, 16)), sizes={1: (16, 12), 2: (16, 12)})
 
 
+def test_masks_of_another_size_as_arrays_are_refused(tmp_path, read, refuses):
+    painted = np.zeros((4, 12, 16)), np.ones((3, 12, 16))
+    painted[0][1:3, 5, 5] = 1
+    folder, path = tmp_path / "gt", tmp_path / "gt.npz"
+    folder.mkdir()
+    for name, masks in zip(("gate", "yard"), painted, strict=True):
+        np.save(folder / f"{name}.npy", masks)
+    np.savez(path, gate=painted[0], yard=painted[1])
+    for form in (folder, path):
+        assert read(form, sizes={1: (16, 12), 2: (16, 12)}) == "0110111"
+    rest = "is 16 x 12, but the frames of test video yard are 8 x 6; masks and frames must have one size"
+    for form, where in ((folder, folder / "yard.npy"), (path, f"{path}, yard")):
+        with refuses(f"{where} {rest}"):
+            read(form, sizes={1: (16, 12), 2: (8, 6)})
+
+
 def test_a_mask_that_is_missing_is_named(read, refuses, masks):
     folder = masks() / "yard_gt"
     (folder / "frame003.png").unlink()

@@ -6,13 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vad.data.frame_index import Flags
-from vad.data.labels.base import OTHER_SET, Asked, Found, as_flags, by_name, fit_values
+from vad.data.labels.base import OTHER_SET, Asked, Found, as_flags, by_name, fit_values, is_masks
 from vad.data.names import is_litter
 from vad.data.numbers import is_list, is_pickle, read_arrays, read_list
 from vad.errors import InputError
 from vad.system.files import names_in
 
-NAME = "arrays, one value a frame"
+NAME = "arrays, a value or a mask for each frame"
 _ARRAYS = (".npy", ".npz")  # a .mat holds intervals
 
 
@@ -37,6 +37,8 @@ def read(asked: Asked) -> Found:
         return _of_all(asked, as_flags(_load(path), str(path)))
     values = np.zeros(len(asked.index), bool)
     for clip, (where, array) in arrays.items():
+        if is_masks(array):
+            asked.require_size(clip, where, (array.shape[2], array.shape[1]))
         values[clip.span] = fit_values(asked, clip, as_flags(array, where), where)
     return Found(values, notes)
 

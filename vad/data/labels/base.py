@@ -70,6 +70,12 @@ class Asked:
         """The number of a whole video's first frame: 0 where any frame has that number, else 1."""
         return int(not (self.index.frame == 0).any()) if self.first_frame is None else self.first_frame
 
+    def require_size(self, clip: Clip, where: object, size: Size) -> None:
+        """Raise InputError unless a mask of this width and height has the size of the video's frames, where that is known."""
+        if (right := self.sizes.get(clip.id)) is not None and size != tuple(right):
+            frames = f"the frames of test video {clip.title} are {right[0]} x {right[1]}"
+            raise InputError(f"{where} is {size[0]} x {size[1]}, but {frames}; masks and frames must have one size")
+
     def places(self, clip: Clip) -> NDArray[np.int64]:
         """Where a video's frames stand in the whole video, from 0. Raises InputError for a frame before its first."""
         places = clip.numbers - self.first
@@ -100,11 +106,16 @@ class Form(Protocol):
         """Read the labels. Raises InputError for labels that do not fit, which names the video."""
 
 
+def is_masks(values: NDArray[np.generic]) -> bool:
+    """Whether an array holds pixel masks, (N, H, W)."""
+    return values.ndim == 3 and min(values.shape) > 1
+
+
 def as_flags(values: NDArray[np.generic], where: str) -> Flags:
     """Return one flag a frame, of values (N,), (1, N) or (N, 1), or of pixel masks (N, H, W). Raises InputError."""
     if values.dtype.kind not in "buif":
         raise InputError(f"{where} holds {values.dtype}, but labels are numbers, 0 (normal) or 1 (anomalous)")
-    if values.ndim == 3 and min(values.shape) > 1:
+    if is_masks(values):
         return np.array([frame.any() for frame in values], bool)
     if values.ndim > 2 or (values.ndim == 2 and 1 not in values.shape):
         raise InputError(f"{where} has the shape {values.shape}; labels are (N,) or (1, N), or masks (N, H, W)")

@@ -66,11 +66,8 @@ def lengths(path: Path) -> dict[str, int]:
 
 def _anomalous(asked: Asked, clip: Clip, paths: list[Path]) -> list[bool]:
     found = asked.memory.remember_each("mask", paths, _look)
-    size = asked.sizes.get(clip.id)
     for path, (_, width, height) in zip(paths, found, strict=True):
-        if size is not None and (width, height) != tuple(size):
-            frames = f"the frames of test video {clip.title} are {size[0]} x {size[1]}"
-            raise InputError(f"{path} is {width} x {height}, but {frames}; masks and frames must have one size")
+        asked.require_size(clip, path, (width, height))
     return [bool(anomalous) for anomalous, _, _ in found]
 
 
