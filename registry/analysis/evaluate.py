@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from registry.analysis.evaluate_labels import Labelled, labelled_frames
+from registry.analysis.evaluate_labels import Labelled, labelled_frames, labels_of_data
 from registry.analysis.evaluate_regions import VALUES, Localization, Shown, localize
 from registry.analysis.evaluate_regions import as_json as places_as_json
 from registry.console import plural
@@ -30,7 +30,7 @@ class Request:
     """What is to be measured, named as the options of `vad evaluate`."""
 
     files: tuple[str, ...]
-    labels: str
+    labels: str | None
     data: str | None = None
     first_frame: int | None = None
     missing: Missing | None = None
@@ -73,16 +73,19 @@ class Evaluated:
 
 def evaluate(request: Request, home: Path) -> Evaluated:
     """Measure one file of scores, or two and their difference. Raises InputError where scores and labels do not fit."""
-    if request.labels == "none":
+    if request.labels == "none" or not (request.labels or request.data):
         raise InputError(
-            "LABELS=none: evaluate needs labels; give a CSV (Id,Label), or any other labels that `vad data` reads"
+            "evaluate needs labels: give --labels, a CSV (Id,Label) or any others that `vad data` reads, or --data, a set that has some"
         )
     if len(request.files) > 2:
         raise InputError(f"{len(request.files)} files of scores: give one, or two to compare")
     _require_maps(request)
     given = [read_video_scores(Path(file)) for file in request.files]
-    place, spacing = Path(request.labels), Spacing(request.offset, request.every)
-    known = labelled_frames(place, _shortest(given), spacing, request.data, request.first_frame, home)
+    spacing = Spacing(request.offset, request.every)
+    if request.data:
+        known = labels_of_data(request.data, request.labels, request.first_frame, home)
+    else:
+        known = labelled_frames(Path(request.labels or ""), _shortest(given), spacing, request.first_frame, home)
     spans = dict(zip(known.index.titles, known.index.spans, strict=True))
     complete, spaced = [], False
     keep = np.ones(len(known.index), bool)
@@ -139,7 +142,7 @@ def _complete(values: Values, known: Labelled, request: Request, file: str) -> t
     """Scores without gaps, which frames stay, and the protocol's words on it."""
     gaps = missing_frames(values, known.index)
     if request.missing is None:
-        require_scores(values, known.index, file, f"the labels in {request.labels}")
+        require_scores(values, known.index, file, f"the labels in {known.labels.source}")
     if request.missing is None or not gaps:
         return values, np.ones(len(values), bool), known.note or "no frame lacks a score"
     filled, stay = fill(values, known.index, request.missing)

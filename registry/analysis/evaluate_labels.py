@@ -1,4 +1,4 @@
-"""Which frames are labelled, for scores that come without a data set: by the labels themselves, by the scores, or by `--data`."""
+"""Which frames are labelled: by the data set, or without one by the labels themselves or the scores."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -40,25 +40,25 @@ class Labelled:
         return said | ({"notes": "; ".join(labels.notes)} if labels.notes else {})
 
 
+def labels_of_data(data: str, labels: str | None, first_frame: int | None, home: Path) -> Labelled:
+    """The test frames of a data set and their labels, by default its own. Raises InputError."""
+    from registry.data.datasets import open_frames_of  # it would load PyTorch and MLflow
+
+    dataset = open_frames_of(data, labels, home, first_frame)
+    assert dataset.frames is not None
+    if dataset.labels is None:
+        raise InputError(f"{data} holds no labels; name them with --labels")
+    sizes = {video.title: video.size for video in dataset.frames.test.videos if video.size}
+    return Labelled(dataset.index, dataset.labels, sizes=sizes)
+
+
 def labelled_frames(
-    place: Path,
-    given: Sequence[VideoScores],
-    spacing: Spacing,
-    data: str | None,
-    first_frame: int | None,
-    home: Path,
+    place: Path, given: Sequence[VideoScores], spacing: Spacing, first_frame: int | None, home: Path
 ) -> Labelled:
-    """Read labels. Those that do not say how long a video is are read for the frames of `data`, or those of the scores.
+    """Read labels for scores without a data set. Those that do not say how long a video is are read for the frames of the scores.
 
     Raises InputError.
     """
-    if data is not None:
-        from registry.data.datasets import open_frames_of  # it would load PyTorch and MLflow
-
-        dataset = open_frames_of(data, str(place), home, first_frame)
-        assert dataset.labels is not None and dataset.frames is not None
-        sizes = {video.title: video.size for video in dataset.frames.test.videos if video.size}
-        return Labelled(dataset.index, dataset.labels, sizes=sizes)
     memory = DigestCache(home / "index" / "labels-evaluate.json")
     form = next((form for form in FORMS if place.exists() and form.takes(place)), None)
     hint, note, index = "", "", scored_frames(given, spacing)

@@ -13,7 +13,7 @@ from vad.errors import InputError
 @click.command(short_help="Measure scores against labels: AP, AUC, macro AUC, EER, and more.")
 @click.argument("files", type=options.PATH, nargs=-1, required=True, metavar="FILE [FILE]")
 @click.option(
-    "--labels", type=options.PATH, required=True, metavar="PATH", help="Labels in any form that `vad data` reads."
+    "--labels", type=options.PATH, metavar="PATH", help="Labels in any form that `vad data` reads. [those of --data]"
 )
 @click.option(
     "--data",

@@ -151,7 +151,8 @@ def test_evaluate_names_what_does_not_fit(workspace):
     message = workspace.refused("evaluate", "p.csv", "--labels", "data/labels.csv")
     assert "p.csv does not fit the labels in data/labels.csv: 28 missing (1_2, 1_3, 1_4, ...) of 30 frames" in message
     assert "cannot read nowhere.csv" in workspace.refused("evaluate", "nowhere.csv", "--labels", "data/labels.csv")
-    assert "LABELS=none: evaluate needs labels" in workspace.refused("evaluate", "p.csv", "--labels", "none")
+    for given in ([], ["--labels", "none"], ["--data", "data", "--labels", "none"]):
+        assert "evaluate needs labels: give --labels" in workspace.refused("evaluate", "p.csv", *given)
     for order in ((str(FRAME), "data/labels.csv"), ("p.csv", str(FRAME))):
         assert f"{FRAME} is not a text file" in workspace.refused("evaluate", order[0], "--labels", order[1])
 

@@ -77,3 +77,13 @@ def test_accents_are_the_same_however_they_are_written(named, form):
     assert "9 of 30 test frames anomalous" in named.done("data", "data")
     np.savez("gt.npz", **{video: values > 5 for video, values in scores.items()})
     assert "8 of 30 test frames anomalous" in named.done("data", "data", "--labels", "gt.npz")
+
+
+def test_scores_are_measured_by_the_labels_of_a_data_set(workspace):
+    rows = [line.split(",") for line in Path("data/labels.csv").read_text().splitlines()[1:]]
+    Path("p.csv").write_text("Id,Predicted\n" + "".join(f"{id},{float(label) + len(id) / 10}\n" for id, label in rows))
+    found = json.loads(workspace.done("evaluate", "p.csv", "--data", "data", "--json"))
+    named = json.loads(workspace.done("evaluate", "p.csv", "--labels", "data/labels.csv", "--json"))
+    assert found["ap"] == named["ap"]
+    Path("data/labels.csv").rename("elsewhere.csv")
+    assert "data holds no labels; name them with --labels" in workspace.refused("evaluate", "p.csv", "--data", "data")
