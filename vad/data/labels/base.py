@@ -62,7 +62,7 @@ class Asked:
         names = [self.files[c.id].name if c.id in self.files else c.title for c in self.clips]
         if (by_letters := sorted(names)) == names or not (self.files or self.index.names):
             return ()
-        order, other = (f"{', '.join(listed[:3])}, ..." for listed in (names, by_letters))
+        order, other = (", ".join([*listed[:3], *["..."] * (len(listed) > 3)]) for listed in (names, by_letters))
         return (f"{self.path}: the videos are taken in the order {order}; sorted by letters it would be {other}",)
 
     @cached_property
