@@ -241,6 +241,17 @@ def test_a_first_frame_that_cannot_be_is_refused(tmp_path, read, refuses, save_m
         read(path, 1)
 
 
+def test_the_number_of_a_first_frame_that_does_not_fit_is_never_passed_over(tmp_path, read, refuses):
+    np.save(tmp_path / "a.npy", [0, 1, 0, 1, 1])
+    with refuses("FIRST_FRAME=1, but test video 12 has a frame 0; leave it out"):
+        read(tmp_path / "a.npy", 1)
+    (tmp_path / "boxes").mkdir()
+    for name in ("1", "12"):
+        (tmp_path / "boxes" / f"{name}_gt.txt").write_text("002.jpg 0 1 1 4 4\n")
+    with refuses(f"FIRST_FRAME=1 is for masks; {tmp_path / 'boxes'} names each frame by its number; leave it out"):
+        read(tmp_path / "boxes", 1)
+
+
 def test_a_csv_numbered_from_zero_for_frames_numbered_from_one_is_called_that(tmp_path, read, refuses):
     path = tmp_path / "labels.csv"
     path.write_text("Id,Label\n1_0,0\n1_1,1\n1_2,0\n")

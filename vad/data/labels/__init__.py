@@ -51,7 +51,10 @@ def read_labels(
     form = next((form for form in FORMS if form.takes(path)), None)
     if form is None:
         raise InputError(f"LABELS={path} holds no {_FOLDERS}")
-    found = form.read(Asked(path, index, memory, first_frame, files or {}, sizes or {}))
+    asked = Asked(path, index, memory, first_frame, files or {}, sizes or {})
+    found = form.read(asked)
+    for clip in asked.clips if first_frame else ():
+        asked.places(clip)  # raises where a frame lies before the first
     named = form in (table, interval_table)
     notes = (*found.notes, *_inverted(path, index, found.values))
     labels = Labels(found.values, str(path), None if named else first_frame, notes, form.NAME)

@@ -106,6 +106,13 @@ class Form(Protocol):
         """Read the labels. Raises InputError for labels that do not fit, which names the video."""
 
 
+def refuse_first_frame(asked: Asked) -> None:
+    """Raise InputError where the number of the first frame was given, for a file that needs none."""
+    if asked.first_frame:
+        given = f"FIRST_FRAME={asked.first_frame} is for masks"
+        raise InputError(f"{given}; {asked.path} names each frame by its number; leave it out")
+
+
 def is_masks(values: NDArray[np.generic]) -> bool:
     """Whether an array holds pixel masks, (N, H, W)."""
     return values.ndim == 3 and min(values.shape) > 1

@@ -5,8 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from vad.data.frame_index import composed, number_of
-from vad.data.labels.base import Asked, Found
-from vad.data.labels.table import refuse_first_frame
+from vad.data.labels.base import Asked, Found, refuse_first_frame
 from vad.data.names import some
 from vad.data.tables import read_intervals
 from vad.errors import InputError

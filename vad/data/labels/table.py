@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from vad.data.frame_index import FrameIndex
-from vad.data.labels.base import Asked, Found
+from vad.data.labels.base import Asked, Found, refuse_first_frame
 from vad.data.tables import read_table, require_same_frames
 from vad.errors import InputError
 
@@ -27,10 +27,3 @@ def read(asked: Asked) -> Found:
             raise InputError(f"{numbered}; {fix} its numbers")
     require_same_frames(there, index, str(path), "the test frames")
     return Found(values.astype(bool))
-
-
-def refuse_first_frame(asked: Asked) -> None:
-    """Raise InputError where the number of the first frame was given, for a file that needs none."""
-    if asked.first_frame:
-        given = f"FIRST_FRAME={asked.first_frame} is for masks"
-        raise InputError(f"{given}; {asked.path} names each frame by its number; leave it out")

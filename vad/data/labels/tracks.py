@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vad.data.labels.base import OTHER_SET, Asked, Clip, Found, by_name
+from vad.data.labels.base import OTHER_SET, Asked, Clip, Found, by_name, refuse_first_frame
 from vad.data.names import is_litter
 from vad.data.numbers import plain_number, read_rows
 from vad.errors import InputError
@@ -22,6 +22,7 @@ def takes(path: Path) -> bool:
 
 def read(asked: Asked) -> Found:
     """Read which frames a box or a track lies in. A video that is called `normal_` needs no list."""
+    refuse_first_frame(asked)
     lists = lists_in(asked.path)
     whose, notes = by_name(asked, lists, f"NAME{_BOXES} or NAME{_TRACKS}", of_normal=False)
     values = np.zeros(len(asked.index), bool)
