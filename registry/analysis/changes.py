@@ -43,7 +43,12 @@ def plan_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Chan
     found = changes(before, now)
     members = [change for change in found if change.key.startswith("members.")]
     rest = [change for change in found if not change.key.startswith("members.")]
-    merged = [*_together(members, [name for name in before["members"] if name in now["members"]]), *rest]
+    both = {
+        name: name.removesuffix(f"-{member.get('seed')}")
+        for name, member in before["members"].items()
+        if name in now["members"]
+    }
+    merged = [*_together(members, both), *rest]
     return sorted(merged, key=_importance)
 
 
@@ -55,9 +60,9 @@ def _importance(change: Change) -> int:
     return first + (section not in ("members", "train", *_FIRST))
 
 
-def _together(found: list[Change], both: list[str]) -> list[Change]:
+def _together(found: list[Change], both: Mapping[str, str]) -> list[Change]:
     """Merge `members.small-42.lr` and `members.small-123.lr` into `members.small.lr` if all seeds changed alike, and into
-    `train.lr` if all members did. `both` are the members that both plans have."""
+    `train.lr` if all members did. `both` are the members that both plans have, each with its group."""
     merged: list[Change] = []
     alike_by: dict[tuple[str, str, str], dict[str, Change]] = {}
     for change in found:
@@ -68,10 +73,10 @@ def _together(found: list[Change], both: list[str]) -> list[Change]:
             merged.append(Change(f"members.{name}", _brief(change.before), _brief(change.now)))
     for (where, _, _), alike in alike_by.items():
         any_of_them = next(iter(alike.values()))
-        if list(alike) == both and where.partition(".")[0] in TrainSpec.model_fields:
+        if list(alike) == list(both) and where.partition(".")[0] in TrainSpec.model_fields:
             merged.append(replace(any_of_them, key=f"train.{where}"))
             continue
-        members_of = {group: [*names] for group, names in groupby(both, lambda name: name.rpartition("-")[0])}
+        members_of = {group: [*names] for group, names in groupby(both, both.__getitem__)}
         for group, names in members_of.items():
             changed = [alike[name] for name in names if name in alike]
             merged += [replace(changed[0], key=f"members.{group}.{where}")] if len(changed) == len(names) else changed

@@ -219,7 +219,7 @@ def write_pictures(
 
 
 def _worst_frames(context: RunContext, evaluation: Evaluation, members: Members, session: Session) -> list[Any]:
-    """False alarms and misses with labels, else the highest scores, as the largest member of the best variant saw them."""
+    """The worst false alarms and misses, as the largest member of the best variant saw them; the highest scores where there are none."""
     from registry import pictures
 
     streams = [context.plan.streams[name] for name in context.plan.variants[evaluation.best].streams]
@@ -228,16 +228,16 @@ def _worst_frames(context: RunContext, evaluation: Evaluation, members: Members,
         return []
     scores, index = evaluation.test.variants[evaluation.best], context.data.index
     labels = context.data.labels.values if context.data.labels else np.zeros(len(scores), bool)
-    most = _WORST // 2 if context.data.labels else _WORST
-    alarms, misses = pictures.worst_positions(index, scores, labels, most)
+    alarms, misses = pictures.worst_positions(index, scores, labels, _WORST // 2) if labels.any() else ([], [])
+    wrong = {**dict.fromkeys(alarms, "false alarm, "), **dict.fromkeys(misses, "miss, ")}
+    chosen = list(wrong) or pictures.worst_positions(index, scores, np.zeros(len(scores), bool), _WORST)[0]
     largest = max(known, key=lambda trained: trained.member.view.height * trained.member.view.width)
     samples = session.samples(largest.member, context.targets[0])
     shown, default = context.plan.scores(largest.member.name)[0], make_detector(largest.member).maps[0]
     explained = explain(largest.way(session.device), samples, shown, default)
     rows = []
-    for position in [*alarms, *misses] if context.data.labels else alarms:
+    for position in chosen:
         if found := explained(position):
-            what = "" if not context.data.labels else "miss, " if labels[position] else "false alarm, "
-            title = f"{index.ids[position]}: {what}score {scores[position]:.2f}"
+            title = f"{index.ids[position]}: {wrong.get(position, '')}score {scores[position]:.2f}"
             rows.append(pictures.WorstFrame(title, found.seen, found.made, found.map))
     return rows

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score
 
+from registry.analysis.changes import plan_changes
 from registry.analysis.compare import as_text, compare
 from registry.store.tracking import Tracking
 from tests.registry.conftest import paint_dataset
@@ -92,6 +93,15 @@ def test_what_matters_most_comes_first(trained):
     ]
     assert told[0] == "repair: absent -> [flips]" and told[12].endswith("more (--json has all)")
     assert told[3].strip() == "members.small-2: fully_conv_ae, rgb, 32 px, seed 2 -> absent"
+
+
+def test_members_without_seeds_are_named_as_they_are():
+    def plan(cell):
+        members = {name: {"model": "nearest_cells", "cell": cell} for name in ("flow", "edge-cells")}
+        return {"members": members | {"small-7": {"model": "conv_ae", "seed": 7, "cell": cell}}}
+
+    changed = [str(change) for change in plan_changes(plan(4), plan(8))]
+    assert changed == [f"members.{name}.cell: 4 -> 8" for name in ("flow", "edge-cells", "small")]
 
 
 def test_a_run_goes_by_its_id_its_beginning_or_its_experiment(blends):

@@ -17,7 +17,7 @@ from registry.models.versions import NAME, Versions
 from registry.store.record import TAG, as_tags, recorded
 from registry.store.retries import mendable
 from registry.store.tracking import Tracking
-from vad.detectors.training import trainer
+from vad.detectors import network_detector
 
 
 @pytest.fixture
@@ -179,14 +179,14 @@ def test_who_only_looks_makes_no_store(workspace):
 def test_members_that_wait_hold_neither_open_files_nor_open_runs(workspace, edit, monkeypatch):
     """Else a queue of hundreds of members comes to the system's limit of open files."""
     edit("seeds: [1, 2]", "seeds: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]")
-    seen, train = [], trainer.train
+    seen, train = [], network_detector.train
 
     def watched(*given):
         locks = [file for file in psutil.Process().open_files() if "/.vad/" in file.path and "lock" in file.path]
         seen.append((len(locks), [run.status for run in workspace.runs("member")].count("RUNNING")))
         return train(*given)
 
-    monkeypatch.setattr(trainer, "train", watched)
+    monkeypatch.setattr(network_detector, "train", watched)
     workspace.done("run", "tiny", "--data", "data", "--set", "train.epochs=1")
     assert len(seen) == 12
     assert all(1 <= running <= 2 and locks <= 4 for locks, running in seen), seen
