@@ -15,6 +15,9 @@ from vad.errors import InputError
 from vad.images.digest_cache import DigestCache
 from vad.measures.alignment import Spacing
 
+Scored = Mapping[str, NDArray[np.int64]]  # the numbers of each video's scored frames
+Counts = Mapping[str, int]  # how many labels each of them has, where labels say how long a video is
+Answer = tuple[dict[str, Iterable[int]], int | None, str]
 _INTERVALS: tuple[Form, ...] = (intervals, annotations)  # counted from the first frame of a video
 _NO_END = "the labels do not say how long a video is, so each ends with its last score"
 _BY_NUMBER = (
@@ -51,29 +54,41 @@ def frames_of(
             f"{why}; give --data FOLDER, the data set, or scores with one array a video (.npz by name, or a folder)"
         )
     scored = {name: index.frame[span] for name, span in zip(index.titles, index.spans, strict=True)}
-    frames: dict[str, Iterable[int]] = {name: numbers.tolist() for name, numbers in scored.items()}
     whose = _matched(place, index, lengths)
     counts = {name: lengths[theirs] for name, theirs in whose.items()}
-    numbered, assumed = given[0].frames is not None, False
-    boxes = form is tracks and tracks.of_boxes(place)  # those of published frames, which are numbered from 1
-    if not numbered and (boxes or form is interval_table):
-        first = int(boxes) if first_frame is None else first_frame
-        frames = {name: (numbers + first).tolist() for name, numbers in scored.items()}
-        return _index(frames), None, f"{_BY_NUMBER.format(first, 1 - first)}; {_NO_END}"
-    if not numbered:
-        frames |= {name: range(count) for name, count in counts.items()}
-    elif (lengths or form in _INTERVALS) and any(counts.get(name) != len(numbers) for name, numbers in scored.items()):
-        assumed = first_frame is None and not counts
-        first_frame = _first(place, scored, counts) if first_frame is None else first_frame
-        for name, count in counts.items():
-            frames[name] = np.union1d(scored[name], np.arange(first_frame, first_frame + count)).tolist()
-    if form is arrays and whose:
+    if given[0].frames is None:
+        frames, first_frame, note = _counted(place, form, scored, counts, first_frame)
+    elif lengths or form in _INTERVALS:  # what labels count from the first frame of a video
+        frames, first_frame, note = _numbered(place, scored, counts, first_frame)
+    else:
+        frames, note = {name: numbers.tolist() for name, numbers in scored.items()}, ""
+    if form is arrays and whose:  # those without a score are missing ones
         first = first_frame or 0
         unscored = lengths.keys() - whose.values()
         frames |= {without_ending(name): range(first, first + lengths[name]) for name in unscored}
-    if numbered:
-        return _index(frames), first_frame, _FROM_ONE if assumed and first_frame == 1 else ""
-    return _index(frames), first_frame, "" if counts or form is arrays else _NO_END
+    return _index(frames), first_frame, note
+
+
+def _counted(place: Path, form: Form, scored: Scored, counts: Counts, first_frame: int | None) -> Answer:
+    """The frames of scores that are lists, and come counted from 0."""
+    boxes = form is tracks and tracks.of_boxes(place)  # those of published frames, which are numbered from 1
+    if boxes or form is interval_table:
+        first = int(boxes) if first_frame is None else first_frame
+        frames = {name: (numbers + first).tolist() for name, numbers in scored.items()}
+        return frames, None, f"{_BY_NUMBER.format(first, 1 - first)}; {_NO_END}"
+    frames = {name: range(counts[name]) if name in counts else numbers.tolist() for name, numbers in scored.items()}
+    return frames, first_frame, "" if counts or form is arrays else _NO_END
+
+
+def _numbered(place: Path, scored: Scored, counts: Counts, first_frame: int | None) -> Answer:
+    """The frames of scores that name each by its number, for labels that count from a video's first."""
+    frames: dict[str, Iterable[int]] = {name: numbers.tolist() for name, numbers in scored.items()}
+    if all(counts.get(name) == len(numbers) for name, numbers in scored.items()):
+        return frames, first_frame, ""
+    first = _first(place, scored, counts) if first_frame is None else first_frame
+    for name, count in counts.items():
+        frames[name] = np.union1d(scored[name], np.arange(first, first + count)).tolist()
+    return frames, first, _FROM_ONE if first_frame is None and not counts and first == 1 else ""
 
 
 def _matched(place: Path, index: FrameIndex, lengths: Mapping[str, int]) -> dict[str, str]:
@@ -84,7 +99,7 @@ def _matched(place: Path, index: FrameIndex, lengths: Mapping[str, int]) -> dict
     return {}
 
 
-def _first(place: Path, scored: Mapping[str, NDArray[np.int64]], counts: Mapping[str, int]) -> int:
+def _first(place: Path, scored: Scored, counts: Counts) -> int:
     """The number of a whole video's first frame. Raises InputError where its end does not tell, either."""
     begins = [int(numbers[0]) for numbers in scored.values()]
     least, windows = min(begins), len(begins) > 1 and len(set(begins)) == 1 and begins[0] > 1  # all lack as many
