@@ -19,7 +19,7 @@ from vad.errors import InputError
     "--data",
     type=options.PATH,
     metavar="FOLDER",
-    help="The data set, where neither scores nor labels say how long each video is.",
+    help="The data set that was scored: it says how long each video is, and which labels are its own.",
 )
 @options.first_frame_option
 @click.option(
@@ -34,7 +34,7 @@ from vad.errors import InputError
     help="Frames of a video before its first score, where the file is a list without frame numbers.",
 )
 @click.option(
-    "--every", type=click.IntRange(1), default=1, show_default=True, help="The file scores one in N frames, likewise."
+    "--every", type=click.IntRange(1), default=1, show_default=True, help="The list scores one in N frames of a video."
 )
 @click.option("--fps", type=options.Number(0, min_open=True), default=25.0, show_default=True, help="Frames a second.")
 @click.option(
@@ -45,7 +45,10 @@ from vad.errors import InputError
     help="False alarms an hour that the detection delay allows.",
 )
 @click.option(
-    "--maps", type=options.PATH, metavar="FILE", help="Anomaly maps: an .npz with an array (N, h, w) for each video."
+    "--maps",
+    type=options.PATH,
+    metavar="PATH",
+    help="Anomaly maps: an .npz with an array (N, h, w) for each video, or a folder of .npy.",
 )
 @click.option("--masks", type=options.PATH, metavar="FOLDER", help="Pixel masks: a folder of images for each video.")
 @click.option(
@@ -61,7 +64,7 @@ def evaluate(plot: str | None, as_json: bool, **asked: Any) -> None:
 
     FILE is a CSV (Id,Predicted), .npy, .npz, .mat, text with one value a line, or a folder of one such file a video. With two
     files, the difference in AP (second less first) comes with its interval. With --maps and --masks, RBDC, TBDC and pixel AUC are
-    measured too; --tracks alone will do for RBDC and TBDC. The protocol is printed in words.
+    measured too; --tracks alone is enough for RBDC and TBDC. The protocol is printed in words.
 
     Example: vad evaluate predictions.csv --labels labels.csv --plot curves.png
     """
