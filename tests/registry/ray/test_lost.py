@@ -2,21 +2,36 @@
 
 import os
 import re
+import time
 
 import pytest
 
 pytestmark = pytest.mark.timeout(900)  # a cluster is many processes
 
 
-def test_a_member_whose_node_is_lost_goes_on_on_another(on_ray, pair, cluster, heard, tmp_path, same_as_local):
+def test_a_member_whose_node_is_lost_goes_on_on_another(
+    on_ray, pair, cluster, heard, tmp_path, same_as_local, monkeypatch
+):
+    from registry.engines import ray as engine
+
     second = cluster.add_node(num_cpus=1, object_store_memory=10**9)
-    reached = {}
+    reached, removed, train = {}, tmp_path / "removed", engine.train_remotely
+
+    def held(*given):
+        """Tell of the first epoch, and of the next when the node is gone: a member would be done else, on a slow machine."""
+        for told in train(*given):
+            yield told
+            end = time.monotonic() + 120
+            while told.epoch and not removed.exists() and time.monotonic() < end:
+                time.sleep(0.05)
 
     def kill(name, epoch):
         reached[name] = epoch
         if len(reached) == 2 and second in cluster.worker_nodes:  # each node trains one
             cluster.remove_node(second, allow_graceful=False)
+            removed.touch()
 
+    monkeypatch.setattr(engine, "train_remotely", held)
     heard(kill)
     result = on_ray.vad("run", "pair", "--data", "data", "--engine", "ray")
     assert result.exit_code == 0, result.output
