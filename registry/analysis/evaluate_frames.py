@@ -39,7 +39,12 @@ def scored_frames(given: Sequence[VideoScores], spacing: Spacing) -> FrameIndex 
 
 
 def frames_of(
-    place: Path, form: Form, given: Sequence[VideoScores], index: FrameIndex | None, first_frame: int | None
+    place: Path,
+    form: Form,
+    given: Sequence[VideoScores],
+    index: FrameIndex | None,
+    first_frame: int | None,
+    memory: DigestCache,
 ) -> tuple[FrameIndex, int | None, str]:
     """Return the frames that labels of this form are read for, the number of a video's first one, and what is not certain.
 
@@ -54,7 +59,7 @@ def frames_of(
             f"{why}; give --data FOLDER, the data set, or scores with one array a video (.npz by name, or a folder)"
         )
     scored = {name: index.frame[span] for name, span in zip(index.titles, index.spans, strict=True)}
-    whose = _matched(place, index, lengths)
+    whose = _matched(Asked(place, index, memory), lengths)
     counts = {name: lengths[theirs] for name, theirs in whose.items()}
     if given[0].frames is None:
         frames, first_frame, note = _counted(place, form, scored, counts, first_frame)
@@ -91,10 +96,9 @@ def _numbered(place: Path, scored: Scored, counts: Counts, first_frame: int | No
     return frames, first, _FROM_ONE if first_frame is None and not counts and first == 1 else ""
 
 
-def _matched(place: Path, index: FrameIndex, lengths: Mapping[str, int]) -> dict[str, str]:
+def _matched(asked: Asked, lengths: Mapping[str, int]) -> dict[str, str]:
     """The name that each scored video has in the labels."""
     with suppress(InputError):  # `read_labels` says what is wrong
-        asked = Asked(place, index, DigestCache(place))
         return {clip.title: name for clip, name in by_name(asked, lengths, "", of_normal=False)[0].items()}
     return {}
 

@@ -72,7 +72,7 @@ def labelled_frames(
     elif form is None:
         index = FrameIndex(np.zeros(1, np.int64), np.zeros(1, np.int64))  # `read_labels` says what is wrong
     else:
-        index, first_frame, note = frames_of(place, form, given, index, first_frame)
+        index, first_frame, note = frames_of(place, form, given, index, first_frame, memory)
         hint = f" ({note or 'the frames are those of the scores; if these lack some, give --data FOLDER'})"
     try:
         return Labelled(index, read_labels(place, index, memory, first_frame), note)

@@ -57,7 +57,9 @@ def localize(maps: str, masks: str | None, tracks: str | None, shown: Mapping[st
     every_map = open_maps(Path(maps))
     opened = _by_video(every_map, match_videos(every_map, shown, f"--maps {maps}"))
     every_mask = open_masks(Path(masks)) if masks else {}  # those of training videos may lie there, too
-    painted = _by_video(every_mask, match_videos(every_mask, shown, f"--masks {masks}", some=True)) if masks else {}
+    painted = (
+        _by_video(every_mask, match_videos(every_mask, shown, f"--masks {masks}", allow_unknown=True)) if masks else {}
+    )
     rows = None
     if tracks and tracks != VALUES:
         every_track = read_tracks(Path(tracks))

@@ -47,32 +47,37 @@ def read_video_scores(path: Path) -> list[VideoScores]:
     return [VideoScores(name, index.frame[s], values[s]) for name, s in zip(index.titles, index.spans, strict=True)]
 
 
-def match_videos(given: Iterable[str], known: Iterable[str], source: str, some: bool = False) -> dict[str, str]:
+def match_videos(
+    given: Iterable[str], known: Iterable[str], source: str, allow_unknown: bool = False
+) -> dict[str, str]:
     """Find for each given name the known video: the same name, the same number (`01` and `1`), or the number at its end (`Test001`).
 
-    Raises InputError for a video that is unknown, and for two names of one. With `some`, unknown ones are left out unless all are.
+    Raises InputError for a video that is unknown, and for two names of one. With `allow_unknown`, unknown ones are left out, unless all are.
     """
-    given = list(given)
     names = list(known)
     numbered: dict[int | None, list[str]] = {}
     for name in names:
         numbered.setdefault(last_number(name), []).append(name)
     found: dict[str, str] = {}
     taken: dict[str, str] = {}
+    unknown: list[str] = []
     for name in given:
         same = numbered.get(last_number(name), [])
         # A number decides where one of the two names is a number alone.
         fits = len(same) == 1 and (name.isdigit() or same[0].isdigit())
         video = composed(name) if composed(name) in names else same[0] if fits else None
-        if video is None and some and (found or name != given[-1]):
-            continue
         if video is None:
-            there = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-            raise InputError(f"{source} has a video {name!r:.60}, which has no labels; the labelled videos are {there}")
+            unknown.append(name)
+            continue
         if video in taken:
             raise InputError(f"{source}: {taken[video]!r:.60} and {name!r:.60} are both video {video}; keep one")
         found[name] = video
         taken[video] = name
+    if unknown and not (allow_unknown and found):
+        there = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+        raise InputError(
+            f"{source} has a video {unknown[0]!r:.60}, which has no labels; the labelled videos are {there}"
+        )
     return found
 
 

@@ -137,7 +137,7 @@ def read_tracks(path: Path) -> dict[str, NDArray[np.float64]]:
     published = {name: file for name, file in lists_in(path).items() if is_boxes(file)} if path.is_dir() else {}
     if published:
         boxes = {name: np.asarray(read_boxes(file), np.float64).reshape(-1, 6) for name, file in published.items()}
-        return {name: of - np.eye(6)[1] for name, of in boxes.items()}
+        return {name: of - [0, 1, 0, 0, 0, 0] for name, of in boxes.items()}
     files = (
         [path / n for n in names_in(path) if n.endswith((".txt", ".csv")) and n[0] != "."] if path.is_dir() else [path]
     )

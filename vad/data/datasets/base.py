@@ -108,12 +108,11 @@ class Place:
     def found(self, reader: str, labels: Path | None = None, scene: Callable[[str], str] = lambda name: "") -> Layout:
         """The layout of two halves that hold their videos and nothing else."""
         train, test = self.videos
-        pairs = [(half, _inner(half)) for half in self.halves] + [(self.home.parent, self.home)] * (
-            self.home != self.root
-        )
+        chosen = {half: _inner(half) for half in self.halves}
+        chosen |= {self.home.parent: self.home} if self.home != self.root else {}
         notes = tuple(
             f"{folder}: frames/ counts, not videos/"
-            for folder, inner in pairs
+            for folder, inner in chosen.items()
             if inner.name.casefold() == "frames" and (folder / "videos").is_dir()
         )
         return Layout(reader, self.home, Half(train), Half(test), labels, scene, notes)

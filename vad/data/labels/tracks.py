@@ -27,7 +27,7 @@ def read(asked: Asked) -> Found:
     whose, notes = by_name(asked, lists, f"NAME{_BOXES} or NAME{_TRACKS}", of_normal=False)
     values = np.zeros(len(asked.index), bool)
     # Beside UBnormal's test videos lie those for validation.
-    told = list(notes) if of_boxes(asked.path) else []
+    told = list(notes) if any(map(is_boxes, lists.values())) else []
     for clip, name in whose.items():
         path = lists[name]
         frames = _frames_of_boxes(path) if is_boxes(path) else _frames_of_tracks(path)
