@@ -148,12 +148,13 @@ class Tracking:
 
     def _take_up(self, run_id: str, tags: Mapping[str, Any]) -> bool:
         """Resume an interrupted run with these tags; return False where another process has it or is faster."""
+        # A run is not read at one moment. This tag follows the status, so the status is read after it.
+        number = int(self.client.get_run(run_id).data.tags.get(_TAKEN, 0)) + 1
         run = self.client.get_run(run_id)
         if run.info.status == "RUNNING" and not process_gone(run.data.tags):
             return False
         # The first process to log the parameter has the run, as MLflow never changes one; one that was killed since does not count.
         me = json.dumps(this_process())
-        number = int(run.data.tags.get(_TAKEN, 0)) + 1
         while (by := run.data.params.get(f"{_TAKEN}.{number}", me)) != me:
             if not process_gone(json.loads(by)):
                 return False

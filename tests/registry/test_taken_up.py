@@ -9,6 +9,7 @@ from pathlib import Path
 import mlflow
 import psutil
 import pytest
+from mlflow.entities import Run, RunData, RunTag
 
 from benchmarks.at_once import at_once, forks, write_entry
 from registry.models.versions import Versions
@@ -62,6 +63,27 @@ def test_a_run_of_which_another_process_was_first_is_left_to_it(cut_off, workspa
     other = {"vad.host": this_process()["vad.host"], "vad.pid": str(os.getppid()), "vad.process": started(os.getppid())}
     workspace.tracking().client.log_param(run_id, "vad.taken_up.1", json.dumps(other))
     assert workspace.tracking().open_run(*opening).run_id != run_id
+
+
+def test_a_run_that_is_taken_up_while_another_reads_it_is_left_alone(cut_off, workspace, monkeypatch):
+    """MLflow reads a run's status, parameters and tags one after the other: here all but the tags are of before."""
+    run_id, opening = cut_off
+    tracking, read, reads = workspace.tracking(), mlflow.MlflowClient.get_run, []
+    before = tracking.client.get_run(run_id)
+    other = {"vad.host": this_process()["vad.host"], "vad.pid": str(os.getppid()), "vad.process": started(os.getppid())}
+    with monkeypatch.context() as patch:
+        patch.setattr("registry.store.tracking.this_process", lambda: other)
+        assert tracking.open_run(*opening).run_id == run_id
+
+    def torn(client, wanted):
+        found = read(client, wanted)
+        reads.append(wanted)
+        tags = [RunTag(key, value) for key, value in found.data.tags.items()]
+        return Run(before.info, RunData(tags=tags)) if reads.count(run_id) == 1 else found
+
+    monkeypatch.setattr(mlflow.MlflowClient, "get_run", torn)
+    assert tracking.open_run(*opening).run_id != run_id
+    assert run_id in reads
 
 
 def test_a_run_whose_taker_was_killed_at_that_is_taken_up_after_all(cut_off, workspace):
